@@ -1,1 +1,3 @@
-fn main(){}
+//! The `vaultgram` binary.
+
+fn main() {}
