@@ -1,0 +1,1 @@
+//! The audit: JSON Lines in a hash chain.

@@ -1,0 +1,1 @@
+//! Memory hygiene: no core dumps, freed memory is wiped.

@@ -1,0 +1,1 @@
+//! Vault or OpenBao as the secret store.
