@@ -78,8 +78,8 @@ impl Settings {
             api_id,
             allowed_users,
             stranger_reply: StrangerReply::Silent,
-            command_age: Duration::from_secs(60),
-            delete_after: Duration::from_secs(60),
+            command_age: Duration::from_mins(1),
+            delete_after: Duration::from_mins(1),
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
         }
@@ -130,6 +130,7 @@ pub async fn run(
     let link = Arc::new(Link::new(settings.request_timeout));
     let deletions = Arc::new(Deletions::new(
         Arc::clone(&link),
+        Arc::clone(&session),
         Arc::clone(&ports.coordination),
         Arc::clone(&ports.clock),
         settings.delete_after,
@@ -187,7 +188,10 @@ async fn drain(accept: CancellationToken, commands: TaskTracker, drained: Cancel
     accept.cancelled().await;
     commands.close();
     if timeout(DRAIN, commands.wait()).await.is_err() {
-        warn!(event = "telegram.drain_timeout", unanswered = commands.len());
+        warn!(
+            event = "telegram.drain_timeout",
+            unanswered = commands.len()
+        );
     }
     drained.cancel();
 }

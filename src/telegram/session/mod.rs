@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use grammers_session::types::{
@@ -33,7 +33,6 @@ pub struct FileSession {
     /// Counts changes; `saved` is the count at the last write.
     changes: AtomicU64,
     saved: AtomicU64,
-    key_refused: AtomicBool,
 }
 
 /// What the file holds.
@@ -90,7 +89,9 @@ pub enum SessionError {
         owner: String,
     },
     /// It does not hold what it should. It is left as it is.
-    #[error("{path} is damaged ({reason}); restore it from a backup, or remove it and run: vaultgram login")]
+    #[error(
+        "{path} is damaged ({reason}); restore it from a backup, or remove it and run: vaultgram login"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -179,7 +180,6 @@ impl FileSession {
             data: Mutex::new(data),
             changes: AtomicU64::new(0),
             saved: AtomicU64::new(0),
-            key_refused: AtomicBool::new(false),
         }
     }
 
@@ -204,12 +204,6 @@ impl FileSession {
         self.data().me
     }
 
-    /// Whether the server made grammers exchange a new key, which means that it does not know
-    /// ours: we are signed out.
-    pub(crate) fn key_refused(&self) -> bool {
-        self.key_refused.load(Ordering::Acquire)
-    }
-
     /// How to address a user as far as is known, which may be not at all.
     pub(crate) fn access_hash(&self, user: PeerId) -> Option<i64> {
         self.data()
@@ -222,7 +216,10 @@ impl FileSession {
     /// Remembers peers, with one lock for all of them.
     pub(crate) fn remember(&self, peers: impl Iterator<Item = PeerInfo>) {
         let mut data = self.data();
-        let changed = peers.fold(false, |changed, peer| data.remember(&peer) || changed);
+        let mut changed = false;
+        for peer in peers {
+            changed |= data.remember(&peer);
+        }
         drop(data);
         if changed {
             self.changed();
@@ -345,7 +342,6 @@ impl Session for FileSession {
             let signed_in = data.me.is_some() && id == data.home_dc;
             if let Some(old) = data.dcs.get(&id) {
                 if signed_in && old.key.is_some() && old.key != new.key {
-                    self.key_refused.store(true, Ordering::Release);
                     return Err(SessionError::KeyRefused);
                 }
                 if old.key == new.key && old.ipv4 == new.ipv4 && old.ipv6 == new.ipv6 {
