@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
@@ -169,13 +169,19 @@ pub async fn run(
     // These end with this function, not before.
     let services = TaskTracker::new();
     let commands = handler.tasks.clone();
-    let _services = [
+    let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
-        AbortOnDropHandle::new(services.spawn(keep_saving(Arc::clone(&session)))),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
     ];
+    let closed = CancellationToken::new();
+    let saving = services.spawn(keep_saving(session, closed.child_token()));
+    let closing = closed.drop_guard();
     let result = connection.run().await;
-    save(session).await?;
+    drop((aborted_at_the_end, closing));
+    services.close();
+    services.wait().await;
+    // It does not panic, and nobody aborts it.
+    saving.await.unwrap_or(Ok(()))?;
     if result.is_ok() {
         status.set(State::Stopped);
         info!(event = "telegram.stopped");
@@ -196,19 +202,22 @@ async fn drain(accept: CancellationToken, commands: TaskTracker, drained: Cancel
     drained.cancel();
 }
 
-async fn keep_saving(session: Arc<FileSession>) {
-    let mut ticks = interval(SAVE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Writes the session now and then, and at the end.
+async fn keep_saving(
+    session: Arc<FileSession>,
+    closed: CancellationToken,
+) -> Result<(), SessionError> {
     loop {
-        ticks.tick().await;
-        if let Err(error) = save(Arc::clone(&session)).await {
+        let last = timeout(SAVE_EVERY, closed.cancelled()).await.is_ok();
+        let writer = Arc::clone(&session);
+        let writing = tokio::task::spawn_blocking(move || writer.save());
+        // It does not panic, and nobody aborts it.
+        let result = writing.await.unwrap_or(Ok(()));
+        if last {
+            return result;
+        }
+        if let Err(error) = result {
             warn!(event = "telegram.session.unwritable", %error);
         }
     }
-}
-
-async fn save(session: Arc<FileSession>) -> Result<(), SessionError> {
-    let writing = tokio::task::spawn_blocking(move || session.save());
-    // It does not panic, and is never aborted.
-    writing.await.unwrap_or(Ok(()))
 }

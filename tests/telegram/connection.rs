@@ -66,7 +66,7 @@ async fn a_silent_server_is_noticed_and_left() {
 async fn a_server_silent_from_the_start_is_left_too() {
     let world = World::new().await;
     world.dc.black_hole(true);
-    let process = world.launch();
+    let process = world.launch().await;
     let mut states = process.status.watch();
     let noticed = states.wait_for(|state| matches!(state, State::Reconnecting { .. }));
     tokio::time::timeout(SOON, noticed)
@@ -190,7 +190,7 @@ async fn a_revoked_session_ends_it_with_advice_and_few_calls() {
 async fn a_revoked_session_is_found_at_the_start() {
     let world = World::new().await;
     world.dc.revoke(BROKER, Revocation::Revoked);
-    let error = world.launch().end().await.unwrap_err();
+    let error = world.launch().await.end().await.unwrap_err();
     assert!(error.to_string().contains("SESSION_REVOKED"));
 }
 
@@ -212,7 +212,7 @@ async fn a_forgotten_key_is_a_sign_out_and_the_session_stays_as_it_is() {
     world.dc.forget_key(BROKER);
     let error = process.end().await.unwrap_err();
     assert!(matches!(error, TelegramError::SignedOut(_)), "{error}");
-    let again = world.launch().end().await.unwrap_err();
+    let again = world.launch().await.end().await.unwrap_err();
     assert!(matches!(again, TelegramError::SignedOut(_)), "{again}");
     assert_eq!(world.open_session().unwrap().user(), Some(BROKER));
 }

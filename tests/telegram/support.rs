@@ -103,7 +103,9 @@ impl World {
     }
 
     /// Starts the front end, without waiting for anything.
-    pub(crate) fn launch(&self) -> Process {
+    pub(crate) async fn launch(&self) -> Process {
+        // A killed task lets go of the file a moment later.
+        until("the lock", || self.open_session().is_ok()).await;
         let session = Arc::new(self.open_session().unwrap());
         let source = PolicySource {
             name: "test.cedar".into(),
@@ -141,7 +143,7 @@ impl World {
 
     /// Starts the front end and waits until it is connected.
     pub(crate) async fn start(&self) -> Process {
-        let process = self.launch();
+        let process = self.launch().await;
         process.connected().await;
         process
     }

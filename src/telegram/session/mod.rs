@@ -30,9 +30,10 @@ pub struct FileSession {
     _lock: File,
     home_dc: AtomicI32,
     data: Mutex<Data>,
-    /// Counts changes; `saved` is the count at the last write.
+    /// Counts changes.
     changes: AtomicU64,
-    saved: AtomicU64,
+    /// The count at the last write; held while writing, for there is one temporary file.
+    saved: Mutex<u64>,
 }
 
 /// What the file holds.
@@ -179,7 +180,7 @@ impl FileSession {
             home_dc: AtomicI32::new(data.home_dc),
             data: Mutex::new(data),
             changes: AtomicU64::new(0),
-            saved: AtomicU64::new(0),
+            saved: Mutex::new(0),
         }
     }
 
@@ -188,13 +189,14 @@ impl FileSession {
     /// # Errors
     /// When the file cannot be written; the change is kept for the next time.
     pub fn save(&self) -> Result<(), SessionError> {
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = self.changes.load(Ordering::Acquire);
-        if changes == self.saved.load(Ordering::Acquire) {
+        if changes == *saved {
             return Ok(());
         }
         let bytes = format::encode(&self.data());
         file::write(&self.path, &bytes)?;
-        self.saved.store(changes, Ordering::Release);
+        *saved = changes;
         Ok(())
     }
 
