@@ -1,0 +1,67 @@
+//! `account.*`: the two-step password, devices, being online.
+
+use grammers_tl_types::functions::account::{GetAuthorizations, GetPassword, UpdateStatus};
+use grammers_tl_types::{enums, types};
+
+use super::{Answer, Context, Standing};
+use crate::model::Refusal;
+use crate::tl;
+
+pub(super) fn get_password(
+    context: &mut Context<'_>,
+    _: GetPassword,
+) -> Answer<enums::account::Password> {
+    let id = match context.standing() {
+        Standing::PasswordDue(id) | Standing::SignedIn(id) => id,
+        Standing::Fresh | Standing::Ended(_) => {
+            return Err(Refusal::unauthorized("AUTH_KEY_UNREGISTERED"));
+        }
+    };
+    let none = tl::password(crate::random::bytes::<256>().to_vec());
+    let Some(verifier) = &mut context.world.account_mut(id)?.password else {
+        return Ok(none.into());
+    };
+    let question = verifier.ask();
+    let password = types::account::Password {
+        has_password: true,
+        current_algo: Some(question.algorithm.into()),
+        srp_b: Some(question.srp_b),
+        srp_id: Some(question.srp_id),
+        ..none
+    };
+    Ok(password.into())
+}
+
+pub(super) fn update_status(_: &mut Context<'_>, _: UpdateStatus) -> Answer<bool> {
+    Ok(true)
+}
+
+pub(super) fn get_authorizations(
+    context: &mut Context<'_>,
+    _: GetAuthorizations,
+) -> Answer<enums::account::Authorizations> {
+    let now = context.shared.clock.unix();
+    let keys = context.world.keys.of_account(context.account);
+    let devices = keys
+        .into_iter()
+        .filter_map(|key| Some((key, context.world.keys.get(key)?)));
+    let authorizations = devices
+        .map(|(key, device)| {
+            let current = key == context.key;
+            // The current device is called 0, as Telegram does.
+            let hash = if current { 0 } else { key };
+            let (model, created) = (device.model.clone(), device.created);
+            let authorization = tl::authorization(hash, device.api_id, model, created, now);
+            types::Authorization {
+                current,
+                ..authorization
+            }
+            .into()
+        })
+        .collect();
+    Ok(types::account::Authorizations {
+        authorization_ttl_days: 180,
+        authorizations,
+    }
+    .into())
+}

@@ -1,0 +1,167 @@
+//! `messages.*` that write: send, edit, delete, and small courtesies.
+
+use grammers_tl_types::functions::messages::{
+    DeleteMessages, EditMessage, SendMessage, SetHistoryTtl, SetTyping,
+};
+use grammers_tl_types::{enums, types};
+
+use super::{Answer, Context};
+use crate::model::{Chat, Draft, Form, Refusal};
+use crate::tl;
+use crate::world::{Done, Owner, Peers, peer};
+
+pub(super) fn send(context: &mut Context<'_>, request: SendMessage) -> Answer<enums::Updates> {
+    let chat = context.chat(&request.peer)?;
+    if let Some(done) = context
+        .world
+        .account(context.account)?
+        .done(request.random_id)
+    {
+        return sent(context, done, request.random_id);
+    }
+    let draft = Draft {
+        text: request.message,
+        entities: request.entities.unwrap_or_default(),
+        reply_to: match request.reply_to {
+            Some(enums::InputReplyTo::Message(reply)) => Some(reply.reply_to_msg_id),
+            Some(_) | None => None,
+        },
+        ..Draft::default()
+    };
+    let result = context
+        .world
+        .send(context.account, chat, draft, Some(context.link))?;
+    let id = result
+        .id_for(context.account)
+        .ok_or_else(|| Refusal::bad("PEER_ID_INVALID"))?;
+    let pts = context.pts(context.owner(chat));
+    let done = Done { chat, id, pts };
+    context
+        .world
+        .account_mut(context.account)?
+        .remember(request.random_id, done);
+    sent(context, done, request.random_id)
+}
+
+/// The answer to a send, the same each time.
+fn sent(context: &mut Context<'_>, done: Done, random_id: i64) -> Answer<enums::Updates> {
+    let Done { chat, id, pts } = done;
+    let owner = context.owner(chat);
+    let invalid = || Refusal::bad("MESSAGE_ID_INVALID");
+    let stored = context.world.stored(owner, id).ok_or_else(invalid)?;
+    let long = context.world.account(context.account)?.form == Form::Long;
+    if stored.has_short_answer() && !long {
+        let entities = (!stored.entities.is_empty()).then(|| stored.entities.clone());
+        let short = tl::short_sent(id, pts, stored.date);
+        return Ok(types::UpdateShortSentMessage { entities, ..short }.into());
+    }
+    let mut peers = Peers::default();
+    peers.add_message(stored);
+    let message = context
+        .world
+        .tl_message(owner, id, context.account)
+        .ok_or_else(invalid)?;
+    let new = if let Owner::Channel(_) = owner {
+        types::UpdateNewChannelMessage {
+            message,
+            pts,
+            pts_count: 1,
+        }
+        .into()
+    } else {
+        types::UpdateNewMessage {
+            message,
+            pts,
+            pts_count: 1,
+        }
+        .into()
+    };
+    let numbered = types::UpdateMessageId { id, random_id }.into();
+    Ok(context.updates(vec![numbered, new], &peers))
+}
+
+pub(super) fn edit(context: &mut Context<'_>, request: EditMessage) -> Answer<enums::Updates> {
+    let chat = context.chat(&request.peer)?;
+    let draft = Draft {
+        text: request.message.unwrap_or_default(),
+        entities: request.entities.unwrap_or_default(),
+        ..Draft::default()
+    };
+    let id = request.id;
+    context
+        .world
+        .edit(context.account, chat, id, draft, Some(context.link))?;
+    let owner = context.owner(chat);
+    let (update, peers) = context
+        .world
+        .latest(owner, context.account)
+        .ok_or(Refusal::bad("MESSAGE_ID_INVALID"))?;
+    Ok(context.updates(vec![update], &peers))
+}
+
+pub(super) fn delete(
+    context: &mut Context<'_>,
+    request: DeleteMessages,
+) -> Answer<enums::messages::AffectedMessages> {
+    let origin = Some(context.link);
+    let count = context
+        .world
+        .delete(context.account, None, &request.id, request.revoke, origin);
+    Ok(context.affected(Owner::Account(context.account), count))
+}
+
+pub(super) fn set_typing(context: &mut Context<'_>, request: SetTyping) -> Answer<bool> {
+    context.chat(&request.peer)?;
+    Ok(true)
+}
+
+/// Accepted and told, but nothing here deletes itself.
+pub(super) fn set_history_ttl(
+    context: &mut Context<'_>,
+    request: SetHistoryTtl,
+) -> Answer<enums::Updates> {
+    let chat = context.chat(&request.peer)?;
+    if request.period < 0 {
+        return Err(Refusal::bad("TTL_PERIOD_INVALID"));
+    }
+    let ttl_period = Some(request.period).filter(|period| *period > 0);
+    let update = types::UpdatePeerHistoryTtl {
+        peer: peer(chat),
+        ttl_period,
+    }
+    .into();
+    let mut peers = Peers::default();
+    peers.add(chat);
+    Ok(context.updates(vec![update], &peers))
+}
+
+impl Context<'_> {
+    /// The box in which the account finds a chat.
+    pub(super) fn owner(&self, chat: Chat) -> Owner {
+        crate::world::owner_of(chat, self.account)
+    }
+
+    /// Updates with everybody they mention.
+    pub(super) fn updates(&mut self, updates: Vec<enums::Update>, peers: &Peers) -> enums::Updates {
+        let (users, chats) = self.introduce(peers);
+        let date = self.shared.clock.unix();
+        types::Updates {
+            updates,
+            users,
+            chats,
+            date,
+            seq: 0,
+        }
+        .into()
+    }
+
+    /// How far an answer moved a box.
+    pub(super) fn affected(&self, owner: Owner, count: usize) -> enums::messages::AffectedMessages {
+        let pts_count = i32::try_from(count).unwrap_or(i32::MAX);
+        types::messages::AffectedMessages {
+            pts: self.pts(owner),
+            pts_count,
+        }
+        .into()
+    }
+}

@@ -1,0 +1,86 @@
+//! The auth keys that the datacenter knows, and who is signed in with them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::model::Refusal;
+use crate::mtproto::crypto::AuthKey;
+
+/// How far a key has come in signing in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nobody is signed in.
+    Fresh,
+    /// The code was right, the password is still due.
+    PasswordDue(i64),
+    /// This account is signed in.
+    SignedIn(i64),
+    /// It was signed in until somebody ended it; every call gets this answer.
+    Ended(Refusal),
+}
+
+/// A device's key.
+pub(crate) struct Device {
+    pub(crate) key: Arc<AuthKey>,
+    pub(crate) standing: Standing,
+    /// The users it has been told about, with their access hash.
+    pub(crate) introduced: HashSet<i64>,
+    /// Its live connections, each with its session.
+    pub(crate) links: Vec<(u64, i64)>,
+    pub(crate) created: i32,
+    pub(crate) api_id: i32,
+    pub(crate) model: String,
+}
+
+/// All keys.
+#[derive(Default)]
+pub(crate) struct Keys {
+    devices: HashMap<i64, Device>,
+}
+
+impl Keys {
+    /// Takes a new key and says its id.
+    pub(crate) fn add(&mut self, data: [u8; 256], standing: Standing, now: i32) -> i64 {
+        let key = Arc::new(AuthKey::new(data));
+        let id = key.id();
+        let device = Device {
+            key,
+            standing,
+            introduced: HashSet::new(),
+            links: Vec::new(),
+            created: now,
+            api_id: 0,
+            model: String::new(),
+        };
+        self.devices.insert(id, device);
+        id
+    }
+
+    pub(crate) fn get(&self, id: i64) -> Option<&Device> {
+        self.devices.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: i64) -> Option<&mut Device> {
+        self.devices.get_mut(&id)
+    }
+
+    /// Forgets a key entirely.
+    pub(crate) fn remove(&mut self, id: i64) -> Option<Device> {
+        self.devices.remove(&id)
+    }
+
+    /// The account that a key is signed in as.
+    pub(crate) fn account(&self, id: i64) -> Option<i64> {
+        match self.devices.get(&id)?.standing {
+            Standing::SignedIn(account) => Some(account),
+            Standing::Fresh | Standing::PasswordDue(_) | Standing::Ended(_) => None,
+        }
+    }
+
+    /// The keys that an account is signed in with.
+    pub(crate) fn of_account(&self, account: i64) -> Vec<i64> {
+        let signed_in = Standing::SignedIn(account);
+        let of = |(id, device): (&i64, &Device)| (device.standing == signed_in).then_some(*id);
+        self.devices.iter().filter_map(of).collect()
+    }
+}

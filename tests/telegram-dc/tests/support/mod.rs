@@ -1,0 +1,177 @@
+//! A grammers client on a simulated datacenter: session, pool, updates.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use grammers_client::client::UpdateStream;
+use grammers_client::update::Update;
+use grammers_client::{Client, InvocationError};
+use grammers_mtsender::{ConnectionParams, SenderPool, UpdatesConfiguration};
+use grammers_session::storages::{MemorySession, MemorySessionError};
+use grammers_session::types::{DcOption, PeerId, PeerInfo, UpdateState, UpdatesState};
+use grammers_session::{BoxFuture, Session};
+use grammers_tl_types::enums::updates::State;
+use grammers_tl_types::functions::updates::GetState;
+use telegram_dc::Datacenter;
+use tokio::task::JoinHandle;
+
+/// A session in memory that knows its own user, which grammers' own does not.
+#[derive(Default)]
+pub(crate) struct TestSession {
+    inner: MemorySession,
+    me: Mutex<Option<PeerInfo>>,
+}
+
+impl TestSession {
+    /// A session whose only datacenter is this one, with this key.
+    pub(crate) async fn with_key(dc: &Datacenter, key: [u8; 256]) -> Arc<Self> {
+        let SocketAddr::V4(ipv4) = dc.address() else {
+            panic!("the datacenter is on IPv4")
+        };
+        let session = Self::default();
+        let ipv6 = SocketAddrV6::new(Ipv6Addr::LOCALHOST, ipv4.port(), 0, 0);
+        let ipv4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, ipv4.port());
+        let option = DcOption {
+            id: dc.id(),
+            ipv4,
+            ipv6,
+            auth_key: Some(key),
+        };
+        session.set_home_dc_id(dc.id()).await.unwrap();
+        session.set_dc_option(&option).await.unwrap();
+        Arc::new(session)
+    }
+
+    /// A session with a key that is signed in as this user already.
+    pub(crate) async fn signed_in(dc: &Datacenter, user: i64) -> Arc<Self> {
+        let session = Self::with_key(dc, dc.provision_key(user)).await;
+        let me = PeerInfo::User {
+            id: user,
+            auth: None,
+            bot: Some(false),
+            is_self: Some(true),
+        };
+        session.cache_peer(me).await.unwrap();
+        session
+    }
+}
+
+impl Session for TestSession {
+    type Error = MemorySessionError;
+
+    fn home_dc_id(&self) -> Result<i32, Self::Error> {
+        self.inner.home_dc_id()
+    }
+
+    fn set_home_dc_id(&self, dc_id: i32) -> BoxFuture<'_, Result<(), Self::Error>> {
+        self.inner.set_home_dc_id(dc_id)
+    }
+
+    fn dc_option(&self, dc_id: i32) -> Result<Option<DcOption>, Self::Error> {
+        self.inner.dc_option(dc_id)
+    }
+
+    fn set_dc_option(&self, dc_option: &DcOption) -> BoxFuture<'_, Result<(), Self::Error>> {
+        self.inner.set_dc_option(dc_option)
+    }
+
+    fn peer(&self, peer: PeerId) -> BoxFuture<'_, Result<Option<PeerInfo>, Self::Error>> {
+        if peer == PeerId::self_user() {
+            let me = self.me.lock().unwrap().clone();
+            return Box::pin(async move { Ok(me) });
+        }
+        self.inner.peer(peer)
+    }
+
+    fn cache_peer(&self, peer: PeerInfo) -> BoxFuture<'_, Result<(), Self::Error>> {
+        if matches!(
+            peer,
+            PeerInfo::User {
+                is_self: Some(true),
+                ..
+            }
+        ) {
+            *self.me.lock().unwrap() = Some(peer.clone());
+        }
+        self.inner.cache_peer(peer)
+    }
+
+    fn updates_state(&self) -> BoxFuture<'_, Result<UpdatesState, Self::Error>> {
+        self.inner.updates_state()
+    }
+
+    fn set_update_state(&self, update: UpdateState) -> BoxFuture<'_, Result<(), Self::Error>> {
+        self.inner.set_update_state(update)
+    }
+}
+
+/// A connected client with its updates.
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    pub(crate) updates: UpdateStream,
+    runner: JoinHandle<()>,
+}
+
+impl Connected {
+    /// Connects, and catches up with what came since the session was last used.
+    ///
+    /// Left to itself grammers asks for the state at the first `next()`, and takes what
+    /// came before for old.
+    pub(crate) async fn new(session: &Arc<TestSession>) -> Self {
+        let params = ConnectionParams {
+            updates_channel_capacity: NonZeroUsize::new(10_000).unwrap(),
+            ..ConnectionParams::default()
+        };
+        let pool = SenderPool::with_configuration(Arc::clone(session), 1, params);
+        let client = Client::new(pool.handle.clone());
+        let runner = tokio::spawn(pool.runner.run());
+        if session.updates_state().await.unwrap().pts == 0
+            && let Ok(State::State(state)) = client.invoke(&GetState {}).await
+        {
+            let (pts, date, seq) = (state.pts, state.date, state.seq);
+            session
+                .set_update_state(UpdateState::Primary { pts, date, seq })
+                .await
+                .unwrap();
+        }
+        let configuration = UpdatesConfiguration { catch_up: true };
+        let updates = client
+            .stream_updates(pool.updates, configuration)
+            .await
+            .unwrap();
+        Self {
+            client,
+            updates,
+            runner,
+        }
+    }
+
+    /// The next new message that somebody else sent.
+    pub(crate) async fn next_message(&mut self) -> grammers_client::message::Message {
+        self.next_message_or_error().await.unwrap()
+    }
+
+    pub(crate) async fn next_message_or_error(
+        &mut self,
+    ) -> Result<grammers_client::message::Message, InvocationError> {
+        tokio::time::timeout(Duration::from_secs(10), async {
+            loop {
+                if let Update::NewMessage(message) = self.updates.next().await?
+                    && !message.outgoing()
+                {
+                    return Ok((*message).clone());
+                }
+            }
+        })
+        .await
+        .expect("a message within ten seconds")
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.runner.abort();
+    }
+}
