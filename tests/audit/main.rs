@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../common/child.rs"]
 mod child;
 mod crash;
 mod open;
