@@ -1,5 +1,6 @@
 //! The command line, one file per command.
 
+pub mod audit;
 pub mod exit;
 pub mod init;
 
