@@ -1,6 +1,8 @@
 //! The command line, one file per command.
 
+pub mod client;
 pub mod exit;
+pub mod get;
 pub mod init;
 
 use std::ffi::OsString;
