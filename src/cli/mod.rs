@@ -1,7 +1,9 @@
 //! The command line, one file per command.
 
 pub mod audit;
+pub mod client;
 pub mod exit;
+pub mod get;
 pub mod init;
 
 use std::ffi::OsString;
