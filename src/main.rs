@@ -1,7 +1,9 @@
 //! The `vaultgram` binary: parse arguments, run, exit code.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use vaultgram::cli::audit::Audit;
 use vaultgram::cli::{self, Command};
 use vaultgram::daemon;
 
@@ -12,9 +14,13 @@ async fn main() -> ExitCode {
         Err(code) => return code,
     };
     let out = &mut std::io::stdout();
+    let terminal = out.is_terminal();
     cli::finish(match arguments.command {
         Command::Init(arguments) => cli::init::run(&arguments, out),
         Command::Check(arguments) => daemon::check(&arguments.config, out),
-        Command::Doctor(_) | Command::Serve(_) => Ok(()),
+        Command::Doctor(arguments) => daemon::doctor(&arguments, out).await,
+        Command::Serve(arguments) => daemon::serve(&arguments.config).await,
+        Command::Get(arguments) => cli::get::run(&arguments, out, terminal).await,
+        Command::Audit(Audit::Verify(arguments)) => cli::audit::run(&arguments, out),
     })
 }

@@ -1,13 +1,13 @@
 //! `vaultgram audit verify`: is the audit what was written?
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use thiserror::Error;
 
 use crate::audit::verify::{Flaw, Summary, VerifyError, verify_file};
+use crate::cli::exit::{Exit, Failure};
 
 /// `vaultgram audit …`
 #[derive(Debug, Subcommand)]
@@ -19,8 +19,9 @@ pub enum Audit {
 /// The arguments of `vaultgram audit verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The audit file; by default the configured one
-    file: Option<PathBuf>,
+    /// The audit file
+    #[arg(default_value = "audit.jsonl")]
+    file: PathBuf,
     /// A head noted earlier, which must be in the file: shows a removed end too
     #[arg(long, value_name = "HASH", value_parser = parse_hash)]
     head: Option<String>,
@@ -29,55 +30,31 @@ pub struct Verify {
     json: bool,
 }
 
-/// The answer, already printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing is wrong.
-    Sound,
-    /// Something is wrong with the audit: exit code 65, `EX_DATAERR`.
-    Flawed,
-}
-
-/// Why there is no answer.
-#[derive(Debug, Error)]
-pub enum NoVerdict {
-    /// The audit, or its `.head` file, cannot be read: exit code 66, `EX_NOINPUT`.
-    #[error("{path}: {source}; run this as a user who may read the audit")]
-    Read {
-        /// The audit.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The answer cannot be printed: exit code 74, `EX_IOERR`.
-    #[error("cannot print: {0}")]
-    Print(#[from] io::Error),
-}
-
-impl Verify {
-    /// Checks the file given, or the `configured` one, and prints the answer to `out`.
-    ///
-    /// # Errors
-    /// See [`NoVerdict`].
-    pub fn run(&self, configured: &Path, out: &mut dyn Write) -> Result<Verdict, NoVerdict> {
-        let path = self.file.as_deref().unwrap_or(configured);
-        let (text, json, verdict) = match verify_file(path, self.head.as_deref()) {
-            Ok(summary) => (describe(&summary), to_json(&summary), Verdict::Sound),
-            Err(VerifyError::Flaw(flaw)) => {
-                (flaw.to_string(), flaw_to_json(&flaw), Verdict::Flawed)
-            }
-            Err(VerifyError::Read(source)) => {
-                let path = path.to_owned();
-                return Err(NoVerdict::Read { path, source });
-            }
-        };
-        if self.json {
-            writeln!(out, "{json}")?;
-        } else {
-            writeln!(out, "{}: {text}", path.display())?;
+/// Checks the file and prints the answer to `out`.
+///
+/// # Errors
+/// When something is wrong with the audit, or it cannot be read.
+pub fn run(arguments: &Verify, out: &mut dyn Write) -> Result<(), Failure> {
+    let path = arguments.file.as_path();
+    let (json, answer) = match verify_file(path, arguments.head.as_deref()) {
+        Ok(summary) => (to_json(&summary), Ok(describe(&summary))),
+        Err(VerifyError::Flaw(flaw)) => (flaw_to_json(&flaw), Err(flaw)),
+        Err(VerifyError::Read(error)) => {
+            let what = format!("{}: {error}", path.display());
+            return Err(Failure::new(Exit::NotFound, what).hint("name a file you may read"));
         }
-        Ok(verdict)
-    }
+    };
+    let printed = match &answer {
+        _ if arguments.json => writeln!(out, "{json}"),
+        Ok(text) => writeln!(out, "{}: {text}", path.display()),
+        Err(_) => Ok(()),
+    };
+    printed
+        .map_err(|error| Failure::new(Exit::CannotCreate, format!("standard output: {error}")))?;
+    answer.map(drop).map_err(|flaw| {
+        Failure::new(Exit::Data, format!("{}: {flaw}", path.display()))
+            .hint("keep the file as evidence, and compare it with a copy or a noted head")
+    })
 }
 
 fn describe(summary: &Summary) -> String {
@@ -142,13 +119,13 @@ mod tests {
         command: Audit,
     }
 
-    /// Parses and runs a command line; what it printed, and the answer.
-    fn run(path: &Path, arguments: &[&str]) -> (String, Result<Verdict, NoVerdict>) {
+    /// Parses and runs a command line; what it printed, and how it failed.
+    fn run(arguments: &[&str]) -> (String, Result<(), Failure>) {
         let line = ["audit", "verify"].iter().chain(arguments);
         let Audit::Verify(verify) = Line::try_parse_from(line).unwrap().command;
         let mut out = vec![];
-        let verdict = verify.run(path, &mut out);
-        (String::from_utf8(out).unwrap(), verdict)
+        let result = super::run(&verify, &mut out);
+        (String::from_utf8(out).unwrap(), result)
     }
 
     const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -156,15 +133,15 @@ mod tests {
     #[test]
     fn prints_the_head_of_a_sound_audit() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let (text, verdict) = run(file.path(), &[]);
-        assert_eq!(verdict.unwrap(), Verdict::Sound);
-        let path = file.path().display();
+        let path = file.path().to_str().unwrap();
+        let (text, result) = run(&[path]);
+        assert!(result.is_ok());
         assert_eq!(
             text,
             format!("{path}: 0 records verified, head {GENESIS}\n")
         );
-        let (text, verdict) = run(file.path(), &["--json", "--head", GENESIS]);
-        assert_eq!(verdict.unwrap(), Verdict::Sound);
+        let (text, result) = run(&[path, "--json", "--head", GENESIS]);
+        assert!(result.is_ok());
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             (&json["sound"], &json["records"]),
@@ -177,11 +154,15 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "{}\n").unwrap();
         let path = file.path().to_str().unwrap();
-        let (text, verdict) = run(Path::new("/nowhere"), &[path]);
-        assert_eq!(verdict.unwrap(), Verdict::Flawed);
-        assert_eq!(text, format!("{path}: line 1: this record was changed\n"));
-        let (text, verdict) = run(file.path(), &["--json"]);
-        assert_eq!(verdict.unwrap(), Verdict::Flawed);
+        let (text, result) = run(&[path]);
+        let failure = result.unwrap_err();
+        assert_eq!((text.as_str(), failure.exit), ("", Exit::Data));
+        assert_eq!(
+            failure.what,
+            format!("{path}: line 1: this record was changed")
+        );
+        let (text, result) = run(&[path, "--json"]);
+        assert!(result.is_err());
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             (&json["line"], &json["flaw"]),
@@ -191,12 +172,14 @@ mod tests {
 
     #[test]
     fn names_a_file_that_cannot_be_read() {
-        let (text, verdict) = run(Path::new("/nowhere/audit.jsonl"), &[]);
-        assert_eq!(text, "");
-        let error = verdict.unwrap_err().to_string();
+        let (text, result) = run(&["/nowhere/audit.jsonl"]);
+        let failure = result.unwrap_err();
+        assert_eq!((text.as_str(), failure.exit), ("", Exit::NotFound));
         assert!(
-            error.starts_with("/nowhere/audit.jsonl: No such file"),
-            "{error}"
+            failure
+                .what
+                .starts_with("/nowhere/audit.jsonl: No such file"),
+            "{failure}"
         );
     }
 

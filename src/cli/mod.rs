@@ -35,6 +35,11 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Run the broker
     Serve(ConfigArgs),
+    /// Get a secret, or one of its fields, from a running vaultgram
+    Get(get::GetArgs),
+    /// Work with the audit
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 /// Where the daemon's configuration is.

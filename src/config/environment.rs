@@ -94,7 +94,8 @@ impl Environment {
             .map_err(|_| format!("{name} is not UTF-8 text"))
     }
 
-    fn variable(&self, name: &str) -> Option<&str> {
+    /// The variable `name`, of the process or in `.env`; `None` when empty.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
         let set = |values: &BTreeMap<String, Zeroizing<String>>| {
             values.get(name).is_some_and(|value| !value.is_empty())
         };

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use environment::Environment;
 pub use socket::SocketConfig;
-pub use state::{AuditConfig, LogConfig, LogFormat, LogLevel, StateConfig};
+pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
 pub use telegram::{StrangerReply, TelegramConfig};
 pub use vault::{VaultAuth, VaultConfig};
 
@@ -51,7 +51,8 @@ impl Config {
     pub fn load(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let text = read_capped(file).map_err(|problem| ConfigError(vec![problem]))?;
         let raw = raw::parse(file, &text).map_err(|problem| ConfigError(vec![problem]))?;
-        let directory = file.parent().unwrap_or(Path::new("")).to_owned();
+        let directory = std::path::absolute(file.parent().unwrap_or(Path::new("")).join("."))
+            .map_err(|error| ConfigError(vec![format!("the current folder: {error}")]))?;
         let mut problems = Problems {
             file: file.to_owned(),
             found: vec![],
@@ -68,7 +69,8 @@ impl Config {
         }
         let vault = vault::typed(raw.vault, &directory, environment, &mut problems);
         let policy = policy::typed(raw.policy, &raw.groups, &directory, &mut problems);
-        let (audit, state) = state::typed(raw.audit, raw.state, &directory);
+        let (audit, state, log) =
+            state::typed(raw.audit, raw.state, raw.log, &directory, environment);
 
         match (vault, policy) {
             (Some(vault), Some(policy)) if problems.found.is_empty() => Ok(Self {
@@ -78,7 +80,7 @@ impl Config {
                 socket: socket.flatten(),
                 audit,
                 state,
-                log: raw.log.into(),
+                log,
             }),
             _ => Err(ConfigError(problems.found)),
         }

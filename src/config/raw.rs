@@ -160,7 +160,31 @@ impl Default for State {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) format: super::state::LogFormat,
-    pub(super) level: super::state::LogLevel,
+    pub(super) level: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// Its name in `RUST_LOG`'s notation.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

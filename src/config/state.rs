@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::raw;
+use crate::config::{Environment, raw};
 
 /// The audit.
 #[derive(Debug, Clone)]
@@ -23,12 +23,12 @@ pub struct StateConfig {
 }
 
 /// Logs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LogConfig {
     /// Their form.
     pub format: LogFormat,
-    /// The least important level shown.
-    pub level: LogLevel,
+    /// What is shown, in `RUST_LOG`'s notation.
+    pub filter: String,
 }
 
 /// The form of the log.
@@ -44,51 +44,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// A log level; `RUST_LOG` overrides it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Only failures.
-    Error,
-    /// And what may become one.
-    Warn,
-    /// And what happens.
-    #[default]
-    Info,
-    /// And how.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl LogLevel {
-    /// Its name as `RUST_LOG` has it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
-
-impl From<raw::Log> for LogConfig {
-    fn from(raw: raw::Log) -> Self {
-        Self {
-            format: raw.format,
-            level: raw.level,
-        }
-    }
-}
-
 pub(super) fn typed(
     audit: raw::Audit,
     state: raw::State,
+    log: raw::Log,
     directory: &Path,
-) -> (AuditConfig, StateConfig) {
+    environment: &Environment,
+) -> (AuditConfig, StateConfig, LogConfig) {
     let strict = match audit.durability {
         raw::Durability::Grouped => false,
         raw::Durability::Strict => true,
@@ -100,6 +62,13 @@ pub(super) fn typed(
         },
         StateConfig {
             file: directory.join(state.file),
+        },
+        LogConfig {
+            format: log.format,
+            filter: environment
+                .variable("RUST_LOG")
+                .unwrap_or(log.level.name())
+                .to_owned(),
         },
     )
 }

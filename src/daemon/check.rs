@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Config;
-use crate::daemon::load;
+use crate::daemon::{load, settings};
+use crate::vault::Store;
 
 /// Reads everything that is configured, and says what it found.
 ///
@@ -13,7 +14,11 @@ use crate::daemon::load;
 /// With every mistake, a line each.
 pub fn check(file: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let config = load(file)?;
-    summary(file, &config, out)
+    let mut found = vec![];
+    let printed = summary(file, &config, &mut found);
+    Store::new(settings::vault(config.vault)).map_err(|error| Failure::new(Exit::Config, error))?;
+    printed
+        .and_then(|()| out.write_all(&found))
         .map_err(|error| Failure::new(Exit::CannotCreate, format!("standard output: {error}")))
 }
 

@@ -26,7 +26,7 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP reloads nothing; restart vaultgram to change its settings");
+                    tracing::warn!(event = "daemon.hangup", hint = "restart vaultgram to change its settings");
                 }
             }
         }

@@ -148,8 +148,15 @@ mod tests {
 
     #[test]
     fn a_stranger_is_told_the_same_whatever_the_message() {
-        for (forwarded, automatic, date) in [(true, false, NOW), (false, true, NOW), (false, false, 0)] {
-            let message = Envelope { forwarded, automatic, date, ..plain() };
+        for (forwarded, automatic, date) in
+            [(true, false, NOW), (false, true, NOW), (false, false, 0)]
+        {
+            let message = Envelope {
+                forwarded,
+                automatic,
+                date,
+                ..plain()
+            };
             let verdict = admit(&message, &rules(&[]), NOW);
             assert_eq!(verdict, Verdict::Stranger { user: 7 });
         }
@@ -159,15 +166,42 @@ mod tests {
     fn ignores_what_is_not_a_persons_own_fresh_message() {
         let all = rules(&[1, 7, ANONYMOUS_ADMIN, TELEGRAM]);
         for message in [
-            Envelope { sender: None, ..plain() },
-            Envelope { chat: None, ..plain() },
-            Envelope { outgoing: true, ..plain() },
-            Envelope { edited: true, ..plain() },
-            Envelope { forwarded: true, ..plain() },
-            Envelope { automatic: true, ..plain() },
-            Envelope { sender: Some(1), ..plain() },
-            Envelope { sender: Some(ANONYMOUS_ADMIN), ..plain() },
-            Envelope { sender: Some(TELEGRAM), ..plain() },
+            Envelope {
+                sender: None,
+                ..plain()
+            },
+            Envelope {
+                chat: None,
+                ..plain()
+            },
+            Envelope {
+                outgoing: true,
+                ..plain()
+            },
+            Envelope {
+                edited: true,
+                ..plain()
+            },
+            Envelope {
+                forwarded: true,
+                ..plain()
+            },
+            Envelope {
+                automatic: true,
+                ..plain()
+            },
+            Envelope {
+                sender: Some(1),
+                ..plain()
+            },
+            Envelope {
+                sender: Some(ANONYMOUS_ADMIN),
+                ..plain()
+            },
+            Envelope {
+                sender: Some(TELEGRAM),
+                ..plain()
+            },
         ] {
             assert_eq!(admit(&message, &all, NOW), Verdict::Ignore, "{message:?}");
         }
@@ -175,10 +209,28 @@ mod tests {
 
     #[test]
     fn a_command_counts_for_its_age_and_no_longer() {
-        for (ago, fresh) in [(0, true), (60, true), (61, false), (-60, true), (-61, false), (i64::MAX, false)] {
-            let message = Envelope { date: NOW.saturating_sub(ago), ..plain() };
+        for (ago, fresh) in [
+            (0, true),
+            (60, true),
+            (61, false),
+            (-60, true),
+            (-61, false),
+            (i64::MAX, false),
+        ] {
+            let message = Envelope {
+                date: NOW.saturating_sub(ago),
+                ..plain()
+            };
             let verdict = admit(&message, &rules(&[7]), NOW);
-            assert_eq!(verdict == Verdict::Admit { user: 7, chat: ChatKind::Private }, fresh, "{ago}");
+            assert_eq!(
+                verdict
+                    == Verdict::Admit {
+                        user: 7,
+                        chat: ChatKind::Private
+                    },
+                fresh,
+                "{ago}"
+            );
             assert_eq!(matches!(verdict, Verdict::TooOld { .. }), !fresh, "{ago}");
         }
     }

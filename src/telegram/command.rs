@@ -85,12 +85,20 @@ mod tests {
             ("/start", Some("start"), Some("start")),
             ("/help", Some("help"), Some("help")),
             ("/status", Some("status"), Some("status")),
-            ("/get_secret a/b#c@2", Some("get a/b#c@2"), Some("get a/b#c@2")),
+            (
+                "/get_secret a/b#c@2",
+                Some("get a/b#c@2"),
+                Some("get a/b#c@2"),
+            ),
             ("  /get_secret \n a ", Some("get a"), Some("get a")),
             ("/get_secret", Some("get "), Some("get ")),
             ("/get_secret a b", Some("get a b"), Some("get a b")),
             ("/get_secret@vault_bot a", Some("get a"), Some("get a")),
-            ("/get_secret@Vault_Bot a@3", Some("get a@3"), Some("get a@3")),
+            (
+                "/get_secret@Vault_Bot a@3",
+                Some("get a@3"),
+                Some("get a@3"),
+            ),
             ("/get_secret@other_bot a", None, None),
             ("/help@", None, None),
             ("/get_secrets a", Some("unknown"), None),
@@ -102,7 +110,11 @@ mod tests {
             ("", None, None),
             (" \n", None, None),
         ] {
-            assert_eq!(name(text, ChatKind::Private).as_deref(), private, "{text:?}");
+            assert_eq!(
+                name(text, ChatKind::Private).as_deref(),
+                private,
+                "{text:?}"
+            );
             assert_eq!(name(text, ChatKind::Group).as_deref(), group, "{text:?}");
         }
     }

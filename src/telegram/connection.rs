@@ -98,7 +98,11 @@ impl Connection {
             }
             let delay = backoff.next();
             let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            warn!(event = "telegram.connection.lost", reason, retry_in_ms = milliseconds);
+            warn!(
+                event = "telegram.connection.lost",
+                reason,
+                retry_in_ms = milliseconds
+            );
             self.set_reconnecting(reason);
             tokio::select! {
                 () = sleep(delay) => {}

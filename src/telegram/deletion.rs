@@ -179,9 +179,7 @@ impl Deletions {
                 warn!(event = "telegram.deletions.unreadable", key);
                 continue;
             };
-            let (oldest, keys) = chats
-                .entry(stored.user)
-                .or_insert_with(|| (stored, vec![]));
+            let (oldest, keys) = chats.entry(stored.user).or_insert_with(|| (stored, vec![]));
             oldest.since = oldest.since.min(stored.since);
             keys.push(key);
         }
@@ -222,7 +220,10 @@ impl Deletions {
         sleep(GATHER).await;
     }
 
-    #[expect(clippy::type_complexity, reason = "the two kinds of due work, used once")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "the two kinds of due work, used once"
+    )]
     fn take_due(&self) -> (Vec<(i32, Arc<Vec<String>>)>, Vec<(Stored, Vec<String>)>) {
         let now = Instant::now();
         let (mut batch, mut searches) = (vec![], vec![]);
@@ -252,7 +253,9 @@ impl Deletions {
         match self.link.persist(&request, &self.gate, deadline).await {
             Ok(_) => {
                 debug!(event = "telegram.deleted", count = batch.len());
-                let done = batch.into_iter().filter_map(|(_, keys)| Arc::into_inner(keys));
+                let done = batch
+                    .into_iter()
+                    .filter_map(|(_, keys)| Arc::into_inner(keys));
                 self.remove(&done.flatten().collect::<Vec<_>>()).await;
                 true
             }
@@ -271,7 +274,11 @@ impl Deletions {
             Ok(found) => found,
             Err(CallError::Refused(reason)) => {
                 // The chat is gone, or the account: there is nothing left to delete from.
-                warn!(event = "telegram.deletions.chat_gone", reason, user = stored.user);
+                warn!(
+                    event = "telegram.deletions.chat_gone",
+                    reason,
+                    user = stored.user
+                );
                 self.remove(&keys).await;
                 return true;
             }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::Settings;
 use super::admission::{Rules, Verdict, admit};
 use super::command::{Command, parse};
 use super::deletion::Deletions;
@@ -16,7 +17,6 @@ use super::outbox::{Outbox, Sent};
 use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, Part, Reply, random_id};
 use super::status::Status;
 use super::stranger::{Limiter, StrangerReply};
-use super::Settings;
 use crate::broker::ports::{Clock, Coordination};
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser};
@@ -100,7 +100,10 @@ impl Handler {
         let StrangerReply::Sentence(sentence) = &self.settings.stranger_reply else {
             return;
         };
-        let mut limiter = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut limiter = self
+            .strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if !limiter.take(user, Instant::now()) {
             return;
         }
@@ -113,7 +116,9 @@ impl Handler {
         self.spawn(async move {
             let outbox = &handler.outbox;
             if let Some(peer) = outbox.sender(&message).await {
-                let sent = outbox.send(peer, reply, None, random_id(&id, Part::Answer)).await;
+                let sent = outbox
+                    .send(peer, reply, None, random_id(&id, Part::Answer))
+                    .await;
                 debug!(event = "telegram.stranger", user, answered = sent.is_ok());
             }
         });

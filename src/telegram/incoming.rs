@@ -13,8 +13,8 @@ use super::admission::Envelope;
 use super::backoff::Backoff;
 use super::call::{CallError, Pool};
 use super::session::FileSession;
-use crate::domain::caller::ChatKind;
 use crate::domain::RequestId;
+use crate::domain::caller::ChatKind;
 
 /// Channel updates asked for at once, as user accounts may.
 const CHANNEL_LIMIT: i32 = 100;
@@ -47,7 +47,10 @@ impl Incoming {
         let (message, count, group_channel) = match update {
             tl::enums::Update::NewMessage(new) => (new.message, new.pts_count, false),
             tl::enums::Update::NewChannelMessage(new) => (new.message, new.pts_count, true),
-            #[expect(clippy::wildcard_enum_match_arm, reason = "Telegram has 150 kinds of update")]
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "Telegram has 150 kinds of update"
+            )]
             _ => return None,
         };
         let tl::enums::Message::Message(message) = message else {
@@ -203,7 +206,10 @@ impl<'a> Receiver<'a> {
         };
         let known = PeerId::channel(channel.channel_id).and_then(|id| self.session.access_hash(id));
         let Some(hash) = known else {
-            debug!(event = "telegram.channel.unknown", channel = channel.channel_id);
+            debug!(
+                event = "telegram.channel.unknown",
+                channel = channel.channel_id
+            );
             self.boxes.end_channel_difference(Banned);
             return Ok(vec![]);
         };

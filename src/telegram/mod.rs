@@ -187,7 +187,10 @@ async fn drain(accept: CancellationToken, commands: TaskTracker, drained: Cancel
     accept.cancelled().await;
     commands.close();
     if timeout(DRAIN, commands.wait()).await.is_err() {
-        warn!(event = "telegram.drain_timeout", unanswered = commands.len());
+        warn!(
+            event = "telegram.drain_timeout",
+            unanswered = commands.len()
+        );
     }
     drained.cancel();
 }

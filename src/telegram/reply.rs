@@ -118,7 +118,11 @@ impl Reply {
     }
 
     /// What came of a request; `None` when somebody else answers it.
-    pub(super) fn outcome(outcome: &Outcome, target: &Target, delete_after: Duration) -> Option<Self> {
+    pub(super) fn outcome(
+        outcome: &Outcome,
+        target: &Target,
+        delete_after: Duration,
+    ) -> Option<Self> {
         match outcome {
             Outcome::Released(secret) => Some(Self::secret(secret, target, delete_after)),
             Outcome::Denied(_) => Some(Self::plain(DENIED)),
@@ -217,7 +221,8 @@ impl Builder {
         let offset = self.length;
         self.plain(text);
         // A message beyond i32 units is refused by its length long before.
-        if let (Ok(offset), Ok(length)) = (i32::try_from(offset), i32::try_from(self.length - offset))
+        if let (Ok(offset), Ok(length)) =
+            (i32::try_from(offset), i32::try_from(self.length - offset))
         {
             self.entities
                 .push(tl::types::MessageEntitySpoiler { offset, length }.into());
@@ -243,7 +248,10 @@ pub(super) fn random_id(request: &RequestId, part: Part) -> i64 {
     };
     let digest = Sha256::digest(format!("vaultgram reply v1\0{part}\0{request}"));
     let mut bytes = [0; 8];
-    bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    bytes
+        .iter_mut()
+        .zip(digest)
+        .for_each(|(to, from)| *to = from);
     // 0 means "none" to Telegram.
     i64::from_le_bytes(bytes) | 1
 }

@@ -36,7 +36,11 @@ impl Limiter {
         if self.last.as_ref().is_some_and(|at| recent(at, PER_ANYONE)) {
             return false;
         }
-        if self.answered.get(&user).is_some_and(|at| recent(at, PER_USER)) {
+        if self
+            .answered
+            .get(&user)
+            .is_some_and(|at| recent(at, PER_USER))
+        {
             return false;
         }
         if self.answered.len() >= MAX_REMEMBERED {

@@ -72,7 +72,10 @@ fn unescapes_strings_but_not_those_telegram_would_change() {
     ] {
         let reply = reply(&[("f", json)]);
         let body = reply.text.replace("𝒚", "𝒚");
-        assert!(body.contains(text) || json.contains("ud834"), "{json}: {body:?}");
+        assert!(
+            body.contains(text) || json.contains("ud834"),
+            "{json}: {body:?}"
+        );
     }
 }
 
@@ -101,13 +104,22 @@ fn fills_a_message_to_its_last_unit() {
 
 #[test]
 fn a_refusal_is_always_the_same() {
-    let texts: Vec<String> = [DenialReason::NotPermitted, DenialReason::Forbidden, DenialReason::EvaluationFailed]
-        .into_iter()
-        .map(|reason| {
-            let denial = Denial { reason, policies: vec!["p".into()] };
-            Reply::outcome(&Outcome::Denied(denial), &target(), Duration::ZERO).unwrap().text
-        })
-        .collect();
+    let texts: Vec<String> = [
+        DenialReason::NotPermitted,
+        DenialReason::Forbidden,
+        DenialReason::EvaluationFailed,
+    ]
+    .into_iter()
+    .map(|reason| {
+        let denial = Denial {
+            reason,
+            policies: vec!["p".into()],
+        };
+        Reply::outcome(&Outcome::Denied(denial), &target(), Duration::ZERO)
+            .unwrap()
+            .text
+    })
+    .collect();
     assert!(texts.iter().all(|text| text == DENIED));
     assert!(Reply::outcome(&Outcome::Duplicate, &target(), Duration::ZERO).is_none());
 }

@@ -90,7 +90,9 @@ pub enum SessionError {
         owner: String,
     },
     /// It does not hold what it should. It is left as it is.
-    #[error("{path} is damaged ({reason}); restore it from a backup, or remove it and run: vaultgram login")]
+    #[error(
+        "{path} is damaged ({reason}); restore it from a backup, or remove it and run: vaultgram login"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

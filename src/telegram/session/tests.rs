@@ -45,7 +45,11 @@ async fn keeps_what_it_is_told() {
     assert_eq!(me.id(), PeerId::user(1000).unwrap());
     assert_eq!(session.read_until().channels.len(), 1);
     assert_eq!(mode(&path), 0o600);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "file and lock");
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        2,
+        "file and lock"
+    );
 }
 
 #[test]
@@ -82,7 +86,10 @@ fn refuses_a_file_others_can_read() {
     drop(FileSession::create(&path, &login()).unwrap());
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
     let error = FileSession::open(&path).err().unwrap().to_string();
-    assert!(error.contains("mode 640") && error.contains("chmod 600"), "{error}");
+    assert!(
+        error.contains("mode 640") && error.contains("chmod 600"),
+        "{error}"
+    );
 }
 
 #[test]
