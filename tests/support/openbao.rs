@@ -18,9 +18,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long a server may take to answer on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A server with file storage, so that it keeps its data over a kill. Ends with this value.
+/// A server with storage on disk, so that it keeps its data over a kill. Ends with this value.
 pub(crate) struct OpenBao {
     port: u16,
     directory: TempDir,
@@ -210,10 +210,11 @@ impl OpenBao {
     fn spawn(&mut self) {
         let directory = self.directory.path();
         let configuration = directory.join("bao.hcl");
+        let log = directory.join("bao.log");
         std::fs::write(
             &configuration,
             format!(
-                "storage \"file\" {{\n  path = \"{}\"\n}}\n\
+                "storage \"pebbledb\" {{\n  path = \"{}\"\n}}\n\
                  listener \"tcp\" {{\n  address = \"{}\"\n  tls_disable = true\n}}\n\
                  api_addr = \"{}\"\n",
                 directory.join("data").display(),
@@ -226,12 +227,8 @@ impl OpenBao {
             "server".to_owned(),
             format!("-config={}", configuration.display()),
         ];
-        self.child = Some(spawn_bound_to_us(
-            &bao(),
-            &arguments,
-            &directory.join("bao.log"),
-        ));
-        wait_until("OpenBao answers", || {
+        self.child = Some(spawn_bound_to_us(&bao(), &arguments, &log));
+        wait_until(&format!("OpenBao answers; see {}", log.display()), || {
             self.call("GET", "sys/health", &Value::Null).0 != 0
         });
     }
