@@ -68,6 +68,12 @@ impl Datacenter {
         self.shared.dc_id
     }
 
+    /// The RSA key for clients that make their own auth key, as PKCS#1 PEM.
+    #[must_use]
+    pub fn public_key_pem(&self) -> String {
+        self.shared.rsa.public_pem()
+    }
+
     /// Stops serving and closes every connection.
     pub async fn stop(&self) {
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));

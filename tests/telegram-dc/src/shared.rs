@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::clock::Clock;
 use crate::control::{Control, lock};
+use crate::keyexchange::RsaKey;
 use crate::mtproto::salts::Salts;
 use crate::world::World;
 
@@ -15,6 +16,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) salts: Salts,
     pub(crate) control: Control,
+    pub(crate) rsa: RsaKey,
     world: Mutex<World>,
 }
 
@@ -28,6 +30,7 @@ impl Shared {
             clock,
             salts: Salts::default(),
             control: Control::default(),
+            rsa: RsaKey::built_in(),
         }
     }
 

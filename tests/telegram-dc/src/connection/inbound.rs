@@ -114,7 +114,9 @@ impl Inbound {
                 .exchange
                 .receive(&self.shared, sealed)
                 .map_err(End::Malformed)?;
-            self.link.send(Outgoing::Plain(answer));
+            if !answer.is_empty() {
+                self.link.send(Outgoing::Plain(answer));
+            }
             return Ok(());
         }
         let known = self

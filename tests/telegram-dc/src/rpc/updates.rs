@@ -28,17 +28,16 @@ pub(super) fn get_difference(
     let limit = limit(request.pts_limit.unwrap_or(0));
     let owner = Owner::Account(context.account);
     let state = context.world.state(context.account);
-    Ok(
+    let new_encrypted_messages = Vec::new();
+    let (new_messages, mut other_updates, mut peers, pts) =
         match context
             .world
             .missed(owner, context.account, request.pts, limit)
         {
-            Missed::Nothing => types::updates::DifferenceEmpty {
-                date: state.date,
-                seq: state.seq,
+            Missed::Nothing => (Vec::new(), Vec::new(), Peers::default(), state.pts),
+            Missed::TooLong => {
+                return Ok(types::updates::DifferenceTooLong { pts: state.pts }.into());
             }
-            .into(),
-            Missed::TooLong => types::updates::DifferenceTooLong { pts: state.pts }.into(),
             Missed::Changes {
                 new: new_messages,
                 other: other_updates,
@@ -46,33 +45,49 @@ pub(super) fn get_difference(
                 pts,
                 complete,
             } => {
-                let (users, chats) = context.introduce(&peers);
-                let new_encrypted_messages = Vec::new();
-                let state = types::updates::State { pts, ..state }.into();
-                if complete {
-                    let difference = types::updates::Difference {
-                        new_messages,
-                        new_encrypted_messages,
-                        other_updates,
-                        chats,
-                        users,
-                        state,
-                    };
-                    difference.into()
-                } else {
+                if !complete {
+                    let (users, chats) = context.introduce(&peers);
                     let slice = types::updates::DifferenceSlice {
                         new_messages,
                         new_encrypted_messages,
                         other_updates,
                         chats,
                         users,
-                        intermediate_state: state,
+                        intermediate_state: types::updates::State { pts, ..state }.into(),
                     };
-                    slice.into()
+                    return Ok(slice.into());
                 }
+                (new_messages, other_updates, peers, pts)
             }
-        },
-    )
+        };
+    for channel_id in context
+        .world
+        .changed_channels(context.account, request.date)
+    {
+        other_updates.push(
+            types::UpdateChannelTooLong {
+                channel_id,
+                pts: None,
+            }
+            .into(),
+        );
+        peers.add(Chat::Channel(channel_id));
+    }
+    if new_messages.is_empty() && other_updates.is_empty() && pts == request.pts {
+        let (date, seq) = (state.date, state.seq);
+        return Ok(types::updates::DifferenceEmpty { date, seq }.into());
+    }
+    let (users, chats) = context.introduce(&peers);
+    let state = types::updates::State { pts, ..state }.into();
+    let difference = types::updates::Difference {
+        new_messages,
+        new_encrypted_messages,
+        other_updates,
+        chats,
+        users,
+        state,
+    };
+    Ok(difference.into())
 }
 
 pub(super) fn get_channel_difference(

@@ -157,6 +157,7 @@ impl World {
             members: members.iter().copied().collect::<HashSet<_>>(),
             broadcast,
             created: self.clock.unix(),
+            changed: self.clock.unix(),
             mailbox: Mailbox::new(),
         };
         self.channels.insert(id, channel);

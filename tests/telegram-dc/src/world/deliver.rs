@@ -21,8 +21,11 @@ impl World {
         let viewers: Vec<i64> = match owner {
             Owner::Account(id) => vec![id],
             Owner::Channel(id) => {
-                let members = self.channels.get(&id).map(|channel| &channel.members);
-                members.into_iter().flatten().copied().collect()
+                let Some(channel) = self.channels.get_mut(&id) else {
+                    return;
+                };
+                channel.changed = self.clock.unix();
+                channel.members.iter().copied().collect()
             }
         };
         for viewer in viewers {

@@ -3,7 +3,7 @@
 use grammers_tl_types::{enums, types};
 
 use super::mailbox::{Change, What};
-use super::{Owner, Peers, World};
+use super::{Channel, Owner, Peers, World};
 
 /// The most changes in one answer.
 const SLICE: usize = 500;
@@ -72,5 +72,19 @@ impl World {
             pts: reached,
             complete: reached == mailbox.pts(),
         }
+    }
+
+    /// Tells `viewer` which supergroups and channels changed since `date`: their changes
+    /// are asked for one by one.
+    pub(crate) fn changed_channels(&self, viewer: i64, date: i32) -> Vec<i64> {
+        // A second of doubt costs an empty answer, a missed one a message.
+        let changed = |channel: &Channel| {
+            channel.members.contains(&viewer) && channel.changed >= date.saturating_sub(1)
+        };
+        self.channels
+            .iter()
+            .filter(|(_, channel)| changed(channel))
+            .map(|(id, _)| *id)
+            .collect()
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Channel {
     pub(crate) members: HashSet<i64>,
     pub(crate) broadcast: bool,
     pub(crate) created: i32,
+    /// When its box changed last.
+    pub(crate) changed: i32,
     pub(crate) mailbox: Mailbox,
 }
 

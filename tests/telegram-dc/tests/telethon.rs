@@ -1,0 +1,101 @@
+//! The independent witness: Telethon, a client in another language by other people.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use telegram_dc::{Chat, Datacenter, Options, User};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+const ALICE: i64 = 1001;
+const BOB: i64 = 1002;
+const GROUP: i64 = 40;
+const SUPERGROUP: i64 = 50;
+
+/// The interpreter that has Telethon, which `make tools` installs.
+fn python() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tools = std::env::var_os("VAULTGRAM_TOOLS")
+        .map_or_else(|| here.join("../../target/tools"), PathBuf::from);
+    let python = tools.join("venv/bin/python");
+    assert!(
+        python.exists(),
+        "there is no {}; run: make tools",
+        python.display()
+    );
+    python
+}
+
+#[tokio::test]
+async fn telethon_signs_in_chats_and_catches_up() {
+    let python = python();
+    let dc = Datacenter::start(Options::default()).await.unwrap();
+    dc.add_user(
+        User::new(ALICE, "Alice")
+            .username("alice")
+            .phone("+9996621001"),
+    );
+    let bob = User::new(BOB, "Bob")
+        .username("bob")
+        .phone("+9996621002")
+        .password("correct horse");
+    dc.add_user(bob);
+    dc.add_group(GROUP, "Ops", &[ALICE, BOB]);
+    dc.add_supergroup(SUPERGROUP, "Ops big", &[ALICE, BOB]);
+    let code = |phone| dc.login_code(phone).unwrap();
+    let world = format!(
+        r#"{{"dc": {}, "port": {}, "public_key": {:?}, "group": "Ops", "supergroup": "Ops big",
+        "alice": {{"id": {ALICE}, "phone": "+9996621001", "code": {:?}}},
+        "bob": {{"id": {BOB}, "phone": "+9996621002", "code": {:?}, "password": "correct horse"}}}}"#,
+        dc.id(),
+        dc.address().port(),
+        dc.public_key_pem(),
+        code("+9996621001"),
+        code("+9996621002"),
+    );
+
+    let mut witness = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/telethon_witness.py"))
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = witness.stdin.take().unwrap();
+    stdin.write_all(world.as_bytes()).await.unwrap();
+    drop(stdin);
+    let status = tokio::time::timeout(Duration::from_secs(150), witness.wait())
+        .await
+        .expect("the witness ends in time")
+        .unwrap();
+    assert!(
+        status.success(),
+        "the witness found a fault: {status}; its words are above"
+    );
+
+    let texts = |user, chat| -> Vec<String> {
+        dc.history(user, chat)
+            .into_iter()
+            .map(|message| message.text)
+            .collect()
+    };
+    let missed = ["hello alice", "missed 0", "missed 1", "missed 2"];
+    assert_eq!(texts(BOB, Chat::User(ALICE)), missed);
+    assert_eq!(texts(ALICE, Chat::User(BOB)), missed);
+    assert_eq!(
+        texts(ALICE, Chat::Group(GROUP)),
+        ["welcome", "missed in the group"]
+    );
+    assert_eq!(
+        texts(BOB, Chat::Channel(SUPERGROUP)),
+        ["welcome", "missed in the supergroup"]
+    );
+    assert!(dc.count("updates.getChannelDifference") > 0);
+    assert_eq!(dc.count(telegram_dc::UNKNOWN_METHOD), 0);
+}
