@@ -48,7 +48,7 @@ async fn each_question_gets_its_answer() {
         (
             ALICE,
             "/get_secret django/old@1",
-            "version 1 of the secret is deleted",
+            "ersion 1 of the secret is deleted",
         ),
         (ALICE, "/get_secret django/old@9", "no such version"),
         (ALICE, "/get_secret ../sys/seal", "\"..\" part"),

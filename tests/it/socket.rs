@@ -42,7 +42,7 @@ async fn the_real_bao_and_our_own_client_read_the_same() {
             66,
             "it has: password, username",
         ),
-        (&["get", "../x"], 64, "part"),
+        (&["get", "../x"], 64, "relative paths"),
     ] {
         let ran = stage.vaultgram(arguments).output().unwrap();
         let said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "shared by tests, the demo and benches, of which none uses all; they may panic and look around"
 )]
@@ -195,7 +196,10 @@ impl Stage {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.unwrap());
-        self.broker = Some(Broker(command.spawn().unwrap()));
+        self.broker = Some(Broker {
+            child: command.spawn().unwrap(),
+            log: self.path("log"),
+        });
     }
 
     /// What vaultgram logged so far.
@@ -207,11 +211,11 @@ impl Stage {
     pub(crate) async fn wait(&self, what: &str, condition: impl Fn() -> bool) {
         let start = Instant::now();
         while !condition() {
-            let log = self.log();
-            let tail = log.get(log.len().saturating_sub(4000)..).unwrap_or(&log);
             assert!(
                 start.elapsed() < PATIENCE,
-                "waited in vain until {what}; log:\n{tail}"
+                "waited in vain until {what}; log:
+{}",
+                tail(&self.path("log"))
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -241,18 +245,27 @@ impl Stage {
     }
 }
 
+/// The end of a log.
+fn tail(log: &Path) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(4000)..]).into_owned()
+}
+
 /// A vaultgram process, killed with this value.
-pub(crate) struct Broker(Child);
+pub(crate) struct Broker {
+    child: Child,
+    log: PathBuf,
+}
 
 impl Broker {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
+        let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
@@ -260,24 +273,28 @@ impl Broker {
     pub(crate) async fn exit(mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
+            if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "vaultgram does not stop");
+            assert!(
+                start.elapsed() < PATIENCE,
+                "vaultgram does not stop; log:\n{}",
+                tail(&self.log)
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// kill -9, and waits.
     pub(crate) fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
