@@ -6,7 +6,7 @@ pub mod ports;
 use std::sync::Arc;
 
 use thiserror::Error;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::broker::ports::{
     AuditError, AuditSink, Clock, Coordination, CoordinationError, SecretStore, StoreError,
@@ -115,6 +115,12 @@ impl Broker {
     #[must_use]
     pub fn mounts(&self) -> &Mounts {
         &self.mounts
+    }
+
+    /// The time of day, as everything here is decided by.
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
     }
 
     /// The state of the secret store.

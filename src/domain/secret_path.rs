@@ -155,7 +155,11 @@ fn parse_version(text: &str) -> Result<u64, PathError> {
     }
 }
 
-fn check_field(text: &str) -> Result<String, PathError> {
+/// Checks the name of a field.
+///
+/// # Errors
+/// When it is empty, over [`MAX_FIELD`], or holds a space, `#` or what cannot be seen.
+pub fn check_field(text: &str) -> Result<String, PathError> {
     let bad = |c: char| c.is_control() || c.is_whitespace() || is_invisible(c) || c == '#';
     if text.is_empty() || text.len() > MAX_FIELD || text.contains(bad) {
         return Err(PathError::Field);

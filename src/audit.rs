@@ -1,1 +1,0 @@
-//! The audit: JSON Lines in a hash chain.
