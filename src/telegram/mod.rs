@@ -135,6 +135,7 @@ pub async fn run(
         Arc::clone(&ports.clock),
         settings.delete_after,
     ));
+    let closed = CancellationToken::new();
     let handler = Arc::new(Handler {
         rules: Rules {
             allowed: settings.allowed_users.clone(),
@@ -149,6 +150,7 @@ pub async fn run(
         deletions: Arc::clone(&deletions),
         status: Arc::clone(&status),
         tasks: TaskTracker::new(),
+        closed: closed.clone(),
         slots: Handler::slots(),
         strangers: Mutex::default(),
         username: Mutex::default(),
@@ -173,8 +175,7 @@ pub async fn run(
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
     ];
-    let closed = CancellationToken::new();
-    let saving = services.spawn(keep_saving(session, closed.child_token()));
+    let saving = services.spawn(keep_saving(session, closed.clone()));
     let closing = closed.drop_guard();
     let result = connection.run().await;
     drop((aborted_at_the_end, closing));
