@@ -153,9 +153,9 @@ mod tests {
             [(true, false, NOW), (false, true, NOW), (false, false, 0)]
         {
             let message = Envelope {
+                date,
                 forwarded,
                 automatic,
-                date,
                 ..plain()
             };
             let verdict = admit(&message, &rules(&[]), NOW);

@@ -17,6 +17,7 @@ mod connection;
 mod deletion;
 mod handler;
 mod incoming;
+pub mod login;
 mod outbox;
 mod reply;
 pub mod session;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use telegram_dc::{Chat, Fault};
+use vaultgram::broker::ports::Coordination;
 
 use super::support::{ALICE, BROKER, GET, VALUE, World, until};
 
@@ -124,9 +125,11 @@ async fn a_lost_answer_makes_neither_two_messages_nor_one_that_stays() {
 async fn an_intent_without_a_message_is_cleared_away() {
     let world = World::new().await;
     let value = format!(r#"{{"user":{ALICE},"hash":0,"since":1}}"#);
-    let mut entries = world.coordination.entries.lock().unwrap();
-    entries.insert("deletions/telegram-1001-1".into(), value.into_bytes());
-    drop(entries);
+    world
+        .coordination
+        .put("deletions/telegram-1001-1", value.as_bytes())
+        .await
+        .unwrap();
     let _process = world.start().await;
     world.send(ALICE, "/help");
     world.answer(ALICE, |_| true).await;

@@ -11,5 +11,6 @@
 mod answers;
 mod connection;
 mod deletion;
+mod login;
 mod refusals;
 mod support;

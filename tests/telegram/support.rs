@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -83,14 +83,9 @@ impl World {
     }
 
     fn login(&self) -> Login {
-        let SocketAddr::V4(address) = self.dc.address() else {
-            panic!("the datacenter is on IPv4")
-        };
         Login {
-            dc: self.dc.id(),
-            address,
-            auth_key: self.dc.provision_key(BROKER),
             user: Some(BROKER),
+            ..login_with(&self.dc, self.dc.provision_key(BROKER))
         }
     }
 
@@ -104,9 +99,7 @@ impl World {
 
     /// Starts the front end, without waiting for anything.
     pub(crate) async fn launch(&self) -> Process {
-        // A killed task lets go of the file a moment later.
-        until("the lock", || self.open_session().is_ok()).await;
-        let session = Arc::new(self.open_session().unwrap());
+        let session = Arc::new(open_when_free(&self.session_path()).await);
         let source = PolicySource {
             name: "test.cedar".into(),
             text: POLICY.into(),
@@ -170,6 +163,34 @@ impl World {
     /// Waits for something to become true.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         until(what, || holds(self)).await;
+    }
+}
+
+/// Opens a session file; an aborted task lets go of it a moment later.
+pub(crate) async fn open_when_free(path: &Path) -> FileSession {
+    let opening = async {
+        loop {
+            match FileSession::open(path) {
+                Err(SessionError::InUse { .. }) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                result => return result.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(SOON, opening).await.expect("the lock")
+}
+
+/// A key that this datacenter knows, with nobody signed in as far as we know.
+pub(crate) fn login_with(dc: &Datacenter, auth_key: [u8; 256]) -> Login {
+    let SocketAddr::V4(address) = dc.address() else {
+        panic!("the datacenter is on IPv4")
+    };
+    Login {
+        dc: dc.id(),
+        address,
+        auth_key,
+        user: None,
     }
 }
 
