@@ -10,6 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Backoff;
 
+/// What the server says of a message whose random id it has seen before.
+pub(super) const ALREADY_SENT: &str = "RANDOM_ID_DUPLICATE";
+
 /// Why a call failed, by what can be done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum CallError {
@@ -36,10 +39,15 @@ impl From<InvocationError> for CallError {
     fn from(error: InvocationError) -> Self {
         match error {
             InvocationError::Rpc(rpc) => match rpc.code {
-                420 => Self::Flood(Duration::from_secs(rpc.value.unwrap_or(1).into())),
+                // SLOWMODE_WAIT is also 420, but concerns one group only.
+                420 if rpc.name.starts_with("FLOOD") => {
+                    Self::Flood(Duration::from_secs(rpc.value.unwrap_or(1).into()))
+                }
                 401 => Self::SignedOut(rpc.name),
                 // 406 is also used for refusals of a single call.
                 406 if rpc.name.starts_with("AUTH_KEY") => Self::SignedOut(rpc.name),
+                // Not trouble, though it is a 500: it arrived the first time.
+                500 if rpc.name == ALREADY_SENT => Self::Refused(rpc.name),
                 // -503 is a time-out inside Telegram.
                 code if !(0..500).contains(&code) => Self::Server(rpc.name),
                 _ => Self::Refused(rpc.name),

@@ -153,12 +153,16 @@ impl Connection {
             _ = &mut runner => End::Lost("grammers stopped".to_owned()),
         };
         self.link.publish(None);
+        tasks.close();
         if matches!(end, End::Stopped) {
             handle.quit();
-            if timeout(CLOSE_TIMEOUT, runner).await.is_err() {
+            if timeout(CLOSE_TIMEOUT, tasks.wait()).await.is_err() {
                 debug!(event = "telegram.connection.close_timeout");
             }
         }
+        // The next connection is made when this one is gone, not beside it.
+        runner.abort();
+        tasks.wait().await;
         end
     }
 

@@ -8,8 +8,8 @@
 //! many does no harm. One write before and one after, and no moment at which a crash leaves a
 //! secret standing.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,14 +17,14 @@ use grammers_session::types::PeerId;
 use grammers_tl_types as tl;
 use grammers_tl_types::enums::messages::Messages;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::call::{CallError, Gate, Link};
 use super::outbox::{Sent, input_peer};
 use super::reply::SECRET_MARK;
+use super::schedule::Schedule;
 use super::session::FileSession;
 use crate::broker::ports::{Clock, Coordination, CoordinationError};
 use crate::domain::RequestId;
@@ -61,13 +61,11 @@ pub(super) struct Intent {
     stored: Stored,
 }
 
-/// What is to be done when its time has come.
-enum Due {
-    /// Delete this message, then remove the intents when nobody else needs them.
-    Message { id: i32, keys: Arc<Vec<String>> },
-    /// Look through the history of a chat.
-    Search { stored: Stored, keys: Vec<String> },
-}
+/// A message to delete, then the intents to remove once no other message needs them.
+type Message = (i32, Arc<Vec<String>>);
+
+/// A chat to look through, and the intents that ask for it.
+type Search = (Stored, Vec<String>);
 
 /// The schedule of deletions.
 pub(super) struct Deletions {
@@ -76,16 +74,10 @@ pub(super) struct Deletions {
     coordination: Arc<dyn Coordination>,
     clock: Arc<dyn Clock>,
     delete_after: Duration,
-    queue: Mutex<Queue>,
-    wake: Notify,
-    gate: Gate,
-}
-
-/// By due time; the number keeps apart what is due at the same instant.
-#[derive(Default)]
-struct Queue {
-    due: BTreeMap<(Instant, u64), Due>,
-    next: u64,
+    messages: Schedule<Message>,
+    messages_gate: Gate,
+    searches: Schedule<Search>,
+    searches_gate: Gate,
 }
 
 impl Deletions {
@@ -102,9 +94,10 @@ impl Deletions {
             coordination,
             clock,
             delete_after,
-            queue: Mutex::default(),
-            wake: Notify::new(),
-            gate: Gate::new(),
+            messages: Schedule::new(),
+            messages_gate: Gate::new(),
+            searches: Schedule::new(),
+            searches_gate: Gate::new(),
         }
     }
 
@@ -136,34 +129,42 @@ impl Deletions {
     /// The message of `intent` was sent, or may have been: its time runs from now.
     pub(super) fn sent(&self, intent: Intent, sent: Sent) {
         let keys = vec![intent.key];
-        let due = match sent {
-            Sent::Id(id) => Due::Message {
-                id,
-                keys: Arc::new(keys),
-            },
-            Sent::Earlier => Due::Search {
-                stored: intent.stored,
-                keys,
-            },
-        };
-        self.push(self.delete_after, due);
+        match sent {
+            Sent::Id(id) => self.messages.add(self.delete_after, (id, Arc::new(keys))),
+            Sent::Earlier => self.searches.add(self.delete_after, (intent.stored, keys)),
+        }
     }
 
     /// Deletes what is due, for as long as it is polled.
     pub(super) async fn run(&self) {
         self.restore().await;
+        tokio::join!(self.keep_deleting(), self.keep_searching());
+    }
+
+    async fn keep_deleting(&self) {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
         loop {
-            self.until_due().await;
-            let (batch, searches) = self.take_due();
-            let deleted = self.delete(batch).await;
-            for (stored, keys) in searches {
-                self.search(stored, keys).await;
+            self.messages.due().await;
+            sleep(GATHER).await;
+            loop {
+                let batch = self.messages.take(BATCH);
+                if batch.is_empty() {
+                    break;
+                }
+                if self.delete(batch).await {
+                    backoff.reset();
+                } else {
+                    sleep(backoff.next()).await;
+                }
             }
-            if deleted {
-                backoff.reset();
-            } else {
-                sleep(backoff.next()).await;
+        }
+    }
+
+    async fn keep_searching(&self) {
+        loop {
+            self.searches.due().await;
+            for (stored, keys) in self.searches.take(1) {
+                self.search(stored, keys).await;
             }
         }
     }
@@ -193,70 +194,19 @@ impl Deletions {
             info!(event = "telegram.deletions.restored", chats = chats.len());
         }
         for (stored, keys) in chats.into_values() {
-            self.push(Duration::ZERO, Due::Search { stored, keys });
+            self.searches.add(Duration::ZERO, (stored, keys));
         }
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, after: Duration, due: Due) {
-        let mut queue = self.queue();
-        let number = queue.next;
-        queue.next += 1;
-        queue.due.insert((Instant::now() + after, number), due);
-        drop(queue);
-        self.wake.notify_one();
-    }
-
-    /// Waits for the first deletion, and a little more for those right behind it.
-    async fn until_due(&self) {
-        loop {
-            let first = self.queue().due.keys().next().map(|(at, _)| *at);
-            match first {
-                Some(at) if at <= Instant::now() => break,
-                Some(at) => tokio::select! {
-                    () = sleep_until(at) => break,
-                    () = self.wake.notified() => {}
-                },
-                None => self.wake.notified().await,
-            }
-        }
-        sleep(GATHER).await;
-    }
-
-    #[expect(
-        clippy::type_complexity,
-        reason = "the two kinds of due work, used once"
-    )]
-    fn take_due(&self) -> (Vec<(i32, Arc<Vec<String>>)>, Vec<(Stored, Vec<String>)>) {
-        let now = Instant::now();
-        let (mut batch, mut searches) = (vec![], vec![]);
-        let mut queue = self.queue();
-        while batch.len() < BATCH
-            && let Some(entry) = queue.due.first_entry()
-            && entry.key().0 <= now
-        {
-            match entry.remove() {
-                Due::Message { id, keys } => batch.push((id, keys)),
-                Due::Search { stored, keys } => searches.push((stored, keys)),
-            }
-        }
-        (batch, searches)
     }
 
     /// Deletes for both sides. Ids are of the account, so one call can cover many chats.
-    async fn delete(&self, batch: Vec<(i32, Arc<Vec<String>>)>) -> bool {
-        if batch.is_empty() {
-            return true;
-        }
+    async fn delete(&self, batch: Vec<Message>) -> bool {
         let request = tl::functions::messages::DeleteMessages {
             revoke: true,
             id: batch.iter().map(|(id, _)| *id).collect(),
         };
         let deadline = Instant::now() + TRY_FOR;
-        match self.link.persist(&request, &self.gate, deadline).await {
+        let gate = &self.messages_gate;
+        match self.link.persist(&request, gate, deadline).await {
             Ok(_) => {
                 debug!(event = "telegram.deleted", count = batch.len());
                 let done = batch
@@ -267,8 +217,8 @@ impl Deletions {
             }
             Err(error) => {
                 warn!(event = "telegram.delete_failed", %error, count = batch.len());
-                for (id, keys) in batch {
-                    self.push(Duration::ZERO, Due::Message { id, keys });
+                for message in batch {
+                    self.messages.add(Duration::ZERO, message);
                 }
                 false
             }
@@ -281,7 +231,7 @@ impl Deletions {
             // Nothing is given up: the intent stays, and this process or the next comes back.
             Err(error) => {
                 warn!(event = "telegram.deletions.search_failed", %error, user = stored.user);
-                self.push(SEARCH_AGAIN, Due::Search { stored, keys });
+                self.searches.add(SEARCH_AGAIN, (stored, keys));
                 return;
             }
         };
@@ -295,8 +245,7 @@ impl Deletions {
             // What is not due yet waits as long as it would have.
             let age = Duration::from_secs(u64::try_from(now - date).unwrap_or_default());
             let after = self.delete_after.saturating_sub(age);
-            let keys = Arc::clone(&keys);
-            self.push(after, Due::Message { id, keys });
+            self.messages.add(after, (id, Arc::clone(&keys)));
         }
     }
 
@@ -320,7 +269,8 @@ impl Deletions {
         };
         loop {
             let deadline = Instant::now() + TRY_FOR;
-            let page = self.link.persist(&request, &self.gate, deadline).await?;
+            let gate = &self.searches_gate;
+            let page = self.link.persist(&request, gate, deadline).await?;
             let messages = match page {
                 Messages::Messages(all) => all.messages,
                 Messages::Slice(part) => part.messages,

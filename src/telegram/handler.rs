@@ -144,7 +144,13 @@ impl Handler {
     }
 
     async fn work(&self, mut job: Job) {
-        let command = job.command.take();
+        // Its turn may have come late.
+        let now = self.clock.now().unix_timestamp();
+        let verdict = admit(&job.message.envelope, &self.rules, now);
+        let command = job
+            .command
+            .take()
+            .filter(|_| matches!(verdict, Verdict::Admit { .. }));
         let name = command.as_ref().map_or("too_old", Command::name);
         let reply = match command {
             Some(Command::GetSecret(text)) => match self.broker.mounts().parse(&text) {

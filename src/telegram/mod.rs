@@ -20,6 +20,7 @@ mod incoming;
 pub mod login;
 mod outbox;
 mod reply;
+mod schedule;
 pub mod session;
 mod status;
 mod stranger;

@@ -9,7 +9,7 @@ use grammers_tl_types::enums::updates::Difference;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::call::{CallError, Gate, Link};
+use super::call::{ALREADY_SENT, CallError, Gate, Link};
 use super::incoming::{Incoming, remember};
 use super::reply::Reply;
 use super::session::FileSession;
@@ -81,11 +81,7 @@ impl Outbox {
         let deadline = Instant::now() + TRY_FOR;
         match self.link.persist(&request, &self.gate, deadline).await {
             Ok(updates) => Ok(sent_id(&updates, random_id).map_or(Sent::Earlier, Sent::Id)),
-            Err(CallError::Refused(reason) | CallError::Server(reason))
-                if reason == "RANDOM_ID_DUPLICATE" =>
-            {
-                Ok(Sent::Earlier)
-            }
+            Err(CallError::Refused(reason)) if reason == ALREADY_SENT => Ok(Sent::Earlier),
             Err(error) => Err(error),
         }
     }

@@ -154,6 +154,23 @@ async fn a_group_learns_nothing_when_the_private_answer_fails() {
 }
 
 #[tokio::test]
+async fn a_slow_group_holds_nobody_else_back() {
+    let world = World::new().await;
+    world.dc.add_group(GROUP, "Ops", &[ALICE, BROKER]);
+    let _process = world.start().await;
+    world.dc.send(ALICE, Chat::Group(GROUP), GET).unwrap();
+    // The private answer comes first, then the notice, which has to wait.
+    let delay = telegram_dc::Fault::Delay(std::time::Duration::ZERO);
+    world.dc.fault("messages.sendMessage", delay, 1);
+    let slow = telegram_dc::Fault::error(420, "SLOWMODE_WAIT_300");
+    world.dc.fault("messages.sendMessage", slow, 1);
+    world.answer(ALICE, |m| m.text.contains(VALUE)).await;
+    super::support::until("the notice", || world.dc.count("messages.sendMessage") == 2).await;
+    world.send(ALICE, "/help");
+    world.answer(ALICE, |m| m.text.contains("/status")).await;
+}
+
+#[tokio::test]
 async fn talk_is_not_answered() {
     let world = World::new().await;
     world.dc.add_group(GROUP, "Ops", &[ALICE, BROKER]);

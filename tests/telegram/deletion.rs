@@ -122,20 +122,35 @@ async fn a_lost_answer_makes_neither_two_messages_nor_one_that_stays() {
 }
 
 #[tokio::test]
+async fn a_second_try_may_be_told_that_the_first_arrived() {
+    let mut world = World::new().await;
+    world.settings.delete_after = SHORT;
+    let _process = world.start().await;
+    for fault in [Fault::LoseAnswer, Fault::error(500, "RANDOM_ID_DUPLICATE")] {
+        world.dc.fault("messages.sendMessage", fault, 1);
+    }
+    world.send(ALICE, GET);
+    world.answer(ALICE, |_| true).await;
+    world.until("deletion", |world| standing(world) == 0).await;
+    assert_eq!(world.dc.count("messages.sendMessage"), 2);
+}
+
+#[tokio::test]
 async fn an_intent_without_a_message_is_cleared_away() {
     let world = World::new().await;
-    let value = format!(r#"{{"user":{ALICE},"hash":0,"since":1}}"#);
-    world
-        .coordination
-        .put("deletions/telegram-1001-1", value.as_bytes())
-        .await
-        .unwrap();
-    let _process = world.start().await;
+    let process = world.start().await;
     world.send(ALICE, "/help");
     world.answer(ALICE, |_| true).await;
+    process.stop().await;
+    let intent = format!(r#"{{"user":{ALICE},"hash":0,"since":1}}"#);
+    let key = "deletions/telegram-1001-99";
+    let coordination = &world.coordination;
+    coordination.put(key, intent.as_bytes()).await.unwrap();
+    let _process = world.start().await;
     world
         .until("no intent", |world| {
             world.coordination.count("deletions/") == 0
         })
         .await;
+    assert_eq!(world.answers(ALICE).len(), 1, "what is no secret stays");
 }
