@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use grammers_session::Session;
 use grammers_tl_types::enums::MessageEntity;
 use telegram_dc::{Chat, Event, Form, Message};
 
@@ -217,8 +218,9 @@ async fn nothing_is_sent_but_the_answer() {
 #[tokio::test]
 async fn somebody_known_by_number_only_is_answered() {
     let world = World::new().await;
-    world.dc.set_form(BROKER, Form::Short);
     let _process = world.start().await;
+    world.quiet().await;
+    world.dc.set_form(BROKER, Form::Short);
     world.send(ALICE, GET);
     assert_eq!(hidden(&world.answer(ALICE, |_| true).await)[0], VALUE);
 }
@@ -227,8 +229,9 @@ async fn somebody_known_by_number_only_is_answered() {
 async fn somebody_known_by_number_only_is_answered_from_a_group() {
     let world = World::new().await;
     world.dc.add_group(GROUP, "Ops", &[ALICE, BROKER]);
-    world.dc.set_form(BROKER, Form::Short);
     let _process = world.start().await;
+    world.quiet().await;
+    world.dc.set_form(BROKER, Form::Short);
     world.dc.send(ALICE, Chat::Group(GROUP), GET).unwrap();
     assert_eq!(hidden(&world.answer(ALICE, |_| true).await)[0], VALUE);
 }
@@ -237,6 +240,8 @@ async fn somebody_known_by_number_only_is_answered_from_a_group() {
 async fn a_burst_of_a_thousand_is_answered_each_exactly_once() {
     let world = World::new().await;
     let _process = world.start().await;
+    world.quiet().await;
+    let differences = world.dc.count("updates.getDifference");
     let mut events = world.dc.subscribe();
     for number in 0..1000 {
         world.send(ALICE, format!("/get_secret burst/{number}"));
@@ -261,6 +266,8 @@ async fn a_burst_of_a_thousand_is_answered_each_exactly_once() {
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(world.answers(ALICE).len(), 1001);
     assert_eq!(world.store.reads.load(Ordering::SeqCst), 1001);
+    // Nothing had to be fetched again: the updates themselves all found room.
+    assert_eq!(world.dc.count("updates.getDifference"), differences);
     let found = answers.values().filter(|text| text.contains(VALUE));
     assert_eq!(found.count(), 1);
 }
@@ -282,4 +289,46 @@ async fn a_repeated_update_is_answered_once() {
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(world.answers(ALICE).len(), 2);
     assert_eq!(world.dc.count("messages.sendMessage"), 2);
+}
+
+#[tokio::test]
+async fn a_message_fetched_again_after_a_restart_is_answered_once() {
+    let world = World::new().await;
+    world.start().await.stop().await;
+    let early = std::fs::read(world.session_path()).unwrap();
+    let process = world.start().await;
+    for text in [GET, "/help"] {
+        world.send(ALICE, text);
+    }
+    world
+        .until("two answers", |world| world.answers(ALICE).len() == 2)
+        .await;
+    process.stop().await;
+    assert_ne!(std::fs::read(world.session_path()).unwrap(), early);
+    std::fs::write(world.session_path(), early).unwrap();
+    let _process = world.start().await;
+    world.quiet().await;
+    assert_eq!(world.answers(ALICE).len(), 2);
+    assert_eq!(
+        world.dc.count("messages.sendMessage"),
+        3,
+        "one of them to Bob"
+    );
+}
+
+#[tokio::test]
+async fn what_was_read_is_not_fetched_again() {
+    let world = World::new().await;
+    let process = world.start().await;
+    let place = || async {
+        let session = super::support::open_when_free(&world.session_path()).await;
+        session.updates_state().await.unwrap().pts
+    };
+    world.quiet().await;
+    process.stop().await;
+    let before = place().await;
+    let process = world.start().await;
+    world.quiet().await;
+    process.stop().await;
+    assert!(place().await > before);
 }

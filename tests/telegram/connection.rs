@@ -49,14 +49,16 @@ async fn what_was_missed_while_stopped_is_answered() {
 async fn a_silent_server_is_noticed_and_left() {
     let world = World::new().await;
     let process = world.start().await;
+    world.quiet().await;
+    // Nobody asks for anything: only the probe can notice.
     world.dc.black_hole(true);
-    world.send(ALICE, GET);
     let mut states = process.status.watch();
     let noticed = states.wait_for(|state| matches!(state, State::Reconnecting { .. }));
     tokio::time::timeout(SOON, noticed)
         .await
         .expect("noticed")
         .unwrap();
+    world.send(ALICE, GET);
     world.dc.black_hole(false);
     let answer = world.answer(ALICE, |_| true).await;
     assert!(answer.text.contains(VALUE));

@@ -160,6 +160,14 @@ impl World {
         self.dc.send(user, Chat::User(BROKER), draft).unwrap();
     }
 
+    /// Waits until the front end has caught up and answers what is new: it answers Bob.
+    pub(crate) async fn quiet(&self) {
+        let before = self.answers(BOB).len();
+        self.send(BOB, "/help");
+        self.until("Bob's answer", |world| world.answers(BOB).len() > before)
+            .await;
+    }
+
     /// Waits for something to become true.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         until(what, || holds(self)).await;
