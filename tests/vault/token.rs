@@ -63,7 +63,7 @@ async fn the_maximum_age_is_met_by_a_fresh_login_without_a_failed_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_cannot_be_renewed_is_replaced_in_time() {
+async fn a_batch_token_which_cannot_be_renewed_is_replaced() {
     let bao = OpenBao::start();
     bao.put("app", &json!({"k": "v"}));
     let auth = app_role(
