@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -15,6 +15,9 @@ use crate::vault::session::Session;
 
 /// How often an idle session is looked at, so that a revoked token is noticed without a read.
 const CHECK_EVERY: Duration = Duration::from_mins(1);
+
+/// The longest a stop waits for Vault to end our token.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What to do about one session, and when.
 struct Plan {
@@ -61,7 +64,9 @@ pub(super) async fn keep(login: &Login, client: &Client, stop: &CancellationToke
             },
         }
     }
-    finish(login, client).await;
+    if timeout(FAREWELL, finish(login, client)).await.is_err() {
+        warn!(cause = "no answer in time", "vault.revocation_failed");
+    }
 }
 
 /// The plan for `session`: the one there is, or a new one if the session is new.
