@@ -12,6 +12,7 @@
 mod audit;
 mod burst;
 mod chat;
+mod doctor;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod outage;
