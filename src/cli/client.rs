@@ -40,11 +40,13 @@ impl Answer {
     pub(super) fn failure(&self) -> Failure {
         let said: Errors = serde_json::from_slice(&self.body).unwrap_or_default();
         let said = printable(&said.errors.join("; "));
+        // Vault's frame around a list of one.
+        let said = said.trim_start_matches("1 error occurred: * ");
         let or = |what: &str| {
             if said.is_empty() {
                 what.to_owned()
             } else {
-                said.clone()
+                said.to_owned()
             }
         };
         match self.status {

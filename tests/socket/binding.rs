@@ -1,11 +1,13 @@
 //! How the socket appears, and where it must not.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use vaultgram::http::{BindError, bind};
 
 use crate::support::{ordinary, own_uid, settings};
@@ -129,28 +131,28 @@ async fn a_socket_in_use_is_left_alone() {
     assert_eq!(server.get("/v1/sys/health").await.status, 200);
 }
 
+fn unix_socket() -> OwnedFd {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
+    rustix::net::socket_with(family, kind, SocketFlags::NONBLOCK, None).unwrap()
+}
+
 #[test]
 fn a_stuck_process_on_the_socket_does_not_stick_us() {
     let (_folder, path) = folder();
-    let _stuck = UnixListener::bind(&path).unwrap();
+    let address = SocketAddrUnix::new(&path).unwrap();
+    let stuck = unix_socket();
+    rustix::net::bind(&stuck, &address).unwrap();
+    rustix::net::listen(&stuck, 1).unwrap();
     // Fill its queue: nobody ever accepts.
     let mut waiting = vec![];
-    loop {
-        let flags = rustix::net::SocketFlags::NONBLOCK;
-        let kind = rustix::net::SocketType::STREAM;
-        let unix = rustix::net::AddressFamily::UNIX;
-        let socket = rustix::net::socket_with(unix, kind, flags, None).unwrap();
-        let address = rustix::net::SocketAddrUnix::new(&path).unwrap();
+    let full = loop {
+        let socket = unix_socket();
         match rustix::net::connect(&socket, &address) {
             Ok(()) => waiting.push(socket),
-            // The queue is full, or we are out of descriptors for it.
-            Err(rustix::io::Errno::AGAIN) => break,
-            Err(error) => panic!("{error}"),
+            Err(error) => break error,
         }
-        if waiting.len() == 500 {
-            break;
-        }
-    }
+    };
+    assert_eq!(full, rustix::io::Errno::AGAIN);
     assert!(matches!(refusal(&path), BindError::InUse(_)));
 }
 
@@ -220,11 +222,15 @@ fn impossible_paths_are_explained() {
         "{error}"
     );
 
-    let room = 107 - folder.path().as_os_str().len() - 1;
-    let longest = folder.path().join("x".repeat(room));
+    // Almost all of it the folder's: what is made beside the socket must fit too.
+    let room = 107 - folder.path().as_os_str().len() - "//x".len();
+    let long = folder.path().join("f".repeat(room));
+    fs::create_dir(&long).unwrap();
+    let longest = long.join("x");
+    assert_eq!(longest.as_os_str().len(), 107);
     let _listener = bind(&settings(longest.clone())).unwrap_or_else(|error| panic!("{error}"));
     UnixStream::connect(&longest).unwrap();
-    let error = refusal(&folder.path().join("x".repeat(room + 1)));
+    let error = refusal(&long.join("xy"));
     assert!(matches!(error, BindError::TooLong(_)));
     assert!(error.to_string().contains("108 bytes"), "{error}");
 

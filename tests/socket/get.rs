@@ -101,7 +101,11 @@ async fn failures_have_their_exit_codes_and_say_what_to_do() {
             Exit::NotFound,
             "version 3 of the secret is destroyed",
         ),
-        ("private/key", Exit::Denied, "permission denied"),
+        (
+            "private/key",
+            Exit::Denied,
+            "error: permission denied\nhint: ask",
+        ),
         ("forbidden", Exit::Denied, "its Vault policy"),
         ("sealed", Exit::Unavailable, "Vault is sealed"),
         ("unavailable", Exit::Unavailable, "cannot be reached"),
