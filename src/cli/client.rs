@@ -165,7 +165,6 @@ fn not_reached(socket: &Path, error: &io::Error) -> Failure {
 /// One line of `text`, safe for a terminal.
 pub(super) fn printable(text: &str) -> String {
     text.split(|c: char| c.is_control())
-        .map(str::trim)
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join(" ")

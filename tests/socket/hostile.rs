@@ -62,12 +62,14 @@ async fn unsupported_headers_are_refused_and_a_token_is_ignored() {
 async fn what_is_too_large_is_refused() {
     let server = ordinary();
     let large = "a".repeat(1 << 20);
+    let over = "a".repeat(17 << 10);
     for (request, statuses) in [
         (
             format!("GET /v1/secret/data/{large} HTTP/1.1\r\nhost: x\r\n\r\n"),
             [414, 431],
         ),
         (format!("{GET}x: {large}\r\n\r\n"), [431, 431]),
+        (format!("{GET}x: {over}\r\n\r\n"), [431, 431]),
         (format!("{GET}{}\r\n", "x: y\r\n".repeat(200)), [431, 431]),
         (
             format!("{GET}content-length: {}\r\n\r\n{large}", large.len()),
