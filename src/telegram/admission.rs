@@ -12,6 +12,7 @@ const TELEGRAM: i64 = 777_000;
 
 /// What Telegram says of a message, without its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Envelope {
     /// Who wrote it; `None` for a channel, an anonymous group, or nobody.
     pub(crate) sender: Option<i64>,
@@ -105,7 +106,7 @@ mod tests {
         Rules {
             allowed: allowed.iter().copied().collect(),
             me: 1,
-            command_age: Duration::from_secs(60),
+            command_age: Duration::from_mins(1),
         }
     }
 
@@ -152,9 +153,9 @@ mod tests {
             [(true, false, NOW), (false, true, NOW), (false, false, 0)]
         {
             let message = Envelope {
+                date,
                 forwarded,
                 automatic,
-                date,
                 ..plain()
             };
             let verdict = admit(&message, &rules(&[]), NOW);

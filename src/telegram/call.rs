@@ -31,16 +31,6 @@ pub(super) enum CallError {
     Refused(String),
 }
 
-impl CallError {
-    /// Whether the very same call can succeed later.
-    fn is_passing(&self) -> bool {
-        match self {
-            Self::Disconnected | Self::Flood(_) | Self::Server(_) => true,
-            Self::SignedOut(_) | Self::Refused(_) => false,
-        }
-    }
-}
-
 /// What grammers and the server mean by an error.
 impl From<InvocationError> for CallError {
     fn from(error: InvocationError) -> Self {
@@ -51,7 +41,7 @@ impl From<InvocationError> for CallError {
                 // 406 is also used for refusals of a single call.
                 406 if rpc.name.starts_with("AUTH_KEY") => Self::SignedOut(rpc.name),
                 // -503 is a time-out inside Telegram.
-                code if code >= 500 || code < 0 => Self::Server(rpc.name),
+                code if !(0..500).contains(&code) => Self::Server(rpc.name),
                 _ => Self::Refused(rpc.name),
             },
             // "Unknown key"; grammers would go on with a new key, that is, as nobody.
@@ -166,8 +156,8 @@ impl Link {
                     gate.close_for(*wait);
                     *wait
                 }
-                _ if error.is_passing() => backoff.next(),
-                _ => return Err(error),
+                CallError::Disconnected | CallError::Server(_) => backoff.next(),
+                CallError::SignedOut(_) | CallError::Refused(_) => return Err(error),
             };
             if Instant::now() + delay >= deadline {
                 return Err(error);

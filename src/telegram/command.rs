@@ -73,10 +73,11 @@ mod tests {
     use super::*;
 
     fn name(text: &str, chat: ChatKind) -> Option<String> {
-        parse(text, Some("vault_bot"), chat).map(|command| match command {
-            Command::GetSecret(argument) => format!("get {argument}"),
-            other => other.name().to_owned(),
-        })
+        let command = parse(text, Some("vault_bot"), chat)?;
+        if let Command::GetSecret(argument) = &command {
+            return Some(format!("get {argument}"));
+        }
+        Some(command.name().to_owned())
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use grammers_session::types::PeerId;
 use grammers_tl_types as tl;
+use grammers_tl_types::enums::messages::Messages;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -24,6 +25,7 @@ use super::backoff::Backoff;
 use super::call::{CallError, Gate, Link};
 use super::outbox::{Sent, input_peer};
 use super::reply::SECRET_MARK;
+use super::session::FileSession;
 use crate::broker::ports::{Clock, Coordination, CoordinationError};
 use crate::domain::RequestId;
 
@@ -37,8 +39,10 @@ const GATHER: Duration = Duration::from_millis(250);
 const PAGE: i32 = 100;
 /// How far our clock and Telegram's may differ, in seconds.
 const CLOCK_SLACK: i64 = 60;
+/// How long to wait with a chat that cannot be searched, such as one the user has blocked.
+const SEARCH_AGAIN: Duration = Duration::from_mins(1);
 /// How long one deletion is tried before it goes back into the queue.
-const TRY_FOR: Duration = Duration::from_secs(60);
+const TRY_FOR: Duration = Duration::from_mins(1);
 
 /// A stored intent, as it is found after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +72,7 @@ enum Due {
 /// The schedule of deletions.
 pub(super) struct Deletions {
     link: Arc<Link>,
+    session: Arc<FileSession>,
     coordination: Arc<dyn Coordination>,
     clock: Arc<dyn Clock>,
     delete_after: Duration,
@@ -86,12 +91,14 @@ struct Queue {
 impl Deletions {
     pub(super) fn new(
         link: Arc<Link>,
+        session: Arc<FileSession>,
         coordination: Arc<dyn Coordination>,
         clock: Arc<dyn Clock>,
         delete_after: Duration,
     ) -> Self {
         Self {
             link,
+            session,
             coordination,
             clock,
             delete_after,
@@ -145,16 +152,15 @@ impl Deletions {
     /// Deletes what is due, for as long as it is polled.
     pub(super) async fn run(&self) {
         self.restore().await;
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
         loop {
             self.until_due().await;
             let (batch, searches) = self.take_due();
             let deleted = self.delete(batch).await;
-            let mut searched = true;
             for (stored, keys) in searches {
-                searched &= self.search(stored, keys).await;
+                self.search(stored, keys).await;
             }
-            if deleted && searched {
+            if deleted {
                 backoff.reset();
             } else {
                 sleep(backoff.next()).await;
@@ -164,7 +170,7 @@ impl Deletions {
 
     /// Takes up what an earlier process left over.
     async fn restore(&self) {
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
         let found = loop {
             match self.coordination.list(PREFIX).await {
                 Ok(found) => break found,
@@ -269,28 +275,19 @@ impl Deletions {
         }
     }
 
-    async fn search(&self, stored: Stored, keys: Vec<String>) -> bool {
+    async fn search(&self, stored: Stored, keys: Vec<String>) {
         let found = match self.find(stored).await {
             Ok(found) => found,
-            Err(CallError::Refused(reason)) => {
-                // The chat is gone, or the account: there is nothing left to delete from.
-                warn!(
-                    event = "telegram.deletions.chat_gone",
-                    reason,
-                    user = stored.user
-                );
-                self.remove(&keys).await;
-                return true;
-            }
+            // Nothing is given up: the intent stays, and this process or the next comes back.
             Err(error) => {
                 warn!(event = "telegram.deletions.search_failed", %error, user = stored.user);
-                self.push(Duration::ZERO, Due::Search { stored, keys });
-                return false;
+                self.push(SEARCH_AGAIN, Due::Search { stored, keys });
+                return;
             }
         };
         if found.is_empty() {
             self.remove(&keys).await;
-            return true;
+            return;
         }
         let keys = Arc::new(keys);
         let now = self.clock.now().unix_timestamp();
@@ -301,7 +298,6 @@ impl Deletions {
             let keys = Arc::clone(&keys);
             self.push(after, Due::Message { id, keys });
         }
-        true
     }
 
     /// The secrets we sent into a chat since then: ids and dates.
@@ -309,9 +305,11 @@ impl Deletions {
         let user = PeerId::user(stored.user)
             .ok_or_else(|| CallError::Refused("not a user id".to_owned()))?;
         let oldest = stored.since - CLOCK_SLACK;
+        // Whoever was addressed by a message in a group is known by now.
+        let hash = self.session.access_hash(user).unwrap_or(stored.hash);
         let mut found = vec![];
         let mut request = tl::functions::messages::GetHistory {
-            peer: input_peer(user, stored.hash),
+            peer: input_peer(user, hash),
             offset_id: 0,
             offset_date: 0,
             add_offset: 0,
@@ -323,7 +321,6 @@ impl Deletions {
         loop {
             let deadline = Instant::now() + TRY_FOR;
             let page = self.link.persist(&request, &self.gate, deadline).await?;
-            use tl::enums::messages::Messages;
             let messages = match page {
                 Messages::Messages(all) => all.messages,
                 Messages::Slice(part) => part.messages,

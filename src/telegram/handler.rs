@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
@@ -41,6 +42,8 @@ pub(super) struct Handler {
     pub(super) deletions: Arc<Deletions>,
     pub(super) status: Arc<Status>,
     pub(super) tasks: TaskTracker,
+    /// Everything is over; what is not answered now is abandoned.
+    pub(super) closed: CancellationToken,
     pub(super) slots: Semaphore,
     pub(super) strangers: Mutex<Limiter>,
     pub(super) username: Mutex<Option<String>>,
@@ -131,9 +134,12 @@ impl Handler {
         }
         let handler = Arc::clone(self);
         self.tasks.spawn(async move {
-            // Never closed, so this only waits.
-            let _slot = handler.slots.acquire().await;
-            work.await;
+            let in_turn = async {
+                // Never closed, so this only waits.
+                let _slot = handler.slots.acquire().await;
+                work.await;
+            };
+            handler.closed.run_until_cancelled(in_turn).await;
         });
     }
 

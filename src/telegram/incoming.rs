@@ -44,30 +44,26 @@ impl Incoming {
 
     /// Reads a new message out of an update; `None` for any other update.
     fn read(update: tl::enums::Update, state: &State) -> Option<Self> {
-        let (message, count, group_channel) = match update {
-            tl::enums::Update::NewMessage(new) => (new.message, new.pts_count, false),
-            tl::enums::Update::NewChannelMessage(new) => (new.message, new.pts_count, true),
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "Telegram has 150 kinds of update"
-            )]
-            _ => return None,
+        let (message, count, channel) = if let tl::enums::Update::NewMessage(new) = update {
+            (new.message, new.pts_count, false)
+        } else if let tl::enums::Update::NewChannelMessage(new) = update {
+            (new.message, new.pts_count, true)
+        } else {
+            return None;
         };
         let tl::enums::Message::Message(message) = message else {
             return None;
         };
         let chat = peer_id(&message.peer_id)?;
-        let sender = match (&message.from_id, &message.peer_id) {
-            (Some(tl::enums::Peer::User(user)), _) => Some(user.user_id),
-            (Some(_), _) => None,
-            // In a private chat the other side is the sender, unless we are.
-            (None, tl::enums::Peer::User(user)) => Some(user.user_id),
-            (None, _) => None,
+        // Without a sender, the other side of a private chat is it.
+        let sender = match message.from_id.as_ref().unwrap_or(&message.peer_id) {
+            tl::enums::Peer::User(user) => Some(user.user_id),
+            tl::enums::Peer::Chat(_) | tl::enums::Peer::Channel(_) => None,
         };
         let kind = match chat.kind() {
             PeerKind::User => Some(ChatKind::Private),
             PeerKind::Chat => Some(ChatKind::Group),
-            PeerKind::Channel => (group_channel && !message.post).then_some(ChatKind::Group),
+            PeerKind::Channel => (channel && !message.post).then_some(ChatKind::Group),
         };
         let pts_before = match state.message_box {
             Some(MessageBox::Common { pts }) => Some(pts - count.max(1)),

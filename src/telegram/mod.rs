@@ -17,6 +17,7 @@ mod connection;
 mod deletion;
 mod handler;
 mod incoming;
+pub mod login;
 mod outbox;
 mod reply;
 pub mod session;
@@ -29,7 +30,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
@@ -78,8 +79,8 @@ impl Settings {
             api_id,
             allowed_users,
             stranger_reply: StrangerReply::Silent,
-            command_age: Duration::from_secs(60),
-            delete_after: Duration::from_secs(60),
+            command_age: Duration::from_mins(1),
+            delete_after: Duration::from_mins(1),
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
         }
@@ -130,10 +131,12 @@ pub async fn run(
     let link = Arc::new(Link::new(settings.request_timeout));
     let deletions = Arc::new(Deletions::new(
         Arc::clone(&link),
+        Arc::clone(&session),
         Arc::clone(&ports.coordination),
         Arc::clone(&ports.clock),
         settings.delete_after,
     ));
+    let closed = CancellationToken::new();
     let handler = Arc::new(Handler {
         rules: Rules {
             allowed: settings.allowed_users.clone(),
@@ -148,6 +151,7 @@ pub async fn run(
         deletions: Arc::clone(&deletions),
         status: Arc::clone(&status),
         tasks: TaskTracker::new(),
+        closed: closed.clone(),
         slots: Handler::slots(),
         strangers: Mutex::default(),
         username: Mutex::default(),
@@ -168,13 +172,18 @@ pub async fn run(
     // These end with this function, not before.
     let services = TaskTracker::new();
     let commands = handler.tasks.clone();
-    let _services = [
+    let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
-        AbortOnDropHandle::new(services.spawn(keep_saving(Arc::clone(&session)))),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
     ];
+    let saving = services.spawn(keep_saving(session, closed.clone()));
+    let closing = closed.drop_guard();
     let result = connection.run().await;
-    save(session).await?;
+    drop((aborted_at_the_end, closing));
+    services.close();
+    services.wait().await;
+    // It does not panic, and nobody aborts it.
+    saving.await.unwrap_or(Ok(()))?;
     if result.is_ok() {
         status.set(State::Stopped);
         info!(event = "telegram.stopped");
@@ -195,19 +204,22 @@ async fn drain(accept: CancellationToken, commands: TaskTracker, drained: Cancel
     drained.cancel();
 }
 
-async fn keep_saving(session: Arc<FileSession>) {
-    let mut ticks = interval(SAVE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Writes the session now and then, and at the end.
+async fn keep_saving(
+    session: Arc<FileSession>,
+    closed: CancellationToken,
+) -> Result<(), SessionError> {
     loop {
-        ticks.tick().await;
-        if let Err(error) = save(Arc::clone(&session)).await {
+        let last = timeout(SAVE_EVERY, closed.cancelled()).await.is_ok();
+        let writer = Arc::clone(&session);
+        let writing = tokio::task::spawn_blocking(move || writer.save());
+        // It does not panic, and nobody aborts it.
+        let result = writing.await.unwrap_or(Ok(()));
+        if last {
+            return result;
+        }
+        if let Err(error) = result {
             warn!(event = "telegram.session.unwritable", %error);
         }
     }
-}
-
-async fn save(session: Arc<FileSession>) -> Result<(), SessionError> {
-    let writing = tokio::task::spawn_blocking(move || session.save());
-    // It does not panic, and is never aborted.
-    writing.await.unwrap_or(Ok(()))
 }

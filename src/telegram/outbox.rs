@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use grammers_session::types::{PeerAuth, PeerId, PeerRef};
 use grammers_tl_types as tl;
+use grammers_tl_types::enums::updates::Difference;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -15,7 +16,7 @@ use super::session::FileSession;
 use crate::domain::caller::ChatKind;
 
 /// How long a reply is tried: through a reconnect and through flood waits of some minutes.
-const TRY_FOR: Duration = Duration::from_secs(600);
+const TRY_FOR: Duration = Duration::from_mins(10);
 
 /// Sends messages.
 pub(super) struct Outbox {
@@ -143,7 +144,6 @@ impl Outbox {
                 return;
             }
         };
-        use tl::enums::updates::Difference;
         match difference {
             Difference::Difference(all) => remember(&self.session, &all.users, &all.chats),
             Difference::Slice(part) => remember(&self.session, &part.users, &part.chats),

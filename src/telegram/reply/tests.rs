@@ -28,7 +28,7 @@ fn target() -> Target {
 
 fn reply(fields: &[(&str, &str)]) -> Reply {
     let outcome = Outcome::Released(secret(fields));
-    Reply::outcome(&outcome, &target(), Duration::from_secs(60)).unwrap()
+    Reply::outcome(&outcome, &target(), Duration::from_mins(1)).unwrap()
 }
 
 /// The text with every spoiler replaced by blocks, cut by UTF-16 units as Telegram does.
@@ -63,19 +63,15 @@ fn hides_values_and_only_values() {
 fn unescapes_strings_but_not_those_telegram_would_change() {
     for (json, text) in [
         (r#""a\"b\\c""#, ": a\"b\\c\n"),
-        (r#""q\u00e9\ud834\udc9a""#, ": qé𝒚\n"),
+        (r#""q\u00e9\ud83d\ude00""#, ": qé😀\n"),
         (r#""a\nb""#, ":\na\nb\n"),
         (r#""a\rb""#, ": \"a\\rb\"\n"),
         (r#""a\u0000b""#, ": \"a\\u0000b\"\n"),
         (r#""""#, ": (empty)\n"),
         ("null", ": null\n"),
     ] {
-        let reply = reply(&[("f", json)]);
-        let body = reply.text.replace("𝒚", "𝒚");
-        assert!(
-            body.contains(text) || json.contains("ud834"),
-            "{json}: {body:?}"
-        );
+        let text_sent = reply(&[("f", json)]).text;
+        assert!(text_sent.contains(text), "{json}: {text_sent:?}");
     }
 }
 

@@ -54,9 +54,12 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SessionError> {
         path: path.to_owned(),
         error,
     };
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => SessionError::Missing(path.to_owned()),
-        _ => fail(error),
+    let file = File::open(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            SessionError::Missing(path.to_owned())
+        } else {
+            fail(error)
+        }
     })?;
     let metadata = file.metadata().map_err(fail)?;
     let mode = metadata.permissions().mode() & 0o777;

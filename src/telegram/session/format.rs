@@ -7,7 +7,7 @@ use grammers_session::types::{
     ChannelKind, ChannelState, PeerAuth, PeerId, PeerInfo, UpdatesState,
 };
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{Data, Dc};
 
@@ -31,9 +31,13 @@ struct StoredDc {
     id: i32,
     ipv4: SocketAddrV4,
     ipv6: SocketAddrV6,
-    /// Hexadecimal.
-    key: Option<Zeroizing<String>>,
+    key: Option<KeyText>,
 }
+
+/// A key in hexadecimal.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(transparent)]
+struct KeyText(String);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -88,7 +92,7 @@ pub(super) fn encode(data: &Data) -> Zeroizing<Vec<u8>> {
                 key: dc
                     .key
                     .as_ref()
-                    .map(|key| Zeroizing::new(hex::encode(key.as_slice()))),
+                    .map(|key| KeyText(hex::encode(key.as_slice()))),
             })
             .collect(),
         me: data.me,
@@ -119,7 +123,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Data, String> {
     }
     let mut dcs = BTreeMap::new();
     for dc in stored.dcs {
-        let key = dc.key.map(|key| decode_key(&key)).transpose()?;
+        let key = dc.key.map(|key| decode_key(&key.0)).transpose()?;
         dcs.insert(
             dc.id,
             Dc {

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use grammers_session::types::{
@@ -30,10 +30,10 @@ pub struct FileSession {
     _lock: File,
     home_dc: AtomicI32,
     data: Mutex<Data>,
-    /// Counts changes; `saved` is the count at the last write.
+    /// Counts changes.
     changes: AtomicU64,
-    saved: AtomicU64,
-    key_refused: AtomicBool,
+    /// The count at the last write; held while writing, for there is one temporary file.
+    saved: Mutex<u64>,
 }
 
 /// What the file holds.
@@ -180,8 +180,7 @@ impl FileSession {
             home_dc: AtomicI32::new(data.home_dc),
             data: Mutex::new(data),
             changes: AtomicU64::new(0),
-            saved: AtomicU64::new(0),
-            key_refused: AtomicBool::new(false),
+            saved: Mutex::new(0),
         }
     }
 
@@ -190,13 +189,14 @@ impl FileSession {
     /// # Errors
     /// When the file cannot be written; the change is kept for the next time.
     pub fn save(&self) -> Result<(), SessionError> {
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = self.changes.load(Ordering::Acquire);
-        if changes == self.saved.load(Ordering::Acquire) {
+        if changes == *saved {
             return Ok(());
         }
         let bytes = format::encode(&self.data());
         file::write(&self.path, &bytes)?;
-        self.saved.store(changes, Ordering::Release);
+        *saved = changes;
         Ok(())
     }
 
@@ -204,12 +204,6 @@ impl FileSession {
     #[must_use]
     pub fn user(&self) -> Option<i64> {
         self.data().me
-    }
-
-    /// Whether the server made grammers exchange a new key, which means that it does not know
-    /// ours: we are signed out.
-    pub(crate) fn key_refused(&self) -> bool {
-        self.key_refused.load(Ordering::Acquire)
     }
 
     /// How to address a user as far as is known, which may be not at all.
@@ -224,7 +218,10 @@ impl FileSession {
     /// Remembers peers, with one lock for all of them.
     pub(crate) fn remember(&self, peers: impl Iterator<Item = PeerInfo>) {
         let mut data = self.data();
-        let changed = peers.fold(false, |changed, peer| data.remember(&peer) || changed);
+        let mut changed = false;
+        for peer in peers {
+            changed |= data.remember(&peer);
+        }
         drop(data);
         if changed {
             self.changed();
@@ -347,7 +344,6 @@ impl Session for FileSession {
             let signed_in = data.me.is_some() && id == data.home_dc;
             if let Some(old) = data.dcs.get(&id) {
                 if signed_in && old.key.is_some() && old.key != new.key {
-                    self.key_refused.store(true, Ordering::Release);
                     return Err(SessionError::KeyRefused);
                 }
                 if old.key == new.key && old.ipv4 == new.ipv4 && old.ipv6 == new.ipv6 {

@@ -138,7 +138,6 @@ async fn keeps_the_key_of_a_signed_in_account() {
     let mut dc = session.dc_option(2).unwrap().unwrap();
     dc.auth_key = Some([8; 256]);
     assert!(session.set_dc_option(&dc).await.is_err());
-    assert!(session.key_refused());
     let kept = session.dc_option(2).unwrap().unwrap();
     assert_eq!(kept.auth_key, Some([7; 256]));
 }
@@ -147,7 +146,8 @@ async fn keeps_the_key_of_a_signed_in_account() {
 fn forgets_users_when_there_are_too_many() {
     let dir = tempfile::tempdir().unwrap();
     let session = FileSession::create(&dir.path().join("a"), &login()).unwrap();
-    session.remember((1..=2 * MAX_PEERS as i64).map(|id| PeerInfo::User {
+    let many = i64::try_from(2 * MAX_PEERS).unwrap();
+    session.remember((1..=many).map(|id| PeerInfo::User {
         id: 1_000_000 + id,
         auth: Some(PeerAuth::from_hash(id)),
         bot: None,

@@ -1,4 +1,4 @@
-//! A simulated Telegram datacenter that speaks MTProto 2.0 over TCP on loopback.
+//! A simulated Telegram datacenter that speaks `MTProto` 2.0 over TCP on loopback.
 //!
 //! Clients cannot tell it from Telegram in what it simulates; the README says what it
 //! does not. A test starts one, adds people, gives the client under test a key that is

@@ -13,6 +13,7 @@ const EVENTS: usize = 65_536;
 
 impl Datacenter {
     /// Adds a person or a bot; its id.
+    #[expect(clippy::must_use_candidate, reason = "it is called to add")]
     pub fn add_user(&self, user: User) -> i64 {
         let id = user.id;
         self.shared.world().add_account(user);
@@ -85,6 +86,7 @@ impl Datacenter {
     }
 
     /// Deletes messages for everybody, by this user's own numbers; how many there were.
+    #[expect(clippy::must_use_candidate, reason = "it is called to delete")]
     pub fn delete(&self, user: i64, chat: Chat, ids: &[i32]) -> usize {
         let channel = if let Chat::Channel(id) = chat {
             Some(id)

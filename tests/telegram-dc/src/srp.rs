@@ -15,7 +15,8 @@ const ITERATIONS: u32 = 100_000;
 pub(crate) struct Verifier {
     salt1: Vec<u8>,
     salt2: Vec<u8>,
-    verifier: BigUint,
+    /// The generator to the power of the password's hash.
+    power: BigUint,
     challenge: Option<Challenge>,
 }
 
@@ -48,11 +49,11 @@ impl Verifier {
         let salt1 = crate::random::bytes::<16>().to_vec();
         let salt2 = crate::random::bytes::<16>().to_vec();
         let exponent = hash_password(password.as_bytes(), &salt1, &salt2);
-        let verifier = group::g().modpow(&BigUint::from_bytes_be(&exponent), &group::prime());
+        let power = group::g().modpow(&BigUint::from_bytes_be(&exponent), &group::prime());
         Self {
             salt1,
             salt2,
-            verifier,
+            power,
             challenge: None,
         }
     }
@@ -61,7 +62,7 @@ impl Verifier {
     pub(crate) fn ask(&mut self) -> Question {
         let prime = group::prime();
         let secret = BigUint::from_bytes_be(&crate::random::bytes::<256>());
-        let public = (multiplier() * &self.verifier + group::g().modpow(&secret, &prime)) % &prime;
+        let public = (multiplier() * &self.power + group::g().modpow(&secret, &prime)) % &prime;
         let srp_b = group::pad(&public).to_vec();
         let challenge = Challenge {
             id: crate::random::id(),
@@ -96,7 +97,7 @@ impl Verifier {
         }
         let a_bytes = group::pad(&a);
         let u = BigUint::from_bytes_be(&hash(&[&a_bytes, &challenge.public]));
-        let shared = (a * self.verifier.modpow(&u, &prime)).modpow(&challenge.secret, &prime);
+        let shared = (a * self.power.modpow(&u, &prime)).modpow(&challenge.secret, &prime);
         let session_key = hash(&[&group::pad(&shared)]);
         let expected = hash(&[
             &xor(

@@ -12,6 +12,7 @@ import sys
 
 from telethon import TelegramClient, errors, events
 from telethon.crypto import rsa
+from telethon.network import ConnectionTcpAbridged, ConnectionTcpFull
 from telethon.sessions import MemorySession
 
 WORLD = json.load(sys.stdin)
@@ -22,12 +23,18 @@ def step(name):
     print(f"witness: {name}", flush=True)
 
 
-def new_client():
+def new_client(connection):
     session = MemorySession()
     session.set_dc(WORLD["dc"], "127.0.0.1", WORLD["port"])
     # No automatic waiting or retrying: what goes wrong must be seen.
     return TelegramClient(
-        session, 1, "hash", catch_up=True, flood_sleep_threshold=0, request_retries=1
+        session,
+        1,
+        "hash",
+        connection=connection,
+        catch_up=True,
+        flood_sleep_threshold=0,
+        request_retries=1,
     )
 
 
@@ -146,7 +153,8 @@ async def catching_up(alice, bob, inbox, group, supergroup):
 
 async def main():
     rsa.add_key(WORLD["public_key"], old=False)
-    alice, bob = new_client(), new_client()
+    # One over each of the two transports.
+    alice, bob = new_client(ConnectionTcpFull), new_client(ConnectionTcpAbridged)
     step("key exchange and signing in by code")
     me = await sign_in(alice, WORLD["alice"])
     assert me.id == WORLD["alice"]["id"] and me.is_self

@@ -28,7 +28,7 @@ const UNKNOWN_KEY: i32 = -404;
 const DUPLICATE_GRACE: Duration = Duration::from_millis(500);
 
 /// The time that a connection may be silent until the client says otherwise.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+const FOREVER: Duration = Duration::from_hours(365 * 24);
 
 /// How many calls of one connection may be held back by a fault.
 const MAX_DELAYED: usize = 10_000;

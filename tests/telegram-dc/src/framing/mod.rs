@@ -120,6 +120,16 @@ impl Encoder {
         }
         self.sent = self.sent.wrapping_add(1);
     }
+
+    /// Appends a transport error to `out`. Full has no packet for it: the code stands where
+    /// the length, the number and the checksum would.
+    pub(crate) fn pack_error(&mut self, code: i32, out: &mut Vec<u8>) {
+        let code = code.to_le_bytes();
+        match self.transport {
+            Transport::Full => out.extend(code.repeat(3)),
+            Transport::Abridged => abridged::pack(&code, out),
+        }
+    }
 }
 
 #[cfg(test)]

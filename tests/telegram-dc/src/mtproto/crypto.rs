@@ -1,4 +1,4 @@
-//! Encryption with an auth key: the server's half of MTProto 2.0.
+//! Encryption with an auth key: the server's half of `MTProto` 2.0.
 
 use grammers_crypto::aes;
 use sha1::Sha1;

@@ -51,7 +51,7 @@ mod tests {
         let large = vec![7; 5000];
         let packed = pack(large.clone());
         assert!(
-            packed.len() < 200 && packed.len() % 4 == 0,
+            packed.len() < 200 && packed.len().is_multiple_of(4),
             "{}",
             packed.len()
         );

@@ -1,4 +1,4 @@
-//! MTProto 2.0 seen from the server: encryption, containers, gzip, salts and the
+//! `MTProto` 2.0 seen from the server: encryption, containers, gzip, salts and the
 //! rules that a session's messages keep.
 
 pub(crate) mod container;

@@ -6,7 +6,7 @@ use grammers_tl_types::{enums, types};
 use super::{Answer, Context};
 use crate::model::Chat;
 use crate::tl;
-use crate::world::{Owner, Peers, peer};
+use crate::world::{Mailbox, Owner, Peers, peer};
 
 /// The most chats in one answer.
 const MAX_LIMIT: usize = 100;
@@ -16,14 +16,13 @@ pub(super) fn get_dialogs(
     request: GetDialogs,
 ) -> Answer<enums::messages::Dialogs> {
     let all = context.all_chats();
-    let after = match &request.offset_peer {
-        enums::InputPeer::Empty => 0,
-        offset => {
-            let last = context.chat(offset)?;
-            all.iter()
-                .position(|(chat, _)| *chat == last)
-                .map_or(0, |position| position + 1)
-        }
+    let after = if request.offset_peer == enums::InputPeer::Empty {
+        0
+    } else {
+        let last = context.chat(&request.offset_peer)?;
+        all.iter()
+            .position(|(chat, _)| *chat == last)
+            .map_or(0, |position| position + 1)
     };
     let limit = usize::try_from(request.limit)
         .unwrap_or(0)
@@ -87,7 +86,7 @@ impl Context<'_> {
     /// Every chat with its newest message, the latest first.
     fn all_chats(&self) -> Vec<(Chat, i32)> {
         let own = self.world.mailbox(Owner::Account(self.account));
-        let mut all: Vec<(Chat, i32)> = own.into_iter().flat_map(|own| own.tops()).collect();
+        let mut all: Vec<(Chat, i32)> = own.into_iter().flat_map(Mailbox::tops).collect();
         for (id, channel) in &self.world.channels {
             if channel.members.contains(&self.account) {
                 all.extend(

@@ -1,4 +1,9 @@
 //! Calls of the API: which method, whether it is allowed, who handles it.
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "every handler has the one shape that `routes!` calls"
+)]
 
 mod account;
 mod auth;
@@ -187,7 +192,9 @@ fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
     if context.account == 0 {
         return Err(match context.standing() {
             Standing::PasswordDue(_) => Refusal::unauthorized("SESSION_PASSWORD_NEEDED"),
-            _ => Refusal::unauthorized("AUTH_KEY_UNREGISTERED"),
+            Standing::Fresh | Standing::SignedIn(_) | Standing::Ended(_) => {
+                Refusal::unauthorized("AUTH_KEY_UNREGISTERED")
+            }
         });
     }
     routes!(context, call, {

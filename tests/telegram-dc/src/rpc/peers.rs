@@ -10,12 +10,11 @@ impl Context<'_> {
     pub(super) fn chat(&self, peer: &enums::InputPeer) -> Answer<Chat> {
         let invalid = || Refusal::bad("PEER_ID_INVALID");
         match peer {
-            enums::InputPeer::Empty => Err(invalid()),
             enums::InputPeer::PeerSelf => Ok(Chat::User(self.account)),
             enums::InputPeer::Chat(chat) if self.world.groups.contains_key(&chat.chat_id) => {
                 Ok(Chat::Group(chat.chat_id))
             }
-            enums::InputPeer::Chat(_) => Err(invalid()),
+            enums::InputPeer::Empty | enums::InputPeer::Chat(_) => Err(invalid()),
             enums::InputPeer::User(user) => {
                 let id = self
                     .checked_user(user.user_id, user.access_hash)

@@ -6,16 +6,34 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use grammers_client::client::UpdateStream;
+use grammers_client::message::Message;
 use grammers_client::update::Update;
 use grammers_client::{Client, InvocationError};
 use grammers_mtsender::{ConnectionParams, SenderPool, UpdatesConfiguration};
 use grammers_session::storages::{MemorySession, MemorySessionError};
-use grammers_session::types::{DcOption, PeerId, PeerInfo, UpdateState, UpdatesState};
+use grammers_session::types::{DcOption, PeerId, PeerInfo, PeerRef, UpdateState, UpdatesState};
 use grammers_session::{BoxFuture, Session};
 use grammers_tl_types::enums::updates::State;
 use grammers_tl_types::functions::updates::GetState;
-use telegram_dc::Datacenter;
+use telegram_dc::{Datacenter, Options, User};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+pub(crate) const BOT: i64 = 5000;
+pub(crate) const ALICE: i64 = 1001;
+pub(crate) const GROUP: i64 = 40;
+pub(crate) const SUPERGROUP: i64 = 50;
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// A datacenter with two people, who share a group and a supergroup.
+pub(crate) async fn datacenter() -> Datacenter {
+    let dc = Datacenter::start(Options::default()).await.unwrap();
+    dc.add_user(User::new(BOT, "Broker").username("broker"));
+    dc.add_user(User::new(ALICE, "Alice").username("alice"));
+    dc.add_group(GROUP, "Ops", &[ALICE, BOT]);
+    dc.add_supergroup(SUPERGROUP, "Ops big", &[ALICE, BOT]);
+    dc
+}
 
 /// A session in memory that knows its own user, which grammers' own does not.
 #[derive(Default)]
@@ -148,25 +166,75 @@ impl Connected {
         }
     }
 
-    /// The next new message that somebody else sent.
-    pub(crate) async fn next_message(&mut self) -> grammers_client::message::Message {
-        self.next_message_or_error().await.unwrap()
+    /// A person, by username.
+    pub(crate) async fn find(&self, username: &str) -> PeerRef {
+        let peer = self
+            .client
+            .resolve_username(username)
+            .await
+            .unwrap()
+            .unwrap();
+        peer.to_ref().await.unwrap().unwrap()
     }
 
-    pub(crate) async fn next_message_or_error(
-        &mut self,
-    ) -> Result<grammers_client::message::Message, InvocationError> {
-        tokio::time::timeout(Duration::from_secs(10), async {
-            loop {
-                if let Update::NewMessage(message) = self.updates.next().await?
-                    && !message.outgoing()
-                {
-                    return Ok((*message).clone());
-                }
+    /// The next new text that somebody else sent.
+    pub(crate) async fn next_message(&mut self) -> Message {
+        self.next_where(|update| match update {
+            Update::NewMessage(message) if !message.outgoing() && !message.text().is_empty() => {
+                Some((**message).clone())
             }
+            _ => None,
         })
         .await
-        .expect("a message within ten seconds")
+        .unwrap()
+    }
+
+    /// The same, by a client that tries again after each error.
+    pub(crate) async fn next_message_in_spite_of_errors(&mut self) -> Message {
+        loop {
+            let message = self.next_where(|update| match update {
+                Update::NewMessage(message) if !message.outgoing() => Some((**message).clone()),
+                _ => None,
+            });
+            match message.await {
+                Ok(message) => return message,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    /// The next edited message.
+    pub(crate) async fn next_edit(&mut self) -> Message {
+        self.next_where(|update| match update {
+            Update::MessageEdited(message) => Some((**message).clone()),
+            _ => None,
+        })
+        .await
+        .unwrap()
+    }
+
+    /// The numbers of the messages deleted next.
+    pub(crate) async fn next_deletion(&mut self) -> Vec<i32> {
+        self.next_where(|update| match update {
+            Update::MessageDeleted(deletion) => Some(deletion.messages().to_vec()),
+            _ => None,
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn next_where<T>(
+        &mut self,
+        wanted: impl Fn(&Update) -> Option<T>,
+    ) -> Result<T, InvocationError> {
+        let found = async {
+            loop {
+                if let Some(found) = wanted(&self.updates.next().await?) {
+                    return Ok(found);
+                }
+            }
+        };
+        timeout(SOON, found).await.expect("an update in time")
     }
 }
 

@@ -1,0 +1,228 @@
+//! A datacenter run by hand: people from the command line, messages from standard input.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use telegram_dc::{Chat, Datacenter, Event, Message, Options, Sender, User};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// Run a simulated Telegram datacenter on 127.0.0.1.
+///
+/// Clients that can be told an address, and either an auth key or an RSA key, connect
+/// to it as to Telegram. People given with --user act from standard input, one line a
+/// message; everything that happens is printed.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Lines of standard input:
+  1001 > 5000: hello      person 1001 writes to person 5000
+  1001 > group 40: hello  to a group (or: supergroup 50)
+  quit                    stop, as the end of the input does
+
+Example:
+  telegram-dc --user 1001:Alice --user 5000:Broker --group '40:Ops:1001,5000' --keys keys/
+  writes keys/5000.key (the 256 bytes of an auth key that is signed in as 5000) and
+  keys/datacenter.pem (the RSA key, for clients that make their own auth key)."
+)]
+struct Arguments {
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+
+    /// Number of the datacenter.
+    #[arg(long, default_value_t = 2)]
+    dc: i32,
+
+    /// A person: ID:NAME, or ID:NAME:PHONE to sign in with a code.
+    #[arg(long = "user", value_name = "ID:NAME[:PHONE]", value_parser = parse_user, required = true)]
+    users: Vec<User>,
+
+    /// A basic group: ID:TITLE:MEMBER,MEMBER,…
+    #[arg(long = "group", value_name = "ID:TITLE:MEMBERS", value_parser = parse_group)]
+    groups: Vec<GroupSpec>,
+
+    /// A supergroup: ID:TITLE:MEMBER,MEMBER,…
+    #[arg(long = "supergroup", value_name = "ID:TITLE:MEMBERS", value_parser = parse_group)]
+    supergroups: Vec<GroupSpec>,
+
+    /// Directory to write an auth key for every person to, and the RSA key.
+    #[arg(long, value_name = "DIRECTORY")]
+    keys: Option<PathBuf>,
+}
+
+#[derive(Clone)]
+struct GroupSpec {
+    id: i64,
+    title: String,
+    members: Vec<i64>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let told = writeln!(std::io::stderr(), "telegram-dc: {error}");
+            if told.is_ok() {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), String> {
+    let options = Options {
+        dc_id: arguments.dc,
+        port: arguments.port,
+    };
+    let dc = Datacenter::start(options)
+        .await
+        .map_err(|error| format!("cannot listen on 127.0.0.1:{}: {error}", arguments.port))?;
+    let mut ids = Vec::new();
+    for user in arguments.users {
+        ids.push(dc.add_user(user));
+    }
+    for group in &arguments.groups {
+        dc.add_group(group.id, &group.title, &group.members);
+    }
+    for group in &arguments.supergroups {
+        dc.add_supergroup(group.id, &group.title, &group.members);
+    }
+    say(&format!("datacenter {} at {}", dc.id(), dc.address()))?;
+    if let Some(directory) = &arguments.keys {
+        write_keys(&dc, directory, &ids)?;
+    }
+
+    let mut events = dc.subscribe();
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    loop {
+        tokio::select! {
+            line = lines.next_line() => match line.map_err(|error| error.to_string())?.as_deref() {
+                None | Some("quit") => break,
+                Some("") => {}
+                Some(line) => if let Err(problem) = act(&dc, line) {
+                    say(&format!("! {problem}"))?;
+                },
+            },
+            Some(event) = events.recv() => say(&describe(&event))?,
+        }
+    }
+    // What the last lines caused is still to be said.
+    while let Ok(event) = events.try_recv() {
+        say(&describe(&event))?;
+    }
+    dc.stop().await;
+    Ok(())
+}
+
+fn say(line: &str) -> Result<(), String> {
+    writeln!(std::io::stdout(), "{line}").map_err(|error| format!("cannot write: {error}"))
+}
+
+fn write_keys(dc: &Datacenter, directory: &Path, users: &[i64]) -> Result<(), String> {
+    let write = |name: String, content: &[u8]| {
+        let path = directory.join(name);
+        let written = std::fs::write(&path, content);
+        written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        say(&format!("wrote {}", path.display()))
+    };
+    std::fs::create_dir_all(directory)
+        .map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
+    write("datacenter.pem".to_owned(), dc.public_key_pem().as_bytes())?;
+    for user in users {
+        write(format!("{user}.key"), &dc.provision_key(*user))?;
+    }
+    Ok(())
+}
+
+/// Does what a line says, such as `1001 > 5000: hello`.
+fn act(dc: &Datacenter, line: &str) -> Result<(), String> {
+    let usage = || format!("not understood: {line:?}; write: FROM > TO: TEXT");
+    let (who, text) = line.split_once(": ").ok_or_else(usage)?;
+    let (from, to) = who.split_once('>').ok_or_else(usage)?;
+    let from = from.trim().parse().map_err(|_| usage())?;
+    let (kind, id) = to.trim().rsplit_once(' ').unwrap_or(("", to.trim()));
+    let id = id.parse().map_err(|_| usage())?;
+    let chat = match kind.trim() {
+        "" => Chat::User(id),
+        "group" => Chat::Group(id),
+        "supergroup" => Chat::Channel(id),
+        _ => return Err(usage()),
+    };
+    dc.send(from, chat, text)
+        .map(drop)
+        .map_err(|refusal| refusal.to_string())
+}
+
+fn describe(event: &Event) -> String {
+    match event {
+        Event::New { account, message } => format!("[{account}] {}", line(message)),
+        Event::Edited { account, message } => format!("[{account}] edited {}", line(message)),
+        Event::Deleted {
+            account,
+            channel: None,
+            ids,
+        } => format!("[{account}] deleted {ids:?}"),
+        Event::Deleted {
+            account,
+            channel: Some(channel),
+            ids,
+        } => {
+            format!("[{account}] deleted {ids:?} in supergroup {channel}")
+        }
+    }
+}
+
+fn line(message: &Message) -> String {
+    let from = match message.from {
+        Sender::User(id) => id.to_string(),
+        Sender::Channel(id) => format!("channel {id}"),
+    };
+    let place = match message.chat {
+        Chat::User(_) => String::new(),
+        Chat::Group(id) => format!(" in group {id}"),
+        Chat::Channel(id) => format!(" in supergroup {id}"),
+    };
+    format!("#{} from {from}{place}: {}", message.id, message.text)
+}
+
+fn parse_user(text: &str) -> Result<User, String> {
+    let mut parts = text.splitn(3, ':');
+    let id = parse_id(parts.next())?;
+    let name = parts
+        .next()
+        .filter(|name| !name.is_empty())
+        .ok_or("a name is missing: ID:NAME")?;
+    let user = User::new(id, name).username(name.to_lowercase());
+    Ok(match parts.next() {
+        Some(phone) => user.phone(phone),
+        None => user,
+    })
+}
+
+fn parse_group(text: &str) -> Result<GroupSpec, String> {
+    let mut parts = text.splitn(3, ':');
+    let id = parse_id(parts.next())?;
+    let title = parts
+        .next()
+        .ok_or("a title is missing: ID:TITLE:MEMBERS")?
+        .to_owned();
+    let members = parts
+        .next()
+        .ok_or("members are missing: ID:TITLE:MEMBERS")?;
+    let members = members
+        .split(',')
+        .map(|id| parse_id(Some(id)))
+        .collect::<Result<_, _>>()?;
+    Ok(GroupSpec { id, title, members })
+}
+
+fn parse_id(text: Option<&str>) -> Result<i64, String> {
+    let text = text.unwrap_or_default();
+    let id = text.trim().parse().ok().filter(|id| *id > 0);
+    id.ok_or_else(|| format!("{text:?} is not an id: ids are positive numbers"))
+}

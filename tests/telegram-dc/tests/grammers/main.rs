@@ -1,0 +1,15 @@
+//! The client that vaultgram uses, on the simulated datacenter.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+
+mod faults;
+mod messages;
+mod sign_in;
+mod support;
+mod updates;
