@@ -13,6 +13,7 @@ mod audit;
 mod burst;
 mod chat;
 mod doctor;
+mod login;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod outage;
