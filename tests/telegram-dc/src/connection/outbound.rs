@@ -108,8 +108,9 @@ impl<'a> Writer<'a> {
             }
             Outgoing::TransportError(code) => {
                 self.flush(out);
-                // The shortest packet is three words, so that the code is said three times.
-                self.pack(&code.to_le_bytes().repeat(3), out);
+                if let Some(encoder) = &self.encoder {
+                    encoder.pack_error(code, out);
+                }
                 return Some(End::Refused(code));
             }
             Outgoing::Session { key, session } => {

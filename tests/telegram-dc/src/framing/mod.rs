@@ -120,6 +120,15 @@ impl Encoder {
         }
         self.sent = self.sent.wrapping_add(1);
     }
+
+    /// Appends a transport error, after which the connection is to end.
+    pub(crate) fn pack_error(&self, code: i32, out: &mut Vec<u8>) {
+        match self.transport {
+            // In place of a length, and long enough that clients see it as a packet.
+            Transport::Full => out.extend(code.to_le_bytes().repeat(3)),
+            Transport::Abridged => abridged::pack(&code.to_le_bytes(), out),
+        }
+    }
 }
 
 #[cfg(test)]
