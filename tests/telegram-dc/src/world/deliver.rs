@@ -6,7 +6,7 @@ use super::mailbox::{Change, What};
 use super::store::Stored;
 use super::view::forward;
 use super::{Outgoing, Owner, Peers, Place, World};
-use crate::model::{Event, Form, Sender};
+use crate::model::{Chat, Event, Form, Sender};
 use crate::tl;
 
 impl World {
@@ -190,9 +190,8 @@ impl World {
     fn knows(&self, key: i64, viewer: i64, peers: &Peers) -> bool {
         self.keys.get(key).is_some_and(|device| {
             peers
-                .users
-                .iter()
-                .all(|id| *id == viewer || device.introduced.contains(id))
+                .all()
+                .all(|one| one == Chat::User(viewer) || device.introduced.contains(&one))
         })
     }
 

@@ -139,9 +139,9 @@ async fn a_long_absence_is_caught_up_with_in_slices() {
     while private.len() + channel.len() < 1450 {
         let text = broker.next_message().await.text().to_owned();
         if text.starts_with("channel") {
-            channel.push(text)
+            channel.push(text);
         } else {
-            private.push(text)
+            private.push(text);
         }
     }
     assert_eq!(
