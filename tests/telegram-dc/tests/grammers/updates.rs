@@ -1,6 +1,11 @@
 //! Updates: their forms, repetition, gaps, and catching up after an absence.
 
+use std::sync::Arc;
+
+use grammers_client::Client;
+use grammers_mtsender::SenderPool;
 use grammers_session::Session;
+use grammers_session::updates::UpdatesLike;
 use telegram_dc::{Chat, Draft, Form, User};
 
 use crate::support::{ALICE, BOT, Connected, GROUP, SUPERGROUP, TestSession, datacenter};
@@ -65,7 +70,7 @@ async fn every_form_of_an_update_is_understood() {
 }
 
 #[tokio::test]
-async fn a_repeated_update_is_one_message() {
+async fn a_repeated_update_comes_twice_and_is_one_message() {
     let dc = datacenter().await;
     let mut broker = Connected::settled(&dc, BOT).await;
     dc.send(ALICE, Chat::User(BOT), "once").unwrap();
@@ -73,6 +78,21 @@ async fn a_repeated_update_is_one_message() {
     dc.repeat_update(BOT);
     dc.send(ALICE, Chat::User(BOT), "and another").unwrap();
     assert_eq!(broker.next_message().await.text(), "and another");
+    drop(broker);
+
+    // Below grammers' own filter of what it has seen.
+    let session = TestSession::signed_in(&dc, BOT).await;
+    let mut pool = SenderPool::new(Arc::clone(&session), 1);
+    let client = Client::new(pool.handle.clone());
+    tokio::spawn(pool.runner.run());
+    client.get_me().await.unwrap();
+    dc.send(ALICE, Chat::User(BOT), "twice").unwrap();
+    dc.repeat_update(BOT);
+    let both = [pool.updates.recv().await, pool.updates.recv().await].map(Option::unwrap);
+    let [UpdatesLike::Updates(first), UpdatesLike::Updates(second)] = both else {
+        panic!("{both:?}");
+    };
+    assert_eq!(first, second);
 }
 
 #[tokio::test]
