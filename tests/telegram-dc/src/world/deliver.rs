@@ -28,6 +28,7 @@ impl World {
                 channel.members.iter().copied().collect()
             }
         };
+        self.subscribers.retain(|one| !one.is_closed());
         for viewer in viewers {
             self.push(owner, &change, viewer, origin, form);
             if !self.subscribers.is_empty()

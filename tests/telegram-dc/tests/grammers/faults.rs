@@ -204,3 +204,21 @@ async fn stopping_closes_everything() {
     assert!(broker.client.get_me().await.is_err());
     assert!(TcpStream::connect(dc.address()).await.is_err());
 }
+
+#[tokio::test]
+async fn the_last_handle_dropped_stops_it() {
+    let dc = datacenter().await;
+    let (address, other) = (dc.address(), dc.clone());
+    drop(dc);
+    assert!(
+        TcpStream::connect(address).await.is_ok(),
+        "another handle is left"
+    );
+    drop(other);
+    let stopped = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(5), stopped).await.unwrap();
+}
