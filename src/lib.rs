@@ -1,1 +1,73 @@
-//! t
+//! vaultgram: secrets from Vault to people on Telegram and to programs on a Unix socket.
+//!
+//! This page is the map of the house. Read it, then [`broker::Broker::handle`], then a port
+//! ([`broker::ports`]), then its adapter.
+//!
+//! # Flow
+//!
+//! ```text
+//!   telegram ─┐                       ┌─► audit         (before and after)
+//!             ├─► Broker::handle ─────┼─► coordination  (claims, pending deletions)
+//!   http ─────┘   policy → permit     └─► vault         (reads what the permit names)
+//! ```
+//!
+//! # Rooms
+//!
+//! A test (`tests/tidy.rs`) holds this table against the code.
+//!
+//! | room | what lives there | may use |
+//! |---|---|---|
+//! | `domain` | the rules, pure: callers, paths, policy, permit | |
+//! | `broker` | the one function that answers, and the ports it needs | `domain` |
+//! | `telegram` | messages in, answers out, deletions | `broker` `domain` `api` `telemetry` `memory` |
+//! | `http` | the Unix socket in Vault's API shape, peer identity | `broker` `domain` `api` `telemetry` `memory` |
+//! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` `telemetry` `memory` |
+//! | `coordination` | state that outlives the process | `domain` `broker::ports` `telemetry` `memory` |
+//! | `audit` | JSON Lines in a hash chain, and its verification | `domain` `broker::ports` `telemetry` `memory` |
+//! | `api` | wire types shared by the socket and the command line | |
+//! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` |
+//! | `cli` | the command line, one file per command | `api` `audit::verify` |
+//! | `telemetry` | logs: only our own events, ever | |
+//! | `memory` | freed memory is wiped, no core dumps | |
+//! | `daemon` | puts everything together: start, stop, check, doctor | everything |
+//! | `main` | arguments, run, exit code | `cli` `daemon` |
+//!
+//! # Invariants
+//!
+//! - There is no way to a secret but [`broker::Broker::handle`]: a store is read with a
+//!   [`domain::Permit`], which only the policy can mint.
+//! - Default deny. What cannot be decided, claimed or recorded is not served.
+//! - A decision is on record before anything is read, a release before it is handed over.
+//! - Plaintext lives in [`domain::SecretValue`], which cannot be printed, copied or serialized.
+//! - Only our own events are logged, and none carries a value or a message's text.
+//!
+//! # Walkthrough: `/get_secret django/database` in Telegram
+//!
+//! 1. `telegram` receives the message; its admission rules look at who sent it and how. Anybody
+//!    not on the allowlist is a stranger, and the message goes no further.
+//! 2. The command becomes a [`domain::Request`] whose id is the message's, and
+//!    [`broker::Broker::handle`] claims that id, so that a repeated update has no second effect.
+//! 3. [`domain::Policy::decide`] says allow or deny; the audit keeps the decision.
+//! 4. `vault` reads the path *from the permit*; the audit keeps the release.
+//! 5. `telegram` writes down the coming deletion, then sends the values under a spoiler to the
+//!    person's own chat, and deletes them for both sides when their time is up.
+//!
+//! # Walkthrough: `bao kv get` on the socket
+//!
+//! 1. `http` accepts, and asks the kernel who is at the other end.
+//! 2. The path and version in the URL become a [`domain::Request`]; from there on it is the same
+//!    road, and the answer is written in Vault's envelope.
+
+pub mod api;
+pub mod audit;
+pub mod broker;
+pub mod cli;
+pub mod config;
+pub mod coordination;
+pub mod daemon;
+pub mod domain;
+pub mod http;
+pub mod memory;
+pub mod telegram;
+pub mod telemetry;
+pub mod vault;

@@ -1,0 +1,29 @@
+# `make` lists the targets. Everything that is installed goes into target/.
+.PHONY: help tools build demo test lint bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+tools: ## install the real servers and clients that tests and the demo use
+	@tests/install-tools.sh
+
+build: ## the release binary, target/release/vaultgram
+	cargo build --release --locked
+
+demo: tools ## the main job, end to end, on this machine: OpenBao, a simulated Telegram, vaultgram
+	cargo build --locked --bins --example demo
+	@cargo run --locked --quiet --example demo
+
+test: tools lint ## every test, with the real servers
+	cargo test --locked --workspace
+
+lint: ## format, clippy, documentation
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+
+bench: tools ## speed beside peers, in one run
+	cargo bench --locked
+
+clean: ## remove what was built and installed
+	cargo clean

@@ -1,0 +1,136 @@
+//! The programs vaultgram is measured beside.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+use telegram_dc::User;
+
+use crate::CROWD;
+use crate::openbao::{bao, spawn_bound_to_us};
+use crate::stage::{ROLE, Stage};
+
+/// The account of the Telethon bot.
+pub(crate) const BOT: i64 = 5001;
+const PHONE: &str = "+9996615001";
+
+/// A Telethon + hvac bot, killed with this value.
+pub(crate) struct TelethonBot(Child);
+
+impl TelethonBot {
+    pub(crate) async fn start(stage: &Stage) -> Self {
+        stage.dc.add_user(User::new(BOT, "bot").phone(PHONE));
+        let policies = json!({"policies": ["vaultgram-broker"]});
+        let settings = json!({
+            "public_key": stage.dc.public_key_pem(),
+            "dc": stage.dc.id(),
+            "port": stage.dc.address().port(),
+            "phone": PHONE,
+            "code": stage.dc.login_code(PHONE),
+            "allowed": CROWD.collect::<Vec<_>>(),
+            "vault": stage.bao.address(),
+            "token": tokio::task::block_in_place(|| stage.bao.token(&policies)),
+        });
+        // Beside the `bao` in bin/ stands the environment that it came in.
+        let python = bao().ancestors().nth(2).unwrap().join("venv/bin/python");
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/system/telethon_hvac_bot.py");
+        let mut child = Command::new(python)
+            .arg(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(settings.to_string().as_bytes())
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        tokio::task::block_in_place(|| {
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            assert_eq!(line, "ready\n", "the bot did not start");
+        });
+        Self(child)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for TelethonBot {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// `bao proxy` with a Unix listener and automatic sign-in, killed with this value.
+pub(crate) struct BaoProxy {
+    child: Child,
+    socket: PathBuf,
+    pid: u32,
+}
+
+impl BaoProxy {
+    pub(crate) async fn start(stage: &Stage) -> Self {
+        let role = json!({"token_policies": ["vaultgram-broker"], "token_ttl": "1h"});
+        let (role_id, secret_id) = tokio::task::block_in_place(|| stage.bao.role(ROLE, &role));
+        let file = |name: &str, text: &str| {
+            let path = stage.path(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let (socket, pid_file) = (stage.path("proxy.sock"), stage.path("proxy.pid"));
+        let config = format!(
+            "pid_file = \"{}\"\nvault {{\n  address = \"{}\"\n}}\nauto_auth {{\n  method {{\n    \
+             type = \"approle\"\n    config = {{\n      role_id_file_path = \"{}\"\n      \
+             secret_id_file_path = \"{}\"\n      remove_secret_id_file_after_reading = false\n    \
+             }}\n  }}\n}}\napi_proxy {{\n  use_auto_auth_token = true\n}}\nlistener \"unix\" {{\n  \
+             address = \"{}\"\n  tls_disable = true\n}}\n",
+            pid_file.display(),
+            stage.bao.address(),
+            file("proxy_role_id", &role_id),
+            file("proxy_secret_id", &secret_id),
+            socket.display(),
+        );
+        let arguments = [
+            "proxy".to_owned(),
+            format!("-config={}", file("proxy.hcl", &config)),
+        ];
+        let child = spawn_bound_to_us(&bao(), &arguments, &stage.path("proxy.log"));
+        stage
+            .wait("bao proxy listens", || socket.exists() && pid_file.exists())
+            .await;
+        let token = || {
+            let log = std::fs::read_to_string(stage.path("proxy.log")).unwrap();
+            log.contains("authentication successful")
+        };
+        stage.wait("bao proxy is signed in", token).await;
+        let pid = std::fs::read_to_string(pid_file)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        Self { child, socket, pid }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.socket.clone()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+impl Drop for BaoProxy {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        drop(self.child.wait());
+    }
+}

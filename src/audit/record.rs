@@ -1,0 +1,314 @@
+//! One line of the audit, and the chain from line to line.
+//!
+//! A line is a JSON object. Its last two fields make the chain: `prev` is the `hash` of the
+//! line before, and `hash` is the SHA-256 of the line itself up to `,"hash":`. Anyone can
+//! check a line: `sed -n 5p audit.jsonl | sed 's/,"hash":.*//' | tr -d '\n' | sha256sum`.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
+
+use crate::broker::ports::AuditError;
+use crate::domain::{AuditEntry, AuditEvent, Caller};
+
+/// Longest line, in bytes, newline not counted. Far above any record of the broker.
+pub(super) const MAX_LINE: usize = 64 * 1024;
+
+/// What follows the hashed part of a line, around the hash.
+const SEAL: (&[u8], &[u8]) = (b",\"hash\":\"", b"\"}");
+
+/// RFC 3339 in UTC, always with milliseconds, so that records sort as text.
+const TIME: &[BorrowedFormatItem<'static>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// A place in the chain: the number and hash of the record last added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Records up to here.
+    pub(super) seq: u64,
+    /// The last record's hash, in hexadecimal.
+    pub(super) hash: String,
+}
+
+impl Link {
+    /// The place before the first record.
+    pub(super) fn genesis() -> Self {
+        Self {
+            seq: 0,
+            hash: "0".repeat(64),
+        }
+    }
+}
+
+/// The fields in the order they are written. The event's come first, then the request's.
+#[derive(Serialize)]
+struct Record<'a> {
+    seq: u64,
+    time: String,
+    #[serde(flatten)]
+    event: Event<'a>,
+    id: String,
+    caller: String,
+    #[serde(flatten)]
+    evidence: Evidence<'a>,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    delivery: &'static str,
+    prev: &'a str,
+}
+
+/// What is known about the caller beyond its name.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Evidence<'a> {
+    Telegram {
+        chat: &'static str,
+    },
+    Unix {
+        uid: u32,
+        gid: u32,
+        pid: i32,
+        executable: Option<&'a str>,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event<'a> {
+    Decided {
+        allowed: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
+        policies: &'a [String],
+    },
+    Released {
+        version_read: u64,
+    },
+    Failed {
+        reason: &'static str,
+    },
+}
+
+/// Appends the line of `entry`, newline included, to `out` and returns the place after it.
+///
+/// # Errors
+/// When the line would be over [`MAX_LINE`], or the time is beyond year 9999; `out` is as before.
+pub(super) fn seal(
+    after: &Link,
+    entry: &AuditEntry,
+    out: &mut Vec<u8>,
+) -> Result<Link, AuditError> {
+    let start = out.len();
+    let sealed = write(after, entry, out, start);
+    if sealed.is_err() {
+        out.truncate(start);
+    }
+    sealed
+}
+
+fn write(
+    after: &Link,
+    entry: &AuditEntry,
+    out: &mut Vec<u8>,
+    start: usize,
+) -> Result<Link, AuditError> {
+    let unfit = |error: &dyn std::fmt::Display| AuditError(format!("record: {error}"));
+    let request = &entry.request;
+    let seq = after.seq + 1;
+    let record = Record {
+        seq,
+        time: format_time(entry.at).map_err(|error| unfit(&error))?,
+        event: match &entry.event {
+            AuditEvent::Decided {
+                allowed,
+                reason,
+                policies,
+            } => Event::Decided {
+                allowed: *allowed,
+                reason: *reason,
+                policies,
+            },
+            AuditEvent::Released { version } => Event::Released {
+                version_read: *version,
+            },
+            AuditEvent::Failed { reason } => Event::Failed { reason },
+        },
+        id: request.id.to_string(),
+        caller: request.caller.to_string(),
+        evidence: match &request.caller {
+            Caller::Telegram(user) => Evidence::Telegram {
+                chat: user.chat.name(),
+            },
+            Caller::Unix(peer) => Evidence::Unix {
+                uid: peer.uid,
+                gid: peer.gid,
+                pid: peer.pid,
+                executable: peer.executable.as_deref(),
+            },
+        },
+        path: request.target.path.to_string(),
+        field: request.target.field.as_deref(),
+        version: request.target.version,
+        delivery: request.delivery.name(),
+        prev: &after.hash,
+    };
+    serde_json::to_writer(&mut *out, &record).map_err(|error| unfit(&error))?;
+    out.pop(); // the closing brace, which comes after the hash
+    let hash = hex::encode(Sha256::digest(out.get(start..).unwrap_or_default()));
+    out.extend_from_slice(SEAL.0);
+    out.extend_from_slice(hash.as_bytes());
+    out.extend_from_slice(SEAL.1);
+    if out.len() - start > MAX_LINE {
+        return Err(unfit(&format_args!("longer than {MAX_LINE} bytes")));
+    }
+    out.push(b'\n');
+    Ok(Link { seq, hash })
+}
+
+fn format_time(at: OffsetDateTime) -> Result<String, time::error::Format> {
+    at.to_offset(UtcOffset::UTC).format(TIME)
+}
+
+/// The fields of a line that make the chain.
+#[derive(Deserialize)]
+pub(super) struct Sealed<'a> {
+    /// The record's number.
+    pub(super) seq: u64,
+    /// When, as written.
+    pub(super) time: &'a str,
+    /// The hash of the record before.
+    pub(super) prev: &'a str,
+    /// Its own hash, already checked.
+    #[serde(skip)]
+    pub(super) hash: &'a str,
+}
+
+/// Reads a line without its newline. `None`: it is not what once was written.
+pub(super) fn unseal(line: &[u8]) -> Option<Sealed<'_>> {
+    let (rest, end) = line.split_at_checked(line.len().checked_sub(SEAL.1.len())?)?;
+    let (rest, hash) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
+    let (body, separator) = rest.split_at_checked(rest.len().checked_sub(SEAL.0.len())?)?;
+    let genuine = separator == SEAL.0
+        && end == SEAL.1
+        && hex::encode(Sha256::digest(body)).as_bytes() == hash;
+    if !genuine {
+        return None;
+    }
+    let mut sealed: Sealed<'_> = serde_json::from_slice(line).ok()?;
+    sealed.hash = std::str::from_utf8(hash).ok()?;
+    Some(sealed)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+    use crate::domain::{Delivery, Request, RequestId, SecretPath, Target};
+
+    fn entry(caller: Caller, field: Option<&str>, event: AuditEvent) -> AuditEntry {
+        AuditEntry {
+            at: datetime!(2026-11-21 09:15:00.5 +1),
+            request: Request {
+                id: RequestId::Message {
+                    chat: 1001,
+                    message: 7,
+                },
+                caller,
+                target: Target {
+                    path: SecretPath::new("secret", "django/database").unwrap(),
+                    field: field.map(str::to_owned),
+                    version: None,
+                },
+                delivery: Delivery::Message,
+            },
+            event,
+        }
+    }
+
+    fn sealed(entry: &AuditEntry) -> String {
+        let mut out = vec![];
+        seal(&Link::genesis(), entry, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_line_reads_as_documented() {
+        let caller = Caller::Telegram(TelegramUser {
+            id: 1001,
+            chat: ChatKind::Private,
+        });
+        let event = AuditEvent::Decided {
+            allowed: true,
+            reason: None,
+            policies: vec!["main.cedar:policy0".into()],
+        };
+        let line = sealed(&entry(caller, Some("pass\"word"), event));
+        let (body, hash) = line.split_once(",\"hash\":").unwrap();
+        assert_eq!(
+            body,
+            concat!(
+                r#"{"seq":1,"time":"2026-11-21T08:15:00.500Z","event":"decided","allowed":true,"#,
+                r#""policies":["main.cedar:policy0"],"id":"telegram-1001-7","#,
+                r#""caller":"telegram:1001","chat":"private","path":"secret/django/database","#,
+                r#""field":"pass\"word","delivery":"message","prev":"#,
+                r#""0000000000000000000000000000000000000000000000000000000000000000""#,
+            )
+        );
+        assert_eq!(
+            hash,
+            format!("\"{}\"}}\n", hex::encode(Sha256::digest(body)))
+        );
+    }
+
+    #[test]
+    fn a_peer_of_the_socket_is_described() {
+        let caller = Caller::Unix(UnixPeer {
+            uid: 990,
+            gid: 991,
+            pid: 42,
+            executable: Some("/usr/bin/a\nb".into()),
+        });
+        let line = sealed(&entry(
+            caller,
+            None,
+            AuditEvent::Failed {
+                reason: "not_found",
+            },
+        ));
+        assert_eq!(line.matches('\n').count(), 1, "one entry is one line");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["caller"], "uid:990");
+        assert_eq!(
+            (&value["uid"], &value["gid"], &value["pid"]),
+            (&990.into(), &991.into(), &42.into())
+        );
+        assert_eq!(value["executable"], "/usr/bin/a\nb");
+        assert_eq!(
+            (&value["event"], &value["reason"]),
+            (&"failed".into(), &"not_found".into())
+        );
+        assert_eq!(value.get("field"), None);
+    }
+
+    #[test]
+    fn an_oversized_entry_is_refused_and_leaves_nothing() {
+        let caller = Caller::Unix(UnixPeer {
+            uid: 1,
+            gid: 1,
+            pid: 1,
+            executable: Some("x".repeat(MAX_LINE)),
+        });
+        let mut out = b"before\n".to_vec();
+        let entry = entry(caller, None, AuditEvent::Released { version: 1 });
+        let error = seal(&Link::genesis(), &entry, &mut out).unwrap_err();
+        assert_eq!(error.0, "record: longer than 65536 bytes");
+        assert_eq!(out, b"before\n");
+    }
+}

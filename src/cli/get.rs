@@ -1,0 +1,285 @@
+//! `vaultgram get`: one secret, or one of its fields, from a running vaultgram.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::str::FromStr;
+
+use clap::Args;
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::api::{Envelope, KvVersion, MountInfo};
+use crate::cli::client::{self, SocketArgs};
+use crate::cli::exit::{Exit, Failure};
+
+/// Arguments of `get`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vaultgram get django/database               all fields, for people
+  vaultgram get django/database#password      one value, as it is
+  vaultgram get secret/django/database@3      version 3, the mount named
+  vaultgram get --json django/database | jq -r .data.user
+
+Exit codes: 0 done, 64 usage, 66 no such secret, 69 not available, 75 try again, 77 denied.")]
+pub struct GetArgs {
+    /// The path of a secret, with or without its mount; one of its fields; one of its versions
+    #[arg(value_name = "PATH[#field][@version]")]
+    pub address: Address,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where vaultgram is.
+    #[command(flatten)]
+    pub socket: SocketArgs,
+}
+
+/// `PATH[#field][@version]`, taken apart; whether it is well-formed, the server says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    path: String,
+    field: Option<String>,
+    version: Option<u64>,
+}
+
+impl FromStr for Address {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (text, version) = match text.rsplit_once('@') {
+            Some((text, version)) => (text, Some(version)),
+            None => (text, None),
+        };
+        let version = version.map(str::parse).transpose().ok();
+        let version = version
+            .filter(|version| *version != Some(0))
+            .ok_or("what follows @ must be a version's number, from 1")?;
+        let (path, field) = match text.split_once('#') {
+            Some((_, "")) => return Err("what follows # must be a field's name"),
+            Some((path, field)) => (path, Some(field.to_owned())),
+            None => (text, None),
+        };
+        let path = path.trim_matches('/').to_owned();
+        if path.is_empty() {
+            return Err("the path is missing");
+        }
+        Ok(Self {
+            path,
+            field,
+            version,
+        })
+    }
+}
+
+/// A secret as the answer has it, borrowed from its body.
+#[derive(Deserialize)]
+struct Values<'b>(#[serde(borrow)] BTreeMap<String, &'b RawValue>);
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    path: &'a str,
+    version: u64,
+    created_time: &'a str,
+    data: &'a BTreeMap<String, &'a RawValue>,
+}
+
+/// Gets a secret and writes it to `out`. `terminal`: whether `out` is one; then a single value
+/// ends with a newline, else it is written byte for byte.
+///
+/// # Errors
+/// With the exit codes that `vaultgram get --help` lists.
+pub async fn run(arguments: &GetArgs, out: &mut dyn Write, terminal: bool) -> Result<(), Failure> {
+    let address = &arguments.address;
+    let socket = &arguments.socket.socket;
+    let path = find_mount(socket, &address.path).await?;
+
+    let mut target = format!("/v1/{}/data/{}", encode(&path.mount), encode(&path.rest));
+    let field = address.field.as_deref().map(encode);
+    let field = field.map(|field| format!("field={field}"));
+    let version = address.version.map(|version| format!("version={version}"));
+    let query: Vec<String> = field.into_iter().chain(version).collect();
+    if !query.is_empty() {
+        target = format!("{target}?{}", query.join("&"));
+    }
+    let answer = client::get(socket, &target).await?;
+    if answer.status != StatusCode::OK {
+        return Err(explain(&answer));
+    }
+    let envelope: Envelope<KvVersion<Values<'_>>> =
+        serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
+    let Values(values) = envelope.data.data;
+
+    let mut text = Zeroizing::new(Vec::with_capacity(answer.body.len() + 256));
+    if arguments.json {
+        let printed = Printed {
+            path: &format!("{}/{}", path.mount, path.rest),
+            version: envelope.data.metadata.version,
+            created_time: &envelope.data.metadata.created_time,
+            data: &values,
+        };
+        serde_json::to_writer(&mut *text, &printed).map_err(|_| not_understood())?;
+        text.push(b'\n');
+    } else if let Some(field) = &address.field {
+        let value = values.get(field).ok_or_else(not_understood)?;
+        text.extend_from_slice(plain(value).as_bytes());
+        if terminal {
+            text.push(b'\n');
+        }
+    } else {
+        table(&values, &mut text);
+    }
+    out.write_all(&text)
+        .and_then(|()| out.flush())
+        .map_err(|error| {
+            Failure::new(
+                Exit::CannotCreate,
+                format!("cannot write the value: {error}"),
+            )
+        })
+}
+
+/// A path with its mount found.
+struct MountedPath {
+    mount: String,
+    rest: String,
+}
+
+/// Asks which mount `path` is in: only the server knows its mounts and which is the default.
+async fn find_mount(socket: &std::path::Path, path: &str) -> Result<MountedPath, Failure> {
+    let target = format!(
+        "/v1/sys/internal/ui/mounts/{}?default_mount=true",
+        encode(path)
+    );
+    let answer = client::get(socket, &target).await?;
+    if answer.status != StatusCode::OK {
+        return Err(answer.failure());
+    }
+    let envelope: Envelope<MountInfo> =
+        serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
+    let rest = match path.strip_prefix(&envelope.data.path) {
+        Some(rest) => rest,
+        None if format!("{path}/") == envelope.data.path => {
+            let what = format!("\"{path}\" is a mount, not a secret");
+            return Err(Failure::new(Exit::Usage, what).hint("add the secret's path below it"));
+        }
+        None => path,
+    };
+    Ok(MountedPath {
+        mount: envelope.data.path.trim_end_matches('/').to_owned(),
+        rest: rest.to_owned(),
+    })
+}
+
+/// Why there is no value, for a person.
+fn explain(answer: &client::Answer) -> Failure {
+    let gone: Result<Envelope<KvVersion<Option<()>>>, _> = serde_json::from_slice(&answer.body);
+    if let Ok(envelope) = gone {
+        let metadata = envelope.data.metadata;
+        let how = if metadata.destroyed {
+            "destroyed"
+        } else {
+            "deleted"
+        };
+        let what = format!("version {} of the secret is {how}", metadata.version);
+        return Failure::new(Exit::NotFound, what).hint("ask for another version with @NUMBER");
+    }
+    let failure = answer.failure();
+    if failure.exit == Exit::Denied {
+        failure.hint("ask an operator for a policy that permits it")
+    } else if failure.exit == Exit::Unavailable {
+        failure.hint("`vaultgram doctor` tells what is wrong")
+    } else {
+        failure
+    }
+}
+
+fn not_understood() -> Failure {
+    Failure::new(Exit::Unavailable, "the answer is not vaultgram's")
+        .hint("is --socket the socket of a vaultgram, of this version?")
+}
+
+/// A string without quotes and escapes; anything else as JSON.
+fn plain(value: &RawValue) -> Zeroizing<String> {
+    match serde_json::from_str(value.get()) {
+        Ok(text) => Zeroizing::new(text),
+        Err(_) => Zeroizing::new(value.get().to_owned()),
+    }
+}
+
+/// `name  value` in two columns. What would disturb the table or the terminal stays JSON.
+fn table(values: &BTreeMap<String, &RawValue>, text: &mut Vec<u8>) {
+    let names: Vec<String> = values.keys().map(|name| client::printable(name)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max();
+    let width = width.unwrap_or(0);
+    for (name, value) in names.iter().zip(values.values()) {
+        text.extend_from_slice(format!("{name:width$}  ").as_bytes());
+        let shown = plain(value);
+        if shown.contains(char::is_control) {
+            text.extend_from_slice(value.get().as_bytes());
+        } else {
+            text.extend_from_slice(shown.as_bytes());
+        }
+        text.push(b'\n');
+    }
+}
+
+/// Percent-encodes all but what needs none in a path or a query.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~/:,".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            write!(encoded, "%{byte:02X}").ok();
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_addresses_apart() {
+        let address = |path: &str, field: Option<&str>, version| {
+            Ok(Address {
+                path: path.to_owned(),
+                field: field.map(str::to_owned),
+                version,
+            })
+        };
+        assert_eq!("a/b".parse(), address("a/b", None, None));
+        assert_eq!("/a/b@3".parse(), address("a/b", None, Some(3)));
+        assert_eq!("a#p@3".parse(), address("a", Some("p"), Some(3)));
+        for wrong in ["", "/", "#p", "a#", "a@", "a@0", "a@x", "a@-1"] {
+            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nothing_in_an_address_ends_the_path_or_the_parameter() {
+        assert_eq!(encode("a/b-_.~:,"), "a/b-_.~:,");
+        assert_eq!(encode("a?b&c#d%e f+ü"), "a%3Fb%26c%23d%25e%20f%2B%C3%BC");
+    }
+
+    #[test]
+    fn a_table_keeps_its_lines_and_the_terminal_its_state() {
+        let values: Values<'_> = serde_json::from_str(
+            r#"{"a":"one","lines":"x\ny","n":1.50,"esc\u001b[31m":"\u001b[31mred"}"#,
+        )
+        .unwrap();
+        let mut text = vec![];
+        table(&values.0, &mut text);
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(
+            text,
+            "a         one\nesc [31m  \"\\u001b[31mred\"\nlines     \"x\\ny\"\nn         1.50\n"
+        );
+    }
+}

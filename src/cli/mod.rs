@@ -1,0 +1,97 @@
+//! The command line, one file per command.
+
+pub mod audit;
+pub mod client;
+pub mod exit;
+pub mod get;
+pub mod init;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::exit::{Exit, Failure};
+
+/// Secrets from Vault to people on Telegram and to programs on a Unix socket.
+#[derive(Parser)]
+#[command(name = "vaultgram", version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command there is.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Write a commented starter configuration and policy
+    Init(init::InitArgs),
+    /// Check configuration and policy, without connecting to anything
+    Check(ConfigArgs),
+    /// Try each thing vaultgram depends on, and say what to do about what fails
+    Doctor(DoctorArgs),
+    /// Run the broker
+    Serve(ConfigArgs),
+    /// Get a secret, or one of its fields, from a running vaultgram
+    Get(get::GetArgs),
+    /// Work with the audit
+    #[command(subcommand)]
+    Audit(audit::Audit),
+}
+
+/// Where the daemon's configuration is.
+#[derive(Args)]
+pub struct ConfigArgs {
+    /// The configuration file
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        env = "VAULTGRAM_CONFIG",
+        default_value = "vaultgram.toml"
+    )]
+    pub config: PathBuf,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Parses the command line. `Err` holds the code to end with, after help or a usage error
+/// was printed.
+///
+/// # Errors
+/// With 0 for `--help` and `--version`, else with [`Exit::Usage`].
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCode> {
+    Arguments::try_parse_from(arguments).map_err(|error| {
+        // Nowhere is left to say that the terminal is gone.
+        drop(error.print());
+        if error.use_stderr() {
+            Exit::Usage.into()
+        } else {
+            ExitCode::SUCCESS
+        }
+    })
+}
+
+/// Prints a failure, and gives the code to end with.
+#[must_use]
+pub fn finish(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            drop(writeln!(std::io::stderr(), "{failure}"));
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The `[policy]` and `[groups]` sections.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::config::{Problems, raw, read_capped};
+use crate::domain::Policy;
+use crate::domain::group::{Groups, Member};
+use crate::domain::policy_load::PolicySource;
+
+pub(super) fn typed(
+    raw: raw::Policy,
+    groups: &BTreeMap<String, Vec<String>>,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Option<Policy> {
+    let groups = typed_groups(groups, problems);
+    if raw.files.is_empty() {
+        problems.push("[policy] files: name at least one; without a policy nobody gets anything");
+    }
+    let mut sources = vec![];
+    for file in raw.files {
+        match read_capped(&directory.join(&file)) {
+            Ok(text) => sources.push(PolicySource {
+                name: file.display().to_string(),
+                text,
+            }),
+            Err(problem) => problems.elsewhere(problem),
+        }
+    }
+    Policy::load(&sources, groups?)
+        .map_err(|error| problems.elsewhere(error))
+        .ok()
+}
+
+fn typed_groups(groups: &BTreeMap<String, Vec<String>>, problems: &mut Problems) -> Option<Groups> {
+    let mut members: BTreeMap<String, Vec<Member>> = BTreeMap::new();
+    for (name, texts) in groups {
+        let entry = members.entry(name.clone()).or_default();
+        for text in texts {
+            match text.parse() {
+                Ok(member) => entry.push(member),
+                Err(error) => problems.push(format!("[groups] {name}: {error}")),
+            }
+        }
+    }
+    Groups::new(&members)
+        .map_err(|error| problems.push(format!("[groups]: {error}")))
+        .ok()
+}

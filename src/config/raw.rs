@@ -1,0 +1,263 @@
+//! `vaultgram.toml` as it is written: every section and key there is.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    pub(super) telegram: Option<Telegram>,
+    pub(super) vault: Vault,
+    pub(super) policy: Policy,
+    pub(super) groups: BTreeMap<String, Vec<String>>,
+    pub(super) socket: Option<Socket>,
+    pub(super) audit: Audit,
+    pub(super) state: State,
+    pub(super) log: Log,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Telegram {
+    pub(super) session: PathBuf,
+    pub(super) keys: PathBuf,
+    pub(super) allowed_users: Vec<i64>,
+    pub(super) stranger_reply: String,
+    #[serde(deserialize_with = "duration")]
+    pub(super) command_age: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub(super) delete_after: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub(super) request_timeout: Duration,
+}
+
+impl Default for Telegram {
+    fn default() -> Self {
+        Self {
+            session: "session/telegram.session".into(),
+            keys: "session/session_keys.json".into(),
+            allowed_users: vec![],
+            stranger_reply: String::new(),
+            command_age: Duration::from_mins(1),
+            delete_after: Duration::from_mins(1),
+            request_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Vault {
+    pub(super) address: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) ca_cert: Option<PathBuf>,
+    pub(super) mounts: Vec<String>,
+    pub(super) auth: Auth,
+    pub(super) role_id: Option<String>,
+    pub(super) approle_mount: String,
+    #[serde(deserialize_with = "duration")]
+    pub(super) request_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Auth {
+    Token,
+    AppRole,
+}
+
+impl Default for Vault {
+    fn default() -> Self {
+        Self {
+            address: None,
+            namespace: None,
+            ca_cert: None,
+            mounts: vec!["secret".to_owned()],
+            auth: Auth::Token,
+            role_id: None,
+            approle_mount: "approle".to_owned(),
+            request_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Policy {
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            files: vec!["policy.cedar".into()],
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Socket {
+    pub(super) path: PathBuf,
+    pub(super) mode: String,
+    pub(super) group: Option<String>,
+    pub(super) max_connections: usize,
+}
+
+impl Default for Socket {
+    fn default() -> Self {
+        Self {
+            path: "/run/vaultgram/vaultgram.sock".into(),
+            mode: "0660".to_owned(),
+            group: None,
+            max_connections: 256,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audit {
+    pub(super) file: PathBuf,
+    pub(super) durability: Durability,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            file: "audit.jsonl".into(),
+            durability: Durability::Grouped,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Durability {
+    Grouped,
+    Strict,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct State {
+    pub(super) file: PathBuf,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            file: "state.redb".into(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) format: super::state::LogFormat,
+    pub(super) level: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// Its name in `RUST_LOG`'s notation.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|_| {
+        serde::de::Error::custom("not a duration; write it like \"500ms\", \"60s\" or \"5m\"")
+    })
+}
+
+/// Parses the file's text.
+///
+/// The error names line and column, but never shows the line itself: it may hold a secret that
+/// somebody put in the wrong place.
+pub(super) fn parse(file: &Path, text: &str) -> Result<Raw, String> {
+    toml::from_str(text).map_err(|error| {
+        let before = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        format!(
+            "{}:{line}:{column}: {}",
+            file.display(),
+            without_values(error.message())
+        )
+    })
+}
+
+/// Cuts the value out of serde's `invalid type: string "hunter2", expected …`.
+fn without_values(message: &str) -> String {
+    match (message.split_once('"'), message.rsplit_once('"')) {
+        (Some((before, _)), Some((_, after))) if message.starts_with("invalid ") => {
+            format!("{before}\"…\"{after}")
+        }
+        _ => message.lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse(Path::new("vaultgram.toml"), text).unwrap_err()
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_with_its_place() {
+        let error = error("[vault]\naddress = \"http://127.0.0.1\"\n  tokn = \"hunter2\"\n");
+        assert!(
+            error.starts_with("vaultgram.toml:3:3: unknown field `tokn`, expected"),
+            "{error}"
+        );
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_not_repeated() {
+        for text in [
+            "[telegram]\nallowed_users = \"hunter2\"\n",
+            "[telegram]\ncommand_age = \"hunter2\"\n",
+            "[telegram]\nallowed_users = [\"hunter\\\"2\"]\n",
+            "[audit]\ndurability = \"hunter2\"\n",
+            "[vault]\naddress = hunter2\n",
+            "[vault]\naddress = \"hunter2\n",
+        ] {
+            let error = error(text);
+            assert!(error.starts_with("vaultgram.toml:2:"), "{error}");
+            assert!(
+                !error.contains("hunter") || error.contains("variant"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The `[telegram]` section.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::config::environment::Environment;
+use crate::config::{Problems, raw, read_capped};
+use crate::domain::SecretValue;
+
+/// The Telegram account and how it behaves.
+pub struct TelegramConfig {
+    /// The file of the signed-in session.
+    pub session: PathBuf,
+    /// The application's id, from my.telegram.org.
+    pub api_id: i32,
+    /// The application's hash, needed to sign in.
+    pub api_hash: SecretValue,
+    /// The numeric ids of the accounts that are listened to. Empty: nobody.
+    pub allowed_users: BTreeSet<i64>,
+    /// What everybody else hears.
+    pub stranger_reply: StrangerReply,
+    /// The age over which a command is refused.
+    pub command_age: Duration,
+    /// How long a delivered secret stays in the chat.
+    pub delete_after: Duration,
+    /// How long Telegram may take to answer one call.
+    pub request_timeout: Duration,
+}
+
+/// What somebody who is not on the allowlist hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StrangerReply {
+    /// Nothing.
+    Silence,
+    /// Always this sentence, now and then.
+    Sentence(String),
+}
+
+/// `session_keys.json`, in the form the Telegram tutorials use.
+#[derive(Deserialize)]
+struct SessionKeys {
+    api_id: i32,
+    api_hash: String,
+}
+
+pub(super) fn typed(
+    raw: raw::Telegram,
+    directory: &Path,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<TelegramConfig> {
+    if raw.stranger_reply.chars().count() > 200 {
+        problems.push("[telegram] stranger_reply: at most 200 characters");
+    }
+    if let Some(id) = raw.allowed_users.iter().find(|id| **id <= 0) {
+        problems.push(format!(
+            "[telegram] allowed_users: {id} is not a user id; people have positive ids"
+        ));
+    }
+    for (key, value, least, most) in [
+        ("command_age", raw.command_age, 1, 3600),
+        ("delete_after", raw.delete_after, 1, 48 * 3600),
+        ("request_timeout", raw.request_timeout, 1, 120),
+    ] {
+        if value < Duration::from_secs(least) || value > Duration::from_secs(most) {
+            problems.push(format!(
+                "[telegram] {key}: must be from {least}s to {most}s"
+            ));
+        }
+    }
+    let (api_id, api_hash) = keys(&directory.join(&raw.keys), environment, problems)?;
+    Some(TelegramConfig {
+        session: directory.join(raw.session),
+        api_id,
+        api_hash,
+        allowed_users: raw.allowed_users.into_iter().collect(),
+        stranger_reply: if raw.stranger_reply.is_empty() {
+            StrangerReply::Silence
+        } else {
+            StrangerReply::Sentence(raw.stranger_reply)
+        },
+        command_age: raw.command_age,
+        delete_after: raw.delete_after,
+        request_timeout: raw.request_timeout,
+    })
+}
+
+/// `TELEGRAM_API_ID` and `TELEGRAM_API_HASH`, else the keys file.
+fn keys(
+    file: &Path,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<(i32, SecretValue)> {
+    let from_environment = || -> Result<_, String> {
+        Ok((
+            environment.text("TELEGRAM_API_ID")?,
+            environment.get("TELEGRAM_API_HASH")?,
+        ))
+    };
+    match from_environment() {
+        Err(problem) => {
+            problems.elsewhere(problem);
+            None
+        }
+        Ok((Some(id), Some(hash))) => {
+            let id = id.trim().parse().ok();
+            if id.is_none() {
+                problems.elsewhere("TELEGRAM_API_ID is not a number");
+            }
+            id.map(|id| (id, hash))
+        }
+        Ok((Some(_), None)) => {
+            problems.elsewhere("TELEGRAM_API_ID is set, TELEGRAM_API_HASH is not; set both");
+            None
+        }
+        Ok((None, Some(_))) => {
+            problems.elsewhere("TELEGRAM_API_HASH is set, TELEGRAM_API_ID is not; set both");
+            None
+        }
+        Ok((None, None)) => keys_file(file, problems),
+    }
+}
+
+fn keys_file(file: &Path, problems: &mut Problems) -> Option<(i32, SecretValue)> {
+    if !file.exists() {
+        problems.elsewhere(format!(
+            "{}: no such file; put {{\"api_id\": …, \"api_hash\": \"…\"}} from my.telegram.org \
+             into it, or set TELEGRAM_API_ID and TELEGRAM_API_HASH",
+            file.display()
+        ));
+        return None;
+    }
+    let text = match read_capped(file) {
+        Ok(text) => zeroize::Zeroizing::new(text),
+        Err(problem) => {
+            problems.elsewhere(problem);
+            return None;
+        }
+    };
+    match serde_json::from_str::<SessionKeys>(&text) {
+        Ok(keys) => Some((keys.api_id, SecretValue::new(keys.api_hash.into_bytes()))),
+        Err(error) => {
+            problems.elsewhere(format!(
+                "{}:{}:{}: not {{\"api_id\": 12345, \"api_hash\": \"…\"}}",
+                file.display(),
+                error.line(),
+                error.column()
+            ));
+            None
+        }
+    }
+}

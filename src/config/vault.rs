@@ -1,0 +1,117 @@
+//! The `[vault]` section.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::environment::Environment;
+use crate::config::{Problems, raw};
+use crate::domain::{Mounts, SecretValue};
+
+/// The address a Vault has when nothing else is said.
+const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8200";
+
+/// The secret store and how to sign in to it.
+pub struct VaultConfig {
+    /// Its address, `https://host:port`; checked by the client.
+    pub address: String,
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// A PEM file of the authorities that may have signed its certificate.
+    pub ca_cert: Option<PathBuf>,
+    /// The KV version 2 mounts that may be asked for.
+    pub mounts: Mounts,
+    /// How to sign in.
+    pub auth: VaultAuth,
+    /// How long one call may take.
+    pub request_timeout: Duration,
+}
+
+/// How to sign in to Vault.
+pub enum VaultAuth {
+    /// With a token from `VAULT_TOKEN`.
+    Token(SecretValue),
+    /// With `AppRole`: the secret id comes from `VAULT_SECRET_ID`.
+    AppRole {
+        /// Where the auth method is mounted.
+        mount: String,
+        /// The role.
+        role_id: String,
+        /// The secret id.
+        secret_id: SecretValue,
+    },
+}
+
+pub(super) fn typed(
+    raw: raw::Vault,
+    directory: &Path,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<VaultConfig> {
+    let mut text = |name: &str| match environment.text(name) {
+        Ok(value) => value,
+        Err(problem) => {
+            problems.elsewhere(problem);
+            None
+        }
+    };
+    let address = text("VAULT_ADDR")
+        .or(raw.address)
+        .unwrap_or(DEFAULT_ADDRESS.to_owned());
+    let namespace = text("VAULT_NAMESPACE").or(raw.namespace);
+    let ca_cert = text("VAULT_CACERT").map(PathBuf::from).or(raw.ca_cert);
+    let role_id = text("VAULT_ROLE_ID").or(raw.role_id);
+
+    if raw.request_timeout < Duration::from_millis(100)
+        || raw.request_timeout > Duration::from_secs(25)
+    {
+        problems.push("[vault] request_timeout: must be from 100ms to 25s");
+    }
+    let mounts = Mounts::new(raw.mounts);
+    if mounts.is_none() {
+        problems.push("[vault] mounts: name at least one, like mounts = [\"secret\"], without slashes at the ends");
+    }
+    let auth = match raw.auth {
+        raw::Auth::Token => secret("VAULT_TOKEN", environment, problems).map(VaultAuth::Token),
+        raw::Auth::AppRole => {
+            if role_id.is_none() {
+                problems.push(
+                    "[vault] role_id: missing; auth = \"approle\" needs it (or VAULT_ROLE_ID)",
+                );
+            }
+            let secret_id = secret("VAULT_SECRET_ID", environment, problems);
+            role_id
+                .zip(secret_id)
+                .map(|(role_id, secret_id)| VaultAuth::AppRole {
+                    mount: raw.approle_mount,
+                    role_id,
+                    secret_id,
+                })
+        }
+    };
+    Some(VaultConfig {
+        address,
+        namespace,
+        ca_cert: ca_cert.map(|path| directory.join(path)),
+        mounts: mounts?,
+        auth: auth?,
+        request_timeout: raw.request_timeout,
+    })
+}
+
+fn secret(name: &str, environment: &Environment, problems: &mut Problems) -> Option<SecretValue> {
+    match environment.get(name) {
+        Ok(Some(value)) => Some(value),
+        Ok(None) => {
+            problems.elsewhere(format!(
+                "{name} is not set; give it as the systemd credential or Docker secret \"{}\", \
+                 as a file named by {name}_FILE, as the variable {name}, or in .env",
+                name.to_lowercase()
+            ));
+            None
+        }
+        Err(problem) => {
+            problems.elsewhere(problem);
+            None
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The store of a single replica: one file, one thread that owns it.
+//!
+//! The thread takes the operations that wait and commits them together, so that many share
+//! one sync to disk; each is answered when it is durable.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redb::StorageError;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::broker::ports::{Clock, Coordination, CoordinationError};
+use crate::coordination::OpenError;
+use crate::coordination::database::{Database, Tables};
+
+/// Longest key or prefix, in bytes.
+const MAX_KEY: usize = 512;
+/// Longest value, in bytes.
+const MAX_VALUE: usize = 64 * 1024;
+/// Operations that may wait for the thread. More means that the disk stands still.
+const QUEUE: usize = 4096;
+/// Operations committed at once.
+const BATCH: usize = 256;
+/// Ended claims forgotten with each commit, beside one for each operation in it: the file
+/// cannot grow without bound, and no commit takes long.
+const SWEEP: usize = 64;
+/// Longest wait for the disk.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The store in a file.
+#[derive(Debug)]
+pub struct LocalStore {
+    queue: SyncSender<Job>,
+}
+
+enum Job {
+    Write(Operation, Answer<bool>),
+    List(String, Answer<Vec<(String, Vec<u8>)>>),
+    Close(Answer<()>),
+}
+
+/// A change; it answers whether it took effect.
+enum Operation {
+    Claim(String, OffsetDateTime),
+    Put(String, Vec<u8>),
+    Delete(String),
+}
+
+type Answer<T> = oneshot::Sender<Result<T, CoordinationError>>;
+
+impl LocalStore {
+    /// Opens the file at `path`, made if missing, and starts its thread. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let database = Database::open(path.clone())?;
+        let (queue, jobs) = sync_channel(QUEUE);
+        let owner = Owner {
+            database,
+            jobs,
+            clock,
+        };
+        std::thread::Builder::new()
+            .name("coordination".into())
+            .spawn(move || owner.run())
+            .map_err(|source| OpenError::Io { path, source })?;
+        Ok(Self { queue })
+    }
+
+    /// Commits what waits and closes the file: every operation fails from here on.
+    ///
+    /// # Errors
+    /// When the disk does not answer within ten seconds.
+    pub async fn close(&self) -> Result<(), CoordinationError> {
+        self.ask(Job::Close).await
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, CoordinationError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .try_send(job(answer))
+            .map_err(|full| match full {
+                TrySendError::Full(_) => failed("the disk does not keep up; too many changes wait"),
+                TrySendError::Disconnected(_) => failed("the state store is closed"),
+            })?;
+        match timeout(PATIENCE, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(failed("the state store is closed")),
+            Err(_) => Err(failed("the disk does not answer")),
+        }
+    }
+}
+
+#[async_trait]
+impl Coordination for LocalStore {
+    async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<bool, CoordinationError> {
+        let operation = Operation::Claim(checked(key)?, until);
+        self.ask(|answer| Job::Write(operation, answer)).await
+    }
+
+    async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError> {
+        if value.len() > MAX_VALUE {
+            let text = format!("a value of {} bytes; {MAX_VALUE} is the most", value.len());
+            return Err(failed(&text));
+        }
+        let operation = Operation::Put(checked(key)?, value.to_vec());
+        self.ask(|answer| Job::Write(operation, answer)).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), CoordinationError> {
+        let operation = Operation::Delete(checked(key)?);
+        self.ask(|answer| Job::Write(operation, answer)).await?;
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
+        let prefix = checked(prefix)?;
+        self.ask(|answer| Job::List(prefix, answer)).await
+    }
+}
+
+fn checked(key: &str) -> Result<String, CoordinationError> {
+    if key.is_empty() || key.len() > MAX_KEY {
+        let text = format!("a key of {} bytes; 1 to {MAX_KEY} are allowed", key.len());
+        return Err(failed(&text));
+    }
+    Ok(key.to_owned())
+}
+
+fn failed(text: &str) -> CoordinationError {
+    CoordinationError(text.to_owned())
+}
+
+/// The thread that owns the file.
+struct Owner {
+    database: Database,
+    jobs: Receiver<Job>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Owner {
+    /// Runs until closed, or until the [`LocalStore`] is dropped.
+    fn run(mut self) {
+        while let Ok(first) = self.jobs.recv() {
+            let (mut changes, mut lists, mut closing) = (vec![], vec![], None);
+            let mut next = Some(first);
+            while let Some(job) = next {
+                match job {
+                    Job::Write(operation, answer) => changes.push((operation, answer)),
+                    Job::List(prefix, answer) => lists.push((prefix, answer)),
+                    Job::Close(answer) => {
+                        closing = Some(answer);
+                        break;
+                    }
+                }
+                next = (changes.len() < BATCH)
+                    .then(|| self.jobs.try_recv().ok())
+                    .flatten();
+            }
+            self.commit(changes);
+            for (prefix, answer) in lists {
+                let now = milliseconds(self.clock.now());
+                let found = self.database.list(&prefix, now);
+                answer.send(found.map_err(CoordinationError)).ok();
+            }
+            if let Some(answer) = closing {
+                // The lock goes before the answer: who has it may open the file again.
+                drop(self.database);
+                answer.send(Ok(())).ok();
+                return;
+            }
+        }
+    }
+
+    /// Makes all `changes`, in order, in one transaction, and answers each.
+    fn commit(&mut self, changes: Vec<(Operation, Answer<bool>)>) {
+        if changes.is_empty() {
+            return;
+        }
+        let now = milliseconds(self.clock.now());
+        let results = self.database.write(|tables| {
+            tables.sweep(now, SWEEP + changes.len())?;
+            let operations = changes.iter().map(|(operation, _)| operation);
+            operations
+                .map(|operation| operation.apply(tables, now))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        match results {
+            Ok(results) => {
+                for ((_, answer), result) in changes.into_iter().zip(results) {
+                    // Who no longer waits has gone without an effect.
+                    answer.send(Ok(result)).ok();
+                }
+            }
+            Err(error) => {
+                for (_, answer) in changes {
+                    answer.send(Err(failed(&error))).ok();
+                }
+            }
+        }
+    }
+}
+
+impl Operation {
+    fn apply(&self, tables: &mut Tables<'_>, now: i64) -> Result<bool, StorageError> {
+        match self {
+            Self::Claim(key, until) => tables.claim(key, milliseconds(*until), now),
+            Self::Put(key, value) => tables.set(key, None, value).map(|()| true),
+            Self::Delete(key) => tables.delete(key).map(|()| true),
+        }
+    }
+}
+
+/// Milliseconds since 1970. `OffsetDateTime` ends long before `i64` does.
+fn milliseconds(time: OffsetDateTime) -> i64 {
+    time.unix_timestamp() * 1000 + i64::from(time.millisecond())
+}

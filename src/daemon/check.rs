@@ -1,0 +1,58 @@
+//! `vaultgram check`: configuration and policy, without connecting to anything.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::cli::exit::{Exit, Failure};
+use crate::config::Config;
+use crate::daemon::{load, settings};
+use crate::vault::Store;
+
+/// Reads everything that is configured, and says what it found.
+///
+/// # Errors
+/// With every mistake, a line each.
+pub fn check(file: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    let config = load(file)?;
+    let mut found = vec![];
+    let printed = summary(file, &config, &mut found);
+    Store::new(settings::vault(config.vault)).map_err(|error| Failure::new(Exit::Config, error))?;
+    printed
+        .and_then(|()| out.write_all(&found))
+        .map_err(|error| Failure::new(Exit::CannotCreate, format!("standard output: {error}")))
+}
+
+fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "{}: correct", file.display())?;
+    match &config.telegram {
+        None => writeln!(out, "telegram  not served: there is no [telegram] section")?,
+        Some(telegram) if telegram.allowed_users.is_empty() => {
+            writeln!(out, "telegram  listens to nobody: allowed_users is empty")?;
+        }
+        Some(telegram) => {
+            writeln!(
+                out,
+                "telegram  listens to {} people",
+                telegram.allowed_users.len()
+            )?;
+        }
+    }
+    writeln!(out, "vault     {}", config.vault.address)?;
+    match config.policy.len() {
+        0 => writeln!(out, "policy    none, so everything is refused")?,
+        count => writeln!(out, "policy    {count} policies")?,
+    }
+    match &config.socket {
+        None => writeln!(out, "socket    not served: there is no [socket] section")?,
+        Some(socket) => {
+            writeln!(
+                out,
+                "socket    {} (mode {:04o})",
+                socket.path.display(),
+                socket.mode
+            )?;
+        }
+    }
+    writeln!(out, "audit     {}", config.audit.file.display())?;
+    writeln!(out, "state     {}", config.state.file.display())
+}

@@ -1,0 +1,185 @@
+//! `vaultgram serve`: put together, run, and stop in two stages.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::AuditFile;
+use crate::broker::Broker;
+use crate::broker::ports::{Clock, SystemClock};
+use crate::cli::exit::{Exit, Failure};
+use crate::config::{Config, TelegramConfig};
+use crate::coordination::LocalStore;
+use crate::daemon::signals::Signals;
+use crate::daemon::{load, settings, start_log};
+use crate::http::Listener;
+use crate::telegram::{FileSession, TelegramError};
+use crate::vault::Store;
+use crate::{http, memory, telegram};
+
+/// How long requests in flight may take after the first stop signal.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Runs the broker until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, when the Telegram account is signed out under it, or when a second
+/// signal ends it at once.
+pub async fn serve(file: &Path) -> Result<(), Failure> {
+    memory::harden().map_err(|error| {
+        Failure::new(
+            Exit::Unavailable,
+            format!("core dumps cannot be forbidden: {error}"),
+        )
+    })?;
+    let config = load(file)?;
+    start_log(&config.log)?;
+    let signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
+    Daemon::open(config)?.run(signals).await
+}
+
+/// Everything that was opened, before anything runs.
+struct Daemon {
+    broker: Arc<Broker>,
+    vault: Arc<Store>,
+    audit: Arc<AuditFile>,
+    state: Arc<LocalStore>,
+    clock: Arc<dyn Clock>,
+    socket: Option<Listener>,
+    telegram: Option<(telegram::Settings, Arc<FileSession>)>,
+}
+
+impl Daemon {
+    /// Opens files, session and socket; connects to nothing.
+    fn open(config: Config) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mounts = config.vault.mounts.clone();
+        let vault = Arc::new(
+            Store::new(settings::vault(config.vault))
+                .map_err(|error| Failure::new(Exit::Config, error))?,
+        );
+        if let Some(warning) = vault.warning() {
+            tracing::warn!(event = "vault.insecure", warning);
+        }
+        let audit = AuditFile::open(settings::audit(config.audit))
+            .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
+        let audit = Arc::new(audit);
+        let state = LocalStore::open(config.state.file, Arc::clone(&clock))
+            .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
+        let state = Arc::new(state);
+        let telegram = config.telegram.map(open_telegram).transpose()?;
+        let socket = config
+            .socket
+            .map(|socket| http::bind(&settings::socket(socket)));
+        let socket = socket
+            .transpose()
+            .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
+        let broker = Arc::new(Broker::new(
+            config.policy,
+            mounts,
+            Arc::clone(&vault) as _,
+            Arc::clone(&audit) as _,
+            Arc::clone(&state) as _,
+            Arc::clone(&clock),
+        ));
+        Ok(Self {
+            broker,
+            vault,
+            audit,
+            state,
+            clock,
+            socket,
+            telegram,
+        })
+    }
+
+    /// Serves until a signal or a failure that no retry can mend.
+    async fn run(self, mut signals: Signals) -> Result<(), Failure> {
+        // Fronts stop first, so that what is in flight can still read; then Vault's token goes.
+        let (fronts, back) = (TaskTracker::new(), TaskTracker::new());
+        let (stop_fronts, stop_back) = (CancellationToken::new(), CancellationToken::new());
+        let vault = Arc::clone(&self.vault);
+        let stop = stop_back.clone();
+        back.spawn(async move { vault.run(stop).await });
+
+        if let Some(socket) = self.socket {
+            let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
+            fronts.spawn(async move {
+                if let Err(error) = socket.serve(broker, stop).await {
+                    tracing::error!(event = "socket.failed", %error);
+                }
+            });
+        }
+        let (signed_out, mut fatal) = oneshot::channel();
+        if let Some((settings, session)) = self.telegram {
+            let ports = telegram::Ports {
+                broker: Arc::clone(&self.broker),
+                coordination: Arc::clone(&self.state) as _,
+                clock: self.clock,
+            };
+            let front = telegram::run(
+                settings,
+                session,
+                ports,
+                Arc::default(),
+                stop_fronts.clone(),
+            );
+            fronts.spawn(async move {
+                // The receiver only goes away when the daemon stops for another reason.
+                drop(signed_out.send(front.await));
+            });
+        }
+        fronts.close();
+        back.close();
+        tracing::info!(
+            event = "daemon.serving",
+            version = env!("CARGO_PKG_VERSION")
+        );
+
+        let mut ended = Ok(());
+        tokio::select! {
+            () = signals.stop() => tracing::info!(event = "daemon.stopping"),
+            Ok(result) = &mut fatal => ended = result.map_err(telegram_failure),
+        }
+        stop_fronts.cancel();
+        let drained = async {
+            let fronts_done = tokio::time::timeout(DRAIN, fronts.wait()).await.is_ok();
+            stop_back.cancel();
+            back.wait().await;
+            fronts_done
+        };
+        tokio::select! {
+            fronts_done = drained => if !fronts_done {
+                tracing::warn!(event = "daemon.drain_timeout", seconds = DRAIN.as_secs());
+            },
+            () = signals.stop() => {
+                let failure = Failure::new(Exit::TryAgain, "stopped at once by a second signal");
+                return Err(failure);
+            }
+        }
+        if let Err(error) = self.state.close().await {
+            tracing::error!(event = "daemon.state_not_closed", %error);
+        }
+        if let Err(error) = self.audit.close().await {
+            tracing::error!(event = "daemon.audit_not_closed", %error);
+        }
+        tracing::info!(event = "daemon.stopped");
+        ended
+    }
+}
+
+fn open_telegram(
+    config: TelegramConfig,
+) -> Result<(telegram::Settings, Arc<FileSession>), Failure> {
+    let session =
+        FileSession::open(&config.session).map_err(|error| Failure::new(Exit::Config, error))?;
+    Ok((settings::telegram(&config), Arc::new(session)))
+}
+
+fn telegram_failure(error: TelegramError) -> Failure {
+    Failure::new(Exit::Unavailable, error)
+}

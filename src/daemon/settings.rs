@@ -1,0 +1,61 @@
+//! From the configuration's types to those of the rooms, which know nothing of it.
+
+use crate::config::{
+    AuditConfig, SocketConfig, StrangerReply, TelegramConfig, VaultAuth, VaultConfig,
+};
+use crate::{audit, http, telegram, vault};
+
+pub(super) fn vault(config: VaultConfig) -> vault::Settings {
+    vault::Settings {
+        address: config.address,
+        namespace: config.namespace,
+        ca_cert: config.ca_cert,
+        auth: match config.auth {
+            VaultAuth::Token(token) => vault::Auth::Token(token),
+            VaultAuth::AppRole {
+                mount,
+                role_id,
+                secret_id,
+            } => vault::Auth::AppRole {
+                mount,
+                role_id,
+                secret_id,
+            },
+        },
+        request_timeout: config.request_timeout,
+    }
+}
+
+pub(super) fn audit(config: AuditConfig) -> audit::Settings {
+    audit::Settings {
+        path: config.file,
+        durability: if config.strict {
+            audit::Durability::Strict
+        } else {
+            audit::Durability::Grouped
+        },
+    }
+}
+
+pub(super) fn socket(config: SocketConfig) -> http::Settings {
+    http::Settings {
+        path: config.path,
+        mode: config.mode,
+        group: config.group,
+        max_connections: config.max_connections,
+        timeouts: http::Timeouts::default(),
+    }
+}
+
+pub(super) fn telegram(config: &TelegramConfig) -> telegram::Settings {
+    telegram::Settings {
+        stranger_reply: match &config.stranger_reply {
+            StrangerReply::Silence => telegram::StrangerReply::Silent,
+            StrangerReply::Sentence(text) => telegram::StrangerReply::Sentence(text.clone()),
+        },
+        command_age: config.command_age,
+        delete_after: config.delete_after,
+        request_timeout: config.request_timeout,
+        ..telegram::Settings::new(config.api_id, config.allowed_users.clone())
+    }
+}

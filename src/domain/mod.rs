@@ -1,0 +1,24 @@
+//! The rules, pure: who asks, for what, and what policy says. No I/O, no clock, no runtime.
+//!
+//! Everything here can be tested with values alone. Time is an argument. Types of
+//! this room are not serializable: the wire has types of its own in `api`.
+
+pub mod audit_entry;
+pub mod caller;
+pub mod delivery;
+pub mod group;
+pub mod permit;
+pub mod policy;
+pub mod policy_load;
+pub mod request;
+pub mod secret;
+pub mod secret_path;
+
+pub use audit_entry::{AuditEntry, AuditEvent};
+pub use caller::Caller;
+pub use delivery::Delivery;
+pub use permit::Permit;
+pub use policy::{Decision, Denial, Policy};
+pub use request::{Request, RequestId};
+pub use secret::{Field, Secret, SecretValue};
+pub use secret_path::{Mounts, PathError, SecretPath, Target};

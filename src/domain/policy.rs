@@ -1,0 +1,196 @@
+//! Who may have what: Cedar policies, decided for one request at a time. Default deny.
+
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy::{
+    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
+    RestrictedExpression, Schema,
+};
+use time::OffsetDateTime;
+
+use crate::domain::group::Groups;
+use crate::domain::{Caller, Permit, Request, SecretPath};
+
+/// The answer to one request.
+#[derive(Debug)]
+pub enum Decision {
+    /// Go on, once, with this.
+    Allow(Permit),
+    /// Refused.
+    Deny(Denial),
+}
+
+/// A refusal, for the audit. Callers only learn that they were refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: DenialReason,
+    /// The ids of the policies that decided; none when nothing allowed it.
+    pub policies: Vec<String>,
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DenialReason {
+    /// No policy permits it.
+    NotPermitted,
+    /// A policy forbids it.
+    Forbidden,
+    /// A policy could not be evaluated, so none is trusted.
+    EvaluationFailed,
+}
+
+impl DenialReason {
+    /// The name in the audit.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotPermitted => "not_permitted",
+            Self::Forbidden => "forbidden",
+            Self::EvaluationFailed => "evaluation_failed",
+        }
+    }
+}
+
+/// A validated set of policies with the groups they speak of.
+pub struct Policy {
+    pub(in crate::domain) policies: PolicySet,
+    pub(in crate::domain) schema: Schema,
+    pub(in crate::domain) groups: Groups,
+    pub(in crate::domain) types: EntityTypes,
+}
+
+/// The entity types of the schema, parsed once.
+pub(in crate::domain) struct EntityTypes {
+    pub(in crate::domain) group: EntityTypeName,
+    pub(in crate::domain) telegram_user: EntityTypeName,
+    pub(in crate::domain) unix_peer: EntityTypeName,
+    pub(in crate::domain) path: EntityTypeName,
+    pub(in crate::domain) read: EntityUid,
+}
+
+impl Policy {
+    /// Decides `request` at `now`. Anything unclear is a refusal.
+    #[must_use]
+    pub fn decide(&self, request: &Request, now: OffsetDateTime) -> Decision {
+        let Some((query, entities)) = self.question(request) else {
+            return Decision::Deny(Denial {
+                reason: DenialReason::EvaluationFailed,
+                policies: vec![],
+            });
+        };
+        let response = Authorizer::new().is_authorized(&query, &self.policies, &entities);
+        let mut policies: Vec<String> = response
+            .diagnostics()
+            .reason()
+            .map(|id| self.display_id(id))
+            .collect();
+        policies.sort();
+        // Cedar skips a policy that fails to evaluate; skipping a `forbid` would open the door.
+        if response.diagnostics().errors().next().is_some() {
+            return Decision::Deny(Denial {
+                reason: DenialReason::EvaluationFailed,
+                policies,
+            });
+        }
+        match response.decision() {
+            cedar_policy::Decision::Allow => {
+                Decision::Allow(Permit::mint(request.clone(), policies, now))
+            }
+            cedar_policy::Decision::Deny => {
+                let reason = if policies.is_empty() {
+                    DenialReason::NotPermitted
+                } else {
+                    DenialReason::Forbidden
+                };
+                Decision::Deny(Denial { reason, policies })
+            }
+        }
+    }
+
+    /// The name people gave a policy with `@id("…")`, else its file and number.
+    fn display_id(&self, id: &cedar_policy::PolicyId) -> String {
+        self.policies
+            .annotation(id, "id")
+            .map_or_else(|| id.to_string(), str::to_owned)
+    }
+
+    fn question(&self, request: &Request) -> Option<(cedar_policy::Request, Entities)> {
+        let (principal, attributes) = self.principal(&request.caller);
+        let groups = self.groups.of(&request.caller);
+        let parents = groups.map(|name| uid(&self.types.group, name)).collect();
+        let principal_entity = Entity::new(principal.clone(), attributes, parents).ok()?;
+
+        let resource = uid(&self.types.path, &request.target.path.to_string());
+        let resource_entity = self.path_entity(&request.target.path)?;
+
+        let mut context = vec![("delivery".to_owned(), string(request.delivery.name()))];
+        if let Caller::Telegram(user) = &request.caller {
+            context.push(("chat".to_owned(), string(user.chat.name())));
+        }
+        let query = cedar_policy::Request::new(
+            principal,
+            self.types.read.clone(),
+            resource,
+            Context::from_pairs(context).ok()?,
+            Some(&self.schema),
+        )
+        .ok()?;
+        let entities =
+            Entities::from_entities([principal_entity, resource_entity], Some(&self.schema))
+                .ok()?;
+        Some((query, entities))
+    }
+
+    fn principal(&self, caller: &Caller) -> (EntityUid, HashMap<String, RestrictedExpression>) {
+        match caller {
+            Caller::Telegram(user) => (
+                uid(&self.types.telegram_user, &user.id.to_string()),
+                HashMap::from([("id".to_owned(), RestrictedExpression::new_long(user.id))]),
+            ),
+            Caller::Unix(peer) => {
+                let mut attributes = HashMap::from([
+                    (
+                        "uid".to_owned(),
+                        RestrictedExpression::new_long(peer.uid.into()),
+                    ),
+                    (
+                        "gid".to_owned(),
+                        RestrictedExpression::new_long(peer.gid.into()),
+                    ),
+                ]);
+                if let Some(executable) = &peer.executable {
+                    attributes.insert("executable".to_owned(), string(executable));
+                }
+                (
+                    uid(&self.types.unix_peer, &peer.uid.to_string()),
+                    attributes,
+                )
+            }
+        }
+    }
+
+    /// The path with every folder above it as its ancestors, up to the mount.
+    fn path_entity(&self, path: &SecretPath) -> Option<Entity> {
+        let full = path.to_string();
+        let ancestors: HashSet<EntityUid> = full
+            .match_indices('/')
+            .filter(|(end, _)| *end >= path.mount().len())
+            .filter_map(|(end, _)| full.get(..end))
+            .map(|folder| uid(&self.types.path, folder))
+            .collect();
+        let attributes = HashMap::from([
+            ("mount".to_owned(), string(path.mount())),
+            ("path".to_owned(), string(path.path())),
+        ]);
+        Entity::new(uid(&self.types.path, &full), attributes, ancestors).ok()
+    }
+}
+
+fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+fn string(text: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(text.to_owned())
+}

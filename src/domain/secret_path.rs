@@ -1,0 +1,306 @@
+//! What is asked for: a path below a mount, optionally a field and a version.
+
+use std::fmt;
+
+/// Longest path accepted, in bytes, mount included.
+pub const MAX_PATH: usize = 512;
+/// Longest field name accepted, in bytes.
+pub const MAX_FIELD: usize = 128;
+
+/// A secret's address: its mount and the path below it, both checked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SecretPath {
+    mount: String,
+    path: String,
+}
+
+impl SecretPath {
+    /// Checks `path` below `mount`.
+    ///
+    /// # Errors
+    /// When it is empty, too long, has an empty, `.` or `..` segment, or a character other
+    /// than ASCII letters, digits and `-_.~+=:,`.
+    pub fn new(mount: &str, path: &str) -> Result<Self, PathError> {
+        if path.is_empty() {
+            return Err(PathError::Empty);
+        }
+        if mount.len() + 1 + path.len() > MAX_PATH {
+            return Err(PathError::TooLong);
+        }
+        for segment in mount.split('/').chain(path.split('/')) {
+            if segment.is_empty() || segment == "." || segment == ".." {
+                return Err(PathError::Segment);
+            }
+            if let Some(bad) = segment.chars().find(|c| !is_path_character(*c)) {
+                return Err(PathError::Character(bad));
+            }
+        }
+        Ok(Self {
+            mount: mount.to_owned(),
+            path: path.to_owned(),
+        })
+    }
+
+    /// The mount, without slashes at its ends.
+    #[must_use]
+    pub fn mount(&self) -> &str {
+        &self.mount
+    }
+
+    /// The path below the mount.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Display for SecretPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.mount, self.path)
+    }
+}
+
+fn is_path_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.~+=:,".contains(c)
+}
+
+/// What one request is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The secret.
+    pub path: SecretPath,
+    /// One of its fields; all of them when `None`.
+    pub field: Option<String>,
+    /// One of its versions; the newest when `None`.
+    pub version: Option<u64>,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path)?;
+        if let Some(field) = &self.field {
+            write!(f, "#{field}")?;
+        }
+        if let Some(version) = self.version {
+            write!(f, "@{version}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The mounts the broker may read, and how a path without a mount is understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounts {
+    names: Vec<String>,
+}
+
+impl Mounts {
+    /// The first of `names` is the default mount. `None` when there is none, or one is not a
+    /// valid path itself.
+    #[must_use]
+    pub fn new(names: Vec<String>) -> Option<Self> {
+        let valid = |name: &String| SecretPath::new(name, "x").is_ok();
+        (!names.is_empty() && names.iter().all(valid)).then_some(Self { names })
+    }
+
+    /// All mounts, the default first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
+    /// Splits `path` into the mount it begins with and what follows; `None` when it begins
+    /// with none of ours. Of mounts that nest, the longest wins, as in Vault.
+    #[must_use]
+    pub fn split<'p>(&self, path: &'p str) -> Option<(&str, &'p str)> {
+        self.names()
+            .filter_map(|mount| {
+                let rest = path.strip_prefix(mount)?;
+                (rest.is_empty() || rest.starts_with('/')).then_some((mount, rest))
+            })
+            .max_by_key(|(mount, _)| mount.len())
+            .map(|(mount, rest)| (mount, rest.strip_prefix('/').unwrap_or(rest)))
+    }
+
+    /// Parses `PATH[#field][@version]`. A path that begins with a mount's name is taken from
+    /// that mount, any other from the default one.
+    ///
+    /// # Errors
+    /// Says what is wrong with the text.
+    pub fn parse(&self, text: &str) -> Result<Target, PathError> {
+        let (text, version) = match text.rsplit_once('@') {
+            Some((text, version)) => (text, Some(parse_version(version)?)),
+            None => (text, None),
+        };
+        let (text, field) = match text.split_once('#') {
+            Some((text, field)) => (text, Some(check_field(field)?)),
+            None => (text, None),
+        };
+        let text = text.strip_prefix('/').unwrap_or(text);
+        let (mount, path) = match self.split(text) {
+            Some(found) => found,
+            None => (self.names().next().unwrap_or_default(), text),
+        };
+        Ok(Target {
+            path: SecretPath::new(mount, path)?,
+            field,
+            version,
+        })
+    }
+}
+
+fn parse_version(text: &str) -> Result<u64, PathError> {
+    match text.parse() {
+        Ok(version) if version > 0 => Ok(version),
+        _ => Err(PathError::Version),
+    }
+}
+
+/// Checks the name of a field.
+///
+/// # Errors
+/// When it is empty, over [`MAX_FIELD`], or holds a space, `#` or what cannot be seen.
+pub fn check_field(text: &str) -> Result<String, PathError> {
+    let bad = |c: char| c.is_control() || c.is_whitespace() || is_invisible(c) || c == '#';
+    if text.is_empty() || text.len() > MAX_FIELD || text.contains(bad) {
+        return Err(PathError::Field);
+    }
+    Ok(text.to_owned())
+}
+
+/// Characters that change how text around them is shown: bidirectional controls, joiners,
+/// zero-width spaces, the byte order mark.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
+/// Why a text is not a target. The text itself is never repeated, for it can hold anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathError {
+    /// There is no path.
+    Empty,
+    /// Over [`MAX_PATH`].
+    TooLong,
+    /// An empty, `.` or `..` segment.
+    Segment,
+    /// A character outside the allowed set.
+    Character(char),
+    /// A field name that is empty, over [`MAX_FIELD`], or not printable.
+    Field,
+    /// A version that is not a whole number from 1.
+    Version,
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "the path is missing; give one, such as django/database"),
+            Self::TooLong => write!(f, "the path is longer than {MAX_PATH} bytes"),
+            Self::Segment => write!(
+                f,
+                "the path has an empty, \".\" or \"..\" part; write it like django/database"
+            ),
+            Self::Character(c) => write!(
+                f,
+                "the path holds the character {}; use letters, digits and -_.~+=:,",
+                c.escape_unicode()
+            ),
+            Self::Field => write!(
+                f,
+                "the field after # must be 1 to {MAX_FIELD} printable characters without spaces"
+            ),
+            Self::Version => write!(f, "the version after @ must be a whole number from 1"),
+        }
+    }
+}
+
+impl std::error::Error for PathError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mounts() -> Mounts {
+        Mounts::new(vec![
+            "secret".into(),
+            "team/kv".into(),
+            "team/kv/deep".into(),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn reads_path_field_and_version() {
+        let target = mounts().parse("django/database#password@3").unwrap();
+        assert_eq!(target.path.mount(), "secret");
+        assert_eq!(target.path.path(), "django/database");
+        assert_eq!(target.field.as_deref(), Some("password"));
+        assert_eq!(target.version, Some(3));
+        assert_eq!(target.to_string(), "secret/django/database#password@3");
+    }
+
+    #[test]
+    fn finds_the_longest_mount_and_else_the_default() {
+        for (text, mount, path) in [
+            ("team/kv/a", "team/kv", "a"),
+            ("team/kv/deep/a", "team/kv/deep", "a"),
+            ("team/kvx/a", "secret", "team/kvx/a"),
+            ("secret/a", "secret", "a"),
+            ("/secret/a", "secret", "a"),
+            ("a", "secret", "a"),
+        ] {
+            let target = mounts().parse(text).unwrap();
+            assert_eq!(
+                (target.path.mount(), target.path.path()),
+                (mount, path),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_malformed() {
+        for (text, error) in [
+            ("", PathError::Empty),
+            ("secret", PathError::Empty),
+            ("a//b", PathError::Segment),
+            ("a/", PathError::Segment),
+            ("../sys/seal", PathError::Segment),
+            ("a/./b", PathError::Segment),
+            ("a b", PathError::Character(' ')),
+            ("a\0b", PathError::Character('\0')),
+            ("a\u{202E}b", PathError::Character('\u{202E}')),
+            ("a%2e%2e/b", PathError::Character('%')),
+            ("a?version=1", PathError::Character('?')),
+            ("a#", PathError::Field),
+            ("a#b\u{202E}", PathError::Field),
+            ("a@", PathError::Version),
+            ("a@0", PathError::Version),
+            ("a@-1", PathError::Version),
+            ("a@x", PathError::Version),
+        ] {
+            assert_eq!(mounts().parse(text), Err(error), "{text:?}");
+        }
+        assert_eq!(
+            mounts().parse(&"a".repeat(MAX_PATH)),
+            Err(PathError::TooLong)
+        );
+    }
+
+    #[test]
+    fn mounts_must_be_named_and_valid() {
+        for names in [vec![], vec![String::new()], vec!["/secret".to_owned()]] {
+            assert_eq!(Mounts::new(names), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_what_it_accepts_reads_back(text in "\\PC{0,80}") {
+            if let Ok(target) = mounts().parse(&text) {
+                prop_assert_eq!(mounts().parse(&target.to_string()), Ok(target));
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Errors in Vault's shape, and which status each has.
+
+use hyper::StatusCode;
+
+use crate::api::Errors;
+use crate::broker::BrokerError;
+use crate::broker::ports::StoreError;
+
+/// A request that is answered with an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    /// `None` is Vault's plain "not found": an empty list.
+    pub(super) message: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: Some(message.into()),
+        }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// In Vault's words, so that clients take it for what it is.
+    pub(super) fn denied() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "1 error occurred:\n\t* permission denied\n\n",
+        )
+    }
+
+    /// The request took longer than it may.
+    pub(super) fn too_slow() -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "the answer took too long; try again in a moment",
+        )
+    }
+
+    pub(super) fn body(&self) -> Errors {
+        Errors {
+            errors: self.message.iter().cloned().collect(),
+        }
+    }
+}
+
+impl From<&BrokerError> for Refusal {
+    fn from(error: &BrokerError) -> Self {
+        let status = match error {
+            BrokerError::Store(StoreError::NotFound | StoreError::NoSuchVersion) => {
+                return Self {
+                    status: StatusCode::NOT_FOUND,
+                    message: None,
+                };
+            }
+            BrokerError::Store(StoreError::Deleted { .. } | StoreError::Destroyed { .. })
+            | BrokerError::NoSuchField(_) => StatusCode::NOT_FOUND,
+            BrokerError::Store(StoreError::Forbidden) => StatusCode::FORBIDDEN,
+            BrokerError::Store(StoreError::Sealed | StoreError::Unavailable)
+            | BrokerError::PermitExpired => StatusCode::SERVICE_UNAVAILABLE,
+            BrokerError::Store(StoreError::Invalid) => StatusCode::BAD_GATEWAY,
+            BrokerError::Audit(_) | BrokerError::Coordination(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, error.to_string())
+    }
+}

@@ -1,0 +1,16 @@
+//! The Unix socket front end: Vault's API, for reading, to local processes the kernel vouches for.
+//!
+//! [`bind()`] makes the socket (as long as the process may set its owner), [`Listener::serve`]
+//! answers on it. A caller is what `SO_PEERCRED` says of the connection; tokens are ignored.
+
+mod bind;
+mod error;
+mod peer;
+mod reply;
+mod socket;
+mod stalled_write;
+mod target;
+mod vault_api;
+
+pub use bind::{BindError, bind};
+pub use socket::{Listener, Settings, Timeouts};

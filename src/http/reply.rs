@@ -1,0 +1,174 @@
+//! Answers: JSON bodies in Vault's envelope, kept in memory that is wiped.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::ser::{Error as _, SerializeMap};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::api::{Envelope, KvMetadata, KvVersion};
+use crate::domain::{Field, Secret};
+use crate::http::error::Refusal;
+
+/// What every answer is.
+pub(super) type Reply = Response<Full<Bytes>>;
+
+/// The envelope and metadata around a secret take less than this, in bytes.
+const ENVELOPE: usize = 512;
+
+/// `document` as JSON.
+pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Reply {
+    sized_json(status, document, ENVELOPE)
+}
+
+/// An error in Vault's shape.
+pub(super) fn refusal(refusal: &Refusal) -> Reply {
+    let mut reply = json(refusal.status, &refusal.body());
+    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+        reply
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET"));
+    }
+    reply
+}
+
+/// A secret's values, in the order the store has them.
+pub(super) fn secret(request_id: String, secret: &Secret) -> Reply {
+    let document = Envelope::new(
+        request_id,
+        KvVersion {
+            data: Fields(&secret.fields),
+            metadata: KvMetadata {
+                created_time: secret.created.clone(),
+                custom_metadata: None,
+                deletion_time: String::new(),
+                destroyed: false,
+                version: secret.version,
+            },
+        },
+    );
+    sized_json(StatusCode::OK, &document, Fields(&secret.fields).size())
+}
+
+/// A version that is deleted or destroyed: Vault's 404 that carries its metadata.
+pub(super) fn gone(request_id: String, version: u64, deleted: &str, destroyed: bool) -> Reply {
+    let document = Envelope::new(
+        request_id,
+        KvVersion {
+            data: None::<()>,
+            metadata: KvMetadata {
+                created_time: String::new(),
+                custom_metadata: None,
+                deletion_time: deleted.to_owned(),
+                destroyed,
+                version,
+            },
+        },
+    );
+    json(StatusCode::NOT_FOUND, &document)
+}
+
+/// Writes `document` into one buffer of `size` bytes, large enough that it need not move, for
+/// hyper to send from there and for us to wipe.
+fn sized_json(status: StatusCode, document: &impl Serialize, size: usize) -> Reply {
+    let mut body = Zeroizing::new(Vec::with_capacity(size));
+    let mut status = status;
+    if serde_json::to_writer(&mut *body, document).is_err() {
+        // The store's value is not JSON. What is written of it so far stays here.
+        status = StatusCode::BAD_GATEWAY;
+        body = Zeroizing::new(br#"{"errors":["Vault's answer is not valid JSON"]}"#.to_vec());
+    }
+    let mut reply = Response::new(Full::new(Bytes::from_owner(body)));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}
+
+/// Fields as a JSON object, their values copied as they are.
+struct Fields<'s>(&'s [Field]);
+
+impl Fields<'_> {
+    /// At most this many bytes, with the envelope: a name can grow sixfold when escaped.
+    #[expect(clippy::disallowed_methods, reason = "only its length is used")]
+    fn size(&self) -> usize {
+        let sizes = self
+            .0
+            .iter()
+            .map(|field| field.name.len() * 6 + field.json.expose_secret().len() + 4);
+        sizes.sum::<usize>() + ENVELOPE
+    }
+}
+
+impl Serialize for Fields<'_> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the answer to a released request, into a buffer that is wiped"
+    )]
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for field in self.0 {
+            // Borrows, and makes sure that it is one JSON value and nothing else.
+            let raw: &RawValue = serde_json::from_slice(field.json.expose_secret())
+                .map_err(|_| S::Error::custom("not JSON"))?;
+            map.serialize_entry(&field.name, raw)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::domain::SecretValue;
+
+    fn version(json: &str) -> Secret {
+        Secret {
+            fields: vec![Field {
+                name: "a\"\u{1}".to_owned(),
+                json: SecretValue::new(json.as_bytes().to_vec()),
+            }],
+            version: 3,
+            created: "2026-01-02T03:04:05.123456789Z".to_owned(),
+        }
+    }
+
+    async fn text(reply: Reply) -> String {
+        #[expect(clippy::disallowed_methods, reason = "our own body")]
+        let body = reply.into_body().collect().await.unwrap();
+        String::from_utf8(body.to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn values_pass_through_untouched() {
+        let json = r#"{"nested":[1.50,"\u003c"],"big":123456789012345678901234567890}"#;
+        let body = text(secret("id".to_owned(), &version(json))).await;
+        assert!(
+            body.contains(&format!(r#""data":{{"a\"\u0001":{json}}}"#)),
+            "{body}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_buffer_never_moves() {
+        let long = format!("\"{}\"", "x".repeat(100_000));
+        let secret = version(&long);
+        let size = Fields(&secret.fields).size();
+        assert!(text(super::secret("i".repeat(36), &secret)).await.len() <= size);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_json_is_not_passed_on() {
+        for json in ["hunter2", r#""hunter2" "x""#, r#""hunter2"},"auth":{"#, ""] {
+            let reply = secret("id".to_owned(), &version(json));
+            assert_eq!(reply.status(), StatusCode::BAD_GATEWAY);
+            assert!(!text(reply).await.contains("hunter2"));
+        }
+    }
+}

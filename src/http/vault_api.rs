@@ -1,0 +1,223 @@
+//! The part of Vault's API that is served: each request becomes a question to the broker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Body;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::{Request as HttpRequest, StatusCode};
+use tokio_util::task::TaskTracker;
+
+use crate::api::{Envelope, Health, MountInfo, PeerInfo};
+use crate::broker::ports::{StoreError, StoreHealth};
+use crate::broker::{Broker, BrokerError, Outcome};
+use crate::domain::caller::UnixPeer;
+use crate::domain::{Caller, Delivery, Request, RequestId, Target};
+use crate::http::error::Refusal;
+use crate::http::reply::{self, Reply};
+use crate::http::target::{self, HealthCodes, Route};
+
+/// Answers requests of peers that are known.
+pub(super) struct VaultApi {
+    pub(super) broker: Arc<Broker>,
+    /// Holds what the broker does for us: it ends even when the client goes away meanwhile, so
+    /// that the audit has an outcome for every decision.
+    pub(super) tasks: TaskTracker,
+    /// Longest time an answer may take.
+    pub(super) time_limit: Duration,
+}
+
+impl VaultApi {
+    /// Answers one request of `peer`.
+    pub(super) async fn answer<B: Body>(&self, request: &HttpRequest<B>, peer: &UnixPeer) -> Reply {
+        let id = RequestId::Connection(rand::random());
+        let name = id.to_string();
+        let answer = self.dispatch(id, request, peer);
+        let mut reply = match tokio::time::timeout(self.time_limit, answer).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(refusal)) => reply::refusal(&refusal),
+            Err(_) => reply::refusal(&Refusal::too_slow()),
+        };
+        if !request.body().is_end_stream() {
+            // Rather than read what nobody wants.
+            let close = HeaderValue::from_static("close");
+            reply.headers_mut().insert(CONNECTION, close);
+        }
+        tracing::info!(
+            event = "socket.answered",
+            request = name,
+            uid = peer.uid,
+            pid = peer.pid,
+            status = reply.status().as_u16()
+        );
+        reply
+    }
+
+    async fn dispatch<B: Body>(
+        &self,
+        id: RequestId,
+        request: &HttpRequest<B>,
+        peer: &UnixPeer,
+    ) -> Result<Reply, Refusal> {
+        check_headers(request)?;
+        let uri = request.uri();
+        let mounts = self.broker.mounts();
+        let route = target::route(request.method(), uri.path(), uri.query(), mounts)?;
+        if !request.body().is_end_stream() {
+            return Err(Refusal::bad_request(
+                "vaultgram only reads: send no request body",
+            ));
+        }
+        match route {
+            Route::Read(target) => self.read(id, target, peer).await,
+            Route::Mount { path, or_default } => self.mount(&id, &path, or_default),
+            Route::Health(codes) => Ok(self.health(&codes).await),
+            Route::LookupSelf => Ok(lookup_self(&id, peer)),
+        }
+    }
+
+    async fn read(&self, id: RequestId, target: Target, peer: &UnixPeer) -> Result<Reply, Refusal> {
+        let name = id.to_string();
+        let request = Request {
+            id,
+            caller: Caller::Unix(peer.clone()),
+            target,
+            delivery: Delivery::Socket,
+        };
+        let broker = Arc::clone(&self.broker);
+        let work = self
+            .tasks
+            .spawn(async move { broker.handle(request).await });
+        let result = work.await.map_err(|_| {
+            Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "vaultgram failed; tell an operator",
+            )
+        })?;
+        match result {
+            Ok(Outcome::Released(secret)) => Ok(reply::secret(name, &secret)),
+            Ok(Outcome::Denied(_)) => Err(Refusal::denied()),
+            Ok(Outcome::Duplicate) => Err(Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "this request was handled before; ask again",
+            )),
+            Err(BrokerError::Store(StoreError::Deleted { version, at })) => {
+                Ok(reply::gone(name, version, &at, false))
+            }
+            Err(BrokerError::Store(StoreError::Destroyed { version })) => {
+                Ok(reply::gone(name, version, "", true))
+            }
+            Err(error) => Err(Refusal::from(&error)),
+        }
+    }
+
+    fn mount(&self, id: &RequestId, path: &str, or_default: bool) -> Result<Reply, Refusal> {
+        let mounts = self.broker.mounts();
+        let found = mounts.split(path).map(|(mount, _)| mount);
+        let fallback = || mounts.names().next().filter(|_| or_default);
+        let Some(mount) = found.or_else(fallback) else {
+            // Vault's words; `path` is checked, so it can be repeated.
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "preflight capability check returned 403, please ensure client's policies \
+                     grant access to path \"{path}/\""
+                ),
+            ));
+        };
+        let info = MountInfo {
+            description: "served by vaultgram, read-only".to_owned(),
+            options: BTreeMap::from([("version".to_owned(), "2".to_owned())]),
+            path: format!("{mount}/"),
+            kind: "kv".to_owned(),
+        };
+        Ok(reply::json(
+            StatusCode::OK,
+            &Envelope::new(id.to_string(), info),
+        ))
+    }
+
+    async fn health(&self, codes: &HealthCodes) -> Reply {
+        let health = self.broker.store_health().await;
+        let status = match health {
+            StoreHealth::Ready { .. } => codes.active,
+            StoreHealth::Sealed => codes.sealed,
+            StoreHealth::Uninitialized => codes.uninitialized,
+            StoreHealth::LoggedOut { .. } | StoreHealth::Unreachable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        };
+        let document = Health {
+            initialized: health != StoreHealth::Uninitialized,
+            // As Vault says of itself: what was never initialised is sealed too.
+            sealed: matches!(health, StoreHealth::Sealed | StoreHealth::Uninitialized),
+            standby: false,
+            replication_performance_mode: "disabled".to_owned(),
+            replication_dr_mode: "disabled".to_owned(),
+            server_time_utc: self.broker.now().unix_timestamp(),
+            store: health.name().to_owned(),
+            version: match health {
+                StoreHealth::Ready { version } => version,
+                StoreHealth::LoggedOut { .. }
+                | StoreHealth::Sealed
+                | StoreHealth::Uninitialized
+                | StoreHealth::Unreachable => String::new(),
+            },
+            cluster_name: "vaultgram".to_owned(),
+        };
+        reply::json(status, &document)
+    }
+}
+
+fn lookup_self(id: &RequestId, peer: &UnixPeer) -> Reply {
+    let mut meta = BTreeMap::from([
+        ("uid".to_owned(), peer.uid.to_string()),
+        ("gid".to_owned(), peer.gid.to_string()),
+        ("pid".to_owned(), peer.pid.to_string()),
+    ]);
+    if let Some(executable) = &peer.executable {
+        meta.insert("executable".to_owned(), executable.clone());
+    }
+    let info = PeerInfo {
+        accessor: String::new(),
+        creation_time: 0,
+        creation_ttl: 0,
+        display_name: Caller::Unix(peer.clone()).to_string(),
+        entity_id: String::new(),
+        expire_time: None,
+        explicit_max_ttl: 0,
+        id: String::new(),
+        meta,
+        num_uses: 0,
+        orphan: true,
+        path: String::new(),
+        policies: vec![],
+        renewable: false,
+        ttl: 0,
+        kind: "unix-peer".to_owned(),
+    };
+    reply::json(StatusCode::OK, &Envelope::new(id.to_string(), info))
+}
+
+/// Refuses what would change the meaning of an answer and is not supported. A token is no such
+/// thing: identity is the kernel's word, with or without one.
+fn check_headers<B: Body>(request: &HttpRequest<B>) -> Result<(), Refusal> {
+    let given = |name: &str| {
+        let mut values = request.headers().get_all(name).iter();
+        values.any(|value| !value.is_empty())
+    };
+    if given("x-vault-namespace") {
+        return Err(Refusal::bad_request(
+            "vaultgram serves one namespace, fixed in its configuration; unset VAULT_NAMESPACE \
+             and BAO_NAMESPACE",
+        ));
+    }
+    if given("x-vault-wrap-ttl") {
+        return Err(Refusal::bad_request(
+            "response wrapping is not supported yet, and the plain value is not what was asked \
+             for; unset VAULT_WRAP_TTL and BAO_WRAP_TTL",
+        ));
+    }
+    Ok(())
+}

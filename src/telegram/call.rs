@@ -1,0 +1,196 @@
+//! Calls to Telegram over whichever connection is up: bounded, classified, retried on request.
+
+use std::time::Duration;
+
+use grammers_mtsender::{InvocationError, SenderPoolHandle};
+use grammers_tl_types::{Deserializable, RemoteCall};
+use thiserror::Error;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::backoff::Backoff;
+
+/// Why a call failed, by what can be done about it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum CallError {
+    /// The connection is gone, or silent: try again when there is one. Whether the server
+    /// acted is unknown.
+    #[error("no connection to Telegram")]
+    Disconnected,
+    /// Not before this time has passed.
+    #[error("Telegram wants us to wait {0:?}")]
+    Flood(Duration),
+    /// The server has trouble of its own: try again later.
+    #[error("Telegram has trouble ({0})")]
+    Server(String),
+    /// The session is no longer valid. Nothing will work.
+    #[error("Telegram does not accept the session ({0})")]
+    SignedOut(String),
+    /// The server says no to this call.
+    #[error("Telegram refuses ({0})")]
+    Refused(String),
+}
+
+/// What grammers and the server mean by an error.
+impl From<InvocationError> for CallError {
+    fn from(error: InvocationError) -> Self {
+        match error {
+            InvocationError::Rpc(rpc) => match rpc.code {
+                420 => Self::Flood(Duration::from_secs(rpc.value.unwrap_or(1).into())),
+                401 => Self::SignedOut(rpc.name),
+                // 406 is also used for refusals of a single call.
+                406 if rpc.name.starts_with("AUTH_KEY") => Self::SignedOut(rpc.name),
+                // -503 is a time-out inside Telegram.
+                code if !(0..500).contains(&code) => Self::Server(rpc.name),
+                _ => Self::Refused(rpc.name),
+            },
+            // "Unknown key"; grammers would go on with a new key, that is, as nobody.
+            InvocationError::Transport(grammers_mtproto::transport::Error::BadStatus {
+                status: 404,
+            }) => Self::SignedOut("AUTH_KEY_UNKNOWN".to_owned()),
+            InvocationError::Authentication(_) | InvocationError::Session(_) => {
+                Self::SignedOut("AUTH_KEY_UNKNOWN".to_owned())
+            }
+            InvocationError::Deserialize(_) => Self::Refused("an answer of no known form".into()),
+            InvocationError::InvalidDc => Self::SignedOut("unknown datacenter".into()),
+            InvocationError::Io(_)
+            | InvocationError::Transport(_)
+            | InvocationError::Dropped(_) => Self::Disconnected,
+        }
+    }
+}
+
+/// A connected pool.
+#[derive(Clone)]
+pub(super) struct Pool {
+    pub(super) handle: SenderPoolHandle,
+    pub(super) dc: i32,
+}
+
+impl Pool {
+    /// One call, one try. grammers itself never gives up on a silent server.
+    pub(super) async fn invoke<R: RemoteCall>(
+        &self,
+        request: &R,
+        limit: Duration,
+    ) -> Result<R::Return, CallError> {
+        // Not `invoke_in_dc`: its retries keep a second copy of the body, which may be a secret.
+        let call = self.handle.raw_invoke_in_dc(self.dc, request.to_bytes());
+        let body = timeout(limit, call)
+            .await
+            .map_err(|_| CallError::Disconnected)??;
+        R::Return::from_bytes(&body)
+            .map_err(|_| CallError::Refused("an answer of no known form".into()))
+    }
+}
+
+/// The way to Telegram for everybody but the connection itself: whatever pool is up now.
+pub(super) struct Link {
+    pool: watch::Sender<Option<Pool>>,
+    /// Somebody had no answer: the connection should be looked at.
+    pub(super) suspect: Notify,
+    /// Why the session is not accepted, once that is known.
+    signed_out: watch::Sender<Option<String>>,
+    request_timeout: Duration,
+}
+
+impl Link {
+    pub(super) fn new(request_timeout: Duration) -> Self {
+        Self {
+            pool: watch::Sender::new(None),
+            suspect: Notify::new(),
+            signed_out: watch::Sender::new(None),
+            request_timeout,
+        }
+    }
+
+    /// Announces the connection, or that there is none.
+    pub(super) fn publish(&self, pool: Option<Pool>) {
+        self.pool.send_replace(pool);
+    }
+
+    /// One call on the current connection, which is waited for.
+    pub(super) async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, CallError> {
+        let mut pools = self.pool.subscribe();
+        let pool = timeout(self.request_timeout, pools.wait_for(Option::is_some))
+            .await
+            .map_err(|_| CallError::Disconnected)?
+            .map_err(|_| CallError::Disconnected)?
+            .clone()
+            .ok_or(CallError::Disconnected)?;
+        let result = pool.invoke(request, self.request_timeout).await;
+        match &result {
+            Err(CallError::Disconnected) => self.suspect.notify_one(),
+            Err(CallError::SignedOut(why)) => {
+                self.signed_out.send_replace(Some(why.clone()));
+            }
+            Ok(_) | Err(CallError::Flood(_) | CallError::Server(_) | CallError::Refused(_)) => {}
+        }
+        result
+    }
+
+    /// Returns once a call has found the session not accepted, and says why.
+    pub(super) async fn signed_out(&self) -> String {
+        let mut reason = self.signed_out.subscribe();
+        let why = reason.wait_for(Option::is_some).await;
+        why.ok().and_then(|why| why.clone()).unwrap_or_default()
+    }
+
+    /// Calls until it succeeds, is refused, or `deadline` passes. Only for calls that may
+    /// arrive twice. `gate` holds back calls of this kind while the server wants us to wait.
+    pub(super) async fn persist<R: RemoteCall>(
+        &self,
+        request: &R,
+        gate: &Gate,
+        deadline: Instant,
+    ) -> Result<R::Return, CallError> {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+        loop {
+            gate.open().await;
+            let error = match self.invoke(request).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let delay = match &error {
+                CallError::Flood(wait) => {
+                    gate.close_for(*wait);
+                    *wait
+                }
+                CallError::Disconnected | CallError::Server(_) => backoff.next(),
+                CallError::SignedOut(_) | CallError::Refused(_) => return Err(error),
+            };
+            if Instant::now() + delay >= deadline {
+                return Err(error);
+            }
+            sleep(delay).await;
+        }
+    }
+}
+
+/// Closed while the server wants us to wait with one kind of call.
+pub(super) struct Gate(watch::Sender<Instant>);
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(Instant::now()))
+    }
+
+    fn close_for(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        self.0.send_if_modified(|at| {
+            let later = until > *at;
+            *at = until.max(*at);
+            later
+        });
+    }
+
+    async fn open(&self) {
+        loop {
+            let until = *self.0.borrow();
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}

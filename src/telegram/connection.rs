@@ -1,0 +1,322 @@
+//! The connection: made, watched, torn down and made again, until it is told to stop or
+//! Telegram does not accept the session.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use grammers_mtsender::{ConnectionParams, NoRetries, SenderPool};
+use grammers_session::Session;
+use grammers_session::types::{ChannelState, UpdatesState};
+use grammers_tl_types as tl;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{debug, info, warn};
+
+use super::backoff::Backoff;
+use super::call::{CallError, Link, Pool};
+use super::handler::Handler;
+use super::incoming::{Receiver, remember};
+use super::session::FileSession;
+use super::status::{State, Status};
+use super::{Settings, TelegramError};
+use crate::broker::ports::Clock;
+
+/// Updates that may wait to be read. grammers drops what is over it, silently; its own
+/// default of 100 loses most of a burst.
+const UPDATES_CAPACITY: NonZeroUsize = NonZeroUsize::new(1 << 16).unwrap();
+/// A connection that held this long was a good one: the next tries begin quickly again.
+const GOOD_AFTER: Duration = Duration::from_secs(30);
+/// How long the server may take to hear our goodbye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Dialogs read at the start.
+const DIALOGS: i32 = 100;
+
+/// Everything the connection needs.
+pub(super) struct Connection {
+    pub(super) settings: Arc<Settings>,
+    pub(super) session: Arc<FileSession>,
+    pub(super) link: Arc<Link>,
+    pub(super) handler: Arc<Handler>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) status: Arc<Status>,
+    /// No new commands.
+    pub(super) accept: CancellationToken,
+    /// All commands are answered: close.
+    pub(super) drained: CancellationToken,
+    /// Once is enough.
+    pub(super) dialogs_read: AtomicBool,
+}
+
+/// Why a pool's life ended.
+enum End {
+    /// As we wanted.
+    Stopped,
+    /// The connection was lost, or never made.
+    Lost(String),
+    /// The session is not accepted.
+    SignedOut(String),
+}
+
+impl From<CallError> for End {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::SignedOut(reason) => Self::SignedOut(reason),
+            CallError::Disconnected
+            | CallError::Flood(_)
+            | CallError::Server(_)
+            | CallError::Refused(_) => Self::Lost(error.to_string()),
+        }
+    }
+}
+
+impl Connection {
+    /// Keeps a connection until `drained`.
+    pub(super) async fn run(self: Arc<Self>) -> Result<(), TelegramError> {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+        let tasks = TaskTracker::new();
+        loop {
+            let began = Instant::now();
+            // In a task of its own: grammers can panic on odd data, which must not end us.
+            let life = AbortOnDropHandle::new(tasks.spawn(Arc::clone(&self).live()));
+            let end = life
+                .await
+                .unwrap_or_else(|_| End::Lost("an internal error".to_owned()));
+            self.link.publish(None);
+            let reason = match end {
+                End::Stopped => return Ok(()),
+                End::SignedOut(reason) => {
+                    self.status.set(State::SignedOut);
+                    return Err(TelegramError::SignedOut(reason));
+                }
+                End::Lost(reason) => reason,
+            };
+            if began.elapsed() >= GOOD_AFTER {
+                backoff.reset();
+            }
+            let delay = backoff.next();
+            let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            warn!(
+                event = "telegram.connection.lost",
+                reason,
+                retry_in_ms = milliseconds
+            );
+            self.set_reconnecting(reason);
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = self.drained.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    fn set_reconnecting(&self, reason: String) {
+        let since = match self.status.get() {
+            State::Reconnecting { since, .. } => since,
+            State::Connecting | State::Connected { .. } | State::SignedOut | State::Stopped => {
+                self.clock.now()
+            }
+        };
+        self.status.set(State::Reconnecting { since, reason });
+    }
+
+    /// One pool, from connect to close.
+    async fn live(self: Arc<Self>) -> End {
+        let dc = match self.session.home_dc_id() {
+            Ok(dc) => dc,
+            Err(error) => return End::Lost(error.to_string()),
+        };
+        let SenderPool {
+            runner,
+            handle,
+            updates,
+        } = SenderPool::with_configuration(
+            Arc::clone(&self.session),
+            self.settings.api_id,
+            ConnectionParams {
+                app_version: env!("CARGO_PKG_VERSION").to_owned(),
+                updates_channel_capacity: UPDATES_CAPACITY,
+                retry_policy: Box::new(NoRetries),
+                ..ConnectionParams::default()
+            },
+        );
+        let tasks = TaskTracker::new();
+        // Dropped, it takes the connection with it, however stuck.
+        let mut runner = AbortOnDropHandle::new(tasks.spawn(runner.run()));
+        let pool = Pool {
+            handle: handle.thin.clone(),
+            dc,
+        };
+        let end = tokio::select! {
+            end = self.serve(&pool, updates) => end,
+            _ = &mut runner => End::Lost("grammers stopped".to_owned()),
+        };
+        self.link.publish(None);
+        if matches!(end, End::Stopped) {
+            handle.quit();
+            if timeout(CLOSE_TIMEOUT, runner).await.is_err() {
+                debug!(event = "telegram.connection.close_timeout");
+            }
+        }
+        end
+    }
+
+    async fn serve(
+        &self,
+        pool: &Pool,
+        updates: tokio::sync::mpsc::Receiver<grammers_session::updates::UpdatesLike>,
+    ) -> End {
+        if let Err(error) = self.sign_on(pool).await {
+            return End::from(error);
+        }
+        self.link.publish(Some(pool.clone()));
+        let limit = self.settings.request_timeout;
+        let mut receiver = Receiver::new(pool.clone(), updates, &self.session, limit);
+        self.receive(pool, &mut receiver).await
+    }
+
+    /// The tight loop: hands new messages over and does nothing that takes time.
+    async fn receive(&self, pool: &Pool, receiver: &mut Receiver<'_>) -> End {
+        let probe = self.probe(pool);
+        tokio::pin!(probe);
+        // The handlers are not done while somebody still feeds them.
+        let mut feeding = (!self.accept.is_cancelled()).then(|| self.handler.tasks.token());
+        loop {
+            let messages = {
+                let next = receiver.next();
+                tokio::pin!(next);
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = self.drained.cancelled() => return End::Stopped,
+                        () = self.accept.cancelled(), if feeding.is_some() => feeding = None,
+                        reason = self.link.signed_out() => return End::SignedOut(reason),
+                        error = &mut probe => return End::from(error),
+                        messages = &mut next => break messages,
+                    }
+                }
+            };
+            match messages {
+                Ok(messages) if feeding.is_some() => {
+                    for message in messages {
+                        self.handler.accept(message);
+                    }
+                    self.session.set_read_until(receiver.read_until());
+                }
+                // While we stop, our place stays: these are fetched again after the restart.
+                Ok(_) => {}
+                Err(error) => return End::from(error),
+            }
+        }
+    }
+
+    /// Returns when the server does not answer. grammers does not check its own pings, so a
+    /// silent server would only be noticed by the kernel, much later.
+    async fn probe(&self, pool: &Pool) -> CallError {
+        loop {
+            tokio::select! {
+                () = sleep(self.settings.probe_interval) => {}
+                () = self.link.suspect.notified() => {}
+            }
+            let ping = tl::functions::Ping { ping_id: 1 };
+            if let Err(error) = pool.invoke(&ping, self.settings.request_timeout).await {
+                return error;
+            }
+        }
+    }
+
+    /// Makes sure that the session is accepted, and that we know ourselves, our place in the
+    /// updates and the people we talk to.
+    async fn sign_on(&self, pool: &Pool) -> Result<(), CallError> {
+        let limit = self.settings.request_timeout;
+        let request = tl::functions::users::GetUsers {
+            id: vec![tl::enums::InputUser::UserSelf],
+        };
+        let users = pool.invoke(&request, limit).await?;
+        remember(&self.session, &users, &[]);
+        let Some(tl::enums::User::User(me)) = users.into_iter().next() else {
+            return Err(CallError::SignedOut("no such account".to_owned()));
+        };
+        if self.session.read_until().pts == 0 {
+            let request = tl::functions::updates::GetState {};
+            let tl::enums::updates::State::State(state) = pool.invoke(&request, limit).await?;
+            self.session.set_read_until(UpdatesState {
+                pts: state.pts,
+                qts: state.qts,
+                date: state.date,
+                seq: state.seq,
+                channels: vec![],
+            });
+        }
+        if !me.bot && !self.dialogs_read.load(Ordering::Acquire) {
+            self.read_dialogs(pool).await?;
+            self.dialogs_read.store(true, Ordering::Release);
+        }
+        let username = username(&me);
+        let account = match &username {
+            Some(name) => format!("@{name}"),
+            None => format!("user {}", me.id),
+        };
+        info!(event = "telegram.connected", user = me.id);
+        self.handler.set_username(username);
+        self.status.set(State::Connected {
+            account,
+            since: self.clock.now(),
+        });
+        Ok(())
+    }
+
+    /// Learns how to address those we talked to before, and which groups to follow.
+    async fn read_dialogs(&self, pool: &Pool) -> Result<(), CallError> {
+        let request = tl::functions::messages::GetDialogs {
+            exclude_pinned: false,
+            folder_id: None,
+            offset_date: 0,
+            offset_id: 0,
+            offset_peer: tl::enums::InputPeer::Empty,
+            limit: DIALOGS,
+            hash: 0,
+        };
+        let answer = match pool.invoke(&request, self.settings.request_timeout).await {
+            Ok(answer) => answer,
+            // It is a convenience: whoever is unknown is looked up when they write.
+            Err(CallError::Flood(_) | CallError::Refused(_) | CallError::Server(_)) => {
+                return Ok(());
+            }
+            Err(error @ (CallError::Disconnected | CallError::SignedOut(_))) => return Err(error),
+        };
+        let (dialogs, users, chats) = match answer {
+            tl::enums::messages::Dialogs::Dialogs(all) => (all.dialogs, all.users, all.chats),
+            tl::enums::messages::Dialogs::Slice(part) => (part.dialogs, part.users, part.chats),
+            tl::enums::messages::Dialogs::NotModified(_) => return Ok(()),
+        };
+        remember(&self.session, &users, &chats);
+        let mut place = self.session.read_until();
+        for dialog in dialogs {
+            let tl::enums::Dialog::Dialog(tl::types::Dialog {
+                peer: tl::enums::Peer::Channel(channel),
+                pts: Some(pts),
+                ..
+            }) = dialog
+            else {
+                continue;
+            };
+            let id = channel.channel_id;
+            if !place.channels.iter().any(|known| known.id == id) {
+                place.channels.push(ChannelState { id, pts });
+            }
+        }
+        self.session.set_read_until(place);
+        Ok(())
+    }
+}
+
+/// The account's public name. An account with several has them in a list of their own.
+fn username(user: &tl::types::User) -> Option<String> {
+    let listed = || {
+        let tl::enums::Username::Username(name) = user.usernames.as_ref()?.first()?;
+        Some(name.username.clone())
+    };
+    user.username.clone().or_else(listed)
+}

@@ -1,0 +1,292 @@
+//! From a message to its answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use super::Settings;
+use super::admission::{Rules, Verdict, admit};
+use super::command::{Command, parse};
+use super::deletion::Deletions;
+use super::incoming::Incoming;
+use super::outbox::{Outbox, Sent};
+use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, Part, Reply, random_id};
+use super::status::Status;
+use super::stranger::{Limiter, StrangerReply};
+use crate::broker::ports::{Clock, Coordination};
+use crate::broker::{Broker, BrokerError};
+use crate::domain::caller::{ChatKind, TelegramUser};
+use crate::domain::{Caller, Delivery, Request, RequestId, Target};
+
+/// Commands worked on at the same time.
+const AT_ONCE: usize = 256;
+/// Commands waiting for that. What comes on top is dropped: by the time it had its turn it
+/// would be too old.
+const MAX_WAITING: usize = 20_000;
+/// How long a command that the broker does not see is remembered as answered.
+const CLAIM_LIFETIME: Duration = Duration::days(1);
+
+/// Answers messages.
+pub(super) struct Handler {
+    pub(super) settings: Arc<Settings>,
+    pub(super) rules: Rules,
+    pub(super) broker: Arc<Broker>,
+    pub(super) coordination: Arc<dyn Coordination>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) outbox: Outbox,
+    pub(super) deletions: Arc<Deletions>,
+    pub(super) status: Arc<Status>,
+    pub(super) tasks: TaskTracker,
+    /// Everything is over; what is not answered now is abandoned.
+    pub(super) closed: CancellationToken,
+    pub(super) slots: Semaphore,
+    pub(super) strangers: Mutex<Limiter>,
+    pub(super) username: Mutex<Option<String>>,
+}
+
+/// A command with its circumstances.
+struct Job {
+    id: RequestId,
+    user: i64,
+    chat: ChatKind,
+    /// `None` when it came too late to be executed.
+    command: Option<Command>,
+    message: Incoming,
+}
+
+impl Handler {
+    /// Places for commands worked on at the same time.
+    pub(super) fn slots() -> Semaphore {
+        Semaphore::new(AT_ONCE)
+    }
+
+    /// Our name, for commands addressed to us in groups.
+    pub(super) fn set_username(&self, username: Option<String>) {
+        *self.username.lock().unwrap_or_else(PoisonError::into_inner) = username;
+    }
+
+    /// Takes a message; returns at once.
+    pub(super) fn accept(self: &Arc<Self>, message: Incoming) {
+        let now = self.clock.now().unix_timestamp();
+        let (user, chat, fresh) = match admit(&message.envelope, &self.rules, now) {
+            Verdict::Ignore => return,
+            Verdict::Stranger { user } => return self.accept_stranger(user, message),
+            Verdict::TooOld { user, chat } => (user, chat, false),
+            Verdict::Admit { user, chat } => (user, chat, true),
+        };
+        let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(command) = parse(&message.text, username.as_deref(), chat) else {
+            return;
+        };
+        drop(username);
+        let Some(id) = message.request_id() else {
+            return;
+        };
+        let job = Job {
+            id,
+            user,
+            chat,
+            command: fresh.then_some(command),
+            message,
+        };
+        let handler = Arc::clone(self);
+        self.spawn(async move { handler.work(job).await });
+    }
+
+    /// One sentence at most; whether anything they name exists is not even looked up.
+    fn accept_stranger(self: &Arc<Self>, user: i64, message: Incoming) {
+        let StrangerReply::Sentence(sentence) = &self.settings.stranger_reply else {
+            return;
+        };
+        let mut limiter = self
+            .strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !limiter.take(user, Instant::now()) {
+            return;
+        }
+        drop(limiter);
+        let Some(id) = message.request_id() else {
+            return;
+        };
+        let reply = Reply::plain(sentence);
+        let handler = Arc::clone(self);
+        self.spawn(async move {
+            let outbox = &handler.outbox;
+            if let Some(peer) = outbox.sender(&message).await {
+                let sent = outbox
+                    .send(peer, reply, None, random_id(&id, Part::Answer))
+                    .await;
+                debug!(event = "telegram.stranger", user, answered = sent.is_ok());
+            }
+        });
+    }
+
+    fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        if self.tasks.len() >= MAX_WAITING {
+            warn!(event = "telegram.overload", waiting = MAX_WAITING);
+            return;
+        }
+        let handler = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let in_turn = async {
+                // Never closed, so this only waits.
+                let _slot = handler.slots.acquire().await;
+                work.await;
+            };
+            handler.closed.run_until_cancelled(in_turn).await;
+        });
+    }
+
+    async fn work(&self, mut job: Job) {
+        let command = job.command.take();
+        let name = command.as_ref().map_or("too_old", Command::name);
+        let reply = match command {
+            Some(Command::GetSecret(text)) => match self.broker.mounts().parse(&text) {
+                Ok(target) => self.get_secret(&job, target).await,
+                Err(error) => self.once(&job, Reply::bad_path(error)).await,
+            },
+            Some(Command::Start) => self.once(&job, Reply::start()).await,
+            Some(Command::Help) => self.once(&job, Reply::help()).await,
+            Some(Command::Unknown) => self.once(&job, Reply::unknown()).await,
+            Some(Command::TooLong) => self.once(&job, Reply::too_long()).await,
+            Some(Command::Status) => {
+                let health = self.broker.store_health().await;
+                let reply = Reply::status(&self.status.get(), &health);
+                self.once(&job, reply).await
+            }
+            None => {
+                let reply = Reply::too_old(self.settings.command_age);
+                self.once(&job, reply).await
+            }
+        };
+        let answered = match reply {
+            Some(reply) => self.answer(&job, reply).await,
+            None => Answered::Elsewhere,
+        };
+        info!(
+            event = "telegram.command",
+            command = name,
+            user = job.user,
+            chat = job.chat.name(),
+            request = %job.id,
+            answered = answered.name(),
+        );
+    }
+
+    async fn get_secret(&self, job: &Job, target: Target) -> Option<Reply> {
+        let request = Request {
+            id: job.id.clone(),
+            caller: Caller::Telegram(TelegramUser {
+                id: job.user,
+                chat: job.chat,
+            }),
+            target: target.clone(),
+            delivery: Delivery::Message,
+        };
+        match self.broker.handle(request).await {
+            Ok(outcome) => Reply::outcome(&outcome, &target, self.settings.delete_after),
+            Err(error) => {
+                warn!(event = "telegram.request_failed", request = %job.id, error = error.name());
+                Some(Reply::failed(&error))
+            }
+        }
+    }
+
+    /// `reply`, if this command was not answered before. What the broker handles, it claims
+    /// itself.
+    async fn once(&self, job: &Job, reply: Reply) -> Option<Reply> {
+        let until = self.clock.now() + CLAIM_LIFETIME;
+        let key = format!("claims/{}", job.id);
+        match self.coordination.claim(&key, until).await {
+            Ok(true) => Some(reply),
+            Ok(false) => None,
+            Err(error) => Some(Reply::failed(&BrokerError::Coordination(error))),
+        }
+    }
+
+    /// Answers in private, wherever the command was given; a group is only told that.
+    async fn answer(&self, job: &Job, reply: Reply) -> Answered {
+        let answered = self.answer_in_private(job, reply).await;
+        if job.chat == ChatKind::Group {
+            let text = match answered {
+                Answered::InPrivate => ANSWERED_IN_PRIVATE,
+                Answered::NotAtAll | Answered::Elsewhere => CANNOT_WRITE,
+            };
+            self.tell_group(job, text).await;
+        }
+        answered
+    }
+
+    async fn answer_in_private(&self, job: &Job, mut reply: Reply) -> Answered {
+        let Some(peer) = self.outbox.sender(&job.message).await else {
+            warn!(event = "telegram.sender.unknown", user = job.user);
+            return Answered::NotAtAll;
+        };
+        let mut intent = None;
+        if reply.secret {
+            match self.deletions.intend(&job.id, &peer).await {
+                Ok(made) => intent = Some(made),
+                // What could not be deleted again is not sent.
+                Err(error) => {
+                    warn!(event = "telegram.deletions.unwritable", %error);
+                    reply = Reply::failed(&BrokerError::Coordination(error));
+                }
+            }
+        }
+        let random_id = random_id(&job.id, Part::Answer);
+        let sent = self.outbox.send(peer, reply, None, random_id).await;
+        if let Some(intent) = intent {
+            // An error does not prove that no try arrived.
+            let sent = sent.as_ref().map_or(Sent::Earlier, |sent| *sent);
+            self.deletions.sent(intent, sent);
+        }
+        match sent {
+            Ok(_) => Answered::InPrivate,
+            Err(error) => {
+                warn!(event = "telegram.reply_failed", request = %job.id, %error);
+                Answered::NotAtAll
+            }
+        }
+    }
+
+    async fn tell_group(&self, job: &Job, text: &str) {
+        let Some(peer) = self.outbox.chat(&job.message) else {
+            return;
+        };
+        let (reply, random_id) = (Reply::plain(text), random_id(&job.id, Part::Notice));
+        let sent = self
+            .outbox
+            .send(peer, reply, Some(job.message.id), random_id)
+            .await;
+        if let Err(error) = sent {
+            debug!(event = "telegram.notice_failed", request = %job.id, %error);
+        }
+    }
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    /// It arrived in the private chat.
+    InPrivate,
+    /// It did not arrive.
+    NotAtAll,
+    /// The command was answered before, or by another replica.
+    Elsewhere,
+}
+
+impl Answered {
+    fn name(self) -> &'static str {
+        match self {
+            Self::InPrivate => "private",
+            Self::NotAtAll => "failed",
+            Self::Elsewhere => "before",
+        }
+    }
+}

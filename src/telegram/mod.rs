@@ -1,0 +1,225 @@
+//! Telegram: an account's connection, the commands people send it, and the answers.
+//!
+//! ```text
+//! connection ─ incoming ─ handler ── admission, command      (pure: who and what)
+//!   session      │           ├────── Broker::handle
+//!   status       │           ├────── reply                   (pure: the text)
+//!                └── call ───┴────── outbox, deletion        (send once, delete again)
+//! ```
+//! A secret's plaintext passes through here, so nothing here logs a text, and the log
+//! filter keeps grammers' own logs, which hold message texts, off for good.
+
+mod admission;
+mod backoff;
+mod call;
+mod command;
+mod connection;
+mod deletion;
+mod handler;
+mod incoming;
+pub mod login;
+mod outbox;
+mod reply;
+pub mod session;
+mod status;
+mod stranger;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{info, warn};
+
+use self::admission::Rules;
+use self::call::Link;
+use self::connection::Connection;
+use self::deletion::Deletions;
+use self::handler::Handler;
+use self::outbox::Outbox;
+pub use self::session::{FileSession, Login, SessionError};
+pub use self::status::{State, Status};
+pub use self::stranger::StrangerReply;
+use crate::broker::Broker;
+use crate::broker::ports::{Clock, Coordination};
+
+/// How often the session is written, when it changed.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+/// How long the commands in flight may take when we stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What can be set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The application's id, from my.telegram.org.
+    pub api_id: i32,
+    /// Numeric ids of those who may command. Empty: nobody.
+    pub allowed_users: BTreeSet<i64>,
+    /// What everybody else gets.
+    pub stranger_reply: StrangerReply,
+    /// Oldest command that is executed; by default 60 s.
+    pub command_age: Duration,
+    /// How long a sent secret stands; by default 60 s.
+    pub delete_after: Duration,
+    /// How long Telegram may take for one call; by default 10 s.
+    pub request_timeout: Duration,
+    /// How often a quiet connection is tried; by default 20 s.
+    pub probe_interval: Duration,
+}
+
+impl Settings {
+    /// The defaults, for an application and a list of people.
+    #[must_use]
+    pub fn new(api_id: i32, allowed_users: BTreeSet<i64>) -> Self {
+        Self {
+            api_id,
+            allowed_users,
+            stranger_reply: StrangerReply::Silent,
+            command_age: Duration::from_mins(1),
+            delete_after: Duration::from_mins(1),
+            request_timeout: Duration::from_secs(10),
+            probe_interval: Duration::from_secs(20),
+        }
+    }
+}
+
+/// What the front end works with.
+pub struct Ports {
+    /// Answers requests for secrets.
+    pub broker: Arc<Broker>,
+    /// Keeps claims and pending deletions.
+    pub coordination: Arc<dyn Coordination>,
+    /// Tells the age of commands.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why the front end gave up. Everything else it tries again.
+#[derive(Debug, Error)]
+pub enum TelegramError {
+    /// The session was never signed in.
+    #[error("the Telegram session is not signed in; run: vaultgram login")]
+    NotSignedIn,
+    /// Telegram does not accept the session.
+    #[error(
+        "Telegram does not accept this session ({0}): it was ended from another device, or used by \
+         two processes at once; remove the session file and run: vaultgram login"
+    )]
+    SignedOut(String),
+    /// The session cannot be kept.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// Serves Telegram until `accept` is cancelled: then no command is taken any more, those in
+/// flight are answered, the session is saved and the connection closed.
+///
+/// # Errors
+/// Only for what no retry can cure; see [`TelegramError`].
+pub async fn run(
+    settings: Settings,
+    session: Arc<FileSession>,
+    ports: Ports,
+    status: Arc<Status>,
+    accept: CancellationToken,
+) -> Result<(), TelegramError> {
+    let me = session.user().ok_or(TelegramError::NotSignedIn)?;
+    let settings = Arc::new(settings);
+    let link = Arc::new(Link::new(settings.request_timeout));
+    let deletions = Arc::new(Deletions::new(
+        Arc::clone(&link),
+        Arc::clone(&session),
+        Arc::clone(&ports.coordination),
+        Arc::clone(&ports.clock),
+        settings.delete_after,
+    ));
+    let closed = CancellationToken::new();
+    let handler = Arc::new(Handler {
+        rules: Rules {
+            allowed: settings.allowed_users.clone(),
+            me,
+            command_age: settings.command_age,
+        },
+        settings: Arc::clone(&settings),
+        broker: ports.broker,
+        coordination: ports.coordination,
+        clock: Arc::clone(&ports.clock),
+        outbox: Outbox::new(Arc::clone(&link), Arc::clone(&session)),
+        deletions: Arc::clone(&deletions),
+        status: Arc::clone(&status),
+        tasks: TaskTracker::new(),
+        closed: closed.clone(),
+        slots: Handler::slots(),
+        strangers: Mutex::default(),
+        username: Mutex::default(),
+    });
+    let drained = CancellationToken::new();
+    let connection = Arc::new(Connection {
+        settings,
+        session: Arc::clone(&session),
+        link,
+        handler: Arc::clone(&handler),
+        clock: ports.clock,
+        status: Arc::clone(&status),
+        accept: accept.clone(),
+        drained: drained.clone(),
+        dialogs_read: AtomicBool::new(false),
+    });
+
+    // These end with this function, not before.
+    let services = TaskTracker::new();
+    let commands = handler.tasks.clone();
+    let aborted_at_the_end = [
+        AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
+        AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
+    ];
+    let saving = services.spawn(keep_saving(session, closed.clone()));
+    let closing = closed.drop_guard();
+    let result = connection.run().await;
+    drop((aborted_at_the_end, closing));
+    services.close();
+    services.wait().await;
+    // It does not panic, and nobody aborts it.
+    saving.await.unwrap_or(Ok(()))?;
+    if result.is_ok() {
+        status.set(State::Stopped);
+        info!(event = "telegram.stopped");
+    }
+    result
+}
+
+/// Waits for the stop, then for the commands in flight, and says so.
+async fn drain(accept: CancellationToken, commands: TaskTracker, drained: CancellationToken) {
+    accept.cancelled().await;
+    commands.close();
+    if timeout(DRAIN, commands.wait()).await.is_err() {
+        warn!(
+            event = "telegram.drain_timeout",
+            unanswered = commands.len()
+        );
+    }
+    drained.cancel();
+}
+
+/// Writes the session now and then, and at the end.
+async fn keep_saving(
+    session: Arc<FileSession>,
+    closed: CancellationToken,
+) -> Result<(), SessionError> {
+    loop {
+        let last = timeout(SAVE_EVERY, closed.cancelled()).await.is_ok();
+        let writer = Arc::clone(&session);
+        let writing = tokio::task::spawn_blocking(move || writer.save());
+        // It does not panic, and nobody aborts it.
+        let result = writing.await.unwrap_or(Ok(()));
+        if last {
+            return result;
+        }
+        if let Err(error) = result {
+            warn!(event = "telegram.session.unwritable", %error);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Replies: what is hidden, what is told, and what is not.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::broker::ports::StoreError;
+use crate::domain::policy::{Denial, DenialReason};
+use crate::domain::{Mounts, SecretValue};
+
+fn secret(fields: &[(&str, &str)]) -> Secret {
+    Secret {
+        fields: fields
+            .iter()
+            .map(|(name, json)| Field {
+                name: (*name).to_owned(),
+                json: SecretValue::new(json.as_bytes().to_vec()),
+            })
+            .collect(),
+        version: 3,
+        created: String::new(),
+    }
+}
+
+fn target() -> Target {
+    let mounts = Mounts::new(vec!["secret".into()]).unwrap();
+    mounts.parse("django/database").unwrap()
+}
+
+fn reply(fields: &[(&str, &str)]) -> Reply {
+    let outcome = Outcome::Released(secret(fields));
+    Reply::outcome(&outcome, &target(), Duration::from_mins(1)).unwrap()
+}
+
+/// The text with every spoiler replaced by blocks, cut by UTF-16 units as Telegram does.
+fn covered(reply: &Reply) -> String {
+    let mut units: Vec<u16> = reply.text.encode_utf16().collect();
+    for entity in &reply.entities {
+        let tl::enums::MessageEntity::Spoiler(spoiler) = entity else {
+            panic!("only spoilers");
+        };
+        let start = usize::try_from(spoiler.offset).unwrap();
+        let length = usize::try_from(spoiler.length).unwrap();
+        units[start..start + length].fill(u16::try_from('█' as u32).unwrap());
+    }
+    String::from_utf16(&units).unwrap()
+}
+
+#[test]
+fn hides_values_and_only_values() {
+    let reply = reply(&[("user", "\"ann\""), ("port", "5432"), ("on", "{\"a\":[1]}")]);
+    assert!(reply.secret);
+    assert_eq!(
+        reply.text,
+        "🔑 secret/django/database (version 3)\nuser: ann\nport: 5432\non: {\"a\":[1]}\nDeleted in 60 s."
+    );
+    assert_eq!(
+        covered(&reply),
+        "🔑 secret/django/database (version 3)\nuser: ███\nport: ████\non: █████████\nDeleted in 60 s."
+    );
+}
+
+#[test]
+fn unescapes_strings_but_not_those_telegram_would_change() {
+    for (json, text) in [
+        (r#""a\"b\\c""#, ": a\"b\\c\n"),
+        (r#""q\u00e9\ud83d\ude00""#, ": qé😀\n"),
+        (r#""a\nb""#, ":\na\nb\n"),
+        (r#""a\rb""#, ": \"a\\rb\"\n"),
+        (r#""a\u0000b""#, ": \"a\\u0000b\"\n"),
+        (r#""""#, ": (empty)\n"),
+        ("null", ": null\n"),
+    ] {
+        let text_sent = reply(&[("f", json)]).text;
+        assert!(text_sent.contains(text), "{json}: {text_sent:?}");
+    }
+}
+
+#[test]
+fn refuses_what_does_not_fit_and_says_what_to_do() {
+    let long = format!("\"{}\"", "x".repeat(4100));
+    let one = reply(&[("key", &long)]);
+    assert!(!one.secret && one.text.contains("vaultgram get secret/django/database"));
+    let two = reply(&[("key", &long), ("user", "\"ann\"")]);
+    assert!(!two.secret && two.text.contains("#field; it has: key, user"));
+    assert!(!two.text.contains("xxx") && !two.text.contains("ann"));
+    let fields: Vec<(String, &str)> = (0..=MAX_FIELDS).map(|n| (format!("f{n}"), "1")).collect();
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+    assert!(!reply(&fields).secret);
+    assert!(reply(&fields[1..]).secret);
+}
+
+#[test]
+fn fills_a_message_to_its_last_unit() {
+    let frame = reply(&[("k", "\"x\"")]).text.encode_utf16().count() - 1;
+    for (length, fits) in [(MAX_LENGTH - frame, true), (MAX_LENGTH - frame + 1, false)] {
+        let value = format!("\"{}\"", "x".repeat(length));
+        assert_eq!(reply(&[("k", &value)]).secret, fits, "{length}");
+    }
+}
+
+#[test]
+fn a_refusal_is_always_the_same() {
+    let texts: Vec<String> = [
+        DenialReason::NotPermitted,
+        DenialReason::Forbidden,
+        DenialReason::EvaluationFailed,
+    ]
+    .into_iter()
+    .map(|reason| {
+        let denial = Denial {
+            reason,
+            policies: vec!["p".into()],
+        };
+        Reply::outcome(&Outcome::Denied(denial), &target(), Duration::ZERO)
+            .unwrap()
+            .text
+    })
+    .collect();
+    assert!(texts.iter().all(|text| text == DENIED));
+    assert!(Reply::outcome(&Outcome::Duplicate, &target(), Duration::ZERO).is_none());
+}
+
+#[test]
+fn failures_read_as_sentences() {
+    let reply = Reply::failed(&BrokerError::Store(StoreError::NotFound));
+    assert_eq!(reply.text, "There is no secret at this path.");
+}
+
+#[test]
+fn a_random_id_names_one_part_of_one_answer() {
+    let id = |message, part| random_id(&RequestId::Message { chat: 5, message }, part);
+    assert_eq!(id(1, Part::Answer), id(1, Part::Answer));
+    assert_ne!(id(1, Part::Answer), id(2, Part::Answer));
+    assert_ne!(id(1, Part::Answer), id(1, Part::Notice));
+}
+
+proptest! {
+    /// No character of a value is ever outside a spoiler, whatever is in it.
+    #[test]
+    fn values_are_always_covered(values in proptest::collection::vec("\\PC{0,40}", 1..6)) {
+        let json: Vec<String> = values.iter().map(|v| serde_json::to_string(v).unwrap()).collect();
+        let fields: Vec<(&str, &str)> = json.iter().map(|v| ("f", v.as_str())).collect();
+        let shown = covered(&reply(&fields));
+        for line in shown.lines().filter(|line| line.starts_with("f:")) {
+            let value = line.trim_start_matches("f:").trim_start();
+            prop_assert!(value == "(empty)" || value.chars().all(|c| c == '█'), "{}", line);
+        }
+    }
+}

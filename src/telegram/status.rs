@@ -1,0 +1,79 @@
+//! How the connection to Telegram is, for `/status`, `doctor` and readiness.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+/// How the connection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not connected yet.
+    Connecting,
+    /// Signed in and listening.
+    Connected {
+        /// `@name`, or `user 123` where the account has no name.
+        account: String,
+        /// Since when.
+        since: OffsetDateTime,
+    },
+    /// It was connected, and tries again.
+    Reconnecting {
+        /// Since when.
+        since: OffsetDateTime,
+        /// Why the connection ended.
+        reason: String,
+    },
+    /// Telegram does not accept the session; only a new login helps.
+    SignedOut,
+    /// Stopped on request.
+    Stopped,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting => write!(f, "connecting"),
+            Self::Connected { account, since } => {
+                write!(f, "connected as {account} since {}", minute(*since))
+            }
+            Self::Reconnecting { since, reason } => {
+                write!(f, "reconnecting since {} ({reason})", minute(*since))
+            }
+            Self::SignedOut => write!(f, "signed out; run: vaultgram login"),
+            Self::Stopped => write!(f, "stopped"),
+        }
+    }
+}
+
+fn minute(at: OffsetDateTime) -> String {
+    format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute())
+}
+
+/// The connection's state, to be shared and watched.
+#[derive(Debug)]
+pub struct Status(watch::Sender<State>);
+
+impl Default for Status {
+    fn default() -> Self {
+        Self(watch::Sender::new(State::Connecting))
+    }
+}
+
+impl Status {
+    /// The state now.
+    #[must_use]
+    pub fn get(&self) -> State {
+        self.0.borrow().clone()
+    }
+
+    /// Follows the state.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.0.subscribe()
+    }
+
+    pub(super) fn set(&self, state: State) {
+        self.0.send_replace(state);
+    }
+}

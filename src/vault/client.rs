@@ -1,0 +1,246 @@
+//! One HTTP request to Vault: time-out, size limit, no connection idle for long.
+//!
+//! vaultrs gives the requests and their headers. The sending is ours, because vaultrs reads
+//! answers of any size and its own client keeps idle connections, whose read buffers hold the
+//! last secret. Ours closes them, which wipes the buffers, after [`IDLE`]: long enough that a
+//! busy broker need not connect for each read.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use reqwest::{Certificate, Url, redirect};
+use rustify::endpoint::Endpoint;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use vaultrs::api::EndpointMiddleware;
+use zeroize::Zeroizing;
+
+use crate::vault::settings::{Settings, SettingsError};
+
+/// Largest answer accepted, in bytes: Vault's own limit for one KV entry is about as much.
+pub(super) const MAX_ANSWER: usize = 1024 * 1024;
+/// How long a connection may idle. It is looked at this often, so it lasts twice as long at most.
+const IDLE: Duration = Duration::from_millis(300);
+/// Requests under way at once; more wait their turn.
+const MAX_IN_FLIGHT: usize = 64;
+/// Longest piece of an answer repeated in a message, in characters.
+const MAX_CAUSE: usize = 200;
+
+/// Speaks to one Vault.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: String,
+    namespace: Option<String>,
+    patience: Duration,
+    slots: Semaphore,
+}
+
+/// The headers every request carries, a token among them. vaultrs' own type derives
+/// `Debug`, token included, so this one has none.
+pub(super) struct Access(EndpointMiddleware);
+
+/// What Vault answered; the body is wiped when dropped.
+pub(super) struct Answer {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// The body.
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
+/// Why there is no usable answer. `Display` is fit for the log and for `doctor`.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum Failure {
+    /// No connection, no answer in time, or an answer that says to try later.
+    #[error("Vault cannot be reached: {0}")]
+    Unavailable(String),
+    /// Sealed, or not initialised.
+    #[error("Vault is sealed")]
+    Sealed,
+    /// Vault says no, and will say so again.
+    #[error("Vault refused: {0}")]
+    Refused(String),
+    /// Not an answer of Vault's, or over [`MAX_ANSWER`].
+    #[error("Vault's answer cannot be used: {0}")]
+    Invalid(&'static str),
+}
+
+impl Client {
+    pub(super) fn new(address: &Url, settings: &Settings) -> Result<Self, SettingsError> {
+        install_ring();
+        let patience = settings.request_timeout;
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_rustls()
+            .http1_only()
+            .pool_max_idle_per_host(MAX_IN_FLIGHT)
+            .pool_idle_timeout(IDLE)
+            .no_proxy()
+            // A redirect would carry our token to wherever it points.
+            .redirect(redirect::Policy::none())
+            .connect_timeout(patience)
+            .timeout(patience);
+        if address.scheme() == "http" {
+            // Else every start loads the system's certificates for nothing.
+            builder = builder.tls_certs_only([]);
+        } else if let Some(path) = &settings.ca_cert {
+            builder = builder.tls_certs_only(certificates(path)?);
+        }
+        Ok(Self {
+            http: builder
+                .build()
+                .map_err(|error| SettingsError::Client(innermost(&error)))?,
+            base: address.as_str().to_owned(),
+            namespace: settings.namespace.clone(),
+            patience,
+            slots: Semaphore::new(MAX_IN_FLIGHT),
+        })
+    }
+
+    /// The longest wait for one answer.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// What requests with `token` carry; an empty one is not sent.
+    pub(super) fn access(&self, token: &str) -> Access {
+        Access(EndpointMiddleware {
+            token: token.to_owned(),
+            version: "v1".to_owned(),
+            wrap: None,
+            namespace: self.namespace.clone(),
+        })
+    }
+
+    /// Sends `request` within the time-out. Reads queue here when there are many; the few
+    /// requests that keep us logged in go past them with [`Client::call_now`].
+    pub(super) async fn call(
+        &self,
+        access: &Access,
+        request: impl Endpoint,
+    ) -> Result<Answer, Failure> {
+        self.within_patience(async {
+            let _slot = self.slots.acquire().await;
+            self.send(access, request).await
+        })
+        .await
+    }
+
+    /// As [`Client::call`], without queueing.
+    pub(super) async fn call_now(
+        &self,
+        access: &Access,
+        request: impl Endpoint,
+    ) -> Result<Answer, Failure> {
+        self.within_patience(self.send(access, request)).await
+    }
+
+    async fn within_patience(
+        &self,
+        sending: impl Future<Output = Result<Answer, Failure>>,
+    ) -> Result<Answer, Failure> {
+        timeout(self.patience, sending).await.unwrap_or_else(|_| {
+            let seconds = self.patience.as_secs_f32();
+            Err(Failure::Unavailable(format!(
+                "no answer within {seconds} s"
+            )))
+        })
+    }
+
+    async fn send(&self, access: &Access, request: impl Endpoint) -> Result<Answer, Failure> {
+        let mut request = request
+            .with_middleware(&access.0)
+            .request(&self.base)
+            .map_err(|_| Failure::Invalid("the request could not be built"))?;
+        for value in request.headers_mut().values_mut() {
+            HeaderValue::set_sensitive(value, true);
+        }
+        let request = request
+            .try_into()
+            .map_err(|_| Failure::Invalid("the request could not be built"))?;
+        let unreachable = |error: reqwest::Error| Failure::Unavailable(innermost(&error));
+        let mut response = self.http.execute(request).await.map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let length = response.content_length().unwrap_or(0);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > MAX_ANSWER {
+            return Err(Failure::Invalid("it is larger than 1 MiB"));
+        }
+        let mut body = Zeroizing::new(Vec::with_capacity(length));
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(Failure::Invalid("it is larger than 1 MiB"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body })
+    }
+}
+
+impl Answer {
+    /// This answer if it is a success, else what it means for any request.
+    pub(super) fn accepted(self) -> Result<Self, Failure> {
+        match self.status {
+            200..=299 => Ok(self),
+            503 if self.errors().contains("sealed") => Err(Failure::Sealed),
+            // Redirects to another node, rate limits, a state not yet replicated, 5xx.
+            300..=399 | 408 | 412 | 429 | 472 | 473 | 500.. => {
+                Err(Failure::Unavailable(self.explained()))
+            }
+            _ => Err(Failure::Refused(self.explained())),
+        }
+    }
+
+    /// What Vault says is wrong, on one line.
+    fn errors(&self) -> String {
+        #[derive(Deserialize)]
+        struct Errors {
+            errors: Vec<String>,
+        }
+        let errors = serde_json::from_slice(&self.body)
+            .map_or_else(|_| vec![], |Errors { errors }| errors)
+            .join("; ");
+        let words: Vec<&str> = errors.split_whitespace().collect();
+        words.join(" ").escape_debug().take(MAX_CAUSE).collect()
+    }
+
+    fn explained(&self) -> String {
+        format!("status {} {}", self.status, self.errors())
+            .trim_end()
+            .to_owned()
+    }
+}
+
+/// The error at the bottom, which alone says what happened; the ones above repeat the URL.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, SettingsError> {
+    let refuse = |cause: String| SettingsError::CaCert {
+        path: path.to_owned(),
+        cause,
+    };
+    let pem = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| refuse(innermost(&error)))?;
+    if found.is_empty() {
+        return Err(refuse("it holds no certificate".to_owned()));
+    }
+    Ok(found)
+}
+
+/// reqwest takes the process's provider and has none of its own here.
+fn install_ring() {
+    if rustls::crypto::CryptoProvider::get_default().is_none()
+        && rustls::crypto::ring::default_provider()
+            .install_default()
+            .is_err()
+    {
+        tracing::debug!("another thread installed the TLS provider first");
+    }
+}

@@ -1,0 +1,88 @@
+//! The server's own word on its state, asked at most once a second however many want to know.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use vaultrs::api::sys::requests::ReadHealthRequest;
+
+use crate::broker::ports::StoreHealth;
+use crate::vault::client::Client;
+use crate::vault::login::{Login, State};
+
+/// How long an answer is good for.
+const FRESH: Duration = Duration::from_secs(1);
+/// The longest wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks `sys/health`, which needs no token, and remembers the answer for a moment.
+#[derive(Default)]
+pub(super) struct Probe(Mutex<Option<(Instant, Server)>>);
+
+/// What the server says of itself.
+#[derive(Clone)]
+enum Server {
+    /// It serves, itself or through the active node it stands by for.
+    Serving(String),
+    Sealed,
+    Uninitialized,
+    Unreachable,
+}
+
+impl Probe {
+    /// The server's state and ours.
+    pub(super) async fn health(&self, client: &Client, login: &Login) -> StoreHealth {
+        match self.server(client).await {
+            Server::Sealed => StoreHealth::Sealed,
+            Server::Uninitialized => StoreHealth::Uninitialized,
+            Server::Unreachable => StoreHealth::Unreachable,
+            Server::Serving(version) => match login.state() {
+                State::In(_) => StoreHealth::Ready { version },
+                State::Starting => StoreHealth::LoggedOut {
+                    reason: "the first login is under way".to_owned(),
+                },
+                State::Out(problem) => StoreHealth::LoggedOut {
+                    reason: problem.reason(),
+                },
+            },
+        }
+    }
+
+    /// Whoever comes while the question is out waits for the same answer.
+    async fn server(&self, client: &Client) -> Server {
+        let mut known = self.0.lock().await;
+        if let Some((at, server)) = &*known
+            && at.elapsed() < FRESH
+        {
+            return server.clone();
+        }
+        let server = timeout(PATIENCE, ask(client))
+            .await
+            .unwrap_or(Server::Unreachable);
+        *known = Some((Instant::now(), server.clone()));
+        server
+    }
+}
+
+async fn ask(client: &Client) -> Server {
+    #[derive(Deserialize)]
+    struct Health {
+        initialized: bool,
+        sealed: bool,
+        version: String,
+    }
+    let request = ReadHealthRequest::default();
+    let Ok(answer) = client.call_now(&client.access(""), request).await else {
+        return Server::Unreachable;
+    };
+    // The body says it all; statuses differ (429 and 473 are standbys, which forward).
+    match serde_json::from_slice(&answer.body) {
+        Ok(Health {
+            initialized: false, ..
+        }) => Server::Uninitialized,
+        Ok(Health { sealed: true, .. }) => Server::Sealed,
+        Ok(Health { version, .. }) => Server::Serving(version),
+        Err(_) => Server::Unreachable,
+    }
+}

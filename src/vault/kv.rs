@@ -1,0 +1,263 @@
+//! Reading a KV version 2 secret, and what each answer means.
+
+use std::fmt;
+
+use rustify::endpoint::Endpoint;
+use rustify::enums::{RequestMethod, RequestType, ResponseType};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use tracing::{debug, warn};
+use vaultrs::api::kv2::requests::{ReadSecretMetadataRequest, ReadSecretRequest};
+
+use crate::broker::ports::StoreError;
+use crate::domain::{Field, Secret, SecretPath, SecretValue, Target};
+use crate::vault::client::{Access, Answer, Client, Failure};
+
+/// Reads all fields of `target`.
+pub(super) async fn read(
+    client: &Client,
+    access: &Access,
+    target: &Target,
+) -> Result<Secret, StoreError> {
+    let request = ReadSecretRequest {
+        mount: target.path.mount().to_owned(),
+        path: target.path.path().to_owned(),
+        version: target.version,
+    };
+    let answer = client.call(access, request).await?;
+    match answer.status {
+        200 | 404 => match parse(&answer.body) {
+            Parsed::Secret(secret) => Ok(secret),
+            Parsed::Gone(error) => Err(error),
+            Parsed::Nothing if answer.status == 404 => absent(client, access, target).await,
+            Parsed::Nothing => Err(StoreError::Invalid),
+        },
+        403 => Err(StoreError::Forbidden),
+        _ => Err(refusal(answer)),
+    }
+}
+
+/// What a body holds.
+enum Parsed {
+    Secret(Secret),
+    /// Deleted or destroyed.
+    Gone(StoreError),
+    /// No version 2 secret.
+    Nothing,
+}
+
+/// Borrows from `body`, so that the values are copied once: into their `SecretValue`s.
+fn parse(body: &[u8]) -> Parsed {
+    let Ok(Envelope {
+        data: Some(Data {
+            data,
+            metadata: Some(metadata),
+        }),
+    }) = serde_json::from_slice(body)
+    else {
+        return Parsed::Nothing;
+    };
+    let version = metadata.version;
+    match data {
+        Some(Fields(fields)) => Parsed::Secret(Secret {
+            fields,
+            version,
+            created: metadata.created_time,
+        }),
+        None if metadata.destroyed => Parsed::Gone(StoreError::Destroyed { version }),
+        None => Parsed::Gone(StoreError::Deleted {
+            version,
+            at: metadata.deletion_time,
+        }),
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    data: Option<Fields>,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    version: u64,
+    created_time: String,
+    deletion_time: String,
+    destroyed: bool,
+}
+
+/// The fields in the order they came.
+struct Fields(Vec<Field>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Vec<Field>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a secret's fields")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Vec<Field>, M::Error> {
+                let mut fields = vec![];
+                while let Some((name, json)) = map.next_entry::<String, &RawValue>()? {
+                    let json = SecretValue::new(json.get().as_bytes().to_vec());
+                    fields.push(Field { name, json });
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(Pairs).map(Self)
+    }
+}
+
+/// Vault says a bare 404 to a missing version, to a missing secret and to a mount of another
+/// kind alike; asks on to tell which. Where our policy does not let us ask: not found.
+async fn absent(client: &Client, access: &Access, target: &Target) -> Result<Secret, StoreError> {
+    if !is_version_2(client, access, &target.path).await? {
+        warn!(
+            event = "vault.mount_unusable",
+            mount = target.path.mount(),
+            advice = "enable KV version 2 there, or take the mount out of the configuration"
+        );
+        return Err(StoreError::Invalid);
+    }
+    if target.version.is_some() {
+        let request = ReadSecretMetadataRequest {
+            mount: target.path.mount().to_owned(),
+            path: target.path.path().to_owned(),
+        };
+        match client.call(access, request).await?.status {
+            200 => return Err(StoreError::NoSuchVersion),
+            403 => debug!(
+                event = "vault.metadata_forbidden",
+                advice = "let the Vault policy read the metadata of secrets, to tell a missing version from a missing secret"
+            ),
+            _ => {}
+        }
+    }
+    Err(StoreError::NotFound)
+}
+
+/// Whether `path` lies on a KV version 2 mount; supposed so where Vault does not say.
+async fn is_version_2(
+    client: &Client,
+    access: &Access,
+    path: &SecretPath,
+) -> Result<bool, StoreError> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        data: Mount,
+    }
+    #[derive(Deserialize)]
+    struct Mount {
+        #[serde(rename = "type")]
+        kind: String,
+        options: Option<Options>,
+    }
+    #[derive(Deserialize)]
+    struct Options {
+        version: Option<String>,
+    }
+    let answer = client.call(access, MountRequest { path }).await?;
+    if answer.status != 200 {
+        return Ok(true);
+    }
+    let Envelope { data: mount } =
+        serde_json::from_slice(&answer.body).map_err(|_| StoreError::Invalid)?;
+    let version = mount.options.and_then(|options| options.version);
+    Ok(mount.kind == "kv" && version.as_deref() == Some("2"))
+}
+
+/// Which mount a path lies on; vaultrs has no such request.
+struct MountRequest<'a> {
+    path: &'a SecretPath,
+}
+
+impl Endpoint for MountRequest<'_> {
+    type Response = ();
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        format!("sys/internal/ui/mounts/{}", self.path)
+    }
+
+    fn method(&self) -> RequestMethod {
+        RequestMethod::GET
+    }
+}
+
+/// An answer that is neither a secret nor its absence.
+fn refusal(answer: Answer) -> StoreError {
+    match answer.accepted() {
+        Ok(_) => StoreError::Invalid,
+        Err(failure) => failure.into(),
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        warn!(event = "vault.read_failed", cause = %failure);
+        match failure {
+            Failure::Unavailable(_) => Self::Unavailable,
+            Failure::Sealed => Self::Sealed,
+            Failure::Refused(_) | Failure::Invalid(_) => Self::Invalid,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test compares the plaintext")]
+    fn fields_keep_their_order_and_their_text() {
+        let body = br#"{"data":{"data":{"z":"a\u003cb \"q\"","a":1.50,"n":null,"o":{"k":[1,2]},"\u00e9":"x"},
+            "metadata":{"created_time":"T","custom_metadata":null,"deletion_time":"","destroyed":false,"version":3}}}"#;
+        let Parsed::Secret(secret) = parse(body) else {
+            panic!("not a secret");
+        };
+        let found: Vec<(&str, &[u8])> = secret
+            .fields
+            .iter()
+            .map(|field| (field.name.as_str(), field.json.expose_secret()))
+            .collect();
+        let wanted: Vec<(&str, &[u8])> = vec![
+            ("z", br#""a\u003cb \"q\"""#),
+            ("a", b"1.50"),
+            ("n", b"null"),
+            ("o", br#"{"k":[1,2]}"#),
+            ("\u{e9}", br#""x""#),
+        ];
+        assert_eq!(found, wanted);
+        assert_eq!((secret.version, secret.created.as_str()), (3, "T"));
+    }
+
+    #[test]
+    fn what_is_no_version_2_secret_is_nothing() {
+        for body in [
+            "",
+            "{}",
+            "null",
+            "<html>",
+            r#"{"errors":[]}"#,
+            r#"{"data":null}"#,
+            r#"{"data":{"k":"v"}}"#,
+            r#"{"data":{"data":"text","metadata":{}}}"#,
+            r#"{"data":{"data":{"k":1},"metadata":{"version":-1}}}"#,
+        ] {
+            assert!(matches!(parse(body.as_bytes()), Parsed::Nothing), "{body}");
+        }
+    }
+}

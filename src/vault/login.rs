@@ -1,0 +1,272 @@
+//! Which session is current, and what to do when Vault refuses it. One login at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use crate::broker::ports::StoreError;
+use crate::vault::client::{Client, Failure};
+use crate::vault::schedule::{MAX_DELAY_AWAY, MAX_DELAY_REFUSED, back_off};
+use crate::vault::session::Session;
+use crate::vault::settings::Auth;
+
+/// Holds the current session and replaces it.
+pub(super) struct Login {
+    auth: Auth,
+    state: watch::Sender<State>,
+    turn: Mutex<Turn>,
+}
+
+/// Where we are.
+#[derive(Clone)]
+pub(super) enum State {
+    /// The first login has not ended yet.
+    Starting,
+    /// Logged in.
+    In(Arc<Session>),
+    /// Not logged in.
+    Out(Problem),
+}
+
+/// Why we are not logged in. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// The login failed.
+    Failed(Failure),
+    /// The token that cannot be replaced is no longer taken, or never was.
+    TokenRefused(String),
+    /// We were told to stop.
+    Stopped,
+}
+
+/// What became of a session that Vault refused.
+pub(super) enum Verdict {
+    /// Vault still takes it: the refusal was about the path.
+    Healthy,
+    /// There is a new one.
+    Replaced(Arc<Session>),
+    /// There is none.
+    Lost(Problem),
+}
+
+/// What the one whose turn it is knows.
+pub(super) struct Turn {
+    /// Failed logins in a row.
+    failures: u32,
+    /// No login before this moment.
+    not_before: Instant,
+    /// When the last question whether the session is healthy was asked, and what came out.
+    confirmed: Option<(Instant, Result<(), Failure>)>,
+    /// The number of the next session.
+    next_number: u64,
+}
+
+impl Login {
+    pub(super) fn new(auth: Auth) -> Self {
+        Self {
+            auth,
+            state: watch::Sender::new(State::Starting),
+            turn: Mutex::new(Turn {
+                failures: 0,
+                not_before: Instant::now(),
+                confirmed: None,
+                next_number: 1,
+            }),
+        }
+    }
+
+    /// Whether a login gives a new token.
+    pub(super) fn replaceable(&self) -> bool {
+        matches!(self.auth, Auth::AppRole { .. })
+    }
+
+    /// Where we are now.
+    pub(super) fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Tells when the state changes.
+    pub(super) fn changes(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    /// The current session; while the first login is under way, waits for it up to `patience`.
+    pub(super) async fn session(&self, patience: Duration) -> Result<Arc<Session>, StoreError> {
+        let mut changes = self.state.subscribe();
+        let settled = changes.wait_for(|state| !matches!(state, State::Starting));
+        match timeout(patience, settled).await {
+            Ok(Ok(state)) => match &*state {
+                State::In(session) => Ok(session.clone()),
+                State::Out(problem) => Err(problem.clone().into()),
+                State::Starting => Err(StoreError::Unavailable),
+            },
+            Ok(Err(_)) | Err(_) => Err(StoreError::Unavailable),
+        }
+    }
+
+    /// Vault refused `suspect` something: finds out whether the session is dead, and logs in
+    /// again if so. Of many who ask at the same time one does the work.
+    pub(super) async fn confirm(&self, client: &Client, suspect: &Session) -> Verdict {
+        let asked = Instant::now();
+        let mut turn = self.turn.lock().await;
+        match self.state() {
+            State::In(current) if current.number() == suspect.number() => {}
+            State::In(current) => return Verdict::Replaced(current),
+            State::Out(problem) => return Verdict::Lost(problem),
+            // Not while there is a suspect: it came out of the first login.
+            State::Starting => return Verdict::Healthy,
+        }
+        if !suspect.can_be_confirmed() {
+            return Verdict::Healthy;
+        }
+        let answer = match &turn.confirmed {
+            Some((at, answer)) if *at >= asked => answer.clone(),
+            _ => {
+                let at = Instant::now();
+                let answer = suspect.confirm(client).await;
+                turn.confirmed = Some((at, answer.clone()));
+                answer
+            }
+        };
+        match answer {
+            Ok(()) => Verdict::Healthy,
+            Err(Failure::Refused(cause)) => {
+                warn!(event = "vault.token_lost", %cause);
+                self.log_in_after_loss(client, turn, cause).await
+            }
+            Err(failure) => Verdict::Lost(Problem::Failed(failure)),
+        }
+    }
+
+    async fn log_in_after_loss(
+        &self,
+        client: &Client,
+        mut turn: MutexGuard<'_, Turn>,
+        cause: String,
+    ) -> Verdict {
+        if !self.replaceable() {
+            let problem = Problem::TokenRefused(cause);
+            turn.fail(MAX_DELAY_REFUSED);
+            self.leave(&problem);
+            return Verdict::Lost(problem);
+        }
+        match self.log_in(client, &mut turn).await {
+            Ok(session) => Verdict::Replaced(session),
+            Err(problem) => {
+                self.leave(&problem);
+                Verdict::Lost(problem)
+            }
+        }
+    }
+
+    /// Waits for the turn to log in.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().await
+    }
+
+    /// Begins a new session and makes it the current one. On failure the old one, if any,
+    /// stays, and `turn` says when to try again.
+    pub(super) async fn log_in(
+        &self,
+        client: &Client,
+        turn: &mut Turn,
+    ) -> Result<Arc<Session>, Problem> {
+        match Session::begin(client, &self.auth, turn.next_number).await {
+            Ok(session) => {
+                turn.next_number += 1;
+                turn.failures = 0;
+                turn.not_before = Instant::now();
+                if !session.can_be_confirmed() {
+                    warn!(
+                        event = "vault.token_cannot_be_confirmed",
+                        advice = "let its Vault policy read auth/token/lookup-self, so that a revoked token is replaced at once"
+                    );
+                }
+                let session = Arc::new(session);
+                let lease_seconds = session.lease().left.map(|left| left.as_secs());
+                info!(
+                    event = "vault.logged_in",
+                    session = session.number(),
+                    lease_seconds
+                );
+                self.state.send_replace(State::In(session.clone()));
+                Ok(session)
+            }
+            Err(failure) => {
+                turn.fail(match failure {
+                    Failure::Refused(_) => MAX_DELAY_REFUSED,
+                    Failure::Unavailable(_) | Failure::Sealed | Failure::Invalid(_) => {
+                        MAX_DELAY_AWAY
+                    }
+                });
+                Err(match failure {
+                    Failure::Refused(cause) if !self.replaceable() => Problem::TokenRefused(cause),
+                    failure @ (Failure::Refused(_)
+                    | Failure::Unavailable(_)
+                    | Failure::Sealed
+                    | Failure::Invalid(_)) => Problem::Failed(failure),
+                })
+            }
+        }
+    }
+
+    /// Gives up the current session, if any. Says why once, not at every further try.
+    pub(super) fn leave(&self, problem: &Problem) {
+        self.state.send_if_modified(|state| {
+            if matches!(state, State::Out(known) if known == problem) {
+                return false;
+            }
+            if *problem == Problem::Stopped {
+                info!(event = "vault.stopped");
+            } else {
+                warn!(event = "vault.logged_out", reason = %problem.reason());
+            }
+            *state = State::Out(problem.clone());
+            true
+        });
+    }
+}
+
+impl Turn {
+    /// No login before this moment.
+    pub(super) fn not_before(&self) -> Instant {
+        self.not_before
+    }
+
+    fn fail(&mut self, longest: Duration) {
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Instant::now() + back_off(self.failures, longest, rand::random::<f64>());
+    }
+}
+
+impl Problem {
+    /// What is wrong and what to do, for the log and `doctor`.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Failed(Failure::Refused(cause)) => format!(
+                "the AppRole login is refused ({cause}); check role_id, secret_id and mount"
+            ),
+            Self::Failed(failure) => failure.to_string(),
+            Self::TokenRefused(cause) => format!(
+                "Vault does not take the token ({cause}): it was revoked, has expired or is mistyped; configure a new one and restart, or use AppRole"
+            ),
+            Self::Stopped => "vaultgram is stopping".to_owned(),
+        }
+    }
+}
+
+impl From<Problem> for StoreError {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Failed(Failure::Sealed) => Self::Sealed,
+            Problem::Failed(
+                Failure::Unavailable(_) | Failure::Refused(_) | Failure::Invalid(_),
+            )
+            | Problem::TokenRefused(_)
+            | Problem::Stopped => Self::Unavailable,
+        }
+    }
+}

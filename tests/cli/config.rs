@@ -1,0 +1,215 @@
+//! Wrong configuration: each mistake is found, placed, and comes with what to do.
+
+use std::path::Path;
+
+use crate::{Ran, vaultgram};
+
+const VARIABLES: &[(&str, &str)] = &[
+    ("VAULT_TOKEN", "t"),
+    ("TELEGRAM_API_ID", "1"),
+    ("TELEGRAM_API_HASH", "h"),
+];
+
+fn check(config: &str, policy: &str, variables: &[(&str, &str)]) -> Ran {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("vaultgram.toml"), config).unwrap();
+    std::fs::write(directory.path().join("policy.cedar"), policy).unwrap();
+    let ran = vaultgram(directory.path(), variables, &["check"]);
+    // `serve` reads the same configuration, so it refuses the same.
+    if ran.code != 0 {
+        let serve = vaultgram(directory.path(), variables, &["serve"]);
+        assert_eq!((serve.code, &serve.err), (ran.code, &ran.err));
+    }
+    ran
+}
+
+#[test]
+fn each_mistake_is_told_with_its_place() {
+    for (config, expected) in [
+        (
+            "[socket]\npth = \"x\"\n",
+            "vaultgram.toml:2:1: unknown field `pth`, expected one of `path`",
+        ),
+        ("[sockets]\n", "vaultgram.toml:1:2: unknown field `sockets`"),
+        (
+            "[socket]\nmode = \"rw\"\n",
+            "[socket] mode: not octal permissions; write it like mode = \"0660\"",
+        ),
+        ("[socket]\nmode = \"7777\"\n", "[socket] mode: not octal"),
+        (
+            "[socket]\nmax_connections = 0\n",
+            "[socket] max_connections: must be from 1",
+        ),
+        (
+            "[telegram]\nallowed_users = [-5]\n",
+            "[telegram] allowed_users: -5 is not a user id",
+        ),
+        (
+            "[telegram]\nallowed_users = [\"@alice\"]\n",
+            "vaultgram.toml:2:",
+        ),
+        (
+            "[telegram]\ncommand_age = \"soon\"\n",
+            "vaultgram.toml:2:15: not a duration; write it like \"500ms\"",
+        ),
+        (
+            "[telegram]\ndelete_after = \"0s\"\n",
+            "[telegram] delete_after: must be from 1s to 172800s",
+        ),
+        (
+            "[socket]\n[vault]\nmounts = []\n",
+            "[vault] mounts: name at least one",
+        ),
+        (
+            "[socket]\n[vault]\nmounts = [\"/secret/\"]\n",
+            "[vault] mounts: name at least one",
+        ),
+        (
+            "[socket]\n[vault]\nauth = \"approle\"\n",
+            "[vault] role_id: missing",
+        ),
+        (
+            "[socket]\n[vault]\nauth = \"approle\"\n",
+            "VAULT_SECRET_ID is not set; give it as",
+        ),
+        (
+            "[socket]\n[vault]\nauth = \"magic\"\n",
+            "vaultgram.toml:3:8: unknown variant",
+        ),
+        ("[socket]\n[vault]\naddress = \"vault:8200\"\n", "https://"),
+        (
+            "[socket]\n[vault]\naddress = \"http://[::1\"\n",
+            "not a URL",
+        ),
+        (
+            "[socket]\n[groups]\na = [\"alice\"]\n",
+            "[groups] a: \"alice\" is not a group member",
+        ),
+        (
+            "[socket]\n[groups]\na = [\"group:b\"]\n",
+            "the group \"b\" is not defined",
+        ),
+        (
+            "[socket]\n[policy]\nfiles = []\n",
+            "[policy] files: name at least one",
+        ),
+        (
+            "[socket]\n[policy]\nfiles = [\"nope.cedar\"]\n",
+            "nope.cedar: no such file",
+        ),
+        (
+            "",
+            "nothing to serve: add a [telegram] or a [socket] section",
+        ),
+        ("[socket\n", "vaultgram.toml:1:"),
+    ] {
+        let ran = check(config, "", VARIABLES);
+        assert_eq!(ran.code, 78, "{config}: {ran:?}");
+        assert!(ran.err.contains(expected), "{config}: {ran:?}");
+    }
+}
+
+#[test]
+fn wrong_cedar_is_placed() {
+    let ran = check(
+        "[socket]\n",
+        "\npermit(principal, action, resource) when { context.x };",
+        VARIABLES,
+    );
+    assert_eq!(ran.code, 78);
+    assert!(ran.err.contains("policy.cedar:2:44: "), "{ran:?}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let ran = check(
+        "[socket]\nmode = \"x\"\n[vault]\nmounts = []\n",
+        "nonsense",
+        &[],
+    );
+    for expected in [
+        "mode",
+        "mounts",
+        "policy.cedar:1:1",
+        "VAULT_TOKEN is not set",
+    ] {
+        assert!(ran.err.contains(expected), "{expected}: {ran:?}");
+    }
+}
+
+#[test]
+fn telegram_needs_its_keys() {
+    for (variables, expected) in [
+        (
+            &[("VAULT_TOKEN", "t")][..],
+            "session_keys.json: no such file; put {\"api_id\"",
+        ),
+        (
+            &[("VAULT_TOKEN", "t"), ("TELEGRAM_API_ID", "1")],
+            "TELEGRAM_API_HASH is not; set both",
+        ),
+        (
+            &[
+                ("VAULT_TOKEN", "t"),
+                ("TELEGRAM_API_ID", "x"),
+                ("TELEGRAM_API_HASH", "hunter2"),
+            ],
+            "TELEGRAM_API_ID is not a number",
+        ),
+    ] {
+        let ran = check("[telegram]\n", "", variables);
+        assert_eq!(ran.code, 78);
+        assert!(
+            ran.err.contains(expected) && !ran.err.contains("hunter2"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_file_says_how_to_make_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let ran = vaultgram(directory.path(), &[], &["check"]);
+    assert_eq!(ran.code, 78);
+    assert!(
+        ran.err
+            .contains("vaultgram.toml: no such file; `vaultgram init`"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn secrets_come_from_files_and_dotenv_and_are_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("vaultgram.toml"), "[socket]\n").unwrap();
+    std::fs::write(path("policy.cedar"), "").unwrap();
+    let check = |variables: &[(&str, &str)]| {
+        let ran = vaultgram(directory.path(), variables, &["check"]);
+        assert!(
+            !ran.err.contains("hunter2") && !ran.out.contains("hunter2"),
+            "{ran:?}"
+        );
+        ran.code
+    };
+    assert_eq!(check(&[]), 78);
+
+    std::fs::write(path("token"), "hunter2\n").unwrap();
+    assert_eq!(
+        check(&[("VAULT_TOKEN_FILE", path("token").to_str().unwrap())]),
+        0
+    );
+    assert_eq!(check(&[("VAULT_TOKEN_FILE", "/nonexistent/token")]), 78);
+
+    std::fs::write(path("vault_token"), "hunter2\n").unwrap();
+    let credentials: &Path = directory.path();
+    assert_eq!(
+        check(&[("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap())]),
+        0
+    );
+
+    std::fs::write(path(".env"), "VAULT_TOKEN=hunter2\n").unwrap();
+    assert_eq!(check(&[]), 0);
+    std::fs::write(path(".env"), "VAULT_TOKEN hunter2\n").unwrap();
+    assert_eq!(check(&[]), 78);
+}

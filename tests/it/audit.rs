@@ -1,0 +1,106 @@
+//! The audit as an operator meets it.
+
+use crate::stage::{ALICE, BOB, PASSWORD, Stage};
+use crate::{serving, setting};
+
+fn verify(stage: &Stage) -> (i32, String) {
+    let file = stage.path("audit.jsonl");
+    let ran = stage
+        .vaultgram(&["audit", "verify", file.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = [ran.stdout, ran.stderr].concat();
+    (ran.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_decision_and_outcome_is_on_record_and_tampering_shows() {
+    let mut stage = serving().await;
+    stage
+        .ask(ALICE, "/get_secret django/database#password")
+        .await;
+    stage.ask(ALICE, "/get_secret django/nothing").await;
+    stage.ask(BOB, "/get_secret django/database").await;
+    stage
+        .vaultgram(&["get", "django/database"])
+        .output()
+        .unwrap();
+    let broker = stage.broker.take().unwrap();
+    broker.terminate();
+    broker.exit().await;
+
+    let text = std::fs::read_to_string(stage.path("audit.jsonl")).unwrap();
+    let records: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let facts: Vec<_> = records
+        .iter()
+        .map(|r| {
+            (
+                r["event"].as_str().unwrap(),
+                r["caller"].as_str().unwrap().split(':').next().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        facts,
+        [
+            ("decided", "telegram"),
+            ("released", "telegram"),
+            ("decided", "telegram"),
+            ("failed", "telegram"),
+            ("decided", "telegram"),
+            ("decided", "uid"),
+            ("released", "uid"),
+        ],
+        "{text}"
+    );
+    assert_eq!(records[0]["id"], records[1]["id"]);
+    assert_eq!(records[0]["policies"][0], "developers-read-django");
+    assert_eq!(records[3]["reason"], "not_found");
+    assert_eq!(
+        (&records[4]["allowed"], &records[4]["reason"]),
+        (&false.into(), &"not_permitted".into())
+    );
+    let (code, said) = verify(&stage);
+    assert!(code == 0 && said.contains("7 records"), "{said}");
+
+    std::fs::write(stage.path("audit.jsonl"), text.replacen("1002", "1001", 1)).unwrap();
+    let (code, said) = verify(&stage);
+    assert!(code == 65 && said.contains("line 5"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_audit_nothing_is_served() {
+    for durability in ["grouped", "strict"] {
+        let mut setting = setting();
+        let line = format!("durability = \"{durability}\"");
+        setting.audit = &line;
+        let mut stage = Stage::build(setting).await;
+        stage.start().await;
+        assert!(
+            stage
+                .ask(ALICE, "/get_secret django/database")
+                .await
+                .contains(PASSWORD)
+        );
+        // Somebody moves the file away: what is written now would be in no audit.
+        std::fs::rename(stage.path("audit.jsonl"), stage.path("moved")).unwrap();
+        let mut answer = String::new();
+        for _ in 0..20 {
+            // Grouped durability looks once in each group of 100 ms.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            answer = stage.ask(ALICE, "/get_secret django/database").await;
+            if !answer.contains(PASSWORD) {
+                break;
+            }
+        }
+        assert!(answer.contains("audit"), "{durability}: {answer}");
+        let get = stage
+            .vaultgram(&["get", "django/database"])
+            .output()
+            .unwrap();
+        assert!(!get.status.success() && get.stdout.is_empty(), "{get:?}");
+    }
+}

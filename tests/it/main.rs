@@ -1,0 +1,43 @@
+//! End to end: the compiled `vaultgram` as a process, a real OpenBao, the simulated Telegram.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking"
+)]
+
+mod audit;
+mod burst;
+mod chat;
+mod doctor;
+#[path = "../support/openbao.rs"]
+mod openbao;
+mod outage;
+mod secrecy;
+mod socket;
+#[path = "../support/stage.rs"]
+mod stage;
+mod stop;
+
+use stage::{Setting, Stage};
+
+/// What most tests need.
+fn setting() -> Setting<'static> {
+    Setting {
+        program: env!("CARGO_BIN_EXE_vaultgram").into(),
+        telegram: "",
+        audit: "",
+        crowd: vec![],
+        log: "vaultgram=debug",
+    }
+}
+
+/// A stage on which vaultgram serves.
+async fn serving() -> Stage {
+    let mut stage = Stage::build(setting()).await;
+    stage.start().await;
+    stage
+}

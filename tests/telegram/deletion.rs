@@ -1,0 +1,141 @@
+//! Sent secrets go away again, on both sides, whatever happens in between.
+
+use std::time::Duration;
+
+use telegram_dc::{Chat, Fault};
+use vaultgram::broker::ports::Coordination;
+
+use super::support::{ALICE, BROKER, GET, VALUE, World, until};
+
+const SHORT: Duration = Duration::from_secs(2);
+
+/// The secrets that are there to see, on one side or the other.
+fn standing(world: &World) -> usize {
+    let theirs = world.dc.history(ALICE, Chat::User(BROKER));
+    let ours = world.dc.history(BROKER, Chat::User(ALICE));
+    let secrets = theirs.iter().chain(&ours);
+    secrets.filter(|m| m.text.contains(VALUE)).count()
+}
+
+#[tokio::test]
+async fn a_secret_is_deleted_for_both_sides_and_the_question_stays() {
+    let mut world = World::new().await;
+    world.settings.delete_after = SHORT;
+    let _process = world.start().await;
+    world.send(ALICE, GET);
+    let answer = world.answer(ALICE, |_| true).await;
+    assert!(answer.text.contains("Deleted in 2 s."));
+    assert_eq!(standing(&world), 2);
+    assert_eq!(world.coordination.count("deletions/"), 1);
+    world.until("deletion", |world| standing(world) == 0).await;
+    let left = world.dc.history(ALICE, Chat::User(BROKER));
+    assert_eq!((left.len(), left[0].text.as_str()), (1, GET));
+    world
+        .until("no intent", |world| {
+            world.coordination.count("deletions/") == 0
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn many_are_deleted_in_few_calls() {
+    let mut world = World::new().await;
+    world.settings.delete_after = SHORT;
+    let _process = world.start().await;
+    for _ in 0..250 {
+        world.send(ALICE, GET);
+    }
+    world
+        .until("250 secrets", |world| world.answers(ALICE).len() > 200)
+        .await;
+    world.until("deletion", |world| standing(world) == 0).await;
+    assert!(world.dc.count("messages.deleteMessages") < 60);
+}
+
+#[tokio::test]
+async fn a_failing_deletion_is_tried_again() {
+    let mut world = World::new().await;
+    world.settings.delete_after = SHORT;
+    let _process = world.start().await;
+    for fault in [
+        Fault::error(420, "FLOOD_WAIT_1"),
+        Fault::error(500, "INTERNAL"),
+        Fault::error(400, "SOMETHING_ODD"),
+        Fault::Hang,
+        Fault::Drop,
+    ] {
+        world.dc.fault("messages.deleteMessages", fault, 1);
+    }
+    world.send(ALICE, GET);
+    world.answer(ALICE, |_| true).await;
+    world.until("deletion", |world| standing(world) == 0).await;
+}
+
+#[tokio::test]
+async fn a_restart_still_deletes() {
+    let mut world = World::new().await;
+    world.settings.delete_after = SHORT;
+    let process = world.start().await;
+    world.send(ALICE, GET);
+    world.answer(ALICE, |_| true).await;
+    process.stop().await;
+    assert_eq!(standing(&world), 2);
+    let _process = world.start().await;
+    world.until("deletion", |world| standing(world) == 0).await;
+    world
+        .until("no intent", |world| {
+            world.coordination.count("deletions/") == 0
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn killed_between_sending_and_knowing_still_deletes() {
+    let mut world = World::new().await;
+    world.settings.delete_after = SHORT;
+    let process = world.start().await;
+    world.dc.fault("messages.sendMessage", Fault::LoseAnswer, 1);
+    world.send(ALICE, GET);
+    world
+        .until("the secret", |world| standing(world) == 2)
+        .await;
+    process.kill().await;
+    assert_eq!(world.coordination.count("deletions/"), 1);
+    let _process = world.start().await;
+    world.until("deletion", |world| standing(world) == 0).await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_makes_neither_two_messages_nor_one_that_stays() {
+    let mut world = World::new().await;
+    world.settings.delete_after = SHORT;
+    let _process = world.start().await;
+    world.dc.fault("messages.sendMessage", Fault::LoseAnswer, 1);
+    world.send(ALICE, GET);
+    world.answer(ALICE, |_| true).await;
+    until("a second try", || {
+        world.dc.count("messages.sendMessage") == 2
+    })
+    .await;
+    assert_eq!(world.answers(ALICE).len(), 1);
+    world.until("deletion", |world| standing(world) == 0).await;
+}
+
+#[tokio::test]
+async fn an_intent_without_a_message_is_cleared_away() {
+    let world = World::new().await;
+    let value = format!(r#"{{"user":{ALICE},"hash":0,"since":1}}"#);
+    world
+        .coordination
+        .put("deletions/telegram-1001-1", value.as_bytes())
+        .await
+        .unwrap();
+    let _process = world.start().await;
+    world.send(ALICE, "/help");
+    world.answer(ALICE, |_| true).await;
+    world
+        .until("no intent", |world| {
+            world.coordination.count("deletions/") == 0
+        })
+        .await;
+}

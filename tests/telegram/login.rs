@@ -1,0 +1,163 @@
+//! Signing in.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use grammers_session::Session;
+use grammers_session::types::PeerId;
+use telegram_dc::{Datacenter, Fault, Options, User};
+use vaultgram::telegram::FileSession;
+use vaultgram::telegram::login::{Account, Application, LoginError, Prompt, login};
+use zeroize::Zeroizing;
+
+use super::support::{SOON, login_with, open_when_free};
+
+const PHONE: &str = "+9996621001";
+const PASSWORD: &str = "correct horse";
+
+/// A person who types what is prepared, and remembers what they were asked.
+#[derive(Clone, Default)]
+struct Typist {
+    answers: Arc<Mutex<VecDeque<String>>>,
+    asked: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Typist {
+    fn typing(answers: &[&str]) -> Self {
+        let answers = answers.iter().map(|answer| (*answer).to_owned()).collect();
+        Self {
+            answers: Arc::new(Mutex::new(answers)),
+            asked: Arc::default(),
+        }
+    }
+
+    fn answer(&self, question: &'static str) -> Zeroizing<String> {
+        self.asked.lock().unwrap().push(question);
+        Zeroizing::new(self.answers.lock().unwrap().pop_front().unwrap())
+    }
+}
+
+#[async_trait]
+impl Prompt for Typist {
+    async fn phone(&mut self) -> Zeroizing<String> {
+        self.answer("phone")
+    }
+
+    async fn code(&mut self) -> Zeroizing<String> {
+        self.answer("code")
+    }
+
+    async fn password(&mut self, _: Option<&str>) -> Zeroizing<String> {
+        self.answer("password")
+    }
+}
+
+struct Desk {
+    dc: Datacenter,
+    directory: tempfile::TempDir,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let dc = Datacenter::start(Options::default()).await.unwrap();
+        dc.add_user(
+            User::new(1, "Plain")
+                .phone("+9996620001")
+                .login_code("11111"),
+        );
+        let careful = User::new(2, "Careful").phone(PHONE).password(PASSWORD);
+        dc.add_user(careful.login_code("22222"));
+        dc.add_user(User::new(3, "Robot").bot("3:token"));
+        Self {
+            dc,
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    async fn login(&self, account: Account) -> Result<i64, LoginError> {
+        let path = self.directory.path().join("new.session");
+        let session = if path.exists() {
+            open_when_free(&path).await
+        } else {
+            let key = self.dc.provision_signed_out_key();
+            FileSession::create(&path, &login_with(&self.dc, key)).unwrap()
+        };
+        let application = Application {
+            id: 1,
+            hash: Zeroizing::new("hash".to_owned()),
+        };
+        login(Arc::new(session), &application, account, SOON * 3).await
+    }
+
+    /// Who the file says is signed in.
+    async fn signed_in(&self) -> Option<i64> {
+        let path = self.directory.path().join("new.session");
+        let session = open_when_free(&path).await;
+        let me = session.peer(PeerId::self_user()).await.unwrap();
+        assert_eq!(me.is_some(), session.user().is_some());
+        session.user()
+    }
+}
+
+fn user(typist: &Typist) -> Account {
+    Account::User(Box::new(typist.clone()))
+}
+
+#[tokio::test]
+async fn a_code_signs_in_and_is_kept() {
+    let desk = Desk::new().await;
+    let typist = Typist::typing(&["+9996620001", "99999", "11111"]);
+    assert_eq!(desk.login(user(&typist)).await.unwrap(), 1);
+    assert_eq!(*typist.asked.lock().unwrap(), ["phone", "code", "code"]);
+    assert_eq!(desk.signed_in().await, Some(1));
+    let again = desk.login(user(&typist)).await.unwrap_err();
+    assert!(matches!(again, LoginError::AlreadySignedIn));
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_and_may_be_wrong_at_first() {
+    let desk = Desk::new().await;
+    let typist = Typist::typing(&[PHONE, "22222", "wrong", PASSWORD]);
+    assert_eq!(desk.login(user(&typist)).await.unwrap(), 2);
+    assert_eq!(desk.signed_in().await, Some(2));
+}
+
+#[tokio::test]
+async fn guessing_ends_and_says_what_to_do() {
+    let desk = Desk::new().await;
+    let typist = Typist::typing(&["+9996620001", "1", "2", "3"]);
+    let error = desk.login(user(&typist)).await.unwrap_err();
+    assert!(matches!(error, LoginError::WrongCode), "{error}");
+    let typist = Typist::typing(&[PHONE, "22222", "1", "2", "3"]);
+    let error = desk.login(user(&typist)).await.unwrap_err();
+    assert!(matches!(error, LoginError::WrongPassword), "{error}");
+    assert_eq!(desk.signed_in().await, None);
+}
+
+#[tokio::test]
+async fn a_bot_signs_in_by_its_token() {
+    let desk = Desk::new().await;
+    let wrong = Account::Bot(Zeroizing::new("3:other".to_owned()));
+    let error = desk.login(wrong).await.unwrap_err();
+    assert!(matches!(error, LoginError::Refused(_)), "{error}");
+    assert!(!error.to_string().contains("3:other"));
+    let right = Account::Bot(Zeroizing::new("3:token".to_owned()));
+    assert_eq!(desk.login(right).await.unwrap(), 3);
+    assert_eq!(desk.signed_in().await, Some(3));
+}
+
+#[tokio::test]
+async fn what_telegram_says_is_passed_on() {
+    let desk = Desk::new().await;
+    let flood = Fault::error(420, "FLOOD_WAIT_77");
+    desk.dc.fault("auth.sendCode", flood, 1);
+    let typist = Typist::typing(&[PHONE]);
+    let error = desk.login(user(&typist)).await.unwrap_err();
+    assert!(matches!(error, LoginError::Wait(wait) if wait == Duration::from_secs(77)));
+    desk.dc.refuse(true);
+    let typist = Typist::typing(&[PHONE]);
+    let error = desk.login(user(&typist)).await.unwrap_err();
+    assert!(matches!(error, LoginError::Unreachable), "{error}");
+}

@@ -1,0 +1,16 @@
+//! The Telegram front end against the simulated datacenter.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod answers;
+mod connection;
+mod deletion;
+mod login;
+mod refusals;
+mod support;

@@ -1,0 +1,344 @@
+//! The front end under test: a real broker on fake ports, on the simulated datacenter.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use telegram_dc::{Chat, Datacenter, Message, Options, User};
+use time::OffsetDateTime;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use vaultgram::broker::Broker;
+use vaultgram::broker::ports::{
+    AuditError, AuditSink, Coordination, CoordinationError, SecretStore, StoreError, StoreHealth,
+    SystemClock,
+};
+use vaultgram::domain::group::Groups;
+use vaultgram::domain::policy_load::PolicySource;
+use vaultgram::domain::{AuditEntry, Field, Mounts, Permit, Policy, Secret, SecretValue};
+use vaultgram::telegram::{
+    FileSession, Login, Ports, SessionError, Settings, State, Status, TelegramError, run,
+};
+
+/// The broker's own account.
+pub(crate) const BROKER: i64 = 5000;
+/// On the list, and permitted to read.
+pub(crate) const ALICE: i64 = 1001;
+/// On the list, but no policy permits anything.
+pub(crate) const BOB: i64 = 1002;
+/// On no list.
+pub(crate) const MALLORY: i64 = 6666;
+/// Ample, for busy machines.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// Long enough for an answer that must not come.
+pub(crate) const A_WHILE: Duration = Duration::from_millis(700);
+/// What is asked for.
+pub(crate) const GET: &str = "/get_secret django/database";
+/// The value that is hidden.
+pub(crate) const VALUE: &str = "hunter2-Ωmega";
+
+const POLICY: &str = r#"
+permit(
+    principal == TelegramUser::"1001",
+    action == Action::"read",
+    resource in Path::"secret"
+);
+"#;
+
+/// Everything that outlives a process.
+pub(crate) struct World {
+    pub(crate) dc: Datacenter,
+    pub(crate) store: Arc<FakeStore>,
+    pub(crate) coordination: Arc<Memory>,
+    pub(crate) audit: Arc<Entries>,
+    pub(crate) settings: Settings,
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let dc = Datacenter::start(Options::default()).await.unwrap();
+        dc.add_user(User::new(BROKER, "Broker").username("vault_broker"));
+        dc.add_user(User::new(ALICE, "Alice"));
+        dc.add_user(User::new(BOB, "Bob"));
+        dc.add_user(User::new(MALLORY, "Mallory"));
+        let mut settings = Settings::new(1, [ALICE, BOB].into());
+        settings.request_timeout = Duration::from_secs(3);
+        settings.probe_interval = Duration::from_secs(2);
+        let world = Self {
+            dc,
+            store: Arc::default(),
+            coordination: Arc::default(),
+            audit: Arc::default(),
+            settings,
+            directory: tempfile::tempdir().unwrap(),
+        };
+        let login = world.login();
+        drop(FileSession::create(&world.session_path(), &login).unwrap());
+        world
+    }
+
+    fn login(&self) -> Login {
+        Login {
+            user: Some(BROKER),
+            ..login_with(&self.dc, self.dc.provision_key(BROKER))
+        }
+    }
+
+    pub(crate) fn session_path(&self) -> PathBuf {
+        self.directory.path().join("broker.session")
+    }
+
+    pub(crate) fn open_session(&self) -> Result<FileSession, SessionError> {
+        FileSession::open(&self.session_path())
+    }
+
+    /// Starts the front end, without waiting for anything.
+    pub(crate) async fn launch(&self) -> Process {
+        let session = Arc::new(open_when_free(&self.session_path()).await);
+        let source = PolicySource {
+            name: "test.cedar".into(),
+            text: POLICY.into(),
+        };
+        let groups = Groups::new(&BTreeMap::new()).unwrap();
+        let broker = Broker::new(
+            Policy::load(&[source], groups).unwrap(),
+            Mounts::new(vec!["secret".into()]).unwrap(),
+            Arc::clone(&self.store) as Arc<dyn SecretStore>,
+            Arc::clone(&self.audit) as Arc<dyn AuditSink>,
+            Arc::clone(&self.coordination) as Arc<dyn Coordination>,
+            Arc::new(SystemClock),
+        );
+        let ports = Ports {
+            broker: Arc::new(broker),
+            coordination: Arc::clone(&self.coordination) as Arc<dyn Coordination>,
+            clock: Arc::new(SystemClock),
+        };
+        let status = Arc::new(Status::default());
+        let accept = CancellationToken::new();
+        let task = tokio::spawn(run(
+            self.settings.clone(),
+            session,
+            ports,
+            Arc::clone(&status),
+            accept.clone(),
+        ));
+        Process {
+            status,
+            accept,
+            task,
+        }
+    }
+
+    /// Starts the front end and waits until it is connected.
+    pub(crate) async fn start(&self) -> Process {
+        let process = self.launch().await;
+        process.connected().await;
+        process
+    }
+
+    /// The chat with the broker as somebody sees it: what the broker wrote.
+    pub(crate) fn answers(&self, user: i64) -> Vec<Message> {
+        let mut messages = self.dc.history(user, Chat::User(BROKER));
+        messages.retain(|message| !message.out);
+        messages
+    }
+
+    /// The first answer to somebody for which `wanted` holds.
+    pub(crate) async fn answer(&self, user: i64, wanted: impl Fn(&Message) -> bool) -> Message {
+        self.dc
+            .wait_for(user, Chat::User(BROKER), SOON, |m| !m.out && wanted(m))
+            .await
+            .expect("an answer")
+    }
+
+    pub(crate) fn send(&self, user: i64, draft: impl Into<telegram_dc::Draft>) {
+        self.dc.send(user, Chat::User(BROKER), draft).unwrap();
+    }
+
+    /// Waits for something to become true.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        until(what, || holds(self)).await;
+    }
+}
+
+/// Opens a session file; an aborted task lets go of it a moment later.
+pub(crate) async fn open_when_free(path: &Path) -> FileSession {
+    let opening = async {
+        loop {
+            match FileSession::open(path) {
+                Err(SessionError::InUse { .. }) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                result => return result.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(SOON, opening).await.expect("the lock")
+}
+
+/// A key that this datacenter knows, with nobody signed in as far as we know.
+pub(crate) fn login_with(dc: &Datacenter, auth_key: [u8; 256]) -> Login {
+    let SocketAddr::V4(address) = dc.address() else {
+        panic!("the datacenter is on IPv4")
+    };
+    Login {
+        dc: dc.id(),
+        address,
+        auth_key,
+        user: None,
+    }
+}
+
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for: {what}"));
+}
+
+/// A running front end. Dropped, it is killed.
+pub(crate) struct Process {
+    pub(crate) status: Arc<Status>,
+    pub(crate) accept: CancellationToken,
+    task: JoinHandle<Result<(), TelegramError>>,
+}
+
+impl Process {
+    pub(crate) async fn connected(&self) {
+        let mut states = self.status.watch();
+        let connected = states.wait_for(|state| matches!(state, State::Connected { .. }));
+        tokio::time::timeout(SOON, connected)
+            .await
+            .expect("connected in time")
+            .unwrap();
+    }
+
+    /// Waits for it to end by itself.
+    pub(crate) async fn end(mut self) -> Result<(), TelegramError> {
+        let ended = tokio::time::timeout(SOON, &mut self.task).await;
+        ended.expect("ended in time").unwrap()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.accept.cancel();
+        self.end().await.unwrap();
+    }
+
+    /// As kill -9 does it.
+    pub(crate) async fn kill(mut self) {
+        self.task.abort();
+        drop((&mut self.task).await);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Secrets that never change: `secret/django/database`, and `secret/huge`.
+#[derive(Default)]
+pub(crate) struct FakeStore {
+    pub(crate) reads: AtomicUsize,
+    pub(crate) slow: AtomicBool,
+}
+
+#[async_trait]
+impl SecretStore for FakeStore {
+    async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let value = match permit.target().path.path() {
+            "django/database" => VALUE.to_owned(),
+            "huge" => "x".repeat(5000),
+            _ => return Err(StoreError::NotFound),
+        };
+        let field = |name: &str, value: &str| Field {
+            name: name.to_owned(),
+            json: SecretValue::new(serde_json::to_vec(value).unwrap()),
+        };
+        Ok(Secret {
+            fields: vec![field("password", &value), field("user", "django")],
+            version: 3,
+            created: "2026-01-01T00:00:00Z".to_owned(),
+        })
+    }
+
+    async fn health(&self) -> StoreHealth {
+        StoreHealth::Ready {
+            version: "2.7.2".to_owned(),
+        }
+    }
+}
+
+/// State in memory, which outlives a [`Process`].
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) entries: Mutex<BTreeMap<String, Vec<u8>>>,
+    pub(crate) broken: AtomicBool,
+}
+
+impl Memory {
+    pub(crate) fn count(&self, prefix: &str) -> usize {
+        let entries = self.entries.lock().unwrap();
+        entries.keys().filter(|key| key.starts_with(prefix)).count()
+    }
+
+    fn check(&self) -> Result<(), CoordinationError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(CoordinationError("broken by the test".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Coordination for Memory {
+    async fn claim(&self, key: &str, _: OffsetDateTime) -> Result<bool, CoordinationError> {
+        let mut entries = self.entries.lock().unwrap();
+        Ok(entries.insert(key.to_owned(), vec![]).is_none())
+    }
+
+    async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError> {
+        self.check()?;
+        let mut entries = self.entries.lock().unwrap();
+        entries.insert(key.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), CoordinationError> {
+        self.check()?;
+        self.entries.lock().unwrap().remove(key);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
+        let entries = self.entries.lock().unwrap();
+        let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));
+        Ok(found.map(|(k, v)| (k.clone(), v.clone())).collect())
+    }
+}
+
+/// An audit in memory.
+#[derive(Default)]
+pub(crate) struct Entries(pub(crate) Mutex<Vec<AuditEntry>>);
+
+#[async_trait]
+impl AuditSink for Entries {
+    async fn record(&self, entry: AuditEntry) -> Result<(), AuditError> {
+        self.0.lock().unwrap().push(entry);
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Holds the house rules of `src/lib.rs` against the code.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which rooms each room may use. `lib.rs` explains; the two must agree.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("api", &[]),
+    ("domain", &[]),
+    ("broker", &["domain"]),
+    (
+        "telegram",
+        &["broker", "domain", "api", "telemetry", "memory"],
+    ),
+    ("http", &["broker", "domain", "api", "telemetry", "memory"]),
+    ("vault", &["domain", "broker::ports", "telemetry", "memory"]),
+    (
+        "coordination",
+        &["domain", "broker::ports", "telemetry", "memory"],
+    ),
+    ("audit", &["domain", "broker::ports", "telemetry", "memory"]),
+    ("config", &["domain"]),
+    ("cli", &["api", "audit::verify"]),
+    ("telemetry", &[]),
+    ("memory", &[]),
+    ("daemon", &["*"]),
+    ("main", &["cli", "daemon"]),
+];
+
+/// Libraries the rules may use: they are pure.
+const DOMAIN_LIBRARIES: &[&str] = &[
+    "std",
+    "time",
+    "zeroize",
+    "cedar_policy",
+    "miette",
+    "proptest",
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if !path.ends_with("target") {
+                rust_files(&path, found);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The room a file of `src` belongs to.
+fn room(file: &Path) -> String {
+    let relative = file.strip_prefix(root().join("src")).unwrap();
+    let first = relative
+        .components()
+        .next()
+        .unwrap()
+        .as_os_str()
+        .to_str()
+        .unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The code of a file without comments.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What follows each `crate::` (or `vaultgram::`) in `code`, one entry per path, with braces
+/// of `use crate::{a, b::c}` opened.
+fn uses(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for prefix in ["crate::", "vaultgram::"] {
+        for (start, _) in code.match_indices(prefix) {
+            let rest = &code[start + prefix.len()..];
+            let paths: Vec<&str> = match rest.strip_prefix('{') {
+                Some(list) => list
+                    .split('}')
+                    .next()
+                    .unwrap()
+                    .split(',')
+                    .map(str::trim)
+                    .collect(),
+                None => vec![rest],
+            };
+            for path in paths
+                .into_iter()
+                .filter(|path| path.starts_with(char::is_alphabetic))
+            {
+                let end = path.find(|c: char| !(c.is_alphanumeric() || "_:".contains(c)));
+                found.insert(
+                    path[..end.unwrap_or(path.len())]
+                        .trim_end_matches(':')
+                        .to_owned(),
+                );
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn rooms_use_only_what_the_map_allows() {
+    let mut files = vec![];
+    rust_files(&root().join("src"), &mut files);
+    assert!(files.len() > 20, "the walk finds the code");
+    let mut crossings = vec![];
+    for file in &files {
+        let room = room(file);
+        if room == "lib" {
+            continue;
+        }
+        let (_, allowed) = MAY_USE
+            .iter()
+            .find(|(name, _)| *name == room)
+            .unwrap_or_else(|| panic!("{} is in no room of the map", file.display()));
+        for used in uses(&code(file)) {
+            let mine = used == room || used.starts_with(&format!("{room}::"));
+            let may = allowed.iter().any(|allowed| {
+                *allowed == "*" || used == *allowed || used.starts_with(&format!("{allowed}::"))
+            });
+            if !mine && !may {
+                crossings.push(format!("{}: {room} may not use {used}", file.display()));
+            }
+        }
+    }
+    assert!(crossings.is_empty(), "{}", crossings.join("\n"));
+}
+
+#[test]
+fn the_rules_are_pure() {
+    let mut files = vec![];
+    rust_files(&root().join("src/domain"), &mut files);
+    for file in files {
+        for line in code(&file)
+            .lines()
+            .filter(|line| line.trim_start().starts_with("use "))
+        {
+            let library = line.trim_start()[4..].split("::").next().unwrap();
+            let own = ["crate", "super"].contains(&library);
+            let allowed = own || DOMAIN_LIBRARIES.contains(&library);
+            assert!(
+                allowed,
+                "{}: the rules may not use {library}",
+                file.display()
+            );
+        }
+        let text = code(&file);
+        for effect in [
+            "tokio", "std::fs", "std::net", "std::env", "std::io", "tracing", "serde",
+        ] {
+            assert!(
+                !text.contains(effect),
+                "{}: the rules may not use {effect}",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_lives_there() {
+    let mut files = vec![];
+    for directory in ["src", "tests", "benches", "examples"] {
+        rust_files(&root().join(directory), &mut files);
+    }
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let first = text.lines().next().unwrap_or_default();
+        assert!(
+            first.starts_with("//! "),
+            "{}: begin with a //! line",
+            file.display()
+        );
+        let lines = text.lines().count();
+        assert!(
+            lines <= 500,
+            "{}: {lines} lines are two things",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn main_is_thin() {
+    let lines = fs::read_to_string(root().join("src/main.rs"))
+        .unwrap()
+        .lines()
+        .count();
+    assert!(lines <= 60, "main.rs has {lines} lines");
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    for manifest in ["Cargo.toml", "tests/telegram-dc/Cargo.toml"] {
+        let text = fs::read_to_string(root().join(manifest)).unwrap();
+        let mut inside = false;
+        for line in text.lines() {
+            if line.starts_with('[') {
+                // The workspace's table only fixes versions; reasons stand where they are used.
+                inside = line.ends_with("dependencies]") && !line.contains("workspace");
+            } else if inside && line.contains('=') && !line.starts_with('#') {
+                assert!(
+                    line.contains(" # "),
+                    "{manifest}: give the reason for: {line}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_map_in_lib_rs_agrees() {
+    let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    for (room, allowed) in MAY_USE {
+        let row = map
+            .lines()
+            .find(|line| line.starts_with(&format!("//! | `{room}` |")))
+            .unwrap_or_else(|| panic!("lib.rs has no row for {room}"));
+        for used in allowed.iter().filter(|used| **used != "*") {
+            assert!(
+                row.contains(&format!("`{used}`")),
+                "lib.rs: {room} may use {used}: {row}"
+            );
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Vault sealed, down, killed or silent: said at once, and over by itself.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
+
+use crate::openbao::OpenBao;
+use crate::wires::{Gate, black_hole, endless_answers};
+use crate::world::{World, app_role, error, settings, static_token};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealed_at_start_and_again_later() {
+    let bao = OpenBao::start();
+    bao.put("app", &json!({"k": "v"}));
+    let auth = app_role(&bao, "sealed", &json!({}));
+    bao.seal();
+    let world = World::start(settings(bao.address(), auth));
+    assert_eq!(error(world.read("app").await), StoreError::Sealed);
+    assert_eq!(world.store.health().await, StoreHealth::Sealed);
+    bao.unseal();
+    world.ready().await;
+    assert!(world.read("app").await.is_ok());
+
+    bao.seal();
+    assert_eq!(error(world.read("app").await), StoreError::Sealed);
+    bao.unseal();
+    world.ready().await;
+    assert!(world.read("app").await.is_ok());
+    assert_eq!(
+        bao.tokens_of("sealed").len(),
+        1,
+        "an outage must not cost a login"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn not_initialised_is_said() {
+    let mut bao = OpenBao::start();
+    let world = World::start(settings(bao.address(), static_token("s.any")));
+    bao.kill();
+    bao.forget_everything();
+    bao.restart_sealed();
+    world
+        .wait_for("uninitialized", |health| {
+            *health == StoreHealth::Uninitialized
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn down_at_start() {
+    let mut bao = OpenBao::start();
+    bao.put("app", &json!({"k": "v"}));
+    let auth = app_role(&bao, "down", &json!({}));
+    bao.kill();
+    let world = World::start(settings(bao.address(), auth));
+    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(world.store.health().await, StoreHealth::Unreachable);
+    bao.restart_sealed();
+    bao.unseal();
+    world.ready().await;
+    assert!(world.read("app").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_for_five_seconds_while_the_lease_runs_out() {
+    let mut bao = OpenBao::start();
+    bao.put("app", &json!({"k": "v"}));
+    let auth = app_role(&bao, "killed", &json!({"token_period": "4s"}));
+    let world = World::start(settings(bao.address(), auth));
+    assert!(world.read("app").await.is_ok());
+    bao.kill();
+    let killed = Instant::now();
+    while killed.elapsed() < Duration::from_secs(5) {
+        assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bao.restart_sealed();
+    bao.unseal();
+    world.ready().await;
+    let start = Instant::now();
+    while world.read("app").await.is_err() {
+        assert!(start.elapsed() < crate::world::PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_falls_silent_is_given_up_in_time() {
+    let bao = OpenBao::start();
+    bao.put("app", &json!({"k": "v"}));
+    let gate = Gate::open_to(bao.socket()).await;
+    let mut settings = settings(gate.address(), app_role(&bao, "silent", &json!({})));
+    settings.request_timeout = Duration::from_secs(1);
+    let world = World::start(settings);
+    world.ready().await;
+    gate.shut();
+    let start = Instant::now();
+    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    world
+        .wait_for("unreachable", |health| *health == StoreHealth::Unreachable)
+        .await;
+    gate.open();
+    assert!(world.read("app").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_from_the_start_and_a_black_hole_are_given_up_in_time() {
+    let bao = OpenBao::start();
+    let gate = Gate::open_to(bao.socket()).await;
+    gate.shut();
+    let hole = black_hole();
+    for address in [gate.address(), hole.address()] {
+        let mut settings = settings(address, static_token(bao.root()));
+        settings.request_timeout = Duration::from_secs(1);
+        let world = World::start(settings);
+        let start = Instant::now();
+        assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+        assert_eq!(world.store.health().await, StoreHealth::Unreachable);
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_answer_is_cut_off() {
+    let address = endless_answers().await;
+    let world = World::start(settings(address, static_token("s.any")));
+    let start = Instant::now();
+    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "by size, not by time"
+    );
+    assert_eq!(world.store.health().await, StoreHealth::Unreachable);
+}

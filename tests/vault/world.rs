@@ -1,0 +1,186 @@
+//! A running store and what tests ask of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
+use vaultgram::domain::caller::{Caller, UnixPeer};
+use vaultgram::domain::group::Groups;
+use vaultgram::domain::policy_load::PolicySource;
+use vaultgram::domain::{
+    Decision, Delivery, Permit, Policy, Request, RequestId, Secret, SecretPath, SecretValue, Target,
+};
+use vaultgram::vault::{Auth, Settings, Store};
+
+use crate::openbao::OpenBao;
+
+/// How long a condition may take to come true on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A store whose background loop runs until it is stopped or dropped.
+pub(crate) struct World {
+    pub(crate) store: Arc<Store>,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl World {
+    /// Starts a store with `settings`.
+    pub(crate) fn start(settings: Settings) -> Self {
+        let store = Arc::new(Store::new(settings).unwrap());
+        let stop = CancellationToken::new();
+        let running = TaskTracker::new().spawn({
+            let (store, stop) = (store.clone(), stop.clone());
+            async move { store.run(stop).await }
+        });
+        Self {
+            store,
+            stop,
+            running,
+        }
+    }
+
+    /// Tells the store to stop, and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        (&mut self.running).await.unwrap();
+    }
+
+    /// Reads `secret/PATH`.
+    pub(crate) async fn read(&self, path: &str) -> Result<Secret, StoreError> {
+        self.store.read(&permit("secret", path, None)).await
+    }
+
+    /// Reads the field `key` of `secret/PATH` as JSON text.
+    pub(crate) async fn field(&self, path: &str, key: &str) -> Result<String, StoreError> {
+        let secret = self.read(path).await?;
+        Ok(fields(&secret)
+            .into_iter()
+            .find(|(name, _)| name == key)
+            .unwrap()
+            .1)
+    }
+
+    /// Waits until the store says so of itself.
+    pub(crate) async fn wait_for(&self, what: &str, wanted: impl Fn(&StoreHealth) -> bool) {
+        let start = Instant::now();
+        loop {
+            let health = self.store.health().await;
+            if wanted(&health) {
+                return;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "waited in vain for {what}: {health:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until it serves.
+    pub(crate) async fn ready(&self) {
+        self.wait_for("ready", |health| {
+            matches!(health, StoreHealth::Ready { .. })
+        })
+        .await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// Settings for `address`.
+pub(crate) fn settings(address: String, auth: Auth) -> Settings {
+    Settings {
+        address,
+        namespace: None,
+        ca_cert: None,
+        auth,
+        request_timeout: Duration::from_secs(10),
+    }
+}
+
+/// A token somebody made.
+pub(crate) fn static_token(token: &str) -> Auth {
+    Auth::Token(SecretValue::new(token.as_bytes().to_vec()))
+}
+
+/// Makes role `name` with the shipped policy and nothing else; `more` adds to its settings.
+pub(crate) fn app_role(bao: &OpenBao, name: &str, more: &Value) -> Auth {
+    bao.policy("broker", include_str!("../../policies/vault/broker.hcl"));
+    let mut role = json!({"token_policies": "broker", "token_no_default_policy": true});
+    for (key, value) in more.as_object().unwrap() {
+        role[key] = value.clone();
+    }
+    let (role_id, secret_id) = bao.role(name, &role);
+    Auth::AppRole {
+        mount: "approle".to_owned(),
+        role_id,
+        secret_id: SecretValue::new(secret_id.into_bytes()),
+    }
+}
+
+/// Permission to read, from a policy that permits everything.
+pub(crate) fn permit(mount: &str, path: &str, version: Option<u64>) -> Permit {
+    let everything = PolicySource {
+        name: "test".to_owned(),
+        text: "permit(principal, action, resource);".to_owned(),
+    };
+    let policy = Policy::load(&[everything], Groups::default()).unwrap();
+    let request = Request {
+        id: RequestId::Connection(1),
+        caller: Caller::Unix(UnixPeer {
+            uid: 1,
+            gid: 1,
+            pid: 1,
+            executable: None,
+        }),
+        target: Target {
+            path: SecretPath::new(mount, path).unwrap(),
+            field: None,
+            version,
+        },
+        delivery: Delivery::Socket,
+    };
+    match policy.decide(&request, OffsetDateTime::UNIX_EPOCH) {
+        Decision::Allow(permit) => permit,
+        Decision::Deny(denial) => panic!("{denial:?}"),
+    }
+}
+
+/// Names and JSON texts.
+#[expect(clippy::disallowed_methods, reason = "tests compare the plaintext")]
+pub(crate) fn fields(secret: &Secret) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    secret
+        .fields
+        .iter()
+        .map(|field| (field.name.clone(), text(field.json.expose_secret())))
+        .collect()
+}
+
+/// The error of a read that must fail (`Secret` has no `Debug`, so no `unwrap_err`).
+pub(crate) fn error(result: Result<Secret, StoreError>) -> StoreError {
+    match result {
+        Ok(_) => panic!("the read must fail"),
+        Err(error) => error,
+    }
+}
+
+/// Why the store is logged out, which it must be.
+pub(crate) async fn logged_out(store: &Store) -> String {
+    let health = store.health().await;
+    let StoreHealth::LoggedOut { reason } = health else {
+        panic!("{health:?}");
+    };
+    reason
+}
