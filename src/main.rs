@@ -19,6 +19,7 @@ async fn main() -> ExitCode {
         Command::Init(arguments) => cli::init::run(&arguments, out),
         Command::Check(arguments) => daemon::check(&arguments.config, out),
         Command::Doctor(arguments) => daemon::doctor(&arguments, out).await,
+        Command::Login(arguments) => daemon::login(&arguments, out).await,
         Command::Serve(arguments) => daemon::serve(&arguments.config).await,
         Command::Get(arguments) => cli::get::run(&arguments, out, terminal).await,
         Command::Audit(Audit::Verify(arguments)) => cli::audit::run(&arguments, out),

@@ -34,15 +34,7 @@ async fn main() {
         "each figure: one run of {:?} after a warm-up, all on this machine\n",
         measure::LENGTH
     );
-    let mut stage = Stage::build(Setting {
-        program: env!("CARGO_BIN_EXE_vaultgram").into(),
-        telegram: "",
-        audit: "",
-        crowd: CROWD.collect(),
-        log: "vaultgram=warn,vaultgram::telegram::connection=info",
-    })
-    .await;
-
+    let mut stage = build().await;
     let bot = peers::TelethonBot::start(&stage).await;
     let theirs = chat::run(&stage, peers::BOT, bot.pid()).await;
     drop(bot);
@@ -55,10 +47,15 @@ async fn main() {
         ("Telethon + hvac", &theirs),
         &ours,
     );
+    drop(stage);
 
+    // A stage of its own: the first one is still busy with deleting its answers.
+    let mut stage = build().await;
     let proxy = peers::BaoProxy::start(&stage).await;
     let theirs = socket::run(&proxy.socket(), proxy.pid()).await;
     drop(proxy);
+    stage.start().await;
+    let pid = stage.broker.as_ref().unwrap().pid();
     let ours = socket::run(&stage.path("vaultgram.sock"), pid).await;
     report(
         "reads on the Unix socket",
@@ -66,6 +63,17 @@ async fn main() {
         ("bao proxy", &theirs),
         &ours,
     );
+}
+
+async fn build() -> Stage {
+    Stage::build(Setting {
+        program: env!("CARGO_BIN_EXE_vaultgram").into(),
+        telegram: "",
+        audit: "",
+        crowd: CROWD.collect(),
+        log: "vaultgram=warn,vaultgram::telegram::connection=info",
+    })
+    .await
 }
 
 /// Prints a table: a row a peer and concurrency, and how many times as fast we are.

@@ -52,8 +52,16 @@ pub(super) fn read(audit: &Path) -> io::Result<Option<Head>> {
         );
         io::Error::new(io::ErrorKind::InvalidData, text)
     };
-    let mut bytes = [0; LENGTH];
+    let (mut bytes, mut again) = ([0; LENGTH], [0; LENGTH]);
     file.read_exact_at(&mut bytes, 0).map_err(damaged)?;
+    // A read can meet a write half way, so two reads must agree.
+    loop {
+        file.read_exact_at(&mut again, 0).map_err(damaged)?;
+        if bytes == again {
+            break;
+        }
+        bytes = again;
+    }
     let head = serde_json::from_slice(&bytes).map_err(|error| damaged(error.into()))?;
     Ok(Some(head))
 }

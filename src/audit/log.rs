@@ -162,6 +162,14 @@ impl Log {
         self.head.sync()
     }
 
+    /// Syncs what is not synced and gives the lock back. Explicitly, for a process that is
+    /// being started elsewhere in the program holds a copy of the file for a moment.
+    pub(super) fn close(mut self) -> Result<(), AuditError> {
+        let synced = self.sync();
+        self.file.unlock().ok();
+        synced
+    }
+
     /// Since when something written is not synced.
     pub(super) fn unsynced_since(&self) -> Option<Instant> {
         self.unsynced_since

@@ -141,9 +141,8 @@ impl Writer {
                 self.log.sync().ok();
             }
         };
-        let synced = self.log.sync();
         // The lock goes before the answer: who has it may open the file again.
-        drop(self.log);
+        let synced = self.log.close();
         if let Some(answer) = closing {
             answer.send(synced).ok();
         }

@@ -42,11 +42,13 @@ impl Link {
     }
 }
 
-/// The fields in the order they are written. The request's come first, then the event's.
+/// The fields in the order they are written. The event's come first, then the request's.
 #[derive(Serialize)]
 struct Record<'a> {
     seq: u64,
     time: String,
+    #[serde(flatten)]
+    event: Event<'a>,
     id: String,
     caller: String,
     #[serde(flatten)]
@@ -57,8 +59,6 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
     delivery: &'static str,
-    #[serde(flatten)]
-    event: Event<'a>,
     prev: &'a str,
 }
 
@@ -123,6 +123,21 @@ fn write(
     let record = Record {
         seq,
         time: format_time(entry.at).map_err(|error| unfit(&error))?,
+        event: match &entry.event {
+            AuditEvent::Decided {
+                allowed,
+                reason,
+                policies,
+            } => Event::Decided {
+                allowed: *allowed,
+                reason: *reason,
+                policies,
+            },
+            AuditEvent::Released { version } => Event::Released {
+                version_read: *version,
+            },
+            AuditEvent::Failed { reason } => Event::Failed { reason },
+        },
         id: request.id.to_string(),
         caller: request.caller.to_string(),
         evidence: match &request.caller {
@@ -140,21 +155,6 @@ fn write(
         field: request.target.field.as_deref(),
         version: request.target.version,
         delivery: request.delivery.name(),
-        event: match &entry.event {
-            AuditEvent::Decided {
-                allowed,
-                reason,
-                policies,
-            } => Event::Decided {
-                allowed: *allowed,
-                reason: *reason,
-                policies,
-            },
-            AuditEvent::Released { version } => Event::Released {
-                version_read: *version,
-            },
-            AuditEvent::Failed { reason } => Event::Failed { reason },
-        },
         prev: &after.hash,
     };
     serde_json::to_writer(&mut *out, &record).map_err(|error| unfit(&error))?;
@@ -254,10 +254,10 @@ mod tests {
         assert_eq!(
             body,
             concat!(
-                r#"{"seq":1,"time":"2026-11-21T08:15:00.500Z","id":"telegram-1001-7","#,
+                r#"{"seq":1,"time":"2026-11-21T08:15:00.500Z","event":"decided","allowed":true,"#,
+                r#""policies":["main.cedar:policy0"],"id":"telegram-1001-7","#,
                 r#""caller":"telegram:1001","chat":"private","path":"secret/django/database","#,
-                r#""field":"pass\"word","delivery":"message","event":"decided","allowed":true,"#,
-                r#""policies":["main.cedar:policy0"],"prev":"#,
+                r#""field":"pass\"word","delivery":"message","prev":"#,
                 r#""0000000000000000000000000000000000000000000000000000000000000000""#,
             )
         );

@@ -40,11 +40,13 @@ impl Answer {
     pub(super) fn failure(&self) -> Failure {
         let said: Errors = serde_json::from_slice(&self.body).unwrap_or_default();
         let said = printable(&said.errors.join("; "));
+        // Vault's frame around a list of one.
+        let said = said.trim_start_matches("1 error occurred: * ");
         let or = |what: &str| {
             if said.is_empty() {
                 what.to_owned()
             } else {
-                said.clone()
+                said.to_owned()
             }
         };
         match self.status {
@@ -163,7 +165,6 @@ fn not_reached(socket: &Path, error: &io::Error) -> Failure {
 /// One line of `text`, safe for a terminal.
 pub(super) fn printable(text: &str) -> String {
     text.split(|c: char| c.is_control())
-        .map(str::trim)
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join(" ")

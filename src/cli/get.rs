@@ -26,7 +26,7 @@ Examples:
 
 Exit codes: 0 done, 64 usage, 66 no such secret, 69 not available, 75 try again, 77 denied.")]
 pub struct GetArgs {
-    /// What to get: PATH[#field][@version]
+    /// The path of a secret, with or without its mount; one of its fields; one of its versions
     #[arg(value_name = "PATH[#field][@version]")]
     pub address: Address,
     /// Print one JSON object

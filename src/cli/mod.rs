@@ -33,6 +33,8 @@ pub enum Command {
     Check(ConfigArgs),
     /// Try each thing vaultgram depends on, and say what to do about what fails
     Doctor(DoctorArgs),
+    /// Sign the Telegram account in, and store the session
+    Login(LoginArgs),
     /// Run the broker
     Serve(ConfigArgs),
     /// Get a secret, or one of its fields, from a running vaultgram
@@ -54,6 +56,17 @@ pub struct ConfigArgs {
         default_value = "vaultgram.toml"
     )]
     pub config: PathBuf,
+}
+
+/// Arguments of `login`.
+#[derive(Args)]
+pub struct LoginArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Sign in as a bot, by its token
+    #[arg(long)]
+    pub bot: bool,
 }
 
 /// Arguments of `doctor`.

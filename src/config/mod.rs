@@ -70,7 +70,7 @@ impl Config {
         let vault = vault::typed(raw.vault, &directory, environment, &mut problems);
         let policy = policy::typed(raw.policy, &raw.groups, &directory, &mut problems);
         let (audit, state, log) =
-            state::typed(raw.audit, raw.state, raw.log, &directory, environment);
+            state::typed(raw.audit, raw.state, &raw.log, &directory, environment);
 
         match (vault, policy) {
             (Some(vault), Some(policy)) if problems.found.is_empty() => Ok(Self {

@@ -47,7 +47,7 @@ pub enum LogFormat {
 pub(super) fn typed(
     audit: raw::Audit,
     state: raw::State,
-    log: raw::Log,
+    log: &raw::Log,
     directory: &Path,
     environment: &Environment,
 ) -> (AuditConfig, StateConfig, LogConfig) {

@@ -160,7 +160,9 @@ fn examine_socket(config: SocketConfig, running: bool) -> Result<String, String>
 
 async fn examine_telegram(config: TelegramConfig) -> Result<String, String> {
     let session = FileSession::open(&config.session).map_err(|error| error.to_string())?;
-    let account = session.user().unwrap_or_default();
+    let account = telegram::probe(&Arc::new(session), config.api_id, config.request_timeout)
+        .await
+        .map_err(|error| error.to_string())?;
     let people = config.allowed_users.len();
     Ok(format!(
         "signed in as {account}, listens to {people} people"

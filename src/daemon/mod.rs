@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod login;
 mod serve;
 mod settings;
 mod signals;
@@ -11,6 +12,7 @@ use std::path::Path;
 
 pub use check::check;
 pub use doctor::doctor;
+pub use login::login;
 pub use serve::serve;
 
 use crate::cli::exit::{Exit, Failure};

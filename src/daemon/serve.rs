@@ -71,7 +71,7 @@ impl Daemon {
         let state = LocalStore::open(config.state.file, Arc::clone(&clock))
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let state = Arc::new(state);
-        let telegram = config.telegram.map(open_telegram).transpose()?;
+        let telegram = config.telegram.as_ref().map(open_telegram).transpose()?;
         let socket = config
             .socket
             .map(|socket| http::bind(&settings::socket(socket)));
@@ -173,11 +173,11 @@ impl Daemon {
 }
 
 fn open_telegram(
-    config: TelegramConfig,
+    config: &TelegramConfig,
 ) -> Result<(telegram::Settings, Arc<FileSession>), Failure> {
     let session =
         FileSession::open(&config.session).map_err(|error| Failure::new(Exit::Config, error))?;
-    Ok((settings::telegram(&config), Arc::new(session)))
+    Ok((settings::telegram(config), Arc::new(session)))
 }
 
 fn telegram_failure(error: TelegramError) -> Failure {

@@ -1,6 +1,6 @@
 //! The Unix socket front end: Vault's API, for reading, to local processes the kernel vouches for.
 //!
-//! [`bind`] makes the socket (as long as the process may set its owner), [`Listener::serve`]
+//! [`bind()`] makes the socket (as long as the process may set its owner), [`Listener::serve`]
 //! answers on it. A caller is what `SO_PEERCRED` says of the connection; tokens are ignored.
 
 mod bind;

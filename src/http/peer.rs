@@ -142,7 +142,6 @@ fn read(process: &OwnedFd, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
 
     use super::*;
@@ -151,9 +150,7 @@ mod tests {
 
     impl Sleeper {
         fn start(program: &str) -> Self {
-            let mut command = Command::new(program);
-            // A name that would break a parser splitting at spaces.
-            Self(command.arg0("a) b (c").arg("1000").spawn().unwrap())
+            Self(Command::new(program).arg("1000").spawn().unwrap())
         }
 
         fn pid(&self) -> i32 {
@@ -189,6 +186,23 @@ mod tests {
         let sleeper = Sleeper::start(program.to_str().unwrap());
         assert!(wait_for_exec(&sleeper, program.to_str().unwrap()).is_some());
         assert_eq!(executable(sleeper.pid(), own_uid() + 1, None), None);
+    }
+
+    #[test]
+    fn a_name_does_not_hide_the_start_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("a) b (c");
+        fs::copy("/bin/sleep", &program).unwrap();
+        let program = fs::canonicalize(program).unwrap();
+        let sleeper = Sleeper::start(program.to_str().unwrap());
+        assert!(wait_for_exec(&sleeper, program.to_str().unwrap()).is_some());
+        let started = |pid: i32| {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let process = rustix::fs::openat(CWD, format!("/proc/{pid}"), flags, Mode::empty());
+            start_time(&process.unwrap()).unwrap()
+        };
+        let own = started(std::process::id().try_into().unwrap());
+        assert!(own > 0 && started(sleeper.pid()) >= own);
     }
 
     #[test]

@@ -63,7 +63,13 @@ impl VaultApi {
         check_headers(request)?;
         let uri = request.uri();
         let mounts = self.broker.mounts();
-        match target::route(request.method(), uri.path(), uri.query(), mounts)? {
+        let route = target::route(request.method(), uri.path(), uri.query(), mounts)?;
+        if !request.body().is_end_stream() {
+            return Err(Refusal::bad_request(
+                "vaultgram only reads: send no request body",
+            ));
+        }
+        match route {
             Route::Read(target) => self.read(id, target, peer).await,
             Route::Mount { path, or_default } => self.mount(&id, &path, or_default),
             Route::Health(codes) => Ok(self.health(&codes).await),
@@ -211,11 +217,6 @@ fn check_headers<B: Body>(request: &HttpRequest<B>) -> Result<(), Refusal> {
         return Err(Refusal::bad_request(
             "response wrapping is not supported yet, and the plain value is not what was asked \
              for; unset VAULT_WRAP_TTL and BAO_WRAP_TTL",
-        ));
-    }
-    if !request.body().is_end_stream() {
-        return Err(Refusal::bad_request(
-            "vaultgram only reads: send no request body",
         ));
     }
     Ok(())

@@ -215,17 +215,21 @@ impl Connection {
         }
     }
 
-    /// Returns when the server does not answer. grammers does not check its own pings, so a
-    /// silent server would only be noticed by the kernel, much later.
+    /// Returns when the server does not answer, or does not accept the session any more. grammers
+    /// does not check its own pings, so a silent server would only be noticed by the kernel, much
+    /// later; and a ping is answered even to a session that was ended.
     async fn probe(&self, pool: &Pool) -> CallError {
         loop {
             tokio::select! {
                 () = sleep(self.settings.probe_interval) => {}
                 () = self.link.suspect.notified() => {}
             }
-            let ping = tl::functions::Ping { ping_id: 1 };
-            if let Err(error) = pool.invoke(&ping, self.settings.request_timeout).await {
-                return error;
+            let request = tl::functions::updates::GetState {};
+            match pool.invoke(&request, self.settings.request_timeout).await {
+                // Whatever it says, it answers.
+                Ok(_) | Err(CallError::Flood(_) | CallError::Server(_) | CallError::Refused(_)) => {
+                }
+                Err(error @ (CallError::Disconnected | CallError::SignedOut(_))) => return error,
             }
         }
     }

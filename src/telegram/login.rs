@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use grammers_client::client::PasswordToken;
 use grammers_client::peer::User;
 use grammers_client::{Client, SignInError};
-use grammers_mtsender::{ConnectionParams, InvocationError, NoRetries, SenderPool};
+use grammers_mtsender::InvocationError;
 use thiserror::Error;
 use tokio::time::timeout;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use zeroize::Zeroizing;
 
+use super::brief::briefly;
 use super::call::CallError;
 use super::session::{FileSession, SessionError};
 
@@ -49,6 +49,11 @@ pub struct Application {
 /// Why signing in did not work.
 #[derive(Debug, Error)]
 pub enum LoginError {
+    /// The session has no account, or Telegram does not accept it any more.
+    #[error(
+        "the session is not signed in; remove its file if there is one, and run: vaultgram login"
+    )]
+    NotSignedIn,
     /// The session has an account already.
     #[error("this session is signed in already; remove its file to sign in anew")]
     AlreadySignedIn,
@@ -101,30 +106,20 @@ pub async fn login(
     if session.user().is_some() {
         return Err(LoginError::AlreadySignedIn);
     }
-    let SenderPool { runner, handle, .. } = SenderPool::with_configuration(
-        Arc::clone(&session),
-        application.id,
-        ConnectionParams {
-            app_version: env!("CARGO_PKG_VERSION").to_owned(),
-            retry_policy: Box::new(NoRetries),
-            ..ConnectionParams::default()
-        },
-    );
-    let mut runner = AbortOnDropHandle::new(TaskTracker::new().spawn(runner.run()));
-    let signing_in = SigningIn {
-        client: Client::new(handle.clone()),
-        hash: &application.hash,
-        limit,
-    };
-    let result = tokio::select! {
-        result = async { match account {
+    let signing_in = async |client| {
+        let signing_in = SigningIn {
+            client,
+            hash: &application.hash,
+            limit,
+        };
+        match account {
             Account::User(prompt) => signing_in.user(prompt).await,
             Account::Bot(token) => signing_in.bot(&token).await,
-        } } => result,
-        _ = &mut runner => Err(LoginError::Unreachable),
+        }
     };
-    handle.quit();
-    let id = result?;
+    let id = briefly(&session, application.id, signing_in)
+        .await
+        .ok_or(LoginError::Unreachable)??;
     let writer = Arc::clone(&session);
     // It does not panic, and nobody aborts it.
     tokio::task::spawn_blocking(move || writer.save())

@@ -11,6 +11,7 @@
 
 mod admission;
 mod backoff;
+mod brief;
 mod call;
 mod command;
 mod connection;
@@ -37,6 +38,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
 use self::admission::Rules;
+pub use self::brief::probe;
 use self::call::Link;
 use self::connection::Connection;
 use self::deletion::Deletions;

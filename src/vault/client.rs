@@ -1,8 +1,9 @@
-//! One HTTP request to Vault: time-out, size limit, no idle connections.
+//! One HTTP request to Vault: time-out, size limit, no connection idle for long.
 //!
 //! vaultrs gives the requests and their headers. The sending is ours, because vaultrs reads
-//! answers of any size and its own client keeps connections, whose read buffers hold the
-//! last secret.
+//! answers of any size and its own client keeps idle connections, whose read buffers hold the
+//! last secret. Ours closes them, which wipes the buffers, after [`IDLE`]: long enough that a
+//! busy broker need not connect for each read.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use crate::vault::settings::{Settings, SettingsError};
 
 /// Largest answer accepted, in bytes: Vault's own limit for one KV entry is about as much.
 pub(super) const MAX_ANSWER: usize = 1024 * 1024;
+/// How long a connection may idle. It is looked at this often, so it lasts twice as long at most.
+const IDLE: Duration = Duration::from_millis(300);
 /// Requests under way at once; more wait their turn.
 const MAX_IN_FLIGHT: usize = 64;
 /// Longest piece of an answer repeated in a message, in characters.
@@ -71,7 +74,8 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .tls_backend_rustls()
             .http1_only()
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(MAX_IN_FLIGHT)
+            .pool_idle_timeout(IDLE)
             .no_proxy()
             // A redirect would carry our token to wherever it points.
             .redirect(redirect::Policy::none())

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -15,6 +15,9 @@ use crate::vault::session::Session;
 
 /// How often an idle session is looked at, so that a revoked token is noticed without a read.
 const CHECK_EVERY: Duration = Duration::from_mins(1);
+
+/// The longest a stop waits for Vault to end our token.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What to do about one session, and when.
 struct Plan {
@@ -61,7 +64,12 @@ pub(super) async fn keep(login: &Login, client: &Client, stop: &CancellationToke
             },
         }
     }
-    finish(login, client).await;
+    if timeout(FAREWELL, finish(login, client)).await.is_err() {
+        warn!(
+            event = "vault.revocation_failed",
+            cause = "no answer in time"
+        );
+    }
 }
 
 /// The plan for `session`: the one there is, or a new one if the session is new.
@@ -97,20 +105,21 @@ async fn renew(login: &Login, client: &Client, plan: &mut Plan) {
         Ok(lease) => {
             let lease_seconds = lease.left.map(|left| left.as_secs());
             debug!(
+                event = "vault.renewed",
                 session = plan.session.number(),
-                lease_seconds, "vault.renewed"
+                lease_seconds
             );
             if lease.cut && !login.replaceable() {
                 warn!(
+                    event = "vault.token_ends",
                     lease_seconds,
-                    advice = "configure a new token before then, or use AppRole",
-                    "vault.token_ends"
+                    advice = "configure a new token before then, or use AppRole"
                 );
             }
             plan.follow(lease, login.replaceable());
         }
         Err(Failure::Refused(cause)) => {
-            warn!(%cause, "vault.renewal_refused");
+            warn!(event = "vault.renewal_refused", %cause);
             plan.due = Some(match plan.ends {
                 Some(ends) if !login.replaceable() => {
                     check(login, client, &plan.session).await;
@@ -121,7 +130,7 @@ async fn renew(login: &Login, client: &Client, plan: &mut Plan) {
         }
         Err(failure) => {
             plan.failures = plan.failures.saturating_add(1);
-            warn!(cause = %failure, failures = plan.failures, "vault.renewal_failed");
+            warn!(event = "vault.renewal_failed", cause = %failure, failures = plan.failures);
             let wait = back_off(plan.failures, MAX_DELAY_AWAY, rand::random::<f64>());
             let again = Instant::now() + wait;
             plan.due = Some(match plan.ends {
@@ -140,7 +149,7 @@ async fn log_in(login: &Login, client: &Client, ends: Option<Instant>) -> Instan
         && let Err(problem) = login.log_in(client, &mut turn).await
     {
         if ends.is_some_and(|ends| ends > Instant::now()) {
-            warn!(reason = %problem.reason(), "vault.replacement_failed");
+            warn!(event = "vault.replacement_failed", reason = %problem.reason());
         } else {
             login.leave(&problem);
         }
@@ -151,7 +160,7 @@ async fn log_in(login: &Login, client: &Client, ends: Option<Instant>) -> Instan
 async fn check(login: &Login, client: &Client, session: &Session) {
     match login.confirm(client, session).await {
         Verdict::Healthy | Verdict::Replaced(_) => {}
-        Verdict::Lost(problem) => debug!(reason = %problem.reason(), "vault.check_failed"),
+        Verdict::Lost(problem) => debug!(event = "vault.check_failed", reason = %problem.reason()),
     }
 }
 
@@ -171,7 +180,7 @@ async fn finish(login: &Login, client: &Client) {
         if let State::In(session) = state
             && let Err(cause) = session.revoke(client).await
         {
-            warn!(%cause, "vault.revocation_failed");
+            warn!(event = "vault.revocation_failed", %cause);
         }
     }
 }

@@ -125,9 +125,9 @@ impl<'de> Deserialize<'de> for Fields {
 async fn absent(client: &Client, access: &Access, target: &Target) -> Result<Secret, StoreError> {
     if !is_version_2(client, access, &target.path).await? {
         warn!(
+            event = "vault.mount_unusable",
             mount = target.path.mount(),
-            advice = "enable KV version 2 there, or take the mount out of the configuration",
-            "vault.mount_unusable"
+            advice = "enable KV version 2 there, or take the mount out of the configuration"
         );
         return Err(StoreError::Invalid);
     }
@@ -139,8 +139,8 @@ async fn absent(client: &Client, access: &Access, target: &Target) -> Result<Sec
         match client.call(access, request).await?.status {
             200 => return Err(StoreError::NoSuchVersion),
             403 => debug!(
-                advice = "let the Vault policy read the metadata of secrets, to tell a missing version from a missing secret",
-                "vault.metadata_forbidden"
+                event = "vault.metadata_forbidden",
+                advice = "let the Vault policy read the metadata of secrets, to tell a missing version from a missing secret"
             ),
             _ => {}
         }
@@ -207,7 +207,7 @@ fn refusal(answer: Answer) -> StoreError {
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
-        warn!(cause = %failure, "vault.read_failed");
+        warn!(event = "vault.read_failed", cause = %failure);
         match failure {
             Failure::Unavailable(_) => Self::Unavailable,
             Failure::Sealed => Self::Sealed,

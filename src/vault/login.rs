@@ -134,7 +134,7 @@ impl Login {
         match answer {
             Ok(()) => Verdict::Healthy,
             Err(Failure::Refused(cause)) => {
-                warn!(%cause, "vault.token_lost");
+                warn!(event = "vault.token_lost", %cause);
                 self.log_in_after_loss(client, turn, cause).await
             }
             Err(failure) => Verdict::Lost(Problem::Failed(failure)),
@@ -181,13 +181,17 @@ impl Login {
                 turn.not_before = Instant::now();
                 if !session.can_be_confirmed() {
                     warn!(
-                        advice = "let its Vault policy read auth/token/lookup-self, so that a revoked token is replaced at once",
-                        "vault.token_cannot_be_confirmed"
+                        event = "vault.token_cannot_be_confirmed",
+                        advice = "let its Vault policy read auth/token/lookup-self, so that a revoked token is replaced at once"
                     );
                 }
                 let session = Arc::new(session);
                 let lease_seconds = session.lease().left.map(|left| left.as_secs());
-                info!(session = session.number(), lease_seconds, "vault.logged_in");
+                info!(
+                    event = "vault.logged_in",
+                    session = session.number(),
+                    lease_seconds
+                );
                 self.state.send_replace(State::In(session.clone()));
                 Ok(session)
             }
@@ -216,9 +220,9 @@ impl Login {
                 return false;
             }
             if *problem == Problem::Stopped {
-                info!("vault.stopped");
+                info!(event = "vault.stopped");
             } else {
-                warn!(reason = %problem.reason(), "vault.logged_out");
+                warn!(event = "vault.logged_out", reason = %problem.reason());
             }
             *state = State::Out(problem.clone());
             true

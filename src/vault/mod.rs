@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `settings` | where Vault is and how to log in, checked |
-//! | `client` | one HTTP request: time-out, size limit, no idle connections |
+//! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
 //! | `kv` | reading a secret, and what each answer means |
 //! | `session` | a token and its lease: log in, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |

@@ -118,8 +118,10 @@ impl Session {
         let request = RenewTokenSelfRequest { increment: None };
         let granted = granted(client.call_now(&self.access, request).await?)?;
         Ok(Lease {
+            // Zero means "never expires" at a login only.
+            left: self.lease.left.map(|_| granted.duration()),
+            renewable: granted.renewable,
             cut: granted.duration() < self.full,
-            ..granted.lease()
         })
     }
 

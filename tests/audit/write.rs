@@ -1,5 +1,6 @@
 //! Writing: order, durability, and a file that others meddle with.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,6 +131,28 @@ async fn a_file_others_changed_fails_closed() {
         let error = audit.record(entry(2)).await.unwrap_err();
         assert!(error.0.contains("somebody else changed"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_record_being_written_is_not_a_flaw() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = audit_in(&dir);
+    let audit = open(&path);
+    audit.record(entry(1)).await.unwrap();
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .unwrap();
+    file.write_all(b"{\"seq\":2,").unwrap();
+    assert_eq!(verify_file(&path, None).unwrap().records, 1);
+    audit.close().await.unwrap();
+    let error = verify_file(&path, None).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("line 2: this record is incomplete"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ async fn claims_end(store: &Arc<dyn Coordination>) {
     let until = SystemClock.now() + Duration::from_secs(2);
     assert!(store.claim("brief/1", until).await.unwrap());
     assert!(!store.claim("brief/1", in_an_hour()).await.unwrap());
+    assert!(store.claim("brief/2", until).await.unwrap());
+    store.put("brief/2", b"set").await.unwrap();
     let taken_over = async {
         while !store.claim("brief/1", in_an_hour()).await.unwrap() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -67,6 +69,7 @@ async fn claims_end(store: &Arc<dyn Coordination>) {
         .unwrap();
     assert!(SystemClock.now() >= until, "a claim ended early");
     assert!(!store.claim("brief/1", in_an_hour()).await.unwrap());
+    assert_eq!(listed(store, "brief/").await, ["brief/1=", "brief/2=set"]);
 }
 
 async fn values_are_listed_in_order(store: &Arc<dyn Coordination>) {

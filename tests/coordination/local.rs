@@ -63,6 +63,10 @@ async fn ended_claims_are_forgotten() {
         "those of 61 and 62 s, whether forgotten yet or not"
     );
     clock.0.fetch_add(60, Ordering::SeqCst);
+    // One of the last in line to be forgotten can be taken over at once.
+    let until = clock.now() + Duration::seconds(1);
+    assert!(store.claim("claims/0998", until).await.unwrap());
+    store.delete("claims/0998").await.unwrap();
     for _ in 0..20 {
         store.put("other", b"").await.unwrap();
     }

@@ -60,7 +60,7 @@ async fn each_question_gets_its_answer() {
         (BOB, "/get_secret django/nothing", "not permitted"),
         (BOB, "/status", "ready"),
         (BOB, "/help", "/get_secret PATH"),
-        (BOB, "/start", "/help"),
+        (BOB, "/start", "/get_secret PATH"),
         (BOB, "/frobnicate", "/help"),
     ] {
         let answer = stage.ask(person, question).await;

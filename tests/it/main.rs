@@ -12,6 +12,8 @@
 mod audit;
 mod burst;
 mod chat;
+mod doctor;
+mod login;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod outage;

@@ -228,7 +228,7 @@ impl OpenBao {
             format!("-config={}", configuration.display()),
         ];
         self.child = Some(spawn_bound_to_us(&bao(), &arguments, &log));
-        wait_until(&format!("OpenBao answers; see {}", log.display()), || {
+        wait_until("OpenBao answers", || {
             self.call("GET", "sys/health", &Value::Null).0 != 0
         });
     }

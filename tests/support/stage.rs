@@ -153,6 +153,11 @@ impl Stage {
         std::fs::write(self.path("secret_id"), secret_id).unwrap();
     }
 
+    /// The `vaultgram` binary.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// A file in the broker's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tracing_subscriber::fmt::format::FmtSpan;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use vaultgram::broker::ports::SecretStore;
 use vaultgram::vault::Auth;
@@ -26,6 +25,26 @@ impl Write for Sink {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// Collects everything this thread logs from now on. A subscriber for this thread alone would
+/// miss events first met on the threads of other tests, which have none.
+fn listen() -> Sink {
+    let sink = Sink::default();
+    let (us, ours) = (std::thread::current().id(), sink.clone());
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(move || -> Box<dyn Write> {
+            if std::thread::current().id() == us {
+                Box::new(ours.clone())
+            } else {
+                Box::new(std::io::sink())
+            }
+        })
+        .init();
+    sink
 }
 
 // One thread, so that the libraries' own tasks log here too.
@@ -51,13 +70,7 @@ async fn no_library_logs_a_secret_at_trace() {
         secret_id,
     };
 
-    let sink = Sink::default();
-    let writer = sink.clone();
-    let guard = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(FmtSpan::FULL)
-        .with_writer(move || writer.clone())
-        .set_default();
+    let sink = listen();
     for auth in [auth, static_token(&token)] {
         let mut world = World::start(settings(bao.address(), auth));
         assert!(world.read("app").await.is_ok());
@@ -73,7 +86,6 @@ async fn no_library_logs_a_secret_at_trace() {
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         world.stop().await;
     }
-    drop(guard);
 
     let log = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
     // The test listens: it has heard each library that speaks to Vault, and ourselves.

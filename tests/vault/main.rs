@@ -12,6 +12,8 @@ mod openbao;
 mod hygiene;
 mod outage;
 mod reading;
+
+mod tls;
 mod token;
 mod wires;
 mod world;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vaultgram::broker::ports::{SecretStore, StoreError};
 
-use crate::openbao::OpenBao;
+use crate::openbao::{OpenBao, wait_until};
 use crate::world::{World, app_role, error, fields, permit, settings, static_token};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,4 +163,25 @@ async fn an_answer_over_the_limit_is_refused_and_one_below_is_not() {
     assert_eq!(world.field("large", "k").await.unwrap().len(), 1_000_002);
     bao.put("large", &json!({"k": "x".repeat(1_048_576)}));
     assert_eq!(error(world.read("large").await), StoreError::Invalid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_has_its_own_secrets_and_tokens() {
+    let bao = OpenBao::start();
+    bao.put("app", &json!({"k": "root's"}));
+    bao.must("POST", "sys/namespaces/team", &json!({}));
+    let kv = json!({"type": "kv", "options": {"version": "2"}});
+    bao.must("POST", "team/sys/mounts/secret", &kv);
+    wait_until("KV version 2 is ready", || {
+        bao.call(
+            "POST",
+            "team/secret/data/app",
+            &json!({"data": {"k": "team's"}}),
+        )
+        .0 == 200
+    });
+    let mut settings = settings(bao.address(), static_token(bao.root()));
+    settings.namespace = Some("team".to_owned());
+    let world = World::start(settings);
+    assert_eq!(world.field("app", "k").await.unwrap(), r#""team's""#);
 }

@@ -3,12 +3,13 @@
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-/// Passes connections on; while shut, accepts them and stays silent.
+/// Passes connections on; while shut, it accepts them and passes nothing.
 pub(crate) struct Gate {
     address: SocketAddr,
     open: Arc<watch::Sender<bool>>,
@@ -24,13 +25,16 @@ impl Gate {
         let gate = open.clone();
         tracker.clone().spawn(async move {
             loop {
-                let (mut client, _) = listener.accept().await.unwrap();
-                let mut gate = gate.subscribe();
+                let (client, _) = listener.accept().await.unwrap();
+                let gate = gate.subscribe();
                 tracker.spawn(async move {
-                    if gate.wait_for(|open| *open).await.is_ok()
-                        && let Ok(mut server) = TcpStream::connect(server).await
-                    {
-                        copy_bidirectional(&mut client, &mut server).await.ok();
+                    if let Ok(server) = TcpStream::connect(server).await {
+                        let (from_client, to_client) = client.into_split();
+                        let (from_server, to_server) = server.into_split();
+                        tokio::join!(
+                            pass(from_client, to_server, gate.clone()),
+                            pass(from_server, to_client, gate),
+                        );
                     }
                 });
             }
@@ -48,6 +52,17 @@ impl Gate {
 
     pub(crate) fn open(&self) {
         self.open.send_replace(true);
+    }
+}
+
+/// Passes bytes on while the gate is open.
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: watch::Receiver<bool>) {
+    let mut buffer = vec![0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let open = gate.wait_for(|open| *open).await.is_ok();
+        if !open || to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The name under which calls of unknown methods are counted.
+/// The name under which calls of methods that are not served are counted, too.
 pub const UNKNOWN_METHOD: &str = "unknown";
 
 /// What happens to a call instead of, or before, its being carried out.

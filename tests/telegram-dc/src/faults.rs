@@ -81,8 +81,8 @@ impl Datacenter {
         }
     }
 
-    /// How often clients called a method; pings count as `ping`, unknown methods as
-    /// [`UNKNOWN_METHOD`](crate::UNKNOWN_METHOD).
+    /// How often clients called a method; pings count as `ping`, and methods that are not
+    /// served as [`UNKNOWN_METHOD`](crate::UNKNOWN_METHOD), too.
     #[must_use]
     pub fn count(&self, method: &str) -> u64 {
         self.shared.control.count(method)

@@ -1,6 +1,8 @@
 //! A datacenter run by hand: people from the command line, messages from standard input.
 
+use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -36,8 +38,8 @@ struct Arguments {
     dc: i32,
 
     /// A person: ID:NAME, or ID:NAME:PHONE to sign in with a code.
-    #[arg(long = "user", value_name = "ID:NAME[:PHONE]", value_parser = parse_user, required = true)]
-    users: Vec<User>,
+    #[arg(long = "user", value_name = "ID:NAME[:PHONE]", value_parser = parse_person, required = true)]
+    users: Vec<Person>,
 
     /// A basic group: ID:TITLE:MEMBER,MEMBER,…
     #[arg(long = "group", value_name = "ID:TITLE:MEMBERS", value_parser = parse_group)]
@@ -50,6 +52,12 @@ struct Arguments {
     /// Directory to write an auth key for every person to, and the RSA key.
     #[arg(long, value_name = "DIRECTORY")]
     keys: Option<PathBuf>,
+}
+
+#[derive(Clone)]
+struct Person {
+    user: User,
+    phone: Option<String>,
 }
 
 #[derive(Clone)]
@@ -82,9 +90,16 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let dc = Datacenter::start(options)
         .await
         .map_err(|error| format!("cannot listen on 127.0.0.1:{}: {error}", arguments.port))?;
+    say(&format!("datacenter {} at {}", dc.id(), dc.address()))?;
     let mut ids = Vec::new();
-    for user in arguments.users {
-        ids.push(dc.add_user(user));
+    for Person { user, phone } in arguments.users {
+        let id = dc.add_user(user);
+        if let Some((phone, code)) =
+            phone.and_then(|phone| dc.login_code(&phone).map(|c| (phone, c)))
+        {
+            say(&format!("{id} signs in with {phone} and the code {code}"))?;
+        }
+        ids.push(id);
     }
     for group in &arguments.groups {
         dc.add_group(group.id, &group.title, &group.members);
@@ -92,7 +107,6 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     for group in &arguments.supergroups {
         dc.add_supergroup(group.id, &group.title, &group.members);
     }
-    say(&format!("datacenter {} at {}", dc.id(), dc.address()))?;
     if let Some(directory) = &arguments.keys {
         write_keys(&dc, directory, &ids)?;
     }
@@ -101,6 +115,8 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
+            biased;
+            Some(event) = events.recv() => say(&describe(&event))?,
             line = lines.next_line() => match line.map_err(|error| error.to_string())?.as_deref() {
                 None | Some("quit") => break,
                 Some("") => {}
@@ -108,7 +124,6 @@ async fn run(arguments: Arguments) -> Result<(), String> {
                     say(&format!("! {problem}"))?;
                 },
             },
-            Some(event) = events.recv() => say(&describe(&event))?,
         }
     }
     // What the last lines caused is still to be said.
@@ -126,7 +141,11 @@ fn say(line: &str) -> Result<(), String> {
 fn write_keys(dc: &Datacenter, directory: &Path, users: &[i64]) -> Result<(), String> {
     let write = |name: String, content: &[u8]| {
         let path = directory.join(name);
-        let written = std::fs::write(&path, content);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let written = options
+            .open(&path)
+            .and_then(|mut file| file.write_all(content));
         written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         say(&format!("wrote {}", path.display()))
     };
@@ -190,18 +209,20 @@ fn line(message: &Message) -> String {
     format!("#{} from {from}{place}: {}", message.id, message.text)
 }
 
-fn parse_user(text: &str) -> Result<User, String> {
+fn parse_person(text: &str) -> Result<Person, String> {
     let mut parts = text.splitn(3, ':');
     let id = parse_id(parts.next())?;
     let name = parts
         .next()
         .filter(|name| !name.is_empty())
         .ok_or("a name is missing: ID:NAME")?;
+    let phone = parts.next().map(str::to_owned);
     let user = User::new(id, name).username(name.to_lowercase());
-    Ok(match parts.next() {
-        Some(phone) => user.phone(phone),
+    let user = match &phone {
+        Some(phone) => user.phone(phone.as_str()),
         None => user,
-    })
+    };
+    Ok(Person { user, phone })
 }
 
 fn parse_group(text: &str) -> Result<GroupSpec, String> {

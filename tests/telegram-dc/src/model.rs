@@ -51,7 +51,8 @@ impl User {
         self
     }
 
-    /// The password that signing in asks for after the code.
+    /// The password that signing in asks for after the code. Adding the user then takes a
+    /// moment: passwords are stretched.
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());

@@ -136,7 +136,8 @@ impl Datacenter {
     }
 
     /// The first message in a chat, as this user sees it, for which `wanted` holds: one
-    /// that is there, or the next to come or be edited.
+    /// that is there, or the next to come or be edited. To wait for thousands at once,
+    /// [`subscribe`](Self::subscribe) instead.
     pub async fn wait_for(
         &self,
         user: i64,

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{End, service};
-use crate::control::{Fault, UNKNOWN_METHOD};
+use crate::control::Fault;
 use crate::framing::Decoder;
 use crate::keyexchange::KeyExchange;
 use crate::model::Refusal;
@@ -219,9 +219,6 @@ impl Inbound {
     fn call(&mut self, request: i64, body: &[u8]) -> Result<(), End> {
         let call = Call::read(body).ok_or(End::Malformed("call"))?;
         let method = call.method();
-        if method == UNKNOWN_METHOD {
-            tracing::warn!(constructor = %format_args!("{:#x}", call.constructor), "unknown method");
-        }
         let fault = self.shared.control.called(method);
         tracing::trace!(method, ?fault, "call");
         let (shared, connection, key) = (Arc::clone(&self.shared), self.connection, self.key);

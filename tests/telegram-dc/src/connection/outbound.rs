@@ -108,7 +108,7 @@ impl<'a> Writer<'a> {
             }
             Outgoing::TransportError(code) => {
                 self.flush(out);
-                if let Some(encoder) = &mut self.encoder {
+                if let Some(encoder) = &self.encoder {
                     encoder.pack_error(code, out);
                 }
                 return Some(End::Refused(code));

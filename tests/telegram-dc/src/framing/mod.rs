@@ -45,6 +45,8 @@ pub(crate) enum Transport {
 #[derive(Default)]
 pub(crate) struct Decoder {
     buffer: Vec<u8>,
+    /// How much of the buffer has been cut out already.
+    start: usize,
     transport: Option<Transport>,
     received: u32,
 }
@@ -52,6 +54,8 @@ pub(crate) struct Decoder {
 impl Decoder {
     /// Takes bytes as they come from the socket.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -69,12 +73,13 @@ impl Decoder {
                 None => return Ok(None),
             },
         };
+        let rest = self.buffer.get(self.start..).unwrap_or_default();
         let found = match transport {
-            Transport::Full => full::unpack(&self.buffer, self.received)?,
-            Transport::Abridged => abridged::unpack(&self.buffer)?,
+            Transport::Full => full::unpack(rest, self.received)?,
+            Transport::Abridged => abridged::unpack(rest)?,
         };
         Ok(found.map(|(payload, used)| {
-            self.buffer.drain(..used);
+            self.start += used;
             self.received = self.received.wrapping_add(1);
             payload
         }))
@@ -82,7 +87,7 @@ impl Decoder {
 
     fn detect(&mut self) -> Result<Option<Transport>, FrameError> {
         if self.buffer.first() == Some(&abridged::TAG) {
-            self.buffer.drain(..1);
+            self.start = 1;
             return Ok(Some(Transport::Abridged));
         }
         let Some((head, rest)) = self.buffer.split_first_chunk::<4>() else {
@@ -121,13 +126,12 @@ impl Encoder {
         self.sent = self.sent.wrapping_add(1);
     }
 
-    /// Appends a transport error to `out`. Full has no packet for it: the code stands where
-    /// the length, the number and the checksum would.
-    pub(crate) fn pack_error(&mut self, code: i32, out: &mut Vec<u8>) {
-        let code = code.to_le_bytes();
+    /// Appends a transport error, after which the connection is to end.
+    pub(crate) fn pack_error(&self, code: i32, out: &mut Vec<u8>) {
         match self.transport {
-            Transport::Full => out.extend(code.repeat(3)),
-            Transport::Abridged => abridged::pack(&code, out),
+            // In place of a length, and long enough that clients see it as a packet.
+            Transport::Full => out.extend(code.to_le_bytes().repeat(3)),
+            Transport::Abridged => abridged::pack(&code.to_le_bytes(), out),
         }
     }
 }

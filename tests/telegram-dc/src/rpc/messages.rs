@@ -12,6 +12,9 @@ use crate::world::{Done, Owner, Peers, peer};
 
 pub(super) fn send(context: &mut Context<'_>, request: SendMessage) -> Answer<enums::Updates> {
     let chat = context.chat(&request.peer)?;
+    if request.random_id == 0 {
+        return Err(Refusal::bad("RANDOM_ID_EMPTY"));
+    }
     if let Some(done) = context
         .world
         .account(context.account)?

@@ -225,7 +225,17 @@ fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
         ch::GetMessages => channels::get_messages,
         ch::ReadHistory => channels::read_history,
     })
-    .unwrap_or_else(|| Err(Refusal::bad("METHOD_INVALID")))
+    .unwrap_or_else(|| Err(unserved(context, call)))
+}
+
+/// A method that is not served: counted and logged, for the test that wonders.
+fn unserved(context: &Context<'_>, call: &Call) -> Refusal {
+    let (method, constructor) = (call.method(), format!("{:#x}", call.constructor));
+    tracing::warn!(method, constructor, "a method that is not served");
+    if method != UNKNOWN_METHOD {
+        context.shared.control.called(UNKNOWN_METHOD);
+    }
+    Refusal::bad("METHOD_INVALID")
 }
 
 impl Context<'_> {

@@ -157,11 +157,9 @@ impl Context<'_> {
         } else {
             i32::MAX
         };
-        let before_date = if request.offset_date > 0 {
-            request.offset_date
-        } else {
-            i32::MAX
-        };
+        // The date counts only where no message is named.
+        let dated = request.offset_id == 0 && request.offset_date > 0;
+        let before_date = if dated { request.offset_date } else { i32::MAX };
         let in_time = |id: &i32| {
             before_date == i32::MAX
                 || self

@@ -6,7 +6,7 @@ use super::mailbox::{Change, What};
 use super::store::Stored;
 use super::view::forward;
 use super::{Outgoing, Owner, Peers, Place, World};
-use crate::model::{Event, Form, Sender};
+use crate::model::{Chat, Event, Form, Sender};
 use crate::tl;
 
 impl World {
@@ -28,6 +28,7 @@ impl World {
                 channel.members.iter().copied().collect()
             }
         };
+        self.subscribers.retain(|one| !one.is_closed());
         for viewer in viewers {
             self.push(owner, &change, viewer, origin, form);
             if !self.subscribers.is_empty()
@@ -190,9 +191,8 @@ impl World {
     fn knows(&self, key: i64, viewer: i64, peers: &Peers) -> bool {
         self.keys.get(key).is_some_and(|device| {
             peers
-                .users
-                .iter()
-                .all(|id| *id == viewer || device.introduced.contains(id))
+                .all()
+                .all(|one| one == Chat::User(viewer) || device.introduced.contains(&one))
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::Refusal;
+use crate::model::{Chat, Refusal};
 use crate::mtproto::crypto::AuthKey;
 
 /// How far a key has come in signing in.
@@ -23,8 +23,8 @@ pub(crate) enum Standing {
 pub(crate) struct Device {
     pub(crate) key: Arc<AuthKey>,
     pub(crate) standing: Standing,
-    /// The users it has been told about, with their access hash.
-    pub(crate) introduced: HashSet<i64>,
+    /// The users and chats it has been told about, with their access hash.
+    pub(crate) introduced: HashSet<Chat>,
     /// Its live connections, each with its session.
     pub(crate) links: Vec<(u64, i64)>,
     pub(crate) created: i32,

@@ -155,7 +155,6 @@ impl World {
     /// A queue of everything that happens from now on.
     pub(crate) fn subscribe(&mut self, capacity: usize) -> mpsc::Receiver<Event> {
         let (sender, receiver) = mpsc::channel(capacity);
-        self.subscribers.retain(|one| !one.is_closed());
         self.subscribers.push(sender);
         receiver
     }

@@ -30,6 +30,14 @@ impl Peers {
         }
     }
 
+    /// All of them as chats.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Chat> + '_ {
+        self.users
+            .iter()
+            .map(|id| Chat::User(*id))
+            .chain(self.chats.iter().copied())
+    }
+
     /// Adds everybody that a message mentions.
     pub(crate) fn add_message(&mut self, stored: &Stored) {
         match stored.place {
@@ -123,7 +131,7 @@ impl World {
         peers: &Peers,
     ) -> (Vec<enums::User>, Vec<enums::Chat>) {
         if let Some(device) = self.keys.get_mut(key) {
-            device.introduced.extend(&peers.users);
+            device.introduced.extend(peers.all());
         }
         let users = peers
             .users

@@ -26,8 +26,12 @@ async fn a_black_hole_keeps_connections_and_says_nothing() {
     assert_eq!(dc.connections(), 1);
     // A new connection is accepted, and as silent.
     drop(broker);
-    let connecting = timeout(SILENCE, Connected::new(&session)).await;
-    assert!(connecting.is_err());
+    let broker = Connected::new(&session).await;
+    assert!(
+        timeout(SILENCE, broker.client.get_me()).await.is_err(),
+        "no answer"
+    );
+    drop(broker);
     dc.black_hole(false);
     Connected::new(&session)
         .await
@@ -86,6 +90,7 @@ async fn a_lost_answer_can_be_asked_for_again() {
         "it was carried out"
     );
     while broker.client.invoke(&request).await.is_err() {}
+    assert!(dc.count("messages.sendMessage") >= 2);
     assert_eq!(
         dc.history(ALICE, Chat::User(BOT)).len(),
         1,
@@ -113,10 +118,11 @@ async fn a_rotated_salt_and_a_wrong_clock_are_put_right() {
     let mut broker = Connected::new(&TestSession::signed_in(&dc, BOT).await).await;
     dc.rotate_salt();
     broker.client.get_me().await.unwrap();
-    for skew in [86_400, -86_400, 0] {
-        dc.clock_skew(skew);
-        broker.client.get_me().await.unwrap();
-    }
+    // A day ahead: the client's messages are too old, and its salt too.
+    dc.clock_skew(86_400);
+    broker.client.get_me().await.unwrap();
+    // The other way round grammers asks in a tight loop for ever, in new sessions too: its
+    // message numbers only ever rise. So there is nothing to test behind the client's clock.
     dc.send(ALICE, Chat::User(BOT), "still there?").unwrap();
     assert_eq!(broker.next_message().await.text(), "still there?");
 }
@@ -135,7 +141,7 @@ async fn unknown_methods_are_refused_and_counted() {
             .is("METHOD_INVALID")
     );
     assert_eq!(dc.count("help.getSupport"), 1);
-    assert_eq!(dc.count(UNKNOWN_METHOD), 0);
+    assert_eq!(dc.count(UNKNOWN_METHOD), 1);
 }
 
 #[tokio::test]
@@ -186,10 +192,7 @@ async fn an_unknown_key_is_told_so() {
         .unwrap();
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).await.unwrap();
-    assert_eq!(
-        answer,
-        [&[3][..], &(-404_i32).to_le_bytes().repeat(3)].concat()
-    );
+    assert_eq!(answer, [&[1][..], &(-404_i32).to_le_bytes()].concat());
 }
 
 #[tokio::test]
@@ -200,4 +203,22 @@ async fn stopping_closes_everything() {
     dc.stop().await;
     assert!(broker.client.get_me().await.is_err());
     assert!(TcpStream::connect(dc.address()).await.is_err());
+}
+
+#[tokio::test]
+async fn the_last_handle_dropped_stops_it() {
+    let dc = datacenter().await;
+    let (address, other) = (dc.address(), dc.clone());
+    drop(dc);
+    assert!(
+        TcpStream::connect(address).await.is_ok(),
+        "another handle is left"
+    );
+    drop(other);
+    let stopped = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(5), stopped).await.unwrap();
 }

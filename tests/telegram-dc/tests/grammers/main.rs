@@ -4,11 +4,13 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::large_futures,
     clippy::wildcard_enum_match_arm,
     reason = "tests"
 )]
 
 mod faults;
+mod load;
 mod messages;
 mod sign_in;
 mod support;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use grammers_client::message::InputMessage;
+use grammers_session::types::PeerId;
 use grammers_tl_types::{enums, functions, types};
 use telegram_dc::{ANONYMOUS_ADMIN, Chat, Draft, SERVICE_USER, Sender};
 
@@ -119,10 +120,7 @@ async fn the_client_writes_to_groups() {
     for chat in [Chat::Group(GROUP), Chat::Channel(SUPERGROUP)] {
         let asked = dc.send(ALICE, chat, "question").unwrap();
         let question = broker.next_message().await;
-        assert_eq!(
-            question.sender_id().and_then(|id| id.bare_id()),
-            Some(ALICE)
-        );
+        assert_eq!(question.sender_id().and_then(PeerId::bare_id), Some(ALICE));
         question.reply("answer").await.unwrap();
         let answer = dc
             .wait_for(ALICE, chat, SOON, |m| m.text == "answer")

@@ -9,13 +9,13 @@ use grammers_client::client::UpdateStream;
 use grammers_client::message::Message;
 use grammers_client::update::Update;
 use grammers_client::{Client, InvocationError};
-use grammers_mtsender::{ConnectionParams, SenderPool, UpdatesConfiguration};
+use grammers_mtsender::{ConnectionParams, NoRetries, SenderPool, UpdatesConfiguration};
 use grammers_session::storages::{MemorySession, MemorySessionError};
 use grammers_session::types::{DcOption, PeerId, PeerInfo, PeerRef, UpdateState, UpdatesState};
 use grammers_session::{BoxFuture, Session};
 use grammers_tl_types::enums::updates::State;
 use grammers_tl_types::functions::updates::GetState;
-use telegram_dc::{Datacenter, Options, User};
+use telegram_dc::{Chat, Datacenter, Options, SERVICE_USER, User};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -139,6 +139,8 @@ impl Connected {
     /// came before for old.
     pub(crate) async fn new(session: &Arc<TestSession>) -> Self {
         let params = ConnectionParams {
+            // What goes wrong is to be seen.
+            retry_policy: Box::new(NoRetries),
             updates_channel_capacity: NonZeroUsize::new(10_000).unwrap(),
             ..ConnectionParams::default()
         };
@@ -164,6 +166,14 @@ impl Connected {
             updates,
             runner,
         }
+    }
+
+    /// Connects as this user, and is past the first catching up.
+    pub(crate) async fn settled(dc: &Datacenter, user: i64) -> Self {
+        let mut connected = Self::new(&TestSession::signed_in(dc, user).await).await;
+        dc.send(SERVICE_USER, Chat::User(user), "settled").unwrap();
+        assert_eq!(connected.next_message().await.text(), "settled");
+        connected
     }
 
     /// A person, by username.

@@ -1,0 +1,94 @@
+//! `vaultgram doctor`: what is well, what is not, and what to do.
+
+use std::process::Command;
+
+use crate::setting;
+use crate::stage::Stage;
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn run(mut command: Command) -> Ran {
+    let ran = tokio::task::block_in_place(|| command.output().unwrap());
+    Ran {
+        code: ran.status.code().unwrap(),
+        out: String::from_utf8(ran.stdout).unwrap(),
+        err: String::from_utf8(ran.stderr).unwrap(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_is_well_before_and_while_it_serves() {
+    let mut stage = Stage::build(setting()).await;
+    let before = run(stage.vaultgram(&["doctor"]));
+    assert_eq!(
+        (before.code, before.err.as_str()),
+        (0, ""),
+        "{}",
+        before.out
+    );
+    for expected in [
+        "ok    configuration",
+        "ok    vault          http://127.0.0.1:",
+        "ok    socket         ",
+        "ok    telegram       signed in as @vaultgram, listens to 2 people",
+        "ok    audit          ",
+        "ok    state          ",
+    ] {
+        assert!(before.out.contains(expected), "{expected}: {}", before.out);
+    }
+    // It left nothing behind that keeps the broker from starting.
+    stage.start().await;
+    let during = run(stage.vaultgram(&["doctor", "--json"]));
+    assert_eq!(during.code, 0, "{} {}", during.out, during.err);
+    let found: serde_json::Value = serde_json::from_str(&during.out).unwrap();
+    let detail = |name: &str| {
+        let checks = found["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == name).unwrap();
+        check["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(detail("socket").ends_with("answers"), "{found}");
+    assert_eq!(detail("telegram"), "in use by the vaultgram that runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_comes_with_advice() {
+    let mut stage = Stage::build(setting()).await;
+    tokio::task::block_in_place(|| stage.bao.seal());
+    stage.dc.refuse(true);
+    std::fs::write(stage.path("audit.jsonl"), "not a record\n").unwrap();
+    std::fs::write(
+        stage.path("state.redb"),
+        "not a database, and long enough to be looked at",
+    )
+    .unwrap();
+    let ran = run(stage.vaultgram(&["doctor"]));
+    assert_eq!(ran.code, 69, "{}", ran.out);
+    assert!(ran.err.contains("4 checks failed"), "{}", ran.err);
+    for expected in [
+        "is sealed; unseal it",
+        "FAIL  telegram",
+        "FAIL  audit",
+        "FAIL  state",
+    ] {
+        assert!(ran.out.contains(expected), "{expected}: {}", ran.out);
+    }
+
+    stage.bao.kill();
+    std::fs::remove_file(stage.path("telegram.session")).unwrap();
+    let ran = run(stage.vaultgram(&["doctor"]));
+    for expected in ["does not answer; check VAULT_ADDR", "run: vaultgram login"] {
+        assert!(ran.out.contains(expected), "{expected}: {}", ran.out);
+    }
+    std::fs::remove_file(stage.path("secret_id")).unwrap();
+    let ran = run(stage.vaultgram(&["doctor"]));
+    assert_eq!(ran.code, 69);
+    assert!(
+        ran.out.contains("FAIL  configuration") && ran.out.contains("secret_id"),
+        "{}",
+        ran.out
+    );
+}

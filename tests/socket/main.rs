@@ -1,0 +1,19 @@
+//! The Unix socket front end, driven by real clients: `bao`, hvac, curl and `vaultgram get`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+mod binding;
+mod clients;
+mod get;
+mod hostile;
+mod identity;
+mod statuses;
+mod stopping;
+mod support;
