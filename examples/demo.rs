@@ -46,6 +46,7 @@ async fn demo() {
         audit: "",
         crowd: vec![],
         log: "vaultgram=info",
+        plain_token: false,
     })
     .await;
     let secret =

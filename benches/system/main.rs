@@ -2,6 +2,7 @@
 //!
 //! Chat: `/get_secret` round trips through the simulated Telegram, beside a Telethon + hvac bot.
 //! Socket: reads of one secret on the Unix socket, beside `bao proxy`.
+//! All use tokens of one kind: what a token costs OpenBao depends on its kind.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +36,7 @@ async fn main() {
         measure::LENGTH
     );
     let mut stage = build().await;
-    let bot = peers::TelethonBot::start(&stage).await;
+    let bot = peers::TelethonBot::start(&stage);
     let theirs = chat::run(&stage, peers::BOT, bot.pid()).await;
     drop(bot);
     stage.start().await;
@@ -72,6 +73,7 @@ async fn build() -> Stage {
         audit: "",
         crowd: CROWD.collect(),
         log: "vaultgram=warn,vaultgram::telegram::connection=info",
+        plain_token: true,
     })
     .await
 }

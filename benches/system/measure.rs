@@ -50,8 +50,8 @@ impl Run {
 
     pub(crate) fn figures(mut self, in_flight: usize, pid: u32) -> Figures {
         self.latencies.sort();
-        let at = |share: f64| {
-            let position = (self.latencies.len() as f64 * share) as usize;
+        let at = |percent: usize| {
+            let position = self.latencies.len() * percent / 100;
             self.latencies
                 .get(position)
                 .copied()
@@ -60,8 +60,8 @@ impl Run {
         Figures {
             in_flight,
             per_second: self.latencies.len() as f64 / LENGTH.as_secs_f64(),
-            p50: at(0.5),
-            p99: at(0.99),
+            p50: at(50),
+            p99: at(99),
             resident_mb: resident_mb(pid),
         }
     }

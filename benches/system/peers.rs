@@ -9,7 +9,7 @@ use telegram_dc::User;
 
 use crate::CROWD;
 use crate::openbao::{bao, spawn_bound_to_us};
-use crate::stage::{ROLE, Stage};
+use crate::stage::Stage;
 
 /// The account of the Telethon bot.
 pub(crate) const BOT: i64 = 5001;
@@ -19,7 +19,7 @@ const PHONE: &str = "+9996615001";
 pub(crate) struct TelethonBot(Child);
 
 impl TelethonBot {
-    pub(crate) async fn start(stage: &Stage) -> Self {
+    pub(crate) fn start(stage: &Stage) -> Self {
         stage.dc.add_user(User::new(BOT, "bot").phone(PHONE));
         let policies = json!({"policies": ["vaultgram-broker"]});
         let settings = json!({
@@ -78,8 +78,8 @@ pub(crate) struct BaoProxy {
 
 impl BaoProxy {
     pub(crate) async fn start(stage: &Stage) -> Self {
-        let role = json!({"token_policies": ["vaultgram-broker"], "token_ttl": "1h"});
-        let (role_id, secret_id) = tokio::task::block_in_place(|| stage.bao.role(ROLE, &role));
+        let policies = json!({"policies": ["vaultgram-broker"]});
+        let token = tokio::task::block_in_place(|| stage.bao.token(&policies));
         let file = |name: &str, text: &str| {
             let path = stage.path(name);
             std::fs::write(&path, text).unwrap();
@@ -88,14 +88,12 @@ impl BaoProxy {
         let (socket, pid_file) = (stage.path("proxy.sock"), stage.path("proxy.pid"));
         let config = format!(
             "pid_file = \"{}\"\nvault {{\n  address = \"{}\"\n}}\nauto_auth {{\n  method {{\n    \
-             type = \"approle\"\n    config = {{\n      role_id_file_path = \"{}\"\n      \
-             secret_id_file_path = \"{}\"\n      remove_secret_id_file_after_reading = false\n    \
-             }}\n  }}\n}}\napi_proxy {{\n  use_auto_auth_token = true\n}}\nlistener \"unix\" {{\n  \
+             type = \"token_file\"\n    config = {{\n      token_file_path = \"{}\"\n    }}\n  \
+             }}\n}}\napi_proxy {{\n  use_auto_auth_token = true\n}}\nlistener \"unix\" {{\n  \
              address = \"{}\"\n  tls_disable = true\n}}\n",
             pid_file.display(),
             stage.bao.address(),
-            file("proxy_role_id", &role_id),
-            file("proxy_secret_id", &secret_id),
+            file("proxy_token", &token),
             socket.display(),
         );
         let arguments = [

@@ -101,7 +101,13 @@ fn every_setting_is_in_the_file_with_its_default() {
     let opened: String = written
         .lines()
         .filter(|line| !line.starts_with("path = "))
-        .map(|line| if is_setting(line) { &line[2..] } else { line })
+        .map(|line| {
+            if is_setting(line) {
+                line.trim_start_matches("# ")
+            } else {
+                line
+            }
+        })
         .fold(String::new(), |text, line| text + line + "\n");
     std::fs::write(directory.join("vaultgram.toml"), opened).unwrap();
     let check = vaultgram(directory, VARIABLES, &["check"]);

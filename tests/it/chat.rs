@@ -170,7 +170,7 @@ async fn values_of_every_kind_are_shown_as_they_are() {
     );
     let refused = stage.ask(ALICE, "/get_secret django/large").await;
     assert!(
-        refused.contains("#") && !refused.contains("xxx"),
+        refused.contains('#') && !refused.contains("xxx"),
         "{refused}"
     );
     let part = stage.ask(ALICE, "/get_secret django/large#a").await;

@@ -33,6 +33,7 @@ fn setting() -> Setting<'static> {
         audit: "",
         crowd: vec![],
         log: "vaultgram=debug",
+        plain_token: false,
     }
 }
 

@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "shared by test targets, of which none uses all of it; tests may panic, time and look around"
 )]
 

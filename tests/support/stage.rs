@@ -54,6 +54,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) crowd: Vec<i64>,
     /// `RUST_LOG`.
     pub(crate) log: &'a str,
+    /// Signs in to Vault with a plain token instead of an AppRole.
+    pub(crate) plain_token: bool,
 }
 
 /// Everything that runs. Ends with this value.
@@ -120,8 +122,19 @@ impl Stage {
             Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/vault/broker.hcl"),
         );
         self.bao.policy("vaultgram-broker", &rules.unwrap());
-        let role = json!({"token_policies": ["vaultgram-broker"], "token_ttl": "1h"});
-        let (role_id, secret_id) = self.bao.role(ROLE, &role);
+        let (auth, secret) = if setting.plain_token {
+            (
+                "auth = \"token\"".to_owned(),
+                self.bao.token(&json!({"policies": ["vaultgram-broker"]})),
+            )
+        } else {
+            let role = json!({"token_policies": ["vaultgram-broker"], "token_ttl": "1h"});
+            let (role_id, secret_id) = self.bao.role(ROLE, &role);
+            (
+                format!("auth = \"approle\"\nrole_id = \"{role_id}\""),
+                secret_id,
+            )
+        };
 
         let ids: Vec<i64> = [ALICE, BOB]
             .into_iter()
@@ -134,7 +147,7 @@ impl Stage {
         let uid = rustix::process::getuid().as_raw();
         let config = format!(
             "[telegram]\nsession = \"telegram.session\"\nallowed_users = {ids:?}\n{}\n\
-             [vault]\naddress = \"{}\"\nauth = \"approle\"\nrole_id = \"{role_id}\"\n\
+             [vault]\naddress = \"{}\"\n{auth}\n\
              [groups]\ndevelopers = [{members}]\n\
              [socket]\npath = \"vaultgram.sock\"\n\
              [audit]\n{}\n",
@@ -150,7 +163,7 @@ impl Stage {
         );
         std::fs::write(self.path("vaultgram.toml"), config).unwrap();
         std::fs::write(self.path("policy.cedar"), policy).unwrap();
-        std::fs::write(self.path("secret_id"), secret_id).unwrap();
+        std::fs::write(self.path("secret_id"), secret).unwrap();
     }
 
     /// The `vaultgram` binary.
@@ -171,6 +184,7 @@ impl Stage {
             .env("VAULTGRAM_CONFIG", self.path("vaultgram.toml"))
             .env("VAULTGRAM_SOCKET", self.path("vaultgram.sock"))
             .env("VAULT_SECRET_ID_FILE", self.path("secret_id"))
+            .env("VAULT_TOKEN_FILE", self.path("secret_id"))
             .env("TELEGRAM_API_ID", "1")
             .env("TELEGRAM_API_HASH", "0123456789abcdef0123456789abcdef")
             .env("RUST_LOG", &self.log)
@@ -182,7 +196,7 @@ impl Stage {
     pub(crate) async fn start(&mut self) {
         let before = self.log().len();
         self.spawn();
-        let connected = || self.log()[before..].contains("telegram.connected");
+        let connected = || self.log().split_at(before).1.contains("telegram.connected");
         self.wait("vaultgram is connected", connected).await;
         let socket = self.path("vaultgram.sock");
         self.wait("vaultgram has its socket", || socket.exists())
