@@ -57,9 +57,13 @@ pub(super) fn typed(
     let address = text("VAULT_ADDR")
         .or(raw.address)
         .unwrap_or(DEFAULT_ADDRESS.to_owned());
-    let namespace = text("VAULT_NAMESPACE").or(raw.namespace);
+    let namespace = text("VAULT_NAMESPACE")
+        .or(raw.namespace)
+        .filter(|text| !text.is_empty());
     let ca_cert = text("VAULT_CACERT").map(PathBuf::from).or(raw.ca_cert);
-    let role_id = text("VAULT_ROLE_ID").or(raw.role_id);
+    let role_id = text("VAULT_ROLE_ID")
+        .or(raw.role_id)
+        .filter(|text| !text.is_empty());
 
     if raw.request_timeout < Duration::from_millis(100)
         || raw.request_timeout > Duration::from_secs(25)

@@ -130,7 +130,7 @@ fn all_mistakes_are_told_at_once() {
     for expected in [
         "mode",
         "mounts",
-        "policy.cedar:1:1",
+        "policy.cedar:1:",
         "VAULT_TOKEN is not set",
     ] {
         assert!(ran.err.contains(expected), "{expected}: {ran:?}");

@@ -10,7 +10,6 @@
 )]
 
 mod faults;
-mod load;
 mod messages;
 mod sign_in;
 mod support;
