@@ -17,6 +17,10 @@ use vaultgram::domain::{Caller, Decision, Delivery, Mounts, Policy, Request, Req
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
+fn mounts() -> Mounts {
+    Mounts::new(vec!["secret".into(), "other".into(), "team/kv".into()]).unwrap()
+}
+
 fn load(text: &str) -> Result<Policy, Vec<String>> {
     let members = [
         (
@@ -36,7 +40,7 @@ fn load(text: &str) -> Result<Policy, Vec<String>> {
         text: text.into(),
     };
     let groups = Groups::new(&BTreeMap::from(members)).unwrap();
-    Policy::load(&[source], groups).map_err(|error| error.0)
+    Policy::load(&[source], groups, &mounts()).map_err(|error| error.0)
 }
 
 fn telegram(id: i64, chat: ChatKind) -> Caller {
@@ -57,10 +61,7 @@ fn decide(policy: &Policy, caller: Caller, path: &str) -> Decision {
         Caller::Telegram(_) => Delivery::Message,
         Caller::Unix(_) => Delivery::Socket,
     };
-    let target = Mounts::new(vec!["secret".into()])
-        .unwrap()
-        .parse(path)
-        .unwrap();
+    let target = mounts().parse(path).unwrap();
     policy.decide(
         &Request {
             id: RequestId::Connection(1),
@@ -185,6 +186,17 @@ fn a_policy_that_fails_to_evaluate_denies() {
 }
 
 #[test]
+fn names_that_exist_are_accepted() {
+    load(
+        r#"permit(principal in Group::"everyone", action == Action::"read", resource in Path::"team/kv");
+           permit(principal == TelegramUser::"1", action, resource == Path::"team/kv/a/b");
+           permit(principal == UnixPeer::"0", action, resource);
+           permit(principal == UnixPeer::"4294967295", action, resource);"#,
+    )
+    .unwrap();
+}
+
+#[test]
 fn mistakes_are_placed() {
     for (text, expected) in [
         (
@@ -205,13 +217,56 @@ fn mistakes_are_placed() {
         ),
         (
             "@approvls(\"2\") permit(principal, action, resource);",
-            "unknown annotation @approvls",
+            "policy.cedar:1:1: unknown annotation @approvls",
         ),
         (
-            "permit(principal == ?principal, action, resource);",
-            "templates",
+            "permit(principal, action, resource);\n permit(principal == ?principal, action, resource);",
+            "policy.cedar:2:2: templates",
         ),
         ("not cedar", "policy.cedar:1:"),
+        (
+            "permit(principal, action, resource);\n\
+             forbid(principal in Group::\"contractorz\", action, resource);",
+            "policy.cedar:2:21: the group \"contractorz\" is not in [groups]; \
+             it has \"developers\", \"everyone\"",
+        ),
+        (
+            "forbid(principal, action, resource) unless { principal in Group::\"x\" };",
+            "policy.cedar:1:59: the group \"x\" is not in [groups]",
+        ),
+        (
+            "forbid(principal, action, resource in Path::\"secret/production/\");",
+            "policy.cedar:1:39: the path \"secret/production/\" can never be asked for: \
+             the path has an empty",
+        ),
+        (
+            "forbid(principal, action, resource in Path::\"sercet/production\");",
+            "it begins with no mount; the mounts are \"secret\", \"other\", \"team/kv\"",
+        ),
+        (
+            "forbid(principal, action, resource in Path::\"team\");",
+            "the path \"team\" can never be asked for",
+        ),
+        (
+            "forbid(principal == TelegramUser::\"@alice\", action, resource);",
+            "policy.cedar:1:21: TelegramUser::\"@alice\" is not an account",
+        ),
+        (
+            "forbid(principal == TelegramUser::\"-5\", action, resource);",
+            "is not an account",
+        ),
+        (
+            "forbid(principal == TelegramUser::\"01001\", action, resource);",
+            "is not an account",
+        ),
+        (
+            "forbid(principal == UnixPeer::\"root\", action, resource);",
+            "policy.cedar:1:21: UnixPeer::\"root\" is not a user",
+        ),
+        (
+            "forbid(principal == UnixPeer::\"4294967296\", action, resource);",
+            "is not a user",
+        ),
         (
             "permit(principal, action, resource) when { false };",
             "policy.cedar:",

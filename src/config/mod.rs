@@ -67,8 +67,15 @@ impl Config {
         if telegram.is_none() && socket.is_none() {
             problems.push("nothing to serve: add a [telegram] or a [socket] section");
         }
-        let vault = vault::typed(raw.vault, &directory, environment, &mut problems);
-        let policy = policy::typed(raw.policy, &raw.groups, &directory, &mut problems);
+        let mounts = vault::mounts(raw.vault.mounts.clone(), &mut problems);
+        let policy = policy::typed(
+            raw.policy,
+            &raw.groups,
+            mounts.as_ref(),
+            &directory,
+            &mut problems,
+        );
+        let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         let (audit, state, log) =
             state::typed(raw.audit, raw.state, &raw.log, &directory, environment);
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::{Problems, raw, read_capped};
-use crate::domain::Policy;
 use crate::domain::group::{Groups, Member};
-use crate::domain::policy_load::PolicySource;
+use crate::domain::policy_load::{self, PolicySource};
+use crate::domain::{Mounts, Policy};
 
 pub(super) fn typed(
     raw: raw::Policy,
     groups: &BTreeMap<String, Vec<String>>,
+    mounts: Option<&Mounts>,
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<Policy> {
@@ -28,9 +29,15 @@ pub(super) fn typed(
             Err(problem) => problems.elsewhere(problem),
         }
     }
-    Policy::load(&sources, groups?)
+    let policy = match groups.zip(mounts) {
+        Some((groups, mounts)) => Policy::load(&sources, groups, mounts).map(Some),
+        // Which names exist is not known, but what else is wrong is still said.
+        None => policy_load::parse(&sources).map(|_| None),
+    };
+    policy
         .map_err(|error| problems.elsewhere(error))
         .ok()
+        .flatten()
 }
 
 fn typed_groups(groups: &BTreeMap<String, Vec<String>>, problems: &mut Problems) -> Option<Groups> {

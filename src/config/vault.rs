@@ -41,8 +41,18 @@ pub enum VaultAuth {
     },
 }
 
+/// The mounts, which the policies need too.
+pub(super) fn mounts(names: Vec<String>, problems: &mut Problems) -> Option<Mounts> {
+    let mounts = Mounts::new(names);
+    if mounts.is_none() {
+        problems.push("[vault] mounts: name at least one, like mounts = [\"secret\"], without slashes at the ends");
+    }
+    mounts
+}
+
 pub(super) fn typed(
     raw: raw::Vault,
+    mounts: Option<Mounts>,
     directory: &Path,
     environment: &Environment,
     problems: &mut Problems,
@@ -69,10 +79,6 @@ pub(super) fn typed(
         || raw.request_timeout > Duration::from_secs(25)
     {
         problems.push("[vault] request_timeout: must be from 100ms to 25s");
-    }
-    let mounts = Mounts::new(raw.mounts);
-    if mounts.is_none() {
-        problems.push("[vault] mounts: name at least one, like mounts = [\"secret\"], without slashes at the ends");
     }
     let auth = match raw.auth {
         raw::Auth::Token => secret("VAULT_TOKEN", environment, problems).map(VaultAuth::Token),

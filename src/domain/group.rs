@@ -34,6 +34,7 @@ impl FromStr for Member {
 /// The groups, resolved: who is in which, nested groups included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Groups {
+    names: BTreeSet<String>,
     telegram: BTreeMap<i64, BTreeSet<String>>,
     uid: BTreeMap<u32, BTreeSet<String>>,
 }
@@ -44,7 +45,10 @@ impl Groups {
     /// # Errors
     /// When a group names one that does not exist, or contains itself.
     pub fn new(groups: &BTreeMap<String, Vec<Member>>) -> Result<Self, GroupError> {
-        let mut resolved = Self::default();
+        let mut resolved = Self {
+            names: groups.keys().cloned().collect(),
+            ..Self::default()
+        };
         for name in groups.keys() {
             resolved.add(name, name, groups, &mut vec![])?;
         }
@@ -82,6 +86,11 @@ impl Groups {
         }
         trail.pop();
         Ok(())
+    }
+
+    /// The names of all groups, those without members included.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     /// The names of the groups `caller` is in.

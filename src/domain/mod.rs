@@ -10,6 +10,7 @@ pub mod group;
 pub mod permit;
 pub mod policy;
 pub mod policy_load;
+mod policy_names;
 pub mod request;
 pub mod secret;
 pub mod secret_path;

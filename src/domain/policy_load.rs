@@ -1,5 +1,6 @@
 //! Reading policies: parse, check against the schema, and say where what is wrong.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +11,7 @@ use miette::Diagnostic;
 
 use crate::domain::group::Groups;
 use crate::domain::policy::{EntityTypes, Policy};
+use crate::domain::{Mounts, policy_names};
 
 /// The schema policies are checked against, in Cedar's own notation.
 pub const SCHEMA: &str = include_str!("vaultgram.cedarschema");
@@ -26,37 +28,43 @@ pub struct PolicySource {
 }
 
 impl Policy {
-    /// Parses and validates `sources`.
+    /// Parses and validates `sources`, and checks that every name in them exists.
     ///
     /// # Errors
     /// Lists every mistake with its file, line and column.
-    pub fn load(sources: &[PolicySource], groups: Groups) -> Result<Self, PolicyError> {
-        let (schema, types) = schema().map_err(|problem| PolicyError(vec![problem]))?;
-        let validator = Validator::new(schema.clone());
-        let mut policies = PolicySet::new();
-        let mut problems = vec![];
-        for source in sources {
-            match parse(source, &validator) {
-                Ok(parsed) => {
-                    for policy in parsed {
-                        if let Err(error) = policies.add(policy) {
-                            problems.push(format!("{}: {error}", source.name));
-                        }
-                    }
-                }
-                Err(found) => problems.extend(found),
-            }
-        }
-        if problems.is_empty() {
-            Ok(Self {
-                policies,
-                schema,
-                groups,
-                types,
+    pub fn load(
+        sources: &[PolicySource],
+        groups: Groups,
+        mounts: &Mounts,
+    ) -> Result<Self, PolicyError> {
+        let parsed = parse(sources)?;
+        let problems: Vec<String> = parsed
+            .policies
+            .iter()
+            .flat_map(|found| {
+                let literals: BTreeSet<_> = found.policy.entity_literals().into_iter().collect();
+                literals.into_iter().filter_map(|literal| {
+                    let problem = policy_names::wrong(&literal, &parsed.types, &groups, mounts)?;
+                    Some(found.at(&literal.to_string(), &problem))
+                })
             })
-        } else {
-            Err(PolicyError(problems))
+            .collect();
+        if !problems.is_empty() {
+            return Err(PolicyError(problems));
         }
+        let mut policies = PolicySet::new();
+        for found in parsed.policies {
+            let place = found.at("", "");
+            policies
+                .add(found.policy)
+                .map_err(|error| PolicyError(vec![format!("{place}{error}")]))?;
+        }
+        Ok(Self {
+            policies,
+            schema: parsed.schema,
+            groups,
+            types: parsed.types,
+        })
     }
 
     /// How many policies there are.
@@ -86,11 +94,67 @@ fn schema() -> Result<(Schema, EntityTypes), String> {
     Ok((schema, types))
 }
 
-/// Parses one file; its policies are named `file:line` where they have no `@id`.
-fn parse(
-    source: &PolicySource,
+/// What parsed, before its names are known.
+pub struct Parsed<'s> {
+    policies: Vec<Found<'s>>,
+    schema: Schema,
+    types: EntityTypes,
+}
+
+/// One policy and where it stands.
+struct Found<'s> {
+    source: &'s PolicySource,
+    offset: usize,
+    policy: cedar_policy::Policy,
+}
+
+impl Found<'_> {
+    /// `file:line:column: problem`, where `part` stands in this policy, else where it begins.
+    fn at(&self, part: &str, problem: &str) -> String {
+        let part = self
+            .source
+            .text
+            .get(self.offset..)
+            .and_then(|text| text.find(part));
+        place(
+            self.source,
+            Some(self.offset + part.unwrap_or_default()),
+            problem,
+        )
+    }
+}
+
+/// Parses `sources` and checks them against the schema.
+///
+/// # Errors
+/// Lists every mistake with its file, line and column.
+pub fn parse(sources: &[PolicySource]) -> Result<Parsed<'_>, PolicyError> {
+    let (schema, types) = schema().map_err(|problem| PolicyError(vec![problem]))?;
+    let validator = Validator::new(schema.clone());
+    let mut policies = vec![];
+    let mut problems = vec![];
+    for source in sources {
+        match parse_file(source, &validator) {
+            Ok(found) => policies.extend(found),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() {
+        Ok(Parsed {
+            policies,
+            schema,
+            types,
+        })
+    } else {
+        Err(PolicyError(problems))
+    }
+}
+
+/// Parses one file; its policies are named `file:policyN` where they have no `@id`.
+fn parse_file<'s>(
+    source: &'s PolicySource,
     validator: &Validator,
-) -> Result<Vec<cedar_policy::Policy>, Vec<String>> {
+) -> Result<Vec<Found<'s>>, Vec<String>> {
     let parsed = PolicySet::from_str(&source.text).map_err(|errors| {
         errors
             .iter()
@@ -107,25 +171,38 @@ fn parse(
                 .map(|warning| at(source, warning, &warning.to_string())),
         )
         .collect();
-    if parsed.templates().next().is_some() {
-        problems.push(format!(
-            "{}: templates (?principal, ?resource) are not supported; name the entity",
-            source.name
+    for template in parsed.templates() {
+        problems.push(place(
+            source,
+            find(source, &template.to_cedar(), 0),
+            "templates (?principal, ?resource) are not supported; name the entity",
         ));
     }
     let mut policies = vec![];
-    for policy in parsed.policies() {
+    let mut end = 0;
+    for policy in in_order(&parsed) {
+        // Cedar keeps the text but not its place, so it is looked for after the one before it.
+        let text = policy.to_cedar().unwrap_or_default();
+        let offset = find(source, &text, end).unwrap_or(end);
+        end = offset + text.len();
+        let id = PolicyId::new(format!("{}:{}", source.name, policy.id()));
+        let found = Found {
+            source,
+            offset,
+            policy: policy.new_id(id),
+        };
         for (name, _) in policy.annotations() {
             if !ANNOTATIONS.contains(&name) {
-                problems.push(format!(
-                    "{}: unknown annotation @{name}; known: @{}",
-                    source.name,
-                    ANNOTATIONS.join(", @")
+                problems.push(found.at(
+                    &format!("@{name}"),
+                    &format!(
+                        "unknown annotation @{name}; known: @{}",
+                        ANNOTATIONS.join(", @")
+                    ),
                 ));
             }
         }
-        let id = PolicyId::new(format!("{}:{}", source.name, policy.id()));
-        policies.push(policy.new_id(id));
+        policies.push(found);
     }
     if problems.is_empty() {
         Ok(policies)
@@ -134,28 +211,51 @@ fn parse(
     }
 }
 
-/// `file:line:column: message (help)`.
+/// The policies as they stand in the file: Cedar names them policy0, policy1, …
+fn in_order(parsed: &PolicySet) -> Vec<&cedar_policy::Policy> {
+    let mut policies: Vec<_> = parsed.policies().collect();
+    policies.sort_by_key(|policy| {
+        let id = policy.id().to_string();
+        (id.len(), id)
+    });
+    policies
+}
+
+/// Where `text` stands in `source` from `start` on, not counting what a comment quotes.
+fn find(source: &PolicySource, text: &str, start: usize) -> Option<usize> {
+    let rest = source.text.get(start..)?;
+    let mut places = rest.match_indices(text).map(|(offset, _)| start + offset);
+    places.find(|offset| {
+        let before = source.text.get(..*offset).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        !line.trim_start().starts_with("//")
+    })
+}
+
+/// What Cedar says, as `file:line:column: message (help)`.
 fn at(source: &PolicySource, error: &dyn Diagnostic, message: &str) -> String {
     let offset = error
         .labels()
         .and_then(|mut labels| labels.next())
         .map(|label| label.offset());
+    let help = error
+        .help()
+        .map(|help| format!(" ({help})"))
+        .unwrap_or_default();
+    place(source, offset, &format!("{message}{help}"))
+}
+
+/// `file:line:column: message`.
+fn place(source: &PolicySource, offset: Option<usize>, message: &str) -> String {
     let place = offset
         .and_then(|offset| source.text.get(..offset))
         .map(|before| {
             let line = before.matches('\n').count() + 1;
             let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
             format!(":{line}:{column}")
-        });
-    let help = error
-        .help()
-        .map(|help| format!(" ({help})"))
+        })
         .unwrap_or_default();
-    format!(
-        "{}{}: {message}{help}",
-        source.name,
-        place.unwrap_or_default()
-    )
+    format!("{}{place}: {message}", source.name)
 }
 
 /// Everything that is wrong with the policies, a line each.

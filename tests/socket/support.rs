@@ -180,7 +180,8 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
         name: "test.cedar".to_owned(),
         text: policy.to_owned(),
     };
-    let policy = Policy::load(&[source], Groups::new(&BTreeMap::new()).unwrap())
+    let mounts = Mounts::new(vec!["secret".to_owned(), "team/kv".to_owned()]).unwrap();
+    let policy = Policy::load(&[source], Groups::default(), &mounts)
         .unwrap_or_else(|error| panic!("{error}"));
     let store = Arc::new(Store {
         health: Mutex::new(StoreHealth::Ready {
@@ -191,7 +192,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
     let audit = Arc::new(Audit::default());
     let broker = Arc::new(Broker::new(
         policy,
-        Mounts::new(vec!["secret".to_owned(), "team/kv".to_owned()]).unwrap(),
+        mounts,
         Arc::clone(&store) as Arc<dyn SecretStore>,
         Arc::clone(&audit) as Arc<dyn AuditSink>,
         Arc::new(NoCoordination),

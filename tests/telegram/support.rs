@@ -105,9 +105,10 @@ impl World {
             text: POLICY.into(),
         };
         let groups = Groups::new(&BTreeMap::new()).unwrap();
+        let mounts = Mounts::new(vec!["secret".into()]).unwrap();
         let broker = Broker::new(
-            Policy::load(&[source], groups).unwrap(),
-            Mounts::new(vec!["secret".into()]).unwrap(),
+            Policy::load(&[source], groups, &mounts).unwrap(),
+            mounts,
             Arc::clone(&self.store) as Arc<dyn SecretStore>,
             Arc::clone(&self.audit) as Arc<dyn AuditSink>,
             Arc::clone(&self.coordination) as Arc<dyn Coordination>,

@@ -135,7 +135,8 @@ pub(crate) fn permit(mount: &str, path: &str, version: Option<u64>) -> Permit {
         name: "test".to_owned(),
         text: "permit(principal, action, resource);".to_owned(),
     };
-    let policy = Policy::load(&[everything], Groups::default()).unwrap();
+    let mounts = Mounts::new(vec![mount.to_owned()]).unwrap();
+    let policy = Policy::load(&[everything], Groups::default(), &mounts).unwrap();
     let request = Request {
         id: RequestId::Connection(1),
         caller: Caller::Unix(UnixPeer {
