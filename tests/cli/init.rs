@@ -40,6 +40,24 @@ fn what_it_writes_is_correct_and_never_overwritten() {
 }
 
 #[test]
+fn it_writes_all_or_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("policy.cedar"), "// mine\n").unwrap();
+    let ran = vaultgram(directory, &[], &["init"]);
+    assert_eq!(ran.code, 73, "{ran:?}");
+    assert!(
+        ran.err.contains("policy.cedar") && ran.err.contains("hint: init overwrites nothing"),
+        "{ran:?}"
+    );
+    let left: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["policy.cedar"]);
+}
+
+#[test]
 fn without_a_user_it_listens_to_nobody() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(vaultgram(directory.path(), &[], &["init"]).code, 0);
@@ -112,4 +130,36 @@ fn every_setting_is_in_the_file_with_its_default() {
     std::fs::write(directory.join("vaultgram.toml"), opened).unwrap();
     let check = vaultgram(directory, VARIABLES, &["check"]);
     assert_eq!(check.code, 0, "{check:?}");
+}
+
+/// The policies in comments are what people start from: opened, they are correct, and none takes
+/// an executable for an identity.
+#[test]
+fn the_example_policies_are_correct_and_name_a_user() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    assert_eq!(vaultgram(directory, &[], &["init"]).code, 0);
+    let file = directory.join("policy.cedar");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let mut opened = String::new();
+    let mut example = false;
+    for line in written.lines() {
+        example = (example || line.starts_with("// @id(")) && !line.is_empty();
+        opened += if example {
+            line.trim_start_matches("// ")
+        } else {
+            line
+        };
+        opened += "\n";
+    }
+    std::fs::write(&file, &opened).unwrap();
+    let check = vaultgram(directory, VARIABLES, &["check"]);
+    assert!(check.out.contains("4 policies"), "{check:?}");
+    for policy in opened
+        .split("\n@id")
+        .filter(|text| text.contains("executable =="))
+    {
+        assert!(policy.contains("principal == UnixPeer::"), "{policy}");
+    }
+    assert!(opened.contains("executable =="), "{opened}");
 }
