@@ -43,23 +43,22 @@ pub fn run(arguments: &InitArgs, out: &mut dyn Write) -> Result<(), Failure> {
         .replace("@MEMBERS@", &join(|id| format!("\"telegram:{id}\"")));
     let policy = POLICY.replace("@UID@", &rustix::process::getuid().as_raw().to_string());
 
+    let files = [("vaultgram.toml", config), ("policy.cedar", policy)];
+    // Looked at first, so that nothing is left half done; `create_new` still has the last word.
+    for (name, _) in &files {
+        let path = directory.join(name);
+        if path.symlink_metadata().is_ok() {
+            return Err(cannot_write(&path, &ErrorKind::AlreadyExists.into()));
+        }
+    }
     make_folder(directory, 0o755)?;
     make_folder(&directory.join("session"), 0o700)?;
-    for (name, text) in [("vaultgram.toml", config), ("policy.cedar", policy)] {
+    for (name, text) in files {
         let path = directory.join(name);
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o640).open(&path);
         file.and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|error| {
-                let failure = cannot_write(&path, &error);
-                if error.kind() == ErrorKind::AlreadyExists {
-                    failure.hint(
-                        "init overwrites nothing; choose another folder or move the file away",
-                    )
-                } else {
-                    failure
-                }
-            })?;
+            .map_err(|error| cannot_write(&path, &error))?;
     }
     let shown = directory.display();
     writeln!(
@@ -86,8 +85,13 @@ fn make_folder(path: &Path, mode: u32) -> Result<(), Failure> {
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(
+    let failure = Failure::new(
         Exit::CannotCreate,
         format!("{}: cannot be written: {error}", path.display()),
-    )
+    );
+    if error.kind() == ErrorKind::AlreadyExists {
+        failure.hint("init overwrites nothing; choose another folder or move the file away")
+    } else {
+        failure
+    }
 }
