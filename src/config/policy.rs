@@ -44,10 +44,12 @@ fn typed_groups(groups: &BTreeMap<String, Vec<String>>, problems: &mut Problems)
     let mut members: BTreeMap<String, Vec<Member>> = BTreeMap::new();
     for (name, texts) in groups {
         let entry = members.entry(name.clone()).or_default();
-        for text in texts {
+        for (index, text) in texts.iter().enumerate() {
             match text.parse() {
                 Ok(member) => entry.push(member),
-                Err(error) => problems.push(format!("[groups] {name}: {error}")),
+                Err(error) => {
+                    problems.push(format!("[groups] {name}: member {} {error}", index + 1));
+                }
             }
         }
     }

@@ -21,13 +21,13 @@ impl FromStr for Member {
     type Err = GroupError;
 
     fn from_str(text: &str) -> Result<Self, GroupError> {
-        let unknown = || GroupError::Member(text.escape_debug().to_string());
-        match text.split_once(':').ok_or_else(unknown)? {
-            ("telegram", id) => id.parse().map(Self::Telegram).map_err(|_| unknown()),
-            ("uid", id) => id.parse().map(Self::Uid).map_err(|_| unknown()),
-            ("group", name) => Ok(Self::Group(name.to_owned())),
-            _ => Err(unknown()),
-        }
+        let member = match text.split_once(':') {
+            Some(("telegram", id)) => id.parse().ok().filter(|id| *id > 0).map(Self::Telegram),
+            Some(("uid", id)) => id.parse().ok().map(Self::Uid),
+            Some(("group", name)) => Some(Self::Group(name.to_owned())),
+            _ => None,
+        };
+        member.ok_or(GroupError::Member)
     }
 }
 
@@ -106,8 +106,8 @@ impl Groups {
 /// Why the groups cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupError {
-    /// A member in no known notation.
-    Member(String),
+    /// A member in no known notation. Not repeated: it may be a secret in the wrong place.
+    Member,
     /// A member names a group that is not defined.
     Unknown(String),
     /// A group contains itself.
@@ -117,9 +117,9 @@ pub enum GroupError {
 impl fmt::Display for GroupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Member(text) => write!(
+            Self::Member => write!(
                 f,
-                "\"{text}\" is not a group member; write \"telegram:1001\", \"uid:990\" or \"group:admins\""
+                "is not \"telegram:1001\", \"uid:990\" or \"group:admins\"; write it like one of these"
             ),
             Self::Unknown(name) => {
                 write!(f, "the group \"{name}\" is not defined; add it to [groups]")
@@ -180,11 +180,16 @@ mod tests {
             groups(&[("a", &["group:b"]), ("b", &["group:a"])]),
             Err(GroupError::Cycle("a".into()))
         );
-        for member in ["alice", "telegram:", "telegram:@alice", "uid:-1", "gid:5"] {
-            assert_eq!(
-                groups(&[("a", &[member])]),
-                Err(GroupError::Member(member.into()))
-            );
+        for member in [
+            "alice",
+            "telegram:",
+            "telegram:@alice",
+            "telegram:0",
+            "telegram:-5",
+            "uid:-1",
+            "gid:5",
+        ] {
+            assert_eq!(groups(&[("a", &[member])]), Err(GroupError::Member));
         }
     }
 }

@@ -74,7 +74,7 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             "[socket]\n[vault]\nauth = \"magic\"\n",
-            "vaultgram.toml:3:8: unknown variant",
+            "vaultgram.toml:3:8: unknown value, expected `token` or `approle`",
         ),
         ("[socket]\n[vault]\naddress = \"vault:8200\"\n", "https://"),
         (
@@ -83,7 +83,11 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             "[socket]\n[groups]\na = [\"alice\"]\n",
-            "[groups] a: \"alice\" is not a group member",
+            "[groups] a: member 1 is not \"telegram:1001\", \"uid:990\" or \"group:admins\"",
+        ),
+        (
+            "[socket]\n[groups]\na = [\"uid:0\", \"telegram:-5\"]\n",
+            "[groups] a: member 2 is not",
         ),
         (
             "[socket]\n[groups]\na = [\"group:b\"]\n",
