@@ -4,11 +4,12 @@
 //! (Docker), the file that `NAME_FILE` names, the variable `NAME`, and `NAME` in `.env`.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::config::dotenv;
+use crate::config::files::{self, Guard};
 use crate::domain::SecretValue;
 
 /// Largest credential read, in bytes.
@@ -25,7 +26,7 @@ impl Environment {
     /// The process's own environment, and `.env` in `directory` where there is one.
     ///
     /// # Errors
-    /// When `.env` exists and cannot be read.
+    /// When `.env` exists and cannot be read, or others may read it.
     pub fn of_process(directory: &Path) -> Result<Self, String> {
         let variables: BTreeMap<_, _> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -45,7 +46,7 @@ impl Environment {
     /// `.env` file.
     ///
     /// # Errors
-    /// When the `.env` file exists and cannot be read.
+    /// When the `.env` file exists and cannot be read, or others may read it.
     pub fn new(
         variables: BTreeMap<String, Zeroizing<String>>,
         directories: Vec<PathBuf>,
@@ -53,7 +54,7 @@ impl Environment {
     ) -> Result<Self, String> {
         Ok(Self {
             variables,
-            dotenv: read_dotenv(dotenv)?,
+            dotenv: dotenv::read(dotenv)?,
             directories,
         })
     }
@@ -66,14 +67,19 @@ impl Environment {
     pub fn get(&self, name: &str) -> Result<Option<SecretValue>, String> {
         for directory in &self.directories {
             let path = directory.join(name.to_lowercase());
-            if let Some(value) = read_credential(&path, false)? {
+            let bytes = files::read(&path, MAX_CREDENTIAL, Guard::None)?;
+            if let Some(value) = bytes.and_then(|bytes| credential(&bytes)) {
                 return Ok(Some(value));
             }
         }
-        if let Some(path) = self.variable(&format!("{name}_FILE"))
-            && let Some(value) = read_credential(Path::new(path), true)?
-        {
-            return Ok(Some(value));
+        if let Some(path) = self.variable(&format!("{name}_FILE")).map(Path::new) {
+            let kept = self.directories.iter().any(|keeper| is_in(path, keeper));
+            let guard = if kept { Guard::None } else { Guard::Others };
+            let bytes = files::read(path, MAX_CREDENTIAL, guard)?
+                .ok_or_else(|| format!("{}: cannot be read: no such file", path.display()))?;
+            if let Some(value) = credential(&bytes) {
+                return Ok(Some(value));
+            }
         }
         Ok(self
             .variable(name)
@@ -111,46 +117,23 @@ impl Environment {
     }
 }
 
-fn read_dotenv(path: &Path) -> Result<BTreeMap<String, Zeroizing<String>>, String> {
-    if !path.exists() {
-        return Ok(BTreeMap::new());
-    }
-    let name = path.display();
-    let entries = dotenvy::from_path_iter(path).map_err(|_| format!("{name}: cannot be read"))?;
-    entries
-        .map(|entry| match entry {
-            Ok((key, value)) => Ok((key, Zeroizing::new(value))),
-            // dotenvy's own message repeats the line, which may hold a secret.
-            Err(_) => Err(format!("{name}: has a line that is not NAME=value")),
-        })
-        .collect()
+/// Whether `path` is in `folder`, links followed: `/var/run/secrets` is `/run/secrets`.
+fn is_in(path: &Path, folder: &Path) -> bool {
+    let real = (path.canonicalize(), folder.canonicalize());
+    matches!(real, (Ok(path), Ok(folder)) if path.starts_with(&folder))
 }
 
-/// The content of a credential file less one trailing newline; `None` when it is missing (and
-/// need not be there) or empty.
-fn read_credential(path: &Path, required: bool) -> Result<Option<SecretValue>, String> {
-    let name = path.display();
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(None),
-        Err(error) => return Err(format!("{name}: cannot be read: {error}")),
-    };
-    let mut bytes = Zeroizing::new(vec![]);
-    file.take(MAX_CREDENTIAL + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("{name}: cannot be read: {error}"))?;
-    if bytes.len() as u64 > MAX_CREDENTIAL {
-        return Err(format!(
-            "{name}: is larger than 64 KiB, too large for a credential"
-        ));
-    }
-    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+/// The content of a credential file less one trailing newline; `None` when empty.
+fn credential(bytes: &[u8]) -> Option<SecretValue> {
+    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
-    Ok((!text.is_empty()).then(|| SecretValue::new(text.to_vec())))
+    (!text.is_empty()).then(|| SecretValue::new(text.to_vec()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     /// Every source holds its own name as the value of `VAULT_TOKEN`.
@@ -168,6 +151,9 @@ mod tests {
             std::fs::write(at("secrets/vault_token"), "secrets\r\n").unwrap();
             std::fs::write(at("file"), "file\n").unwrap();
             std::fs::write(at(".env"), "VAULT_TOKEN=dotenv\n").unwrap();
+            for name in ["file", ".env"] {
+                std::fs::set_permissions(at(name), PermissionsExt::from_mode(0o600)).unwrap();
+            }
             Self { directory }
         }
 
@@ -237,16 +223,28 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_dotenv_line_is_not_repeated() {
+    fn a_named_file_is_closed_to_others_unless_docker_keeps_it() {
         let sources = Sources::new();
-        let path = sources.directory.path().join(".env");
-        std::fs::write(&path, "hunter2 hunter2\n").unwrap();
-        let Err(error) = Environment::new(BTreeMap::new(), vec![], &path) else {
-            panic!("accepted a bad line")
+        let mut environment = sources.environment();
+        let open = |name: &str| {
+            let path = sources.directory.path().join(name);
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+            path.display().to_string()
         };
-        assert!(
-            error.contains("not NAME=value") && !error.contains("hunter2"),
-            "{error}"
-        );
+        let (file, kept) = (open("file"), open("secrets/vault_token"));
+        environment.directories.remove(0);
+        environment
+            .variables
+            .insert("OTHER_FILE".into(), kept.into());
+        assert_eq!(environment.text("OTHER").unwrap().unwrap(), "secrets");
+        environment
+            .variables
+            .insert("OTHER_FILE".into(), file.into());
+        let error = environment.text("OTHER").unwrap_err();
+        assert!(error.contains("run: chmod o-rwx "), "{error}");
+
+        open(".env");
+        let path = sources.directory.path().join(".env");
+        assert!(Environment::new(BTreeMap::new(), vec![], &path).is_err());
     }
 }

@@ -3,7 +3,9 @@
 //! One file per section. What is wrong is collected, so that one run of `vaultgram check`
 //! shows every mistake with its place and what to do.
 
+mod dotenv;
 pub mod environment;
+mod files;
 mod policy;
 mod raw;
 mod socket;
@@ -19,6 +21,8 @@ pub use socket::SocketConfig;
 pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
 pub use telegram::{StrangerReply, TelegramConfig};
 pub use vault::{VaultAuth, VaultConfig};
+
+use zeroize::Zeroizing;
 
 use crate::domain::Policy;
 
@@ -49,7 +53,7 @@ impl Config {
     /// # Errors
     /// Lists everything that is wrong, a line each. No value is repeated, only names.
     pub fn load(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let text = read_capped(file).map_err(|problem| ConfigError(vec![problem]))?;
+        let text = read_deciding(file).map_err(|problem| ConfigError(vec![problem]))?;
         let raw = raw::parse(file, &text).map_err(|problem| ConfigError(vec![problem]))?;
         let directory = std::path::absolute(file.parent().unwrap_or(Path::new("")).join("."))
             .map_err(|error| ConfigError(vec![format!("the current folder: {error}")]))?;
@@ -125,25 +129,12 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads a text file of at most [`MAX_FILE`] bytes.
-fn read_capped(path: &Path) -> Result<String, String> {
-    use std::io::Read;
-
-    let name = path.display();
-    let unreadable = |error: std::io::Error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
-            format!("{name}: no such file; `vaultgram init` writes one to start from")
-        } else {
-            format!("{name}: cannot be read: {error}")
-        }
-    };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut text = String::new();
-    file.take(MAX_FILE + 1)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(format!("{name}: is larger than 1 MiB"));
-    }
-    Ok(text)
+/// Reads a text file that decides who gets what.
+fn read_deciding(path: &Path) -> Result<Zeroizing<String>, String> {
+    files::read_text(path, MAX_FILE, files::Guard::Change)?.ok_or_else(|| {
+        format!(
+            "{}: no such file; `vaultgram init` writes one to start from",
+            path.display()
+        )
+    })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::config::{Problems, raw, read_capped};
+use crate::config::{Problems, raw, read_deciding};
 use crate::domain::group::{Groups, Member};
 use crate::domain::policy_load::{self, PolicySource};
 use crate::domain::{Mounts, Policy};
@@ -21,10 +21,10 @@ pub(super) fn typed(
     }
     let mut sources = vec![];
     for file in raw.files {
-        match read_capped(&directory.join(&file)) {
+        match read_deciding(&directory.join(&file)) {
             Ok(text) => sources.push(PolicySource {
                 name: file.display().to_string(),
-                text,
+                text: text.to_string(),
             }),
             Err(problem) => problems.elsewhere(problem),
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::config::environment::Environment;
-use crate::config::{Problems, raw, read_capped};
+use crate::config::files::{self, Guard};
+use crate::config::{MAX_FILE, Problems, raw};
 use crate::domain::SecretValue;
 
 /// The Telegram account and how it behaves.
@@ -125,16 +126,16 @@ fn keys(
 }
 
 fn keys_file(file: &Path, problems: &mut Problems) -> Option<(i32, SecretValue)> {
-    if !file.exists() {
-        problems.elsewhere(format!(
-            "{}: no such file; put {{\"api_id\": …, \"api_hash\": \"…\"}} from my.telegram.org \
-             into it, or set TELEGRAM_API_ID and TELEGRAM_API_HASH",
-            file.display()
-        ));
-        return None;
-    }
-    let text = match read_capped(file) {
-        Ok(text) => zeroize::Zeroizing::new(text),
+    let text = match files::read_text(file, MAX_FILE, Guard::Others) {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            problems.elsewhere(format!(
+                "{}: no such file; put {{\"api_id\": …, \"api_hash\": \"…\"}} from \
+                 my.telegram.org into it, or set TELEGRAM_API_ID and TELEGRAM_API_HASH",
+                file.display()
+            ));
+            return None;
+        }
         Err(problem) => {
             problems.elsewhere(problem);
             return None;

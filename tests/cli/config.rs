@@ -1,5 +1,6 @@
 //! Wrong configuration: each mistake is found, placed, and comes with what to do.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::{Ran, vaultgram};
@@ -21,6 +22,48 @@ fn check(config: &str, policy: &str, variables: &[(&str, &str)]) -> Ran {
         assert_eq!((serve.code, &serve.err), (ran.code, &ran.err));
     }
     ran
+}
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn files_that_others_could_change_or_read_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let keys = "{\"api_id\": 1, \"api_hash\": \"h\"}";
+    for (name, text, safe) in [
+        (
+            "vaultgram.toml",
+            "[telegram]\nkeys = \"keys.json\"\n",
+            0o644,
+        ),
+        ("policy.cedar", "", 0o644),
+        ("keys.json", keys, 0o600),
+        (".env", "VAULT_TOKEN=hunter2\n", 0o640),
+    ] {
+        std::fs::write(path(name), text).unwrap();
+        mode(&path(name), safe);
+    }
+    let check = || vaultgram(directory.path(), &[], &["check"]);
+    assert_eq!(check().code, 0, "{:?}", check());
+    for (name, open, safe, advice) in [
+        ("vaultgram.toml", 0o664, 0o644, "chmod go-w"),
+        ("policy.cedar", 0o646, 0o644, "chmod go-w"),
+        ("keys.json", 0o644, 0o600, "chmod o-rwx"),
+        (".env", 0o604, 0o640, "chmod o-rwx"),
+    ] {
+        mode(&path(name), open);
+        let ran = check();
+        assert_eq!(ran.code, 78, "{name}: {ran:?}");
+        let told = ran
+            .err
+            .lines()
+            .any(|line| line.contains(advice) && line.ends_with(name));
+        assert!(told, "{name}: {ran:?}");
+        mode(&path(name), safe);
+    }
 }
 
 #[test]
@@ -199,6 +242,7 @@ fn secrets_come_from_files_and_dotenv_and_are_not_shown() {
     assert_eq!(check(&[]), 78);
 
     std::fs::write(path("token"), "hunter2\n").unwrap();
+    mode(&path("token"), 0o600);
     assert_eq!(
         check(&[("VAULT_TOKEN_FILE", path("token").to_str().unwrap())]),
         0
@@ -213,6 +257,7 @@ fn secrets_come_from_files_and_dotenv_and_are_not_shown() {
     );
 
     std::fs::write(path(".env"), "VAULT_TOKEN=hunter2\n").unwrap();
+    mode(&path(".env"), 0o600);
     assert_eq!(check(&[]), 0);
     std::fs::write(path(".env"), "VAULT_TOKEN hunter2\n").unwrap();
     assert_eq!(check(&[]), 78);

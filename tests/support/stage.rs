@@ -11,6 +11,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -164,6 +165,7 @@ impl Stage {
         std::fs::write(self.path("vaultgram.toml"), config).unwrap();
         std::fs::write(self.path("policy.cedar"), policy).unwrap();
         std::fs::write(self.path("secret_id"), secret).unwrap();
+        std::fs::set_permissions(self.path("secret_id"), PermissionsExt::from_mode(0o600)).unwrap();
     }
 
     /// The `vaultgram` binary.

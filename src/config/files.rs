@@ -1,0 +1,152 @@
+//! Reading files that decide access or hold secrets: capped, and refused where the wrong people
+//! could change or read them.
+
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+/// What a file must be kept safe from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Guard {
+    /// It decides who gets what: only its owner may change it, and that must be root or us.
+    Change,
+    /// It holds a secret: others may do nothing with it.
+    Others,
+    /// systemd or Docker keeps it, in a folder of their own and with modes of their own.
+    None,
+}
+
+/// The content of the file at `path`; `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read, is over `limit` bytes, or is not guarded as it must be.
+pub(super) fn read(
+    path: &Path,
+    limit: u64,
+    guard: Guard,
+) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+    let name = path.display();
+    let unreadable = |error: std::io::Error| format!("{name}: cannot be read: {error}");
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+    };
+    // Of the open file, so that what is looked at is what is read.
+    let metadata = file.metadata().map_err(unreadable)?;
+    let own = rustix::process::geteuid().as_raw();
+    if let Some(problem) = unsafe_because(path, &metadata, guard, own) {
+        return Err(format!("{name}: {problem}"));
+    }
+    let mut bytes = Zeroizing::new(vec![]);
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > limit {
+        return Err(format!("{name}: is larger than {} KiB", limit >> 10));
+    }
+    Ok(Some(bytes))
+}
+
+/// As [`read`], of UTF-8 text.
+///
+/// # Errors
+/// As [`read`], and when it is not UTF-8.
+pub(super) fn read_text(
+    path: &Path,
+    limit: u64,
+    guard: Guard,
+) -> Result<Option<Zeroizing<String>>, String> {
+    let Some(mut bytes) = read(path, limit, guard)? else {
+        return Ok(None);
+    };
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(error) => {
+            drop(Zeroizing::new(error.into_bytes()));
+            Err(format!("{}: is not UTF-8 text", path.display()))
+        }
+    }
+}
+
+/// Why a file with `metadata` is not guarded as it must be, to the user with the id `own`.
+fn unsafe_because(path: &Path, metadata: &Metadata, guard: Guard, own: u32) -> Option<String> {
+    let (name, mode, owner) = (path.display(), metadata.mode(), metadata.uid());
+    match guard {
+        Guard::Change if owner != 0 && owner != own => Some(format!(
+            "belongs to user {owner}, who could change who gets what; run: chown root {name}"
+        )),
+        Guard::Change if mode & 0o022 != 0 => Some(format!(
+            "others than its owner could change it; run: chmod go-w {name}"
+        )),
+        Guard::Others if mode & 0o007 != 0 => Some(format!(
+            "holds a secret, and is open to everybody; run: chmod o-rwx {name}"
+        )),
+        Guard::Change | Guard::Others | Guard::None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn who_could_change_or_read_it_matters() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "x").unwrap();
+        let read = |mode, guard| {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            read(&path, 1, guard).map(|bytes| bytes.unwrap().to_vec())
+        };
+        for (mode, guard) in [
+            (0o644, Guard::Change),
+            (0o400, Guard::Change),
+            (0o600, Guard::Others),
+            (0o660, Guard::Others),
+            (0o444, Guard::None),
+        ] {
+            assert_eq!(read(mode, guard), Ok(b"x".to_vec()), "{mode:o} {guard:?}");
+        }
+        for (mode, guard, advice) in [
+            (0o664, Guard::Change, "chmod go-w "),
+            (0o646, Guard::Change, "chmod go-w "),
+            (0o604, Guard::Others, "chmod o-rwx "),
+            (0o602, Guard::Others, "chmod o-rwx "),
+        ] {
+            let error = read(mode, guard).unwrap_err();
+            let advice = format!("{advice}{}", path.display());
+            assert!(error.ends_with(&advice), "{mode:o} {guard:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_root_and_we_may_own_what_decides() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
+        let owner = metadata.uid();
+        let problem = |own| unsafe_because(file.path(), &metadata, Guard::Change, own);
+        assert_eq!(problem(owner), None);
+        if owner == 0 {
+            assert_eq!(problem(7), None, "root's");
+        } else {
+            let problem = problem(owner + 1).unwrap();
+            assert!(problem.contains("run: chown root "), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_or_missing_is_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        assert_eq!(read(&path, 1, Guard::None), Ok(None));
+        std::fs::write(&path, "xy").unwrap();
+        assert!(read(&path, 2, Guard::None).is_ok());
+        assert!(read(&path, 1, Guard::None).is_err());
+    }
+}
