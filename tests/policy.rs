@@ -225,6 +225,17 @@ fn mistakes_are_placed() {
         ),
         ("not cedar", "policy.cedar:1:"),
         (
+            "// permit(principal, action, resource);\n\
+             @id(\"a\") permit(principal, action, resource);\n \
+             @id(\"a\") permit(principal, action, resource);",
+            "policy.cedar:3:2: the id \"a\" is taken: policy.cedar:2:1: has it too",
+        ),
+        (
+            "// @x permit(principal, action, resource);\n\
+             permit(principal, action, resource); @x permit(principal, action, resource);",
+            "policy.cedar:2:38: unknown annotation @x",
+        ),
+        (
             "permit(principal, action, resource);\n\
              forbid(principal in Group::\"contractorz\", action, resource);",
             "policy.cedar:2:21: the group \"contractorz\" is not in [groups]; \

@@ -56,6 +56,9 @@ pub(super) fn typed(
     if raw.stranger_reply.chars().count() > 200 {
         problems.push("[telegram] stranger_reply: at most 200 characters");
     }
+    if !raw.stranger_reply.is_empty() && raw.stranger_reply.trim().is_empty() {
+        problems.push("[telegram] stranger_reply: is blank; write a sentence, or \"\" for silence");
+    }
     if let Some(id) = raw.allowed_users.iter().find(|id| **id <= 0) {
         problems.push(format!(
             "[telegram] allowed_users: {id} is not a user id; people have positive ids"
@@ -107,9 +110,9 @@ fn keys(
             None
         }
         Ok((Some(id), Some(hash))) => {
-            let id = id.trim().parse().ok();
+            let id = id.trim().parse().ok().filter(|id| *id > 0);
             if id.is_none() {
-                problems.elsewhere("TELEGRAM_API_ID is not a number");
+                problems.elsewhere("TELEGRAM_API_ID is not a number from 1");
             }
             id.map(|id| (id, hash))
         }
@@ -142,6 +145,14 @@ fn keys_file(file: &Path, problems: &mut Problems) -> Option<(i32, SecretValue)>
         }
     };
     match serde_json::from_str::<SessionKeys>(&text) {
+        Ok(keys) if keys.api_id <= 0 || keys.api_hash.trim().is_empty() => {
+            problems.elsewhere(format!(
+                "{}: api_id must be a number from 1, and api_hash not empty; both are on \
+                 my.telegram.org",
+                file.display()
+            ));
+            None
+        }
         Ok(keys) => Some((keys.api_id, SecretValue::new(keys.api_hash.into_bytes()))),
         Err(error) => {
             problems.elsewhere(format!(

@@ -16,7 +16,8 @@ pub struct VaultConfig {
     pub address: String,
     /// Its namespace.
     pub namespace: Option<String>,
-    /// A PEM file of the authorities that may have signed its certificate.
+    /// A PEM file of the authorities that may have signed its certificate; relative to the
+    /// current folder where it is not absolute.
     pub ca_cert: Option<PathBuf>,
     /// The KV version 2 mounts that may be asked for.
     pub mounts: Mounts,
@@ -70,11 +71,20 @@ pub(super) fn typed(
     let namespace = text("VAULT_NAMESPACE")
         .or(raw.namespace)
         .filter(|text| !text.is_empty());
-    let ca_cert = text("VAULT_CACERT").map(PathBuf::from).or(raw.ca_cert);
+    // As for Vault's own tools, the variable's path starts at the current folder.
+    let ca_cert = text("VAULT_CACERT")
+        .map(PathBuf::from)
+        .or(raw.ca_cert.map(|path| directory.join(path)));
     let role_id = text("VAULT_ROLE_ID")
         .or(raw.role_id)
         .filter(|text| !text.is_empty());
 
+    if ca_cert.is_some() && address.to_ascii_lowercase().starts_with("http://") {
+        problems.push(
+            "[vault] ca_cert (or VAULT_CACERT): has no effect on an http:// address; make the \
+             address https://, or leave it out",
+        );
+    }
     if raw.request_timeout < Duration::from_millis(100)
         || raw.request_timeout > Duration::from_secs(25)
     {
@@ -101,7 +111,7 @@ pub(super) fn typed(
     Some(VaultConfig {
         address,
         namespace,
-        ca_cert: ca_cert.map(|path| directory.join(path)),
+        ca_cert,
         mounts: mounts?,
         auth: auth?,
         request_timeout: raw.request_timeout,
@@ -123,5 +133,44 @@ fn secret(name: &str, environment: &Environment, problems: &mut Problems) -> Opt
             problems.elsewhere(problem);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_found_from_where_its_path_was_written() {
+        let ca_cert = |variables: &[(&str, &str)]| {
+            let variables: BTreeMap<_, _> = [("VAULT_TOKEN", "t")]
+                .iter()
+                .chain(variables)
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into()))
+                .collect();
+            let environment =
+                Environment::new(variables, vec![], Path::new("/nonexistent/.env")).unwrap();
+            let raw = raw::Vault {
+                address: Some("https://vault.example.org".to_owned()),
+                ca_cert: Some("ca.pem".into()),
+                ..raw::Vault::default()
+            };
+            let mut problems = Problems {
+                file: "vaultgram.toml".into(),
+                found: vec![],
+            };
+            let mounts = Mounts::new(vec!["secret".to_owned()]);
+            let directory = Path::new("/etc/vaultgram");
+            let config = typed(raw, mounts, directory, &environment, &mut problems).unwrap();
+            assert!(problems.found.is_empty(), "{:?}", problems.found);
+            config.ca_cert
+        };
+        assert_eq!(ca_cert(&[]), Some("/etc/vaultgram/ca.pem".into()));
+        assert_eq!(
+            ca_cert(&[("VAULT_CACERT", "other.pem")]),
+            Some("other.pem".into())
+        );
     }
 }

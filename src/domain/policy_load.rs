@@ -1,6 +1,6 @@
 //! Reading policies: parse, check against the schema, and say where what is wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -54,10 +54,9 @@ impl Policy {
         }
         let mut policies = PolicySet::new();
         for found in parsed.policies {
-            let place = found.at("", "");
             policies
                 .add(found.policy)
-                .map_err(|error| PolicyError(vec![format!("{place}{error}")]))?;
+                .map_err(|error| PolicyError(vec![error.to_string()]))?;
         }
         Ok(Self {
             policies,
@@ -139,6 +138,7 @@ pub fn parse(sources: &[PolicySource]) -> Result<Parsed<'_>, PolicyError> {
             Err(found) => problems.extend(found),
         }
     }
+    problems.extend(repeated(&policies));
     if problems.is_empty() {
         Ok(Parsed {
             policies,
@@ -148,6 +148,26 @@ pub fn parse(sources: &[PolicySource]) -> Result<Parsed<'_>, PolicyError> {
     } else {
         Err(PolicyError(problems))
     }
+}
+
+/// Policies that the audit could not tell apart.
+fn repeated(policies: &[Found<'_>]) -> Vec<String> {
+    let mut seen: BTreeMap<String, &Found<'_>> = BTreeMap::new();
+    let mut problems = vec![];
+    for found in policies {
+        let id = found.policy.annotation("id");
+        let name = id.map_or_else(|| found.policy.id().to_string(), str::to_owned);
+        if let Some(first) = seen.get(&name) {
+            let first = first.at("@id", "has it too");
+            problems.push(found.at(
+                "@id",
+                &format!("the id {name:?} is taken: {first}; each policy needs its own"),
+            ));
+        } else {
+            seen.insert(name, found);
+        }
+    }
+    problems
 }
 
 /// Parses one file; its policies are named `file:policyN` where they have no `@id`.

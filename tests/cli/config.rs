@@ -84,6 +84,18 @@ fn each_mistake_is_told_with_its_place() {
             "[socket] max_connections: must be from 1",
         ),
         (
+            "[telegram]\nstranger_reply = \" \"\n",
+            "[telegram] stranger_reply: is blank",
+        ),
+        (
+            "[socket]\n[vault]\nca_cert = \"ca.pem\"\naddress = \"HTTP://127.0.0.1:8200\"\n",
+            "[vault] ca_cert (or VAULT_CACERT): has no effect on an http:// address",
+        ),
+        (
+            "[socket]\n[policy]\nfiles = [\"policy.cedar\", \"policy.cedar\"]\n",
+            "policy.cedar:1:1: the id \"policy.cedar:policy0\" is taken: policy.cedar:1:1:",
+        ),
+        (
             "[telegram]\nallowed_users = [-5]\n",
             "[telegram] allowed_users: -5 is not a user id",
         ),
@@ -150,7 +162,8 @@ fn each_mistake_is_told_with_its_place() {
         ),
         ("[socket\n", "vaultgram.toml:1:"),
     ] {
-        let ran = check(config, "", VARIABLES);
+        let policy = "permit(principal, action, resource);";
+        let ran = check(config, policy, VARIABLES);
         assert_eq!(ran.code, 78, "{config}: {ran:?}");
         assert!(ran.err.contains(expected), "{config}: {ran:?}");
     }
@@ -203,6 +216,14 @@ fn telegram_needs_its_keys() {
             ],
             "TELEGRAM_API_ID is not a number",
         ),
+        (
+            &[
+                ("VAULT_TOKEN", "t"),
+                ("TELEGRAM_API_ID", "0"),
+                ("TELEGRAM_API_HASH", "hunter2"),
+            ],
+            "TELEGRAM_API_ID is not a number from 1",
+        ),
     ] {
         let ran = check("[telegram]\n", "", variables);
         assert_eq!(ran.code, 78);
@@ -210,6 +231,25 @@ fn telegram_needs_its_keys() {
             ran.err.contains(expected) && !ran.err.contains("hunter2"),
             "{ran:?}"
         );
+    }
+}
+
+#[test]
+fn telegram_keys_must_be_possible() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("vaultgram.toml"), "[telegram]\nkeys = \"keys.json\"\n").unwrap();
+    std::fs::write(path("policy.cedar"), "").unwrap();
+    for (id, hash, code) in [(1, "h", 0), (0, "h", 78), (-1, "h", 78), (1, "", 78)] {
+        let keys = format!("{{\"api_id\": {id}, \"api_hash\": \"{hash}\"}}");
+        std::fs::write(path("keys.json"), keys).unwrap();
+        mode(&path("keys.json"), 0o600);
+        let ran = vaultgram(directory.path(), &[("VAULT_TOKEN", "t")], &["check"]);
+        assert_eq!(ran.code, code, "{id} {hash}: {ran:?}");
+        let told = ran
+            .err
+            .contains("keys.json: api_id must be a number from 1");
+        assert_eq!(told, code != 0, "{id} {hash}: {ran:?}");
     }
 }
 
