@@ -1,6 +1,5 @@
 //! A real broker behind a real socket, over a store, an audit and a clock made for the tests.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,7 +14,8 @@ use vaultgram::domain::caller::{Caller, UnixPeer};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
-    Decision, Delivery, Permit, Policy, Request, RequestId, Secret, SecretPath, SecretValue, Target,
+    Decision, Delivery, Mounts, Permit, Policy, Request, RequestId, Secret, SecretPath,
+    SecretValue, Target,
 };
 use vaultgram::vault::{Auth, Settings, Store};
 
