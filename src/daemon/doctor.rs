@@ -17,7 +17,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{DoctorArgs, client};
 use crate::config::{Config, SocketConfig, TelegramConfig, VaultConfig};
 use crate::coordination::{self, LocalStore};
-use crate::daemon::{load, settings};
+use crate::daemon::{load, people, settings};
 use crate::http;
 use crate::telegram::{self, FileSession};
 use crate::vault::Store;
@@ -224,10 +224,8 @@ async fn examine_telegram(config: TelegramConfig, running: bool) -> Result<Strin
     let account = telegram::probe(&Arc::new(session), config.api_id, config.request_timeout)
         .await
         .map_err(|error| error.to_string())?;
-    let people = config.allowed_users.len();
-    Ok(format!(
-        "signed in as {account}, listens to {people} people"
-    ))
+    let people = people(config.allowed_users.len());
+    Ok(format!("signed in as {account}, listens to {people}"))
 }
 
 fn print(findings: &[Finding], json: bool, out: &mut dyn Write) -> std::io::Result<()> {
