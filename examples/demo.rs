@@ -29,13 +29,17 @@ use stage::{ALICE, BOB, BROKER, MALLORY, Setting, Stage};
 /// How long the demo leaves the answer in the chat.
 const DELETE_AFTER: Duration = Duration::from_secs(5);
 
-#[tokio::main]
-async fn main() {
-    tokio::select! {
-        () = demo() => {}
-        // Dropping the demo ends the servers and removes their files.
-        _ = tokio::signal::ctrl_c() => println!("\nstopped"),
-    }
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        tokio::select! {
+            () = demo() => {}
+            // Dropping the demo ends the servers and removes their files.
+            _ = tokio::signal::ctrl_c() => println!("\nstopped"),
+        }
+    });
+    // Reading from a terminal cannot be cancelled, and must not hold up the end.
+    runtime.shutdown_background();
 }
 
 async fn demo() {

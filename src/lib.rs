@@ -19,18 +19,18 @@
 //! |---|---|---|
 //! | `domain` | the rules, pure: callers, paths, policy, permit | |
 //! | `broker` | the one function that answers, and the ports it needs | `domain` |
-//! | `telegram` | messages in, answers out, deletions | `broker` `domain` `api` `telemetry` `memory` |
-//! | `http` | the Unix socket in Vault's API shape, peer identity | `broker` `domain` `api` `telemetry` `memory` |
-//! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` `telemetry` `memory` |
-//! | `coordination` | state that outlives the process | `domain` `broker::ports` `telemetry` `memory` |
-//! | `audit` | JSON Lines in a hash chain, and its verification | `domain` `broker::ports` `telemetry` `memory` |
+//! | `telegram` | messages in, answers out, deletions | `broker` `domain` |
+//! | `http` | the Unix socket in Vault's API shape, peer identity | `broker` `domain` `api` |
+//! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` |
+//! | `coordination` | state that outlives the process | `domain` `broker::ports` |
+//! | `audit` | JSON Lines in a hash chain, and its verification | `domain` `broker::ports` |
 //! | `api` | wire types shared by the socket and the command line | |
 //! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` |
 //! | `cli` | the command line, one file per command | `api` `audit::verify` |
 //! | `telemetry` | logs: only our own events, ever | |
 //! | `memory` | freed memory is wiped, no core dumps | |
 //! | `daemon` | puts everything together: start, stop, check, doctor | everything |
-//! | `main` | arguments, run, exit code | `cli` `daemon` |
+//! | `main` | arguments, run, exit code | `cli` `daemon` `memory` `telemetry` |
 //!
 //! # Invariants
 //!

@@ -2,20 +2,40 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use vaultgram::cli::audit::Audit;
+use vaultgram::cli::exit::{Exit, Failure};
 use vaultgram::cli::{self, Command};
-use vaultgram::daemon;
+use vaultgram::{daemon, memory, telemetry};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = match cli::parse(std::env::args_os()) {
-        Ok(arguments) => arguments,
+/// How long what cannot be cancelled may hold up the exit, such as a look at a hanging disk.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    telemetry::quiet_panics();
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(arguments) => arguments.command,
         Err(code) => return code,
     };
+    let prepared = memory::forbid_core_dumps().and_then(|()| tokio::runtime::Runtime::new());
+    cli::finish(match prepared {
+        Ok(runtime) => {
+            let result = runtime.block_on(run(command));
+            runtime.shutdown_timeout(LAST_WORK);
+            result
+        }
+        Err(error) => Err(Failure::new(
+            Exit::Unavailable,
+            format!("cannot start: {error}"),
+        )),
+    })
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
     let out = &mut std::io::stdout();
     let terminal = out.is_terminal();
-    cli::finish(match arguments.command {
+    match command {
         Command::Init(arguments) => cli::init::run(&arguments, out),
         Command::Check(arguments) => daemon::check(&arguments.config, out),
         Command::Doctor(arguments) => daemon::doctor(&arguments, out).await,
@@ -23,5 +43,5 @@ async fn main() -> ExitCode {
         Command::Serve(arguments) => daemon::serve(&arguments.config).await,
         Command::Get(arguments) => cli::get::run(&arguments, out, terminal).await,
         Command::Audit(Audit::Verify(arguments)) => cli::audit::run(&arguments, out),
-    })
+    }
 }

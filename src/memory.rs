@@ -7,11 +7,11 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
-/// Forbids core dumps and access by other processes of the same user.
+/// Forbids core dumps: a secret must not be left in one. For every command.
 ///
 /// # Errors
 /// When the kernel refuses; the process must not go on to hold secrets.
-pub fn harden() -> std::io::Result<()> {
+pub fn forbid_core_dumps() -> std::io::Result<()> {
     setrlimit(
         Resource::Core,
         Rlimit {
@@ -19,6 +19,15 @@ pub fn harden() -> std::io::Result<()> {
             maximum: Some(0),
         },
     )?;
+    Ok(())
+}
+
+/// Forbids other processes of the same user to look into this one. Not for short-lived clients:
+/// a broker of another user could then not see their executable.
+///
+/// # Errors
+/// When the kernel refuses; the process must not go on to hold secrets.
+pub fn forbid_inspection() -> std::io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! texts (grammers), URLs and bodies (rustify, hyper) at `trace`, and `RUST_LOG=trace` must not
 //! turn a log into a place where secrets are kept.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
@@ -32,17 +32,20 @@ pub fn start(filter: &str, json: bool) -> Result<(), String> {
         .with(levels);
     // Already set only where tests of one process start twice.
     drop(tracing::subscriber::set_global_default(subscriber));
-    quiet_panics();
     Ok(())
 }
 
-/// A panic's message may hold data; only its place is logged.
-fn quiet_panics() {
+/// From now on a panic shows its place only: its message may hold data.
+pub fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
             .location()
             .map(ToString::to_string)
             .unwrap_or_default();
-        tracing::error!(place, "panic");
+        // Before the log is started, and in commands without one, this is all there is.
+        drop(writeln!(
+            std::io::stderr(),
+            "internal error at {place}; please report it"
+        ));
     }));
 }

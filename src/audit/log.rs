@@ -135,7 +135,7 @@ impl Log {
             let error = self.error(&text);
             self.sync_failed = Some(error.clone());
             self.unsynced_since = None;
-            tracing::error!(error = %error, "audit.sync_failed");
+            tracing::error!(event = "audit.sync_failed", %error);
             return Err(error);
         }
         self.unsynced_since = None;
@@ -151,7 +151,7 @@ impl Log {
             hash: self.link.hash.clone(),
         };
         if let Err(error) = self.head.write(&head) {
-            tracing::warn!(path = %self.path.display(), %error, "audit.head_not_written");
+            tracing::warn!(event = "audit.head_not_written", path = %self.path.display(), %error);
         }
     }
 

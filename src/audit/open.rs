@@ -94,7 +94,7 @@ fn open_file(path: &Path) -> Result<Log, Refusal> {
     }
     let noted = head::read(path)?;
     if noted.is_none() && metadata.len() > 0 {
-        tracing::warn!(path = %path.display(), "audit.head_missing");
+        tracing::warn!(event = "audit.head_missing", path = %path.display());
     }
     let (start, link) = match noted {
         Some(head) => (head.size, check_head(&file, metadata.len(), &head)?),
@@ -179,6 +179,6 @@ fn set_aside(path: &Path, torn: &[u8]) -> io::Result<()> {
         .open(&aside)?;
     file.write_all(&[torn, b"\n"].concat())?;
     file.sync_all()?;
-    tracing::warn!(path = %aside.display(), bytes = torn.len(), "audit.torn_record_set_aside");
+    tracing::warn!(event = "audit.torn_record_set_aside", path = %aside.display(), bytes = torn.len());
     Ok(())
 }

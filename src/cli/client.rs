@@ -30,8 +30,8 @@ pub struct SocketArgs {
 }
 
 /// An answer that is not an error. Its body is wiped when dropped.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
@@ -72,7 +72,7 @@ impl Answer {
 ///
 /// # Errors
 /// When nobody answers there in time, or not in HTTP.
-pub(super) async fn get(socket: &Path, target: &str) -> Result<Answer, Failure> {
+pub(crate) async fn get(socket: &Path, target: &str) -> Result<Answer, Failure> {
     let answer = async {
         let stream = UnixStream::connect(socket)
             .await

@@ -151,7 +151,7 @@ fn open(path: &Path) -> Result<redb::Database, OpenError> {
     match std::panic::catch_unwind(|| open_checked(file)) {
         Ok(Ok((database, true))) => Ok(database),
         Ok(Ok((database, false))) => {
-            tracing::warn!(path = %path.display(), "coordination.repaired");
+            tracing::warn!(event = "coordination.repaired", path = %path.display());
             Ok(database)
         }
         Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(OpenError::InUse(path.to_owned())),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Config;
-use crate::daemon::{load, settings};
+use crate::daemon::{load, people, settings};
 use crate::vault::Store;
 
 /// Reads everything that is configured, and says what it found.
@@ -32,8 +32,8 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         Some(telegram) => {
             writeln!(
                 out,
-                "telegram  listens to {} people",
-                telegram.allowed_users.len()
+                "telegram  listens to {}",
+                people(telegram.allowed_users.len())
             )?;
         }
     }

@@ -1,7 +1,9 @@
 //! `vaultgram doctor`: tries each thing vaultgram depends on, and says what to do.
 
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +11,13 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::AuditFile;
-use crate::broker::ports::{Clock, SecretStore, StoreHealth, SystemClock};
-use crate::cli::DoctorArgs;
+use crate::audit::verify::verify_file;
+use crate::broker::ports::{SecretStore, StoreHealth, SystemClock};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::{DoctorArgs, client};
 use crate::config::{Config, SocketConfig, TelegramConfig, VaultConfig};
-use crate::coordination::LocalStore;
-use crate::daemon::{load, settings};
+use crate::coordination::{self, LocalStore};
+use crate::daemon::{load, people, settings};
 use crate::http;
 use crate::telegram::{self, FileSession};
 use crate::vault::Store;
@@ -64,49 +66,94 @@ pub async fn doctor(arguments: &DoctorArgs, out: &mut dyn Write) -> Result<(), F
 }
 
 async fn examine(config: Config, file: &Path) -> Vec<Finding> {
-    let mut findings = vec![Finding::of::<String>(
-        "configuration",
-        Ok(format!("{} is correct", file.display())),
-    )];
+    let correct = format!("{} is correct", file.display());
+    let mut findings = vec![Finding::of::<String>("configuration", Ok(correct))];
     findings.push(Finding::of("vault", vault(config.vault).await));
-    // A broker that runs holds its files; then its socket answers, and the files are in order.
-    let running = match &config.socket {
-        Some(socket) => tokio::net::UnixStream::connect(&socket.path).await.is_ok(),
-        None => false,
-    };
-    if let Some(socket) = config.socket {
-        findings.push(Finding::of("socket", examine_socket(socket, running)));
-    }
-    if running {
-        let detail = "in use by the vaultgram that runs".to_owned();
-        for name in ["telegram", "audit", "state"] {
-            findings.push(Finding::of::<String>(name, Ok(detail.clone())));
-        }
+    // Whoever makes a file owns it: made by another user, it would keep the broker from starting.
+    if let Err(problem) = examine_user(&config.state.file) {
+        findings.push(Finding::of("user", Err(problem)));
         return findings;
     }
-    if let Some(telegram) = config.telegram {
-        findings.push(Finding::of("telegram", examine_telegram(telegram).await));
-    }
-    let shown = config.audit.file.display().to_string();
-    let audit = match AuditFile::open(settings::audit(config.audit)) {
-        Ok(audit) => audit.close().await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
+    let (state, running) = examine_state(config.state.file).await;
+    findings.push(Finding::of("state", state));
     findings.push(Finding::of(
         "audit",
-        audit.map(|()| format!("{shown} can be written")),
+        examine_audit(&config.audit.file, running),
     ));
-    let shown = config.state.file.display().to_string();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let state = match LocalStore::open(config.state.file, clock) {
-        Ok(state) => state.close().await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    findings.push(Finding::of(
-        "state",
-        state.map(|()| format!("{shown} can be written")),
-    ));
+    if let Some(socket) = config.socket {
+        findings.push(Finding::of("socket", examine_socket(socket, running).await));
+    }
+    if let Some(telegram) = config.telegram {
+        findings.push(Finding::of(
+            "telegram",
+            examine_telegram(telegram, running).await,
+        ));
+    }
     findings
+}
+
+/// Whether we are the user whose files these are.
+fn examine_user(state: &Path) -> Result<(), String> {
+    let folder = state.parent().unwrap_or(Path::new("/"));
+    let owner = match std::fs::metadata(folder) {
+        Ok(folder) => folder.uid(),
+        Err(error) => return Err(format!("{}: {error}", folder.display())),
+    };
+    let us = rustix::process::geteuid().as_raw();
+    if owner == us {
+        return Ok(());
+    }
+    Err(format!(
+        "{} belongs to user {owner}, and this is user {us}; run doctor as the user that \
+         vaultgram runs as (sudo -u '#{owner}' vaultgram doctor)",
+        folder.display()
+    ))
+}
+
+/// The state, and whether a broker holds it.
+async fn examine_state(file: PathBuf) -> (Result<String, String>, bool) {
+    if !file.exists() {
+        return (examine_folder(&file), false);
+    }
+    let shown = file.display().to_string();
+    match LocalStore::open(file, Arc::new(SystemClock)) {
+        Ok(state) => {
+            let closed = state.close().await.map_err(|error| error.to_string());
+            (closed.map(|()| format!("{shown} is sound")), false)
+        }
+        Err(coordination::OpenError::InUse(_)) => (
+            Ok(format!("{shown} is in use by the vaultgram that runs")),
+            true,
+        ),
+        Err(error) => (Err(error.to_string()), false),
+    }
+}
+
+/// Whether a file that is not there yet can be made.
+fn examine_folder(file: &Path) -> Result<String, String> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)
+        .map_err(|error| format!("{} cannot be written: {error}", folder.display()))?;
+    Ok(format!(
+        "{} will be made at the first start",
+        file.display()
+    ))
+}
+
+fn examine_audit(file: &Path, running: bool) -> Result<String, String> {
+    let shown = file.display();
+    if running {
+        return Ok(format!("{shown} is written by the vaultgram that runs"));
+    }
+    if !file.exists() {
+        return examine_folder(file);
+    }
+    let sound = verify_file(file, None).map_err(|error| format!("{shown}: {error}"))?;
+    OpenOptions::new()
+        .append(true)
+        .open(file)
+        .map_err(|error| format!("{shown} cannot be written: {error}"))?;
+    Ok(format!("{shown} is sound ({} records)", sound.records))
 }
 
 /// Signs in to Vault, and out again where the token is our own.
@@ -133,7 +180,13 @@ async fn vault(config: VaultConfig) -> Result<String, String> {
     stop.cancel();
     tasks.wait().await;
     match health {
-        StoreHealth::Ready { version } => Ok(format!("{address} is ready (version {version})")),
+        StoreHealth::Ready { version } => {
+            let warning = store
+                .warning()
+                .map(|text| format!("; {text}"))
+                .unwrap_or_default();
+            Ok(format!("{address} is ready (version {version}){warning}"))
+        }
         StoreHealth::LoggedOut { reason } => Err(format!("{address} does not let us in: {reason}")),
         StoreHealth::Sealed => Err(format!(
             "{address} is sealed; unseal it: bao operator unseal"
@@ -147,10 +200,15 @@ async fn vault(config: VaultConfig) -> Result<String, String> {
     }
 }
 
-fn examine_socket(config: SocketConfig, running: bool) -> Result<String, String> {
+async fn examine_socket(config: SocketConfig, running: bool) -> Result<String, String> {
     let shown = config.path.display().to_string();
     if running {
-        return Ok(format!("{shown} answers"));
+        let answer = client::get(&config.path, "/v1/sys/health").await;
+        let answer = answer.map_err(|failure| format!("{shown}: {}", failure.what))?;
+        return Ok(format!(
+            "{shown} answers (health {})",
+            answer.status.as_u16()
+        ));
     }
     match http::bind(&settings::socket(config)) {
         Ok(_) => Ok(format!("{shown} can be made")),
@@ -158,15 +216,16 @@ fn examine_socket(config: SocketConfig, running: bool) -> Result<String, String>
     }
 }
 
-async fn examine_telegram(config: TelegramConfig) -> Result<String, String> {
+async fn examine_telegram(config: TelegramConfig, running: bool) -> Result<String, String> {
+    if running {
+        return Ok("the session is in use by the vaultgram that runs".to_owned());
+    }
     let session = FileSession::open(&config.session).map_err(|error| error.to_string())?;
     let account = telegram::probe(&Arc::new(session), config.api_id, config.request_timeout)
         .await
         .map_err(|error| error.to_string())?;
-    let people = config.allowed_users.len();
-    Ok(format!(
-        "signed in as {account}, listens to {people} people"
-    ))
+    let people = people(config.allowed_users.len());
+    Ok(format!("signed in as {account}, listens to {people}"))
 }
 
 fn print(findings: &[Finding], json: bool, out: &mut dyn Write) -> std::io::Result<()> {

@@ -11,7 +11,7 @@ use crate::cli::LoginArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::TelegramConfig;
 use crate::daemon::load;
-use crate::memory;
+use crate::daemon::serve::forbid_inspection;
 use crate::telegram::FileSession;
 use crate::telegram::login::{Account, Application, LoginError, Prompt, login as sign_in};
 
@@ -23,7 +23,7 @@ const MAX_ANSWER: u64 = 1024;
 /// # Errors
 /// When the session is in use, Telegram refuses, or nothing more can be read.
 pub async fn login(arguments: &LoginArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    memory::harden().map_err(|error| Failure::new(Exit::Unavailable, error))?;
+    forbid_inspection()?;
     let file = &arguments.config.config;
     let Some(config) = load(file)?.telegram else {
         let what = format!("{}: there is no [telegram] section", file.display());

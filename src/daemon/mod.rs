@@ -38,3 +38,12 @@ fn start_log(log: &LogConfig) -> Result<(), Failure> {
     };
     telemetry::start(&log.filter, json).map_err(|error| Failure::new(Exit::Config, error))
 }
+
+/// `1 person`, `2 people`.
+fn people(count: usize) -> String {
+    if count == 1 {
+        "1 person".to_owned()
+    } else {
+        format!("{count} people")
+    }
+}

@@ -1,10 +1,11 @@
 //! `vaultgram serve`: put together, run, and stop in two stages.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,7 +18,7 @@ use crate::coordination::LocalStore;
 use crate::daemon::signals::Signals;
 use crate::daemon::{load, settings, start_log};
 use crate::http::Listener;
-use crate::telegram::{FileSession, TelegramError};
+use crate::telegram::FileSession;
 use crate::vault::Store;
 use crate::{http, memory, telegram};
 
@@ -30,12 +31,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// When it cannot start, when the Telegram account is signed out under it, or when a second
 /// signal ends it at once.
 pub async fn serve(file: &Path) -> Result<(), Failure> {
-    memory::harden().map_err(|error| {
-        Failure::new(
-            Exit::Unavailable,
-            format!("core dumps cannot be forbidden: {error}"),
-        )
-    })?;
+    forbid_inspection()?;
     let config = load(file)?;
     start_log(&config.log)?;
     let signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
@@ -97,41 +93,37 @@ impl Daemon {
         })
     }
 
-    /// Serves until a signal or a failure that no retry can mend.
+    /// Serves until a signal, or until a part of it ends by itself.
     async fn run(self, mut signals: Signals) -> Result<(), Failure> {
         // Fronts stop first, so that what is in flight can still read; then Vault's token goes.
         let (fronts, back) = (TaskTracker::new(), TaskTracker::new());
         let (stop_fronts, stop_back) = (CancellationToken::new(), CancellationToken::new());
-        let vault = Arc::clone(&self.vault);
-        let stop = stop_back.clone();
-        back.spawn(async move { vault.run(stop).await });
+        let mut running = FuturesUnordered::new();
 
+        let (vault, stop) = (Arc::clone(&self.vault), stop_back.clone());
+        running.push(back.spawn(async move {
+            vault.run(stop).await;
+            Ok(())
+        }));
         if let Some(socket) = self.socket {
             let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
-            fronts.spawn(async move {
-                if let Err(error) = socket.serve(broker, stop).await {
-                    tracing::error!(event = "socket.failed", %error);
-                }
-            });
+            running.push(
+                fronts.spawn(async move { socket.serve(broker, stop).await.map_err(unavailable) }),
+            );
         }
-        let (signed_out, mut fatal) = oneshot::channel();
         if let Some((settings, session)) = self.telegram {
             let ports = telegram::Ports {
                 broker: Arc::clone(&self.broker),
                 coordination: Arc::clone(&self.state) as _,
                 clock: self.clock,
             };
-            let front = telegram::run(
-                settings,
-                session,
-                ports,
-                Arc::default(),
-                stop_fronts.clone(),
-            );
-            fronts.spawn(async move {
-                // The receiver only goes away when the daemon stops for another reason.
-                drop(signed_out.send(front.await));
-            });
+            let stop = stop_fronts.clone();
+            running.push(fronts.spawn(async move {
+                let status = Arc::default();
+                telegram::run(settings, session, ports, status, stop)
+                    .await
+                    .map_err(unavailable)
+            }));
         }
         fronts.close();
         back.close();
@@ -143,7 +135,11 @@ impl Daemon {
         let mut ended = Ok(());
         tokio::select! {
             () = signals.stop() => tracing::info!(event = "daemon.stopping"),
-            Ok(result) = &mut fatal => ended = result.map_err(telegram_failure),
+            Some(part) = running.next() => {
+                ended = part.map_err(unavailable).flatten().and_then(|()| {
+                    Err(unavailable("a part of vaultgram ended by itself; see the log"))
+                });
+            }
         }
         stop_fronts.cancel();
         let drained = async {
@@ -175,11 +171,17 @@ impl Daemon {
 fn open_telegram(
     config: &TelegramConfig,
 ) -> Result<(telegram::Settings, Arc<FileSession>), Failure> {
-    let session =
-        FileSession::open(&config.session).map_err(|error| Failure::new(Exit::Config, error))?;
+    let session = FileSession::open(&config.session)
+        .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
     Ok((settings::telegram(config), Arc::new(session)))
 }
 
-fn telegram_failure(error: TelegramError) -> Failure {
+fn unavailable(error: impl fmt::Display) -> Failure {
     Failure::new(Exit::Unavailable, error)
+}
+
+/// For processes that hold secrets for long.
+pub(super) fn forbid_inspection() -> Result<(), Failure> {
+    let refused = |error| unavailable(format!("cannot keep other processes out: {error}"));
+    memory::forbid_inspection().map_err(refused)
 }

@@ -2,7 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use crate::domain::{Delivery, Request, Target};
+use crate::domain::{Request, Target};
 
 /// How long a permit may be used: long enough for one read of a slow Vault.
 const LIFETIME: Duration = Duration::seconds(30);
@@ -54,12 +54,6 @@ impl Permit {
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.request.target
-    }
-
-    /// How it must be handed over.
-    #[must_use]
-    pub fn delivery(&self) -> Delivery {
-        self.request.delivery
     }
 
     /// The ids of the policies that allowed it.

@@ -236,11 +236,8 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, SettingsError> {
 
 /// reqwest takes the process's provider and has none of its own here.
 fn install_ring() {
-    if rustls::crypto::CryptoProvider::get_default().is_none()
-        && rustls::crypto::ring::default_provider()
-            .install_default()
-            .is_err()
-    {
-        tracing::debug!("another thread installed the TLS provider first");
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error only says that another thread was first.
+        drop(rustls::crypto::ring::default_provider().install_default());
     }
 }

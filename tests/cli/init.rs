@@ -26,7 +26,7 @@ fn what_it_writes_is_correct_and_never_overwritten() {
         check.out.contains("vg/vaultgram.toml: correct\n"),
         "{check:?}"
     );
-    assert!(check.out.contains("listens to 1 people"), "{check:?}");
+    assert!(check.out.contains("listens to 1 person"), "{check:?}");
     assert!(check.out.contains("2 policies"), "{check:?}");
 
     let again = vaultgram(directory.path(), &[], &["init", "vg"]);

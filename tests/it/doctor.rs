@@ -40,7 +40,10 @@ async fn all_is_well_before_and_while_it_serves() {
     ] {
         assert!(before.out.contains(expected), "{expected}: {}", before.out);
     }
-    // It left nothing behind that keeps the broker from starting.
+    assert!(
+        !stage.path("audit.jsonl").exists(),
+        "it makes no file that another user would own"
+    );
     stage.start().await;
     let during = run(stage.vaultgram(&["doctor", "--json"]));
     assert_eq!(during.code, 0, "{} {}", during.out, during.err);
@@ -50,8 +53,16 @@ async fn all_is_well_before_and_while_it_serves() {
         let check = checks.iter().find(|check| check["name"] == name).unwrap();
         check["detail"].as_str().unwrap().to_owned()
     };
-    assert!(detail("socket").ends_with("answers"), "{found}");
-    assert_eq!(detail("telegram"), "in use by the vaultgram that runs");
+    assert!(
+        detail("socket").ends_with("answers (health 200)"),
+        "{found}"
+    );
+    for name in ["telegram", "audit", "state"] {
+        assert!(
+            detail(name).ends_with("by the vaultgram that runs"),
+            "{found}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
