@@ -6,7 +6,7 @@ use grammers_mtsender::{InvocationError, SenderPoolHandle};
 use grammers_tl_types::{Deserializable, RemoteCall};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::backoff::Backoff;
 
@@ -154,7 +154,7 @@ impl Link {
     ) -> Result<R::Return, CallError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         loop {
-            gate.open().await;
+            gate.open(deadline).await?;
             let error = match self.invoke(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -192,13 +192,50 @@ impl Gate {
         });
     }
 
-    async fn open(&self) {
+    /// Waits until the gate is open. One that stays closed beyond `deadline` is not waited
+    /// for: every later call would do the same, and hold its place in the queue meanwhile.
+    async fn open(&self, deadline: Instant) -> Result<(), CallError> {
         loop {
             let until = *self.0.borrow();
-            if until <= Instant::now() {
-                return;
+            let now = Instant::now();
+            if until <= now {
+                return Ok(());
             }
-            tokio::time::sleep_until(until).await;
+            if until >= deadline {
+                return Err(CallError::Flood(until - now));
+            }
+            sleep_until(until).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_gate_closed_beyond_the_deadline_is_not_waited_for() {
+        let gate = Gate::new();
+        gate.close_for(Duration::from_hours(1));
+        let deadline = Instant::now() + Duration::from_mins(10);
+        let link = Link::new(Duration::from_secs(1));
+        let request = grammers_tl_types::functions::updates::GetState {};
+        let call = timeout(
+            Duration::from_secs(20),
+            link.persist(&request, &gate, deadline),
+        );
+        let error = call.await.expect("at once").unwrap_err();
+        assert!(matches!(error, CallError::Flood(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_opens_in_time_is_waited_for() {
+        let gate = Gate::new();
+        let wait = Duration::from_millis(200);
+        gate.close_for(wait);
+        let began = Instant::now();
+        let deadline = began + Duration::from_mins(10);
+        assert_eq!(gate.open(deadline).await, Ok(()));
+        assert!(began.elapsed() >= wait / 2);
     }
 }
