@@ -1,10 +1,10 @@
 //! From a message to its answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -15,33 +15,34 @@ use super::command::{Command, parse};
 use super::deletion::Deletions;
 use super::incoming::Incoming;
 use super::outbox::{Outbox, Sent};
+use super::progress::Batch;
 use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, Part, Reply, random_id};
 use super::status::Status;
 use super::stranger::{Limiter, StrangerReply};
-use crate::broker::ports::{Clock, Coordination};
+use crate::broker::ports::Clock;
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{Caller, Delivery, Request, RequestId, Target};
 
 /// Commands worked on at the same time.
 const AT_ONCE: usize = 256;
-/// Commands waiting for that. What comes on top is dropped: by the time it had its turn it
-/// would be too old.
+/// Commands waiting for that, beyond which no more are read.
 const MAX_WAITING: usize = 20_000;
-/// How long a command that the broker does not see is remembered as answered.
-const CLAIM_LIFETIME: Duration = Duration::days(1);
+/// How often to look whether there is room again.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(100);
 
 /// Answers messages.
 pub(super) struct Handler {
     pub(super) settings: Arc<Settings>,
     pub(super) rules: Rules,
     pub(super) broker: Arc<Broker>,
-    pub(super) coordination: Arc<dyn Coordination>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
     pub(super) deletions: Arc<Deletions>,
     pub(super) status: Arc<Status>,
     pub(super) tasks: TaskTracker,
+    /// The broker's work, which is never cut off: what it decided has an outcome on record.
+    pub(super) requests: TaskTracker,
     /// Everything is over; what is not answered now is abandoned.
     pub(super) closed: CancellationToken,
     pub(super) slots: Semaphore,
@@ -70,12 +71,23 @@ impl Handler {
         *self.username.lock().unwrap_or_else(PoisonError::into_inner) = username;
     }
 
+    /// Returns when there is room for more messages. May be cancelled at any time.
+    pub(super) async fn room(&self) {
+        if self.tasks.len() < MAX_WAITING {
+            return;
+        }
+        warn!(event = "telegram.overload", waiting = MAX_WAITING);
+        while self.tasks.len() >= MAX_WAITING {
+            sleep(LOOK_FOR_ROOM).await;
+        }
+    }
+
     /// Takes a message; returns at once.
-    pub(super) fn accept(self: &Arc<Self>, message: Incoming) {
+    pub(super) fn accept(self: &Arc<Self>, message: Incoming, batch: &Batch) {
         let now = self.clock.now().unix_timestamp();
         let (user, chat, fresh) = match admit(&message.envelope, &self.rules, now) {
             Verdict::Ignore => return,
-            Verdict::Stranger { user } => return self.accept_stranger(user, message),
+            Verdict::Stranger { user } => return self.accept_stranger(user, message, batch),
             Verdict::TooOld { user, chat } => (user, chat, false),
             Verdict::Admit { user, chat } => (user, chat, true),
         };
@@ -95,11 +107,11 @@ impl Handler {
             message,
         };
         let handler = Arc::clone(self);
-        self.spawn(async move { handler.work(job).await });
+        self.spawn(batch, async move { handler.work(job).await });
     }
 
     /// One sentence at most; whether anything they name exists is not even looked up.
-    fn accept_stranger(self: &Arc<Self>, user: i64, message: Incoming) {
+    fn accept_stranger(self: &Arc<Self>, user: i64, message: Incoming, batch: &Batch) {
         let StrangerReply::Sentence(sentence) = &self.settings.stranger_reply else {
             return;
         };
@@ -116,7 +128,7 @@ impl Handler {
         };
         let reply = Reply::plain(sentence);
         let handler = Arc::clone(self);
-        self.spawn(async move {
+        self.spawn(batch, async move {
             let outbox = &handler.outbox;
             if let Some(peer) = outbox.sender(&message).await {
                 let sent = outbox
@@ -127,19 +139,21 @@ impl Handler {
         });
     }
 
-    fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
-        if self.tasks.len() >= MAX_WAITING {
-            warn!(event = "telegram.overload", waiting = MAX_WAITING);
-            return;
-        }
+    fn spawn(self: &Arc<Self>, batch: &Batch, work: impl Future<Output = ()> + Send + 'static) {
         let handler = Arc::clone(self);
+        let ticket = batch.ticket();
         self.tasks.spawn(async move {
             let in_turn = async {
                 // Never closed, so this only waits.
                 let _slot = handler.slots.acquire().await;
                 work.await;
             };
-            handler.closed.run_until_cancelled(in_turn).await;
+            tokio::select! {
+                // Or those in the queue would begin when those before them are cut off.
+                biased;
+                () = handler.closed.cancelled() => {}
+                () = in_turn => ticket.done(),
+            }
         });
     }
 
@@ -195,7 +209,15 @@ impl Handler {
             target: target.clone(),
             delivery: Delivery::Message,
         };
-        match self.broker.handle(request).await {
+        let broker = Arc::clone(&self.broker);
+        let work = self
+            .requests
+            .spawn(async move { broker.handle(request).await });
+        let Ok(result) = work.await else {
+            warn!(event = "telegram.request_failed", request = %job.id, error = "panic");
+            return Some(Reply::broken());
+        };
+        match result {
             Ok(outcome) => Reply::outcome(&outcome, &target, self.settings.delete_after),
             Err(error) => {
                 warn!(event = "telegram.request_failed", request = %job.id, error = error.name());
@@ -207,9 +229,7 @@ impl Handler {
     /// `reply`, if this command was not answered before. What the broker handles, it claims
     /// itself.
     async fn once(&self, job: &Job, reply: Reply) -> Option<Reply> {
-        let until = self.clock.now() + CLAIM_LIFETIME;
-        let key = format!("claims/{}", job.id);
-        match self.coordination.claim(&key, until).await {
+        match self.broker.claim(&job.id).await {
             Ok(true) => Some(reply),
             Ok(false) => None,
             Err(error) => Some(Reply::failed(&BrokerError::Coordination(error))),

@@ -117,6 +117,11 @@ impl Reply {
         ))
     }
 
+    /// When we have a fault of our own.
+    pub(super) fn broken() -> Self {
+        Self::plain("vaultgram failed; tell an operator.")
+    }
+
     /// What came of a request; `None` when somebody else answers it.
     pub(super) fn outcome(
         outcome: &Outcome,
