@@ -119,13 +119,25 @@ impl Link {
 
     /// One call on the current connection, which is waited for.
     pub(super) async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, CallError> {
+        let pool = self.pool().await?;
+        self.invoke_on(&pool, request).await
+    }
+
+    async fn pool(&self) -> Result<Pool, CallError> {
         let mut pools = self.pool.subscribe();
-        let pool = timeout(self.request_timeout, pools.wait_for(Option::is_some))
+        timeout(self.request_timeout, pools.wait_for(Option::is_some))
             .await
             .map_err(|_| CallError::Disconnected)?
             .map_err(|_| CallError::Disconnected)?
             .clone()
-            .ok_or(CallError::Disconnected)?;
+            .ok_or(CallError::Disconnected)
+    }
+
+    async fn invoke_on<R: RemoteCall>(
+        &self,
+        pool: &Pool,
+        request: &R,
+    ) -> Result<R::Return, CallError> {
         let result = pool.invoke(request, self.request_timeout).await;
         match &result {
             Err(CallError::Disconnected) => self.suspect.notify_one(),
@@ -152,11 +164,35 @@ impl Link {
         gate: &Gate,
         deadline: Instant,
     ) -> Result<R::Return, CallError> {
+        let mut unclear = None;
+        self.persist_noting(request, gate, deadline, &mut unclear)
+            .await
+    }
+
+    /// As [`Link::persist`]; also notes in `unclear` when the first try began of which nobody
+    /// knows whether it arrived.
+    pub(super) async fn persist_noting<R: RemoteCall>(
+        &self,
+        request: &R,
+        gate: &Gate,
+        deadline: Instant,
+        unclear: &mut Option<Instant>,
+    ) -> Result<R::Return, CallError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         loop {
             gate.open(deadline).await?;
-            let error = match self.invoke(request).await {
-                Ok(answer) => return Ok(answer),
+            let error = match self.pool().await {
+                Ok(pool) => {
+                    let began = Instant::now();
+                    let result = self.invoke_on(&pool, request).await;
+                    if let Err(CallError::Disconnected | CallError::Server(_)) = result {
+                        unclear.get_or_insert(began);
+                    }
+                    match result {
+                        Ok(answer) => return Ok(answer),
+                        Err(error) => error,
+                    }
+                }
                 Err(error) => error,
             };
             let delay = match &error {

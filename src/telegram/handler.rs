@@ -11,12 +11,13 @@ use tracing::{debug, info, warn};
 
 use super::Settings;
 use super::admission::{Rules, Verdict, admit};
+use super::call::CallError;
 use super::command::{Command, parse};
 use super::deletion::Deletions;
 use super::incoming::Incoming;
-use super::outbox::{Outbox, Sent};
+use super::outbox::Outbox;
 use super::progress::Batch;
-use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, Part, Reply, random_id};
+use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Reply, random_id};
 use super::status::Status;
 use super::stranger::{Limiter, StrangerReply};
 use crate::broker::ports::Clock;
@@ -30,6 +31,8 @@ const AT_ONCE: usize = 256;
 const MAX_WAITING: usize = 20_000;
 /// How often to look whether there is room again.
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(100);
+/// How often a wrong clock is logged.
+const WARN_OF_CLOCK: Duration = Duration::from_mins(1);
 
 /// Answers messages.
 pub(super) struct Handler {
@@ -48,6 +51,8 @@ pub(super) struct Handler {
     pub(super) slots: Semaphore,
     pub(super) strangers: Mutex<Limiter>,
     pub(super) username: Mutex<Option<String>>,
+    /// When the log last said that the clock is wrong.
+    pub(super) clock_warned: Mutex<Option<Instant>>,
 }
 
 /// A command with its circumstances.
@@ -55,8 +60,7 @@ struct Job {
     id: RequestId,
     user: i64,
     chat: ChatKind,
-    /// `None` when it came too late to be executed.
-    command: Option<Command>,
+    command: Command,
     message: Incoming,
 }
 
@@ -85,11 +89,12 @@ impl Handler {
     /// Takes a message; returns at once.
     pub(super) fn accept(self: &Arc<Self>, message: Incoming, batch: &Batch) {
         let now = self.clock.now().unix_timestamp();
-        let (user, chat, fresh) = match admit(&message.envelope, &self.rules, now) {
+        let (user, chat) = match admit(&message.envelope, &self.rules, now) {
             Verdict::Ignore => return,
             Verdict::Stranger { user } => return self.accept_stranger(user, message, batch),
-            Verdict::TooOld { user, chat } => (user, chat, false),
-            Verdict::Admit { user, chat } => (user, chat, true),
+            Verdict::TooOld { user, chat }
+            | Verdict::Ahead { user, chat }
+            | Verdict::Admit { user, chat } => (user, chat),
         };
         let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(command) = parse(&message.text, username.as_deref(), chat) else {
@@ -103,7 +108,7 @@ impl Handler {
             id,
             user,
             chat,
-            command: fresh.then_some(command),
+            command,
             message,
         };
         let handler = Arc::clone(self);
@@ -134,7 +139,11 @@ impl Handler {
                 let sent = outbox
                     .send(peer, reply, None, random_id(&id, Part::Answer))
                     .await;
-                debug!(event = "telegram.stranger", user, answered = sent.is_ok());
+                debug!(
+                    event = "telegram.stranger",
+                    user,
+                    answered = sent.result.is_ok()
+                );
             }
         });
     }
@@ -157,33 +166,22 @@ impl Handler {
         });
     }
 
-    async fn work(&self, mut job: Job) {
-        // Its turn may have come late.
+    async fn work(&self, job: Job) {
+        // Judged now and not before: its turn may have come late.
         let now = self.clock.now().unix_timestamp();
-        let verdict = admit(&job.message.envelope, &self.rules, now);
-        let command = job
-            .command
-            .take()
-            .filter(|_| matches!(verdict, Verdict::Admit { .. }));
-        let name = command.as_ref().map_or("too_old", Command::name);
-        let reply = match command {
-            Some(Command::GetSecret(text)) => match self.broker.mounts().parse(&text) {
-                Ok(target) => self.get_secret(&job, target).await,
-                Err(error) => self.once(&job, Reply::bad_path(error)).await,
-            },
-            Some(Command::Start) => self.once(&job, Reply::start()).await,
-            Some(Command::Help) => self.once(&job, Reply::help()).await,
-            Some(Command::Unknown) => self.once(&job, Reply::unknown()).await,
-            Some(Command::TooLong) => self.once(&job, Reply::too_long()).await,
-            Some(Command::Status) => {
-                let health = self.broker.store_health().await;
-                let reply = Reply::status(&self.status.get(), &health);
-                self.once(&job, reply).await
-            }
-            None => {
+        let (name, reply) = match admit(&job.message.envelope, &self.rules, now) {
+            Verdict::Admit { .. } => (job.command.name(), self.execute(&job).await),
+            Verdict::TooOld { .. } => {
                 let reply = Reply::too_old(self.settings.command_age);
-                self.once(&job, reply).await
+                ("too_old", self.once(&job, reply).await)
             }
+            Verdict::Ahead { .. } => {
+                self.warn_of_clock(job.message.envelope.date - now);
+                let reply = Reply::clocks_disagree();
+                ("clocks_disagree", self.once(&job, reply).await)
+            }
+            // Who may command does not change in between.
+            Verdict::Ignore | Verdict::Stranger { .. } => return,
         };
         let answered = match reply {
             Some(reply) => self.answer(&job, reply).await,
@@ -197,6 +195,40 @@ impl Handler {
             request = %job.id,
             answered = answered.name(),
         );
+    }
+
+    async fn execute(&self, job: &Job) -> Option<Reply> {
+        match &job.command {
+            Command::GetSecret(text) => match self.broker.mounts().parse(text) {
+                Ok(target) => self.get_secret(job, target).await,
+                Err(error) => self.once(job, Reply::bad_path(error)).await,
+            },
+            Command::Start => self.once(job, Reply::start()).await,
+            Command::Help => self.once(job, Reply::help()).await,
+            Command::Unknown => self.once(job, Reply::unknown()).await,
+            Command::TooLong => self.once(job, Reply::too_long()).await,
+            Command::Status => {
+                let health = self.broker.store_health().await;
+                let reply = Reply::status(&self.status.get(), &health);
+                self.once(job, reply).await
+            }
+        }
+    }
+
+    /// Says once in a while that commands come from the future.
+    fn warn_of_clock(&self, seconds_behind: i64) {
+        let mut warned = self
+            .clock_warned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() >= WARN_OF_CLOCK) {
+            *warned = Some(Instant::now());
+            warn!(
+                event = "telegram.clock_wrong",
+                seconds_behind,
+                hint = "set this machine's clock; commands are refused meanwhile"
+            );
+        }
     }
 
     async fn get_secret(&self, job: &Job, target: Target) -> Option<Reply> {
@@ -242,7 +274,8 @@ impl Handler {
         if job.chat == ChatKind::Group {
             let text = match answered {
                 Answered::InPrivate => ANSWERED_IN_PRIVATE,
-                Answered::NotAtAll | Answered::Elsewhere => CANNOT_WRITE,
+                Answered::Refused => CANNOT_WRITE,
+                Answered::NotAtAll | Answered::Elsewhere => COULD_NOT_ANSWER,
             };
             self.tell_group(job, text).await;
         }
@@ -252,7 +285,7 @@ impl Handler {
     async fn answer_in_private(&self, job: &Job, mut reply: Reply) -> Answered {
         let Some(peer) = self.outbox.sender(&job.message).await else {
             warn!(event = "telegram.sender.unknown", user = job.user);
-            return Answered::NotAtAll;
+            return Answered::Refused;
         };
         let mut intent = None;
         if reply.secret {
@@ -268,15 +301,19 @@ impl Handler {
         let random_id = random_id(&job.id, Part::Answer);
         let sent = self.outbox.send(peer, reply, None, random_id).await;
         if let Some(intent) = intent {
-            // An error does not prove that no try arrived.
-            let sent = sent.as_ref().map_or(Sent::Earlier, |sent| *sent);
-            self.deletions.sent(intent, sent);
+            self.deletions.sent(intent, &sent);
         }
-        match sent {
+        match sent.result {
             Ok(_) => Answered::InPrivate,
             Err(error) => {
                 warn!(event = "telegram.reply_failed", request = %job.id, %error);
-                Answered::NotAtAll
+                match error {
+                    CallError::Refused(_) => Answered::Refused,
+                    CallError::Disconnected
+                    | CallError::Flood(_)
+                    | CallError::Server(_)
+                    | CallError::SignedOut(_) => Answered::NotAtAll,
+                }
             }
         }
     }
@@ -290,7 +327,7 @@ impl Handler {
             .outbox
             .send(peer, reply, Some(job.message.id), random_id)
             .await;
-        if let Err(error) = sent {
+        if let Err(error) = sent.result {
             debug!(event = "telegram.notice_failed", request = %job.id, %error);
         }
     }
@@ -301,7 +338,9 @@ impl Handler {
 enum Answered {
     /// It arrived in the private chat.
     InPrivate,
-    /// It did not arrive.
+    /// Telegram does not let us write there.
+    Refused,
+    /// It did not arrive, or nobody knows.
     NotAtAll,
     /// The command was answered before, or by another replica.
     Elsewhere,
@@ -311,6 +350,7 @@ impl Answered {
     fn name(self) -> &'static str {
         match self {
             Self::InPrivate => "private",
+            Self::Refused => "refused",
             Self::NotAtAll => "failed",
             Self::Elsewhere => "before",
         }

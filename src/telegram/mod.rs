@@ -160,6 +160,7 @@ pub async fn run(
         slots: Handler::slots(),
         strangers: Mutex::default(),
         username: Mutex::default(),
+        clock_warned: Mutex::default(),
     });
     let drained = CancellationToken::new();
     let progress = Arc::new(Progress::default());

@@ -25,9 +25,11 @@ pub(super) const SECRET_MARK: &str = "🔑 ";
 const DENIED: &str = "You are not permitted to read this, or it does not exist.";
 /// To a group, when the requester has been answered.
 pub(super) const ANSWERED_IN_PRIVATE: &str = "Answered in your private chat.";
-/// To a group, when that was not possible.
+/// To a group, when Telegram does not let us.
 pub(super) const CANNOT_WRITE: &str =
     "I cannot write to you in private. Send me a message there, then ask again.";
+/// To a group, when it did not work for another reason.
+pub(super) const COULD_NOT_ANSWER: &str = "I could not answer just now; ask again.";
 
 const HELP: &str = "\
 /get_secret PATH — the secret at PATH, such as django/database
@@ -76,8 +78,17 @@ impl Reply {
     pub(super) fn too_old(age: Duration) -> Self {
         let seconds = age.as_secs();
         Self::plain(format!(
-            "This command is too old (more than {seconds} s), so it was not executed; ask again."
+            "This command is too old (more than {seconds} s), so it was not executed; ask again. \
+             If you had just sent it, my clock is wrong: tell an operator."
         ))
+    }
+
+    /// To a command from the future.
+    pub(super) fn clocks_disagree() -> Self {
+        Self::plain(
+            "My clock and Telegram's disagree, so this was not executed; tell an operator to set \
+             the clock of the machine vaultgram runs on.",
+        )
     }
 
     /// To a command over the size limit.

@@ -122,6 +122,25 @@ async fn a_lost_answer_makes_neither_two_messages_nor_one_that_stays() {
 }
 
 #[tokio::test]
+async fn the_time_runs_from_the_first_try_that_may_have_arrived() {
+    let mut world = World::new().await;
+    world.settings.delete_after = Duration::from_secs(8);
+    world.settings.request_timeout = Duration::from_secs(5);
+    let _process = world.start().await;
+    world.dc.fault("messages.sendMessage", Fault::LoseAnswer, 1);
+    world.dc.fault("messages.sendMessage", Fault::Hang, 2);
+    world.send(ALICE, GET);
+    until("the last try, after more than 8 s", || {
+        world.dc.count("messages.sendMessage") >= 4
+    })
+    .await;
+    let began = std::time::Instant::now();
+    world.until("deletion", |world| standing(world) == 0).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(7), "{took:?}");
+}
+
+#[tokio::test]
 async fn a_second_try_may_be_told_that_the_first_arrived() {
     let mut world = World::new().await;
     world.settings.delete_after = SHORT;
