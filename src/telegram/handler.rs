@@ -272,12 +272,7 @@ impl Handler {
     async fn answer(&self, job: &Job, reply: Reply) -> Answered {
         let answered = self.answer_in_private(job, reply).await;
         if job.chat == ChatKind::Group {
-            let text = match answered {
-                Answered::InPrivate => ANSWERED_IN_PRIVATE,
-                Answered::Refused => CANNOT_WRITE,
-                Answered::NotAtAll | Answered::Elsewhere => COULD_NOT_ANSWER,
-            };
-            self.tell_group(job, text).await;
+            self.tell_group(job, answered.notice()).await;
         }
         answered
     }
@@ -307,13 +302,7 @@ impl Handler {
             Ok(_) => Answered::InPrivate,
             Err(error) => {
                 warn!(event = "telegram.reply_failed", request = %job.id, %error);
-                match error {
-                    CallError::Refused(_) => Answered::Refused,
-                    CallError::Disconnected
-                    | CallError::Flood(_)
-                    | CallError::Server(_)
-                    | CallError::SignedOut(_) => Answered::NotAtAll,
-                }
+                Answered::failed(&error)
             }
         }
     }
@@ -347,12 +336,49 @@ enum Answered {
 }
 
 impl Answered {
+    fn failed(error: &CallError) -> Self {
+        match error {
+            CallError::Refused(_) => Self::Refused,
+            CallError::Disconnected
+            | CallError::Flood(_)
+            | CallError::Server(_)
+            | CallError::SignedOut(_) => Self::NotAtAll,
+        }
+    }
+
+    /// What a group is told.
+    fn notice(self) -> &'static str {
+        match self {
+            Self::InPrivate => ANSWERED_IN_PRIVATE,
+            Self::Refused => CANNOT_WRITE,
+            Self::NotAtAll | Self::Elsewhere => COULD_NOT_ANSWER,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::InPrivate => "private",
             Self::Refused => "refused",
             Self::NotAtAll => "failed",
             Self::Elsewhere => "before",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_hears_of_a_refusal_only_when_there_was_one() {
+        let refused = CallError::Refused("USER_PRIVACY_RESTRICTED".into());
+        assert_eq!(Answered::failed(&refused).notice(), CANNOT_WRITE);
+        for error in [
+            CallError::Disconnected,
+            CallError::Flood(Duration::from_hours(1)),
+            CallError::Server("Timeout".into()),
+        ] {
+            assert_eq!(Answered::failed(&error).notice(), COULD_NOT_ANSWER);
         }
     }
 }
