@@ -128,8 +128,12 @@ impl Broker {
         self.store.health().await
     }
 
-    /// Takes the request for this process; `false` when it was taken before.
-    async fn claim(&self, id: &RequestId) -> Result<bool, CoordinationError> {
+    /// Takes the request for this process; `false` when it was taken before. For what is
+    /// answered without [`Broker::handle`], which claims by itself.
+    ///
+    /// # Errors
+    /// When the coordination store cannot tell.
+    pub async fn claim(&self, id: &RequestId) -> Result<bool, CoordinationError> {
         match id {
             RequestId::Message { .. } => {
                 let until = self.clock.now() + CLAIM_LIFETIME;

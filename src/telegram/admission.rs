@@ -58,6 +58,14 @@ pub(crate) enum Verdict {
         /// Where.
         chat: ChatKind,
     },
+    /// From somebody on the list, and by our clock not written yet: the clocks disagree, and
+    /// nobody can tell how old it is.
+    Ahead {
+        /// Who.
+        user: i64,
+        /// Where.
+        chat: ChatKind,
+    },
     /// Act on it.
     Admit {
         /// Who.
@@ -87,11 +95,13 @@ pub(crate) fn admit(message: &Envelope, rules: &Rules, now: i64) -> Verdict {
     if message.forwarded || message.automatic {
         return Verdict::Ignore;
     }
-    // A date ahead of ours means that the clocks disagree, and then the age says nothing.
-    if now.abs_diff(message.date) > rules.command_age.as_secs() {
-        return Verdict::TooOld { user, chat };
+    if now.abs_diff(message.date) <= rules.command_age.as_secs() {
+        Verdict::Admit { user, chat }
+    } else if message.date > now {
+        Verdict::Ahead { user, chat }
+    } else {
+        Verdict::TooOld { user, chat }
     }
-    Verdict::Admit { user, chat }
 }
 
 #[cfg(test)]
@@ -210,29 +220,25 @@ mod tests {
 
     #[test]
     fn a_command_counts_for_its_age_and_no_longer() {
-        for (ago, fresh) in [
-            (0, true),
-            (60, true),
-            (61, false),
-            (-60, true),
-            (-61, false),
-            (i64::MAX, false),
+        let (user, chat) = (7, ChatKind::Private);
+        let admitted = Verdict::Admit { user, chat };
+        let too_old = Verdict::TooOld { user, chat };
+        let ahead = Verdict::Ahead { user, chat };
+        for (ago, expected) in [
+            (0, admitted),
+            (60, admitted),
+            (61, too_old),
+            (i64::MAX, too_old),
+            (-60, admitted),
+            (-61, ahead),
+            (i64::MIN, ahead),
         ] {
             let message = Envelope {
                 date: NOW.saturating_sub(ago),
                 ..plain()
             };
             let verdict = admit(&message, &rules(&[7]), NOW);
-            assert_eq!(
-                verdict
-                    == Verdict::Admit {
-                        user: 7,
-                        chat: ChatKind::Private
-                    },
-                fresh,
-                "{ago}"
-            );
-            assert_eq!(matches!(verdict, Verdict::TooOld { .. }), !fresh, "{ago}");
+            assert_eq!(verdict, expected, "{ago}");
         }
     }
 
@@ -250,8 +256,8 @@ mod tests {
             let message = Envelope { sender, chat, date, outgoing, edited, forwarded, automatic };
             let verdict = admit(&message, &rules(&[1, 2, 3]), NOW);
             let may = matches!(sender, Some(2 | 3)) && flags == [false; 4] && chat.is_some();
-            let acts = matches!(verdict, Verdict::Admit { .. } | Verdict::TooOld { .. });
-            prop_assert_eq!(acts, may);
+            let ignores = matches!(verdict, Verdict::Ignore | Verdict::Stranger { .. });
+            prop_assert_eq!(ignores, !may);
         }
     }
 }

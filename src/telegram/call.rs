@@ -6,7 +6,7 @@ use grammers_mtsender::{InvocationError, SenderPoolHandle};
 use grammers_tl_types::{Deserializable, RemoteCall};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::backoff::Backoff;
 
@@ -119,13 +119,25 @@ impl Link {
 
     /// One call on the current connection, which is waited for.
     pub(super) async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, CallError> {
+        let pool = self.pool().await?;
+        self.invoke_on(&pool, request).await
+    }
+
+    async fn pool(&self) -> Result<Pool, CallError> {
         let mut pools = self.pool.subscribe();
-        let pool = timeout(self.request_timeout, pools.wait_for(Option::is_some))
+        timeout(self.request_timeout, pools.wait_for(Option::is_some))
             .await
             .map_err(|_| CallError::Disconnected)?
             .map_err(|_| CallError::Disconnected)?
             .clone()
-            .ok_or(CallError::Disconnected)?;
+            .ok_or(CallError::Disconnected)
+    }
+
+    async fn invoke_on<R: RemoteCall>(
+        &self,
+        pool: &Pool,
+        request: &R,
+    ) -> Result<R::Return, CallError> {
         let result = pool.invoke(request, self.request_timeout).await;
         match &result {
             Err(CallError::Disconnected) => self.suspect.notify_one(),
@@ -152,11 +164,35 @@ impl Link {
         gate: &Gate,
         deadline: Instant,
     ) -> Result<R::Return, CallError> {
+        let mut unclear = None;
+        self.persist_noting(request, gate, deadline, &mut unclear)
+            .await
+    }
+
+    /// As [`Link::persist`]; also notes in `unclear` when the first try began of which nobody
+    /// knows whether it arrived.
+    pub(super) async fn persist_noting<R: RemoteCall>(
+        &self,
+        request: &R,
+        gate: &Gate,
+        deadline: Instant,
+        unclear: &mut Option<Instant>,
+    ) -> Result<R::Return, CallError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         loop {
-            gate.open().await;
-            let error = match self.invoke(request).await {
-                Ok(answer) => return Ok(answer),
+            gate.open(deadline).await?;
+            let error = match self.pool().await {
+                Ok(pool) => {
+                    let began = Instant::now();
+                    let result = self.invoke_on(&pool, request).await;
+                    if let Err(CallError::Disconnected | CallError::Server(_)) = result {
+                        unclear.get_or_insert(began);
+                    }
+                    match result {
+                        Ok(answer) => return Ok(answer),
+                        Err(error) => error,
+                    }
+                }
                 Err(error) => error,
             };
             let delay = match &error {
@@ -192,13 +228,50 @@ impl Gate {
         });
     }
 
-    async fn open(&self) {
+    /// Waits until the gate is open. One that stays closed beyond `deadline` is not waited
+    /// for: every later call would do the same, and hold its place in the queue meanwhile.
+    async fn open(&self, deadline: Instant) -> Result<(), CallError> {
         loop {
             let until = *self.0.borrow();
-            if until <= Instant::now() {
-                return;
+            let now = Instant::now();
+            if until <= now {
+                return Ok(());
             }
-            tokio::time::sleep_until(until).await;
+            if until >= deadline {
+                return Err(CallError::Flood(until - now));
+            }
+            sleep_until(until).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_gate_closed_beyond_the_deadline_is_not_waited_for() {
+        let gate = Gate::new();
+        gate.close_for(Duration::from_hours(1));
+        let deadline = Instant::now() + Duration::from_mins(10);
+        let link = Link::new(Duration::from_secs(1));
+        let request = grammers_tl_types::functions::updates::GetState {};
+        let call = timeout(
+            Duration::from_secs(20),
+            link.persist(&request, &gate, deadline),
+        );
+        let error = call.await.expect("at once").unwrap_err();
+        assert!(matches!(error, CallError::Flood(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_opens_in_time_is_waited_for() {
+        let gate = Gate::new();
+        let wait = Duration::from_millis(200);
+        gate.close_for(wait);
+        let began = Instant::now();
+        let deadline = began + Duration::from_mins(10);
+        assert_eq!(gate.open(deadline).await, Ok(()));
+        assert!(began.elapsed() >= wait / 2);
     }
 }

@@ -19,6 +19,7 @@ use super::backoff::Backoff;
 use super::call::{CallError, Link, Pool};
 use super::handler::Handler;
 use super::incoming::{Receiver, remember};
+use super::progress::{Batch, Progress};
 use super::session::FileSession;
 use super::status::{State, Status};
 use super::{Settings, TelegramError};
@@ -40,6 +41,7 @@ pub(super) struct Connection {
     pub(super) session: Arc<FileSession>,
     pub(super) link: Arc<Link>,
     pub(super) handler: Arc<Handler>,
+    pub(super) progress: Arc<Progress>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) status: Arc<Status>,
     /// No new commands.
@@ -176,7 +178,9 @@ impl Connection {
         }
         self.link.publish(Some(pool.clone()));
         let limit = self.settings.request_timeout;
-        let mut receiver = Receiver::new(pool.clone(), updates, &self.session, limit);
+        let latest = self.progress.latest();
+        let place = latest.unwrap_or_else(|| self.session.read_until());
+        let mut receiver = Receiver::new(pool.clone(), updates, &self.session, place, limit);
         self.receive(pool, &mut receiver).await
     }
 
@@ -188,7 +192,11 @@ impl Connection {
         let mut feeding = (!self.accept.is_cancelled()).then(|| self.handler.tasks.token());
         loop {
             let messages = {
-                let next = receiver.next();
+                // Without room, what comes waits with grammers or, beyond that, with Telegram.
+                let next = async {
+                    self.handler.room().await;
+                    receiver.next().await
+                };
                 tokio::pin!(next);
                 loop {
                     tokio::select! {
@@ -203,10 +211,11 @@ impl Connection {
             };
             match messages {
                 Ok(messages) if feeding.is_some() => {
+                    let batch = Batch::default();
                     for message in messages {
-                        self.handler.accept(message);
+                        self.handler.accept(message, &batch);
                     }
-                    self.session.set_read_until(receiver.read_until());
+                    self.progress.handed_over(batch, receiver.read_until());
                 }
                 // While we stop, our place stays: these are fetched again after the restart.
                 Ok(_) => {}

@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::call::{CallError, Gate, Link};
-use super::outbox::{Sent, input_peer};
+use super::outbox::{Sending, Sent, input_peer};
 use super::reply::SECRET_MARK;
 use super::schedule::Schedule;
 use super::session::FileSession;
@@ -41,6 +41,8 @@ const PAGE: i32 = 100;
 const CLOCK_SLACK: i64 = 60;
 /// How long to wait with a chat that cannot be searched, such as one the user has blocked.
 const SEARCH_AGAIN: Duration = Duration::from_mins(1);
+/// How long a message may still arrive after we gave it up.
+const ON_ITS_WAY: Duration = Duration::from_secs(10);
 /// How long one deletion is tried before it goes back into the queue.
 const TRY_FOR: Duration = Duration::from_mins(1);
 
@@ -126,12 +128,21 @@ impl Deletions {
         Ok(Intent { key, stored })
     }
 
-    /// The message of `intent` was sent, or may have been: its time runs from now.
-    pub(super) fn sent(&self, intent: Intent, sent: Sent) {
+    /// The message of `intent` was sent, or may have been: its time runs from the first try that
+    /// may have arrived.
+    pub(super) fn sent(&self, intent: Intent, sending: &Sending) {
         let keys = vec![intent.key];
-        match sent {
-            Sent::Id(id) => self.messages.add(self.delete_after, (id, Arc::new(keys))),
-            Sent::Earlier => self.searches.add(self.delete_after, (intent.stored, keys)),
+        let since = sending.unclear.unwrap_or_else(Instant::now);
+        let left = self.delete_after.saturating_sub(since.elapsed());
+        match (&sending.result, sending.unclear) {
+            (Ok(Sent::Id(id)), None) => self.messages.add(left, (*id, Arc::new(keys))),
+            // It is found with its date, and stands for the rest of its time.
+            (Ok(_), _) => self.searches.add(left, (intent.stored, keys)),
+            // An error does not prove that no try arrived, and the last may be on its way.
+            (Err(_), _) => {
+                let left = left.max(self.delete_after.min(ON_ITS_WAY));
+                self.searches.add(left, (intent.stored, keys));
+            }
         }
     }
 

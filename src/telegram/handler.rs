@@ -1,52 +1,58 @@
 //! From a message to its answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::Settings;
 use super::admission::{Rules, Verdict, admit};
+use super::call::CallError;
 use super::command::{Command, parse};
 use super::deletion::Deletions;
 use super::incoming::Incoming;
-use super::outbox::{Outbox, Sent};
-use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, Part, Reply, random_id};
+use super::outbox::Outbox;
+use super::progress::Batch;
+use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Reply, random_id};
 use super::status::Status;
 use super::stranger::{Limiter, StrangerReply};
-use crate::broker::ports::{Clock, Coordination};
+use crate::broker::ports::Clock;
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{Caller, Delivery, Request, RequestId, Target};
 
 /// Commands worked on at the same time.
 const AT_ONCE: usize = 256;
-/// Commands waiting for that. What comes on top is dropped: by the time it had its turn it
-/// would be too old.
+/// Commands waiting for that, beyond which no more are read.
 const MAX_WAITING: usize = 20_000;
-/// How long a command that the broker does not see is remembered as answered.
-const CLAIM_LIFETIME: Duration = Duration::days(1);
+/// How often to look whether there is room again.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(100);
+/// How often a wrong clock is logged.
+const WARN_OF_CLOCK: Duration = Duration::from_mins(1);
 
 /// Answers messages.
 pub(super) struct Handler {
     pub(super) settings: Arc<Settings>,
     pub(super) rules: Rules,
     pub(super) broker: Arc<Broker>,
-    pub(super) coordination: Arc<dyn Coordination>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
     pub(super) deletions: Arc<Deletions>,
     pub(super) status: Arc<Status>,
     pub(super) tasks: TaskTracker,
+    /// The broker's work, which is never cut off: what it decided has an outcome on record.
+    pub(super) requests: TaskTracker,
     /// Everything is over; what is not answered now is abandoned.
     pub(super) closed: CancellationToken,
     pub(super) slots: Semaphore,
     pub(super) strangers: Mutex<Limiter>,
     pub(super) username: Mutex<Option<String>>,
+    /// When the log last said that the clock is wrong.
+    pub(super) clock_warned: Mutex<Option<Instant>>,
 }
 
 /// A command with its circumstances.
@@ -54,8 +60,7 @@ struct Job {
     id: RequestId,
     user: i64,
     chat: ChatKind,
-    /// `None` when it came too late to be executed.
-    command: Option<Command>,
+    command: Command,
     message: Incoming,
 }
 
@@ -70,14 +75,26 @@ impl Handler {
         *self.username.lock().unwrap_or_else(PoisonError::into_inner) = username;
     }
 
+    /// Returns when there is room for more messages. May be cancelled at any time.
+    pub(super) async fn room(&self) {
+        if self.tasks.len() < MAX_WAITING {
+            return;
+        }
+        warn!(event = "telegram.overload", waiting = MAX_WAITING);
+        while self.tasks.len() >= MAX_WAITING {
+            sleep(LOOK_FOR_ROOM).await;
+        }
+    }
+
     /// Takes a message; returns at once.
-    pub(super) fn accept(self: &Arc<Self>, message: Incoming) {
+    pub(super) fn accept(self: &Arc<Self>, message: Incoming, batch: &Batch) {
         let now = self.clock.now().unix_timestamp();
-        let (user, chat, fresh) = match admit(&message.envelope, &self.rules, now) {
+        let (user, chat) = match admit(&message.envelope, &self.rules, now) {
             Verdict::Ignore => return,
-            Verdict::Stranger { user } => return self.accept_stranger(user, message),
-            Verdict::TooOld { user, chat } => (user, chat, false),
-            Verdict::Admit { user, chat } => (user, chat, true),
+            Verdict::Stranger { user } => return self.accept_stranger(user, message, batch),
+            Verdict::TooOld { user, chat }
+            | Verdict::Ahead { user, chat }
+            | Verdict::Admit { user, chat } => (user, chat),
         };
         let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(command) = parse(&message.text, username.as_deref(), chat) else {
@@ -91,15 +108,15 @@ impl Handler {
             id,
             user,
             chat,
-            command: fresh.then_some(command),
+            command,
             message,
         };
         let handler = Arc::clone(self);
-        self.spawn(async move { handler.work(job).await });
+        self.spawn(batch, async move { handler.work(job).await });
     }
 
     /// One sentence at most; whether anything they name exists is not even looked up.
-    fn accept_stranger(self: &Arc<Self>, user: i64, message: Incoming) {
+    fn accept_stranger(self: &Arc<Self>, user: i64, message: Incoming, batch: &Batch) {
         let StrangerReply::Sentence(sentence) = &self.settings.stranger_reply else {
             return;
         };
@@ -116,60 +133,55 @@ impl Handler {
         };
         let reply = Reply::plain(sentence);
         let handler = Arc::clone(self);
-        self.spawn(async move {
+        self.spawn(batch, async move {
             let outbox = &handler.outbox;
             if let Some(peer) = outbox.sender(&message).await {
                 let sent = outbox
                     .send(peer, reply, None, random_id(&id, Part::Answer))
                     .await;
-                debug!(event = "telegram.stranger", user, answered = sent.is_ok());
+                debug!(
+                    event = "telegram.stranger",
+                    user,
+                    answered = sent.result.is_ok()
+                );
             }
         });
     }
 
-    fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
-        if self.tasks.len() >= MAX_WAITING {
-            warn!(event = "telegram.overload", waiting = MAX_WAITING);
-            return;
-        }
+    fn spawn(self: &Arc<Self>, batch: &Batch, work: impl Future<Output = ()> + Send + 'static) {
         let handler = Arc::clone(self);
+        let ticket = batch.ticket();
         self.tasks.spawn(async move {
             let in_turn = async {
                 // Never closed, so this only waits.
                 let _slot = handler.slots.acquire().await;
                 work.await;
             };
-            handler.closed.run_until_cancelled(in_turn).await;
+            tokio::select! {
+                // Or those in the queue would begin when those before them are cut off.
+                biased;
+                () = handler.closed.cancelled() => {}
+                () = in_turn => ticket.done(),
+            }
         });
     }
 
-    async fn work(&self, mut job: Job) {
-        // Its turn may have come late.
+    async fn work(&self, job: Job) {
+        // Judged now and not before: its turn may have come late.
         let now = self.clock.now().unix_timestamp();
-        let verdict = admit(&job.message.envelope, &self.rules, now);
-        let command = job
-            .command
-            .take()
-            .filter(|_| matches!(verdict, Verdict::Admit { .. }));
-        let name = command.as_ref().map_or("too_old", Command::name);
-        let reply = match command {
-            Some(Command::GetSecret(text)) => match self.broker.mounts().parse(&text) {
-                Ok(target) => self.get_secret(&job, target).await,
-                Err(error) => self.once(&job, Reply::bad_path(error)).await,
-            },
-            Some(Command::Start) => self.once(&job, Reply::start()).await,
-            Some(Command::Help) => self.once(&job, Reply::help()).await,
-            Some(Command::Unknown) => self.once(&job, Reply::unknown()).await,
-            Some(Command::TooLong) => self.once(&job, Reply::too_long()).await,
-            Some(Command::Status) => {
-                let health = self.broker.store_health().await;
-                let reply = Reply::status(&self.status.get(), &health);
-                self.once(&job, reply).await
-            }
-            None => {
+        let (name, reply) = match admit(&job.message.envelope, &self.rules, now) {
+            Verdict::Admit { .. } => (job.command.name(), self.execute(&job).await),
+            Verdict::TooOld { .. } => {
                 let reply = Reply::too_old(self.settings.command_age);
-                self.once(&job, reply).await
+                ("too_old", self.once(&job, reply).await)
             }
+            Verdict::Ahead { .. } => {
+                self.warn_of_clock(job.message.envelope.date - now);
+                let reply = Reply::clocks_disagree();
+                ("clocks_disagree", self.once(&job, reply).await)
+            }
+            // Who may command does not change in between.
+            Verdict::Ignore | Verdict::Stranger { .. } => return,
         };
         let answered = match reply {
             Some(reply) => self.answer(&job, reply).await,
@@ -185,6 +197,40 @@ impl Handler {
         );
     }
 
+    async fn execute(&self, job: &Job) -> Option<Reply> {
+        match &job.command {
+            Command::GetSecret(text) => match self.broker.mounts().parse(text) {
+                Ok(target) => self.get_secret(job, target).await,
+                Err(error) => self.once(job, Reply::bad_path(error)).await,
+            },
+            Command::Start => self.once(job, Reply::start()).await,
+            Command::Help => self.once(job, Reply::help()).await,
+            Command::Unknown => self.once(job, Reply::unknown()).await,
+            Command::TooLong => self.once(job, Reply::too_long()).await,
+            Command::Status => {
+                let health = self.broker.store_health().await;
+                let reply = Reply::status(&self.status.get(), &health);
+                self.once(job, reply).await
+            }
+        }
+    }
+
+    /// Says once in a while that commands come from the future.
+    fn warn_of_clock(&self, seconds_behind: i64) {
+        let mut warned = self
+            .clock_warned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() >= WARN_OF_CLOCK) {
+            *warned = Some(Instant::now());
+            warn!(
+                event = "telegram.clock_wrong",
+                seconds_behind,
+                hint = "set this machine's clock; commands are refused meanwhile"
+            );
+        }
+    }
+
     async fn get_secret(&self, job: &Job, target: Target) -> Option<Reply> {
         let request = Request {
             id: job.id.clone(),
@@ -195,7 +241,15 @@ impl Handler {
             target: target.clone(),
             delivery: Delivery::Message,
         };
-        match self.broker.handle(request).await {
+        let broker = Arc::clone(&self.broker);
+        let work = self
+            .requests
+            .spawn(async move { broker.handle(request).await });
+        let Ok(result) = work.await else {
+            warn!(event = "telegram.request_failed", request = %job.id, error = "panic");
+            return Some(Reply::broken());
+        };
+        match result {
             Ok(outcome) => Reply::outcome(&outcome, &target, self.settings.delete_after),
             Err(error) => {
                 warn!(event = "telegram.request_failed", request = %job.id, error = error.name());
@@ -207,9 +261,7 @@ impl Handler {
     /// `reply`, if this command was not answered before. What the broker handles, it claims
     /// itself.
     async fn once(&self, job: &Job, reply: Reply) -> Option<Reply> {
-        let until = self.clock.now() + CLAIM_LIFETIME;
-        let key = format!("claims/{}", job.id);
-        match self.coordination.claim(&key, until).await {
+        match self.broker.claim(&job.id).await {
             Ok(true) => Some(reply),
             Ok(false) => None,
             Err(error) => Some(Reply::failed(&BrokerError::Coordination(error))),
@@ -220,11 +272,7 @@ impl Handler {
     async fn answer(&self, job: &Job, reply: Reply) -> Answered {
         let answered = self.answer_in_private(job, reply).await;
         if job.chat == ChatKind::Group {
-            let text = match answered {
-                Answered::InPrivate => ANSWERED_IN_PRIVATE,
-                Answered::NotAtAll | Answered::Elsewhere => CANNOT_WRITE,
-            };
-            self.tell_group(job, text).await;
+            self.tell_group(job, answered.notice()).await;
         }
         answered
     }
@@ -232,7 +280,7 @@ impl Handler {
     async fn answer_in_private(&self, job: &Job, mut reply: Reply) -> Answered {
         let Some(peer) = self.outbox.sender(&job.message).await else {
             warn!(event = "telegram.sender.unknown", user = job.user);
-            return Answered::NotAtAll;
+            return Answered::Refused;
         };
         let mut intent = None;
         if reply.secret {
@@ -248,15 +296,13 @@ impl Handler {
         let random_id = random_id(&job.id, Part::Answer);
         let sent = self.outbox.send(peer, reply, None, random_id).await;
         if let Some(intent) = intent {
-            // An error does not prove that no try arrived.
-            let sent = sent.as_ref().map_or(Sent::Earlier, |sent| *sent);
-            self.deletions.sent(intent, sent);
+            self.deletions.sent(intent, &sent);
         }
-        match sent {
+        match sent.result {
             Ok(_) => Answered::InPrivate,
             Err(error) => {
                 warn!(event = "telegram.reply_failed", request = %job.id, %error);
-                Answered::NotAtAll
+                Answered::failed(&error)
             }
         }
     }
@@ -270,7 +316,7 @@ impl Handler {
             .outbox
             .send(peer, reply, Some(job.message.id), random_id)
             .await;
-        if let Err(error) = sent {
+        if let Err(error) = sent.result {
             debug!(event = "telegram.notice_failed", request = %job.id, %error);
         }
     }
@@ -281,18 +327,58 @@ impl Handler {
 enum Answered {
     /// It arrived in the private chat.
     InPrivate,
-    /// It did not arrive.
+    /// Telegram does not let us write there.
+    Refused,
+    /// It did not arrive, or nobody knows.
     NotAtAll,
     /// The command was answered before, or by another replica.
     Elsewhere,
 }
 
 impl Answered {
+    fn failed(error: &CallError) -> Self {
+        match error {
+            CallError::Refused(_) => Self::Refused,
+            CallError::Disconnected
+            | CallError::Flood(_)
+            | CallError::Server(_)
+            | CallError::SignedOut(_) => Self::NotAtAll,
+        }
+    }
+
+    /// What a group is told.
+    fn notice(self) -> &'static str {
+        match self {
+            Self::InPrivate => ANSWERED_IN_PRIVATE,
+            Self::Refused => CANNOT_WRITE,
+            Self::NotAtAll | Self::Elsewhere => COULD_NOT_ANSWER,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::InPrivate => "private",
+            Self::Refused => "refused",
             Self::NotAtAll => "failed",
             Self::Elsewhere => "before",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_hears_of_a_refusal_only_when_there_was_one() {
+        let refused = CallError::Refused("USER_PRIVACY_RESTRICTED".into());
+        assert_eq!(Answered::failed(&refused).notice(), CANNOT_WRITE);
+        for error in [
+            CallError::Disconnected,
+            CallError::Flood(Duration::from_hours(1)),
+            CallError::Server("Timeout".into()),
+        ] {
+            assert_eq!(Answered::failed(&error).notice(), COULD_NOT_ANSWER);
         }
     }
 }

@@ -127,16 +127,17 @@ pub(super) struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    /// Begins where the session says we stopped: everything since is fetched first, of the
-    /// account and of every group.
+    /// Begins at `place`, where we stopped: everything since is fetched first, of the account
+    /// and of every group.
     pub(super) fn new(
         pool: Pool,
         updates: mpsc::Receiver<UpdatesLike>,
         session: &'a FileSession,
+        place: UpdatesState,
         request_timeout: Duration,
     ) -> Self {
         Self {
-            boxes: MessageBoxes::load(session.read_until()),
+            boxes: MessageBoxes::load(place),
             updates,
             pool,
             session,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! connection ─ incoming ─ handler ── admission, command      (pure: who and what)
-//!   session      │           ├────── Broker::handle
+//!   session   progress       ├────── Broker::handle       (progress: what may be forgotten)
 //!   status       │           ├────── reply                   (pure: the text)
 //!                └── call ───┴────── outbox, deletion        (send once, delete again)
 //! ```
@@ -20,6 +20,7 @@ mod handler;
 mod incoming;
 pub mod login;
 mod outbox;
+mod progress;
 mod reply;
 mod schedule;
 pub mod session;
@@ -44,6 +45,7 @@ use self::connection::Connection;
 use self::deletion::Deletions;
 use self::handler::Handler;
 use self::outbox::Outbox;
+use self::progress::Progress;
 pub use self::session::{FileSession, Login, SessionError};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
@@ -148,23 +150,26 @@ pub async fn run(
         },
         settings: Arc::clone(&settings),
         broker: ports.broker,
-        coordination: ports.coordination,
         clock: Arc::clone(&ports.clock),
         outbox: Outbox::new(Arc::clone(&link), Arc::clone(&session)),
         deletions: Arc::clone(&deletions),
         status: Arc::clone(&status),
         tasks: TaskTracker::new(),
+        requests: TaskTracker::new(),
         closed: closed.clone(),
         slots: Handler::slots(),
         strangers: Mutex::default(),
         username: Mutex::default(),
+        clock_warned: Mutex::default(),
     });
     let drained = CancellationToken::new();
+    let progress = Arc::new(Progress::default());
     let connection = Arc::new(Connection {
         settings,
         session: Arc::clone(&session),
         link,
         handler: Arc::clone(&handler),
+        progress: Arc::clone(&progress),
         clock: ports.clock,
         status: Arc::clone(&status),
         accept: accept.clone(),
@@ -175,16 +180,20 @@ pub async fn run(
     // These end with this function, not before.
     let services = TaskTracker::new();
     let commands = handler.tasks.clone();
+    let requests = handler.requests.clone();
     let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
     ];
-    let saving = services.spawn(keep_saving(session, closed.clone()));
+    let saving = services.spawn(keep_saving(session, progress, closed.clone()));
     let closing = closed.drop_guard();
     let result = connection.run().await;
     drop((aborted_at_the_end, closing));
     services.close();
     services.wait().await;
+    // Whatever the broker began has its outcome on record; the broker's time-outs bound this.
+    requests.close();
+    requests.wait().await;
     // It does not panic, and nobody aborts it.
     saving.await.unwrap_or(Ok(()))?;
     if result.is_ok() {
@@ -210,10 +219,14 @@ async fn drain(accept: CancellationToken, commands: TaskTracker, drained: Cancel
 /// Writes the session now and then, and at the end.
 async fn keep_saving(
     session: Arc<FileSession>,
+    progress: Arc<Progress>,
     closed: CancellationToken,
 ) -> Result<(), SessionError> {
     loop {
         let last = timeout(SAVE_EVERY, closed.cancelled()).await.is_ok();
+        if let Some(place) = progress.take_settled() {
+            session.set_read_until(place);
+        }
         let writer = Arc::clone(&session);
         let writing = tokio::task::spawn_blocking(move || writer.save());
         // It does not panic, and nobody aborts it.

@@ -27,6 +27,15 @@ pub(super) struct Outbox {
     lookup: tokio::sync::Mutex<()>,
 }
 
+/// What came of sending a message.
+pub(super) struct Sending {
+    /// The last word on it.
+    pub(super) result: Result<Sent, CallError>,
+    /// When the first try began of which nobody knows whether it arrived; it may have, then,
+    /// whatever came of the later ones.
+    pub(super) unclear: Option<Instant>,
+}
+
 /// What is known of a message that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -53,7 +62,7 @@ impl Outbox {
         reply: Reply,
         reply_to: Option<i32>,
         random_id: i64,
-    ) -> Result<Sent, CallError> {
+    ) -> Sending {
         let request = tl::functions::messages::SendMessage {
             no_webpage: true,
             silent: false,
@@ -79,11 +88,16 @@ impl Outbox {
             rich_message: None,
         };
         let deadline = Instant::now() + TRY_FOR;
-        match self.link.persist(&request, &self.gate, deadline).await {
+        let mut unclear = None;
+        let trying = self
+            .link
+            .persist_noting(&request, &self.gate, deadline, &mut unclear);
+        let result = match trying.await {
             Ok(updates) => Ok(sent_id(&updates, random_id).map_or(Sent::Earlier, Sent::Id)),
             Err(CallError::Refused(reason)) if reason == ALREADY_SENT => Ok(Sent::Earlier),
             Err(error) => Err(error),
-        }
+        };
+        Sending { result, unclear }
     }
 
     /// How to address the chat of `message`; `None` for a group we know nothing of.

@@ -1,5 +1,7 @@
 //! What is written back: pure, from an outcome to a text with its hidden parts.
 
+mod shown;
+
 use std::time::Duration;
 
 use grammers_tl_types as tl;
@@ -8,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::status::State;
 use crate::broker::ports::StoreHealth;
 use crate::broker::{BrokerError, Outcome};
-use crate::domain::{Field, PathError, RequestId, Secret, Target};
+use crate::domain::{PathError, RequestId, Secret, Target};
 
 /// Longest text of a message, in UTF-16 code units.
 const MAX_LENGTH: usize = 4096;
@@ -23,9 +25,11 @@ pub(super) const SECRET_MARK: &str = "🔑 ";
 const DENIED: &str = "You are not permitted to read this, or it does not exist.";
 /// To a group, when the requester has been answered.
 pub(super) const ANSWERED_IN_PRIVATE: &str = "Answered in your private chat.";
-/// To a group, when that was not possible.
+/// To a group, when Telegram does not let us.
 pub(super) const CANNOT_WRITE: &str =
     "I cannot write to you in private. Send me a message there, then ask again.";
+/// To a group, when it did not work for another reason.
+pub(super) const COULD_NOT_ANSWER: &str = "I could not answer just now; ask again.";
 
 const HELP: &str = "\
 /get_secret PATH — the secret at PATH, such as django/database
@@ -74,8 +78,17 @@ impl Reply {
     pub(super) fn too_old(age: Duration) -> Self {
         let seconds = age.as_secs();
         Self::plain(format!(
-            "This command is too old (more than {seconds} s), so it was not executed; ask again."
+            "This command is too old (more than {seconds} s), so it was not executed; ask again. \
+             If you had just sent it, my clock is wrong: tell an operator."
         ))
+    }
+
+    /// To a command from the future.
+    pub(super) fn clocks_disagree() -> Self {
+        Self::plain(
+            "My clock and Telegram's disagree, so this was not executed; tell an operator to set \
+             the clock of the machine vaultgram runs on.",
+        )
     }
 
     /// To a command over the size limit.
@@ -107,7 +120,17 @@ impl Reply {
 
     /// When a request has no outcome.
     pub(super) fn failed(error: &BrokerError) -> Self {
-        let text = error.to_string();
+        let text = match error {
+            // There can be any number of them, of any length.
+            BrokerError::NoSuchField(names) => {
+                let names = shown::names(names.iter().map(String::as_str));
+                format!("the secret has no such field; it has: {names}")
+            }
+            BrokerError::Store(_)
+            | BrokerError::Audit(_)
+            | BrokerError::Coordination(_)
+            | BrokerError::PermitExpired => error.to_string(),
+        };
         let mut characters = text.chars();
         let first = characters.next().map(|c| c.to_uppercase().to_string());
         Self::plain(format!(
@@ -115,6 +138,11 @@ impl Reply {
             first.unwrap_or_default(),
             characters.as_str()
         ))
+    }
+
+    /// When we have a fault of our own.
+    pub(super) fn broken() -> Self {
+        Self::plain("vaultgram failed; tell an operator.")
     }
 
     /// What came of a request; `None` when somebody else answers it.
@@ -139,8 +167,8 @@ impl Reply {
         message.plain(SECRET_MARK);
         message.plain(&format!("{} (version {})\n", target.path, secret.version));
         for field in &secret.fields {
-            message.plain(&field.name);
-            let value = shown(field);
+            message.plain(&shown::name(&field.name));
+            let value = shown::value(field);
             if value.is_empty() {
                 message.plain(": (empty)\n");
                 continue;
@@ -161,20 +189,6 @@ impl Reply {
     }
 }
 
-/// The value as people read it: a string as it is, anything else as JSON. Telegram silently
-/// changes control characters, so a string with such is shown as JSON too.
-fn shown(field: &Field) -> String {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the delivery: the value goes into the message for its requester"
-    )]
-    let json = field.json.expose_secret();
-    match serde_json::from_slice::<String>(json) {
-        Ok(text) if !text.contains(|c: char| c.is_control() && c != '\n' && c != '\t') => text,
-        _ => String::from_utf8_lossy(json).into_owned(),
-    }
-}
-
 fn too_big(secret: &Secret, target: &Target) -> Reply {
     let path = &target.path;
     if secret.fields.len() == 1 {
@@ -182,15 +196,7 @@ fn too_big(secret: &Secret, target: &Target) -> Reply {
             "The value is too long for a message; read it on the machine with: vaultgram get {path}"
         ));
     }
-    let mut names = String::new();
-    for name in secret.names() {
-        if names.len() + name.len() > MAX_LENGTH / 4 {
-            names.push_str(", …");
-            break;
-        }
-        names.push_str(if names.is_empty() { "" } else { ", " });
-        names.push_str(name);
-    }
+    let names = shown::names(secret.names());
     Reply::plain(format!(
         "The secret is too long for one message. Ask for one field, as in {path}#field; it has: {names}"
     ))

@@ -149,10 +149,10 @@ async fn an_answer_deletes_itself_for_both_sides_even_after_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_of_every_kind_are_shown_as_they_are() {
+async fn values_of_every_kind_are_shown_with_nothing_hidden() {
     let stage = serving().await;
     let values = json!({"number": 5432, "yes": true, "none": Value::Null, "list": ["a", {"b": 1}],
-        "text": "two\nlines \u{202e}and 😀"});
+        "text": "two\nlines \u{202e}and 😀", "plain": "two\nlines 😀"});
     stage.bao.put("django/kinds", &values);
     let answer = stage.ask(ALICE, "/get_secret django/kinds").await;
     for expected in [
@@ -160,7 +160,8 @@ async fn values_of_every_kind_are_shown_as_they_are() {
         "true",
         "null",
         r#"["a",{"b":1}]"#,
-        "two\nlines \u{202e}and 😀",
+        r#""two\nlines \u202eand 😀""#,
+        "plain:\ntwo\nlines 😀",
     ] {
         assert!(answer.contains(expected), "{expected}: {answer}");
     }

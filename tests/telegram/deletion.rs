@@ -1,13 +1,17 @@
 //! Sent secrets go away again, on both sides, whatever happens in between.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use telegram_dc::{Chat, Fault};
+use telegram_dc::{Chat, Event, Fault};
+use tokio::sync::mpsc;
 use vaultgram::broker::ports::Coordination;
 
-use super::support::{ALICE, BROKER, GET, VALUE, World, until};
+use super::support::{ALICE, BROKER, GET, SOON, VALUE, World, until};
 
 const SHORT: Duration = Duration::from_secs(2);
+/// Longer than any test.
+const LONG: Duration = Duration::from_hours(1);
 
 /// The secrets that are there to see, on one side or the other.
 fn standing(world: &World) -> usize {
@@ -17,17 +21,66 @@ fn standing(world: &World) -> usize {
     secrets.filter(|m| m.text.contains(VALUE)).count()
 }
 
+/// Follows secrets by what happens to them: on a busy machine, one may be deleted before a test
+/// comes to look for it.
+struct Watch {
+    events: mpsc::Receiver<Event>,
+    /// How many ever appeared, on one side or the other.
+    shown: usize,
+    standing: HashSet<(i64, i32)>,
+}
+
+impl Watch {
+    fn new(world: &World) -> Self {
+        Self {
+            events: world.dc.subscribe(),
+            shown: 0,
+            standing: HashSet::new(),
+        }
+    }
+
+    async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let following = async {
+            while !holds(self) {
+                match self.events.recv().await.expect("an event") {
+                    Event::New { account, message } if message.text.contains(VALUE) => {
+                        self.shown += 1;
+                        self.standing.insert((account, message.id));
+                    }
+                    Event::Deleted { account, ids, .. } => {
+                        for id in ids {
+                            self.standing.remove(&(account, id));
+                        }
+                    }
+                    Event::New { .. } | Event::Edited { .. } => {}
+                }
+            }
+        };
+        tokio::time::timeout(SOON, following)
+            .await
+            .unwrap_or_else(|_| panic!("waited in vain for: {what}"));
+    }
+
+    /// So many messages appeared for both sides, and all are gone.
+    async fn come_and_gone(&mut self, messages: usize) {
+        self.until("the secrets", |watch| watch.shown >= 2 * messages)
+            .await;
+        self.until("deletion", |watch| watch.standing.is_empty())
+            .await;
+        assert_eq!(self.shown, 2 * messages);
+    }
+}
+
 #[tokio::test]
 async fn a_secret_is_deleted_for_both_sides_and_the_question_stays() {
     let mut world = World::new().await;
     world.settings.delete_after = SHORT;
     let _process = world.start().await;
+    let mut watch = Watch::new(&world);
     world.send(ALICE, GET);
     let answer = world.answer(ALICE, |_| true).await;
     assert!(answer.text.contains("Deleted in 2 s."));
-    assert_eq!(standing(&world), 2);
-    assert_eq!(world.coordination.count("deletions/"), 1);
-    world.until("deletion", |world| standing(world) == 0).await;
+    watch.come_and_gone(1).await;
     let left = world.dc.history(ALICE, Chat::User(BROKER));
     assert_eq!((left.len(), left[0].text.as_str()), (1, GET));
     world
@@ -42,13 +95,11 @@ async fn many_are_deleted_in_few_calls() {
     let mut world = World::new().await;
     world.settings.delete_after = SHORT;
     let _process = world.start().await;
+    let mut watch = Watch::new(&world);
     for _ in 0..250 {
         world.send(ALICE, GET);
     }
-    world
-        .until("250 secrets", |world| world.answers(ALICE).len() > 200)
-        .await;
-    world.until("deletion", |world| standing(world) == 0).await;
+    watch.come_and_gone(250).await;
     assert!(world.dc.count("messages.deleteMessages") < 60);
 }
 
@@ -74,12 +125,13 @@ async fn a_failing_deletion_is_tried_again() {
 #[tokio::test]
 async fn a_restart_still_deletes() {
     let mut world = World::new().await;
-    world.settings.delete_after = SHORT;
+    world.settings.delete_after = LONG;
     let process = world.start().await;
     world.send(ALICE, GET);
     world.answer(ALICE, |_| true).await;
     process.stop().await;
     assert_eq!(standing(&world), 2);
+    world.settings.delete_after = SHORT;
     let _process = world.start().await;
     world.until("deletion", |world| standing(world) == 0).await;
     world
@@ -92,7 +144,7 @@ async fn a_restart_still_deletes() {
 #[tokio::test]
 async fn killed_between_sending_and_knowing_still_deletes() {
     let mut world = World::new().await;
-    world.settings.delete_after = SHORT;
+    world.settings.delete_after = LONG;
     let process = world.start().await;
     world.dc.fault("messages.sendMessage", Fault::LoseAnswer, 1);
     world.send(ALICE, GET);
@@ -101,6 +153,7 @@ async fn killed_between_sending_and_knowing_still_deletes() {
         .await;
     process.kill().await;
     assert_eq!(world.coordination.count("deletions/"), 1);
+    world.settings.delete_after = SHORT;
     let _process = world.start().await;
     world.until("deletion", |world| standing(world) == 0).await;
 }
@@ -110,15 +163,33 @@ async fn a_lost_answer_makes_neither_two_messages_nor_one_that_stays() {
     let mut world = World::new().await;
     world.settings.delete_after = SHORT;
     let _process = world.start().await;
+    let mut watch = Watch::new(&world);
     world.dc.fault("messages.sendMessage", Fault::LoseAnswer, 1);
     world.send(ALICE, GET);
-    world.answer(ALICE, |_| true).await;
     until("a second try", || {
-        world.dc.count("messages.sendMessage") == 2
+        world.dc.count("messages.sendMessage") >= 2
     })
     .await;
-    assert_eq!(world.answers(ALICE).len(), 1);
+    watch.come_and_gone(1).await;
+}
+
+#[tokio::test]
+async fn the_time_runs_from_the_first_try_that_may_have_arrived() {
+    let mut world = World::new().await;
+    world.settings.delete_after = Duration::from_secs(8);
+    world.settings.request_timeout = Duration::from_secs(5);
+    let _process = world.start().await;
+    world.dc.fault("messages.sendMessage", Fault::LoseAnswer, 1);
+    world.dc.fault("messages.sendMessage", Fault::Hang, 2);
+    world.send(ALICE, GET);
+    until("the last try, after more than 8 s", || {
+        world.dc.count("messages.sendMessage") >= 4
+    })
+    .await;
+    let began = std::time::Instant::now();
     world.until("deletion", |world| standing(world) == 0).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(7), "{took:?}");
 }
 
 #[tokio::test]
@@ -132,7 +203,8 @@ async fn a_second_try_may_be_told_that_the_first_arrived() {
     world.send(ALICE, GET);
     world.answer(ALICE, |_| true).await;
     world.until("deletion", |world| standing(world) == 0).await;
-    assert_eq!(world.dc.count("messages.sendMessage"), 2);
+    // One more, if an answer took too long; it does not go on without end.
+    assert!((2..=3).contains(&world.dc.count("messages.sendMessage")));
 }
 
 #[tokio::test]

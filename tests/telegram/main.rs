@@ -10,6 +10,7 @@
 
 mod answers;
 mod connection;
+mod crash;
 mod deletion;
 mod login;
 mod refusals;

@@ -121,6 +121,18 @@ async fn an_old_command_is_refused_and_not_executed() {
 }
 
 #[tokio::test]
+async fn with_a_clock_that_is_behind_people_hear_of_the_clock() {
+    let world = World::new().await;
+    world.dc.clock_skew(300);
+    let _process = world.start().await;
+    world.send(ALICE, GET);
+    let answer = world.answer(ALICE, |_| true).await;
+    assert!(answer.text.contains("clock"), "{}", answer.text);
+    assert!(!answer.text.contains("too old"), "{}", answer.text);
+    assert_eq!(world.store.reads.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_command_from_before_a_long_stop_is_refused_after_it() {
     let mut world = World::new().await;
     world.settings.command_age = Duration::from_secs(1);

@@ -260,6 +260,7 @@ impl Drop for Process {
 pub(crate) struct FakeStore {
     pub(crate) reads: AtomicUsize,
     pub(crate) slow: AtomicBool,
+    pub(crate) stuck: AtomicBool,
 }
 
 #[async_trait]
@@ -268,6 +269,9 @@ impl SecretStore for FakeStore {
         self.reads.fetch_add(1, Ordering::SeqCst);
         if self.slow.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        while self.stuck.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let value = match permit.target().path.path() {
             "django/database" => VALUE.to_owned(),

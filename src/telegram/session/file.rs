@@ -27,7 +27,10 @@ pub(super) fn lock(path: &Path) -> Result<File, SessionError> {
         .truncate(false)
         .mode(0o600)
         .open(&lock_path)
-        .map_err(fail)?;
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => SessionError::NoFolder(folder(path).to_owned()),
+            _ => fail(error),
+        })?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -93,16 +96,19 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), SessionError> {
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&new_path, path)?;
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        File::open(directory)?.sync_all()
+        File::open(folder(path))?.sync_all()
     };
     replace().map_err(|error| SessionError::Io {
         path: path.to_owned(),
         error,
     })
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

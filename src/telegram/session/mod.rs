@@ -70,6 +70,12 @@ pub enum SessionError {
     /// There is no such file.
     #[error("there is no Telegram session at {0}; run: vaultgram login")]
     Missing(PathBuf),
+    /// There is no such folder to keep it in.
+    #[error(
+        "there is no folder {0}, where the Telegram session is kept; create it (mkdir -m 700 {0}), \
+         or name another in the configuration"
+    )]
+    NoFolder(PathBuf),
     /// Something is there that must not be overwritten.
     #[error("{0} exists already; remove it, or name another file")]
     Exists(PathBuf),

@@ -118,6 +118,15 @@ fn leaves_a_damaged_file_alone() {
 }
 
 #[test]
+fn a_missing_folder_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("session");
+    let error = FileSession::open(&folder.join("a.session")).err().unwrap();
+    let advice = format!("mkdir -m 700 {}", folder.display());
+    assert!(error.to_string().contains(&advice), "{error}");
+}
+
+#[test]
 fn never_replaces_a_file_by_creating() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.session");
