@@ -225,6 +225,11 @@ fn mistakes_are_placed() {
         ),
         ("not cedar", "policy.cedar:1:"),
         (
+            "forbid(principal in Group:: \"x\", action, resource);\n\
+             forbid(principal in Group::\"x\", action, resource);",
+            "policy.cedar:1:1: the group \"x\" is not in [groups]",
+        ),
+        (
             "// permit(principal, action, resource);\n\
              @id(\"a\") permit(principal, action, resource);\n \
              @id(\"a\") permit(principal, action, resource);",

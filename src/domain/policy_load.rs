@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use cedar_policy::{
@@ -103,23 +104,16 @@ pub struct Parsed<'s> {
 /// One policy and where it stands.
 struct Found<'s> {
     source: &'s PolicySource,
-    offset: usize,
+    place: Range<usize>,
     policy: cedar_policy::Policy,
 }
 
 impl Found<'_> {
     /// `file:line:column: problem`, where `part` stands in this policy, else where it begins.
     fn at(&self, part: &str, problem: &str) -> String {
-        let part = self
-            .source
-            .text
-            .get(self.offset..)
-            .and_then(|text| text.find(part));
-        place(
-            self.source,
-            Some(self.offset + part.unwrap_or_default()),
-            problem,
-        )
+        let text = self.source.text.get(self.place.clone());
+        let part = text.and_then(|text| text.find(part)).unwrap_or_default();
+        place(self.source, Some(self.place.start + part), problem)
     }
 }
 
@@ -203,12 +197,12 @@ fn parse_file<'s>(
     for policy in in_order(&parsed) {
         // Cedar keeps the text but not its place, so it is looked for after the one before it.
         let text = policy.to_cedar().unwrap_or_default();
-        let offset = find(source, &text, end).unwrap_or(end);
-        end = offset + text.len();
+        let start = find(source, &text, end).unwrap_or(end);
+        end = start + text.len();
         let id = PolicyId::new(format!("{}:{}", source.name, policy.id()));
         let found = Found {
             source,
-            offset,
+            place: start..end,
             policy: policy.new_id(id),
         };
         for (name, _) in policy.annotations() {
