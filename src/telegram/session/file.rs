@@ -27,9 +27,12 @@ pub(super) fn lock(path: &Path) -> Result<File, SessionError> {
         .truncate(false)
         .mode(0o600)
         .open(&lock_path)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => SessionError::NoFolder(folder(path).to_owned()),
-            _ => fail(error),
+        .map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                SessionError::NoFolder(folder(path).to_owned())
+            } else {
+                fail(error)
+            }
         })?;
     match file.try_lock() {
         Ok(()) => {}
