@@ -25,7 +25,10 @@ pub(super) async fn read(
         path: target.path.path().to_owned(),
         version: target.version,
     };
-    let answer = client.call(access, request).await?;
+    let answer = client
+        .call(access, request)
+        .await
+        .map_err(|failure| failed(&failure))?;
     match answer.status {
         200 | 404 => match parse(&answer.body) {
             Parsed::Secret(secret) => Ok(secret),
@@ -136,7 +139,12 @@ async fn absent(client: &Client, access: &Access, target: &Target) -> Result<Sec
             mount: target.path.mount().to_owned(),
             path: target.path.path().to_owned(),
         };
-        match client.call(access, request).await?.status {
+        match client
+            .call(access, request)
+            .await
+            .map_err(|failure| failed(&failure))?
+            .status
+        {
             200 => return Err(StoreError::NoSuchVersion),
             403 => debug!(
                 event = "vault.metadata_forbidden",
@@ -168,7 +176,10 @@ async fn is_version_2(
     struct Options {
         version: Option<String>,
     }
-    let answer = client.call(access, MountRequest { path }).await?;
+    let answer = client
+        .call(access, MountRequest { path })
+        .await
+        .map_err(|failure| failed(&failure))?;
     if answer.status != 200 {
         return Ok(true);
     }
@@ -201,18 +212,17 @@ impl Endpoint for MountRequest<'_> {
 fn refusal(answer: Answer) -> StoreError {
     match answer.accepted() {
         Ok(_) => StoreError::Invalid,
-        Err(failure) => failure.into(),
+        Err(failure) => failed(&failure),
     }
 }
 
-impl From<Failure> for StoreError {
-    fn from(failure: Failure) -> Self {
-        warn!(event = "vault.read_failed", cause = %failure);
-        match failure {
-            Failure::Unavailable(_) => Self::Unavailable,
-            Failure::Sealed => Self::Sealed,
-            Failure::Refused(_) | Failure::Invalid(_) => Self::Invalid,
-        }
+/// What the caller learns of a failure; the log learns its cause.
+fn failed(failure: &Failure) -> StoreError {
+    warn!(event = "vault.read_failed", cause = %failure);
+    match failure {
+        Failure::Unavailable(_) => StoreError::Unavailable,
+        Failure::Sealed => StoreError::Sealed,
+        Failure::Refused(_) | Failure::Invalid(_) => StoreError::Invalid,
     }
 }
 
