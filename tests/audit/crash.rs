@@ -1,11 +1,11 @@
 //! kill -9 and a full disk.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, setrlimit};
 use tokio_util::task::TaskTracker;
 use vaultgram::audit::verify::verify_file;
 use vaultgram::audit::{AuditFile, Durability};
@@ -88,19 +88,7 @@ async fn record_for_ever(durability: Durability) {
 
 #[test]
 fn a_full_disk_fails_closed_and_heals() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut child = child::command("crash::child_full_disk", dir.path())
-        .spawn()
-        .unwrap();
-    let mut output = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut output)
-        .unwrap();
-    assert!(child.wait().unwrap().success(), "{output}");
-    assert!(output.contains("1 passed"), "{output}");
+    child::run("crash::child_full_disk");
 }
 
 #[tokio::test]
@@ -112,16 +100,7 @@ async fn child_full_disk() {
     let before = std::fs::read(&path).unwrap();
 
     // Room for a part of a record: the kernel takes that part, then says no.
-    let unlimited = getrlimit(Resource::Fsize);
-    let current = Some(before.len() as u64 + 100);
-    setrlimit(
-        Resource::Fsize,
-        Rlimit {
-            current,
-            ..unlimited
-        },
-    )
-    .unwrap();
+    let unlimited = child::limit_files(before.len() as u64 + 100);
     for _ in 0..3 {
         let error = audit.record(entry(2)).await.unwrap_err();
         assert!(error.0.contains("File too large"), "{error}");

@@ -3,12 +3,12 @@
 #[path = "../common/child.rs"]
 mod child;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, setrlimit};
 use tokio_util::task::TaskTracker;
 use vaultgram::broker::ports::{Clock, Coordination, SystemClock};
 
@@ -74,19 +74,7 @@ async fn child_claims() {
 
 #[test]
 fn a_full_disk_fails_closed_and_heals() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut child = child::command("crash::child_full_disk", dir.path())
-        .spawn()
-        .unwrap();
-    let mut output = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut output)
-        .unwrap();
-    assert!(child.wait().unwrap().success(), "{output}");
-    assert!(output.contains("1 passed"), "{output}");
+    child::run("crash::child_full_disk");
 }
 
 #[tokio::test]
@@ -95,16 +83,7 @@ async fn child_full_disk() {
     let path = child::directory().join("state.redb");
     let store = open(&path);
     assert!(store.claim("claims/1", in_an_hour()).await.unwrap());
-    let unlimited = getrlimit(Resource::Fsize);
-    let current = Some(std::fs::metadata(&path).unwrap().len());
-    setrlimit(
-        Resource::Fsize,
-        Rlimit {
-            current,
-            ..unlimited
-        },
-    )
-    .unwrap();
+    let unlimited = child::limit_files(std::fs::metadata(&path).unwrap().len());
     // The file has some room inside; this is more.
     let value = vec![7; 64 * 1024];
     let mut stored = vec![];
