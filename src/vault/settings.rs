@@ -71,7 +71,7 @@ pub enum SettingsError {
         cause: String,
     },
     /// Zero.
-    #[error("the Vault time-out is zero; ten seconds is a good value")]
+    #[error("the Vault time-out is zero; five seconds is a good value")]
     Timeout,
     /// The HTTP client would not start.
     #[error("the HTTP client cannot be set up: {0}")]
