@@ -32,7 +32,7 @@ pub struct SocketArgs {
 /// An answer that is not an error. Its body is wiped when dropped.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(super) body: Zeroizing<Vec<u8>>,
+    pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
 impl Answer {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::body::Body;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request as HttpRequest, StatusCode};
+use metrics::gauge;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Envelope, Health, MountInfo, PeerInfo};
@@ -17,6 +18,7 @@ use crate::domain::{Caller, Delivery, Request, RequestId, Target};
 use crate::http::error::Refusal;
 use crate::http::reply::{self, Reply};
 use crate::http::target::{self, HealthCodes, Route};
+use crate::telemetry::metrics::{VAULT_READY, render};
 
 /// Answers requests of peers that are known.
 pub(super) struct VaultApi {
@@ -74,6 +76,7 @@ impl VaultApi {
             Route::Mount { path, or_default } => self.mount(&id, &path, or_default),
             Route::Health(codes) => Ok(self.health(&codes).await),
             Route::LookupSelf => Ok(lookup_self(&id, peer)),
+            Route::Metrics => Ok(self.metrics().await),
         }
     }
 
@@ -167,6 +170,15 @@ impl VaultApi {
             cluster_name: "vaultgram".to_owned(),
         };
         reply::json(status, &document)
+    }
+}
+
+impl VaultApi {
+    /// Whoever can connect may read them: there is nothing of anybody in them.
+    async fn metrics(&self) -> Reply {
+        let ready = matches!(self.broker.store_health().await, StoreHealth::Ready { .. });
+        gauge!(VAULT_READY).set(f64::from(u8::from(ready)));
+        reply::metrics(render())
     }
 }
 

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use grammers_mtsender::{InvocationError, SenderPoolHandle};
 use grammers_tl_types::{Deserializable, RemoteCall};
+use metrics::counter;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::backoff::Backoff;
+use crate::telemetry::metrics::CALLS_RETRIED;
 
 /// What the server says of a message whose random id it has seen before.
 pub(super) const ALREADY_SENT: &str = "RANDOM_ID_DUPLICATE";
@@ -32,6 +34,27 @@ pub(super) enum CallError {
     /// The server says no to this call.
     #[error("Telegram refuses ({0})")]
     Refused(String),
+}
+
+impl CallError {
+    /// Whether a later try may succeed.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Disconnected | Self::Flood(_) | Self::Server(_) => true,
+            Self::SignedOut(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// Its name in metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::Flood(_) => "flood",
+            Self::Server(_) => "server",
+            Self::SignedOut(_) => "signed_out",
+            Self::Refused(_) => "refused",
+        }
+    }
 }
 
 /// What grammers and the server mean by an error.
@@ -206,6 +229,7 @@ impl Link {
             if Instant::now() + delay >= deadline {
                 return Err(error);
             }
+            counter!(CALLS_RETRIED, "reason" => error.name()).increment(1);
             sleep(delay).await;
         }
     }
@@ -226,6 +250,11 @@ impl Gate {
             *at = until.max(*at);
             later
         });
+    }
+
+    /// How long it stays closed.
+    pub(super) fn closed_for(&self) -> Duration {
+        self.0.borrow().saturating_duration_since(Instant::now())
     }
 
     /// Waits until the gate is open. One that stays closed beyond `deadline` is not waited

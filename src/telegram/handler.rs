@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use crate::broker::ports::Clock;
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{Caller, Delivery, Request, RequestId, Target};
+use crate::telemetry::metrics::COMMANDS;
 
 /// Commands worked on at the same time.
 const AT_ONCE: usize = 256;
@@ -195,6 +197,7 @@ impl Handler {
             request = %job.id,
             answered = answered.name(),
         );
+        counter!(COMMANDS, "command" => name, "answer" => answered.name()).increment(1);
     }
 
     async fn execute(&self, job: &Job) -> Option<Reply> {
@@ -209,7 +212,8 @@ impl Handler {
             Command::TooLong => self.once(job, Reply::too_long()).await,
             Command::Status => {
                 let health = self.broker.store_health().await;
-                let reply = Reply::status(&self.status.get(), &health);
+                let mut reply = Reply::status(&self.status.get(), &health);
+                reply.text.push_str(&self.outbox.queue(self.clock.now()));
                 self.once(job, reply).await
             }
         }

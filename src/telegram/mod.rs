@@ -16,6 +16,7 @@ mod call;
 mod command;
 mod connection;
 mod deletion;
+mod gauges;
 mod handler;
 mod incoming;
 pub mod login;
@@ -132,6 +133,7 @@ pub async fn run(
     accept: CancellationToken,
 ) -> Result<(), TelegramError> {
     let me = session.user().ok_or(TelegramError::NotSignedIn)?;
+    status.set(State::Connecting);
     let settings = Arc::new(settings);
     let link = Arc::new(Link::new(settings.request_timeout));
     let deletions = Arc::new(Deletions::new(
@@ -162,6 +164,7 @@ pub async fn run(
         username: Mutex::default(),
         clock_warned: Mutex::default(),
     });
+    let counted = (Arc::clone(&handler), Arc::clone(&deletions));
     let drained = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let connection = Arc::new(Connection {
@@ -184,6 +187,9 @@ pub async fn run(
     let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
+        AbortOnDropHandle::new(services.spawn(async move {
+            gauges::publish(&counted.0.outbox, &counted.1).await;
+        })),
     ];
     let saving = services.spawn(keep_saving(session, progress, closed.clone()));
     let closing = closed.drop_guard();

@@ -14,6 +14,7 @@ mod burst;
 mod chat;
 mod doctor;
 mod login;
+mod metrics;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod outage;
