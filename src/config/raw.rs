@@ -33,6 +33,7 @@ pub(super) struct Telegram {
     pub(super) delete_after: Duration,
     #[serde(deserialize_with = "duration")]
     pub(super) request_timeout: Duration,
+    pub(super) proxy: Option<String>,
 }
 
 impl Default for Telegram {
@@ -45,6 +46,7 @@ impl Default for Telegram {
             command_age: Duration::from_mins(1),
             delete_after: Duration::from_mins(1),
             request_timeout: Duration::from_secs(10),
+            proxy: None,
         }
     }
 }

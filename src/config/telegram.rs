@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::config::environment::Environment;
 use crate::config::files::{self, Guard};
+use crate::config::proxy::{self, ProxyConfig};
 use crate::config::{MAX_FILE, Problems, raw};
 use crate::domain::SecretValue;
 
@@ -29,6 +30,8 @@ pub struct TelegramConfig {
     pub delete_after: Duration,
     /// How long Telegram may take to answer one call.
     pub request_timeout: Duration,
+    /// The way to Telegram, where it is not a direct one.
+    pub proxy: Option<ProxyConfig>,
 }
 
 /// What somebody who is not on the allowlist hears.
@@ -75,6 +78,7 @@ pub(super) fn typed(
             ));
         }
     }
+    let proxy = proxy::typed(raw.proxy.as_deref(), environment, problems);
     let (api_id, api_hash) = keys(&directory.join(&raw.keys), environment, problems)?;
     Some(TelegramConfig {
         session: directory.join(raw.session),
@@ -89,6 +93,7 @@ pub(super) fn typed(
         command_age: raw.command_age,
         delete_after: raw.delete_after,
         request_timeout: raw.request_timeout,
+        proxy,
     })
 }
 

@@ -226,7 +226,9 @@ async fn examine_telegram(config: TelegramConfig, running: bool) -> Result<Strin
         return Ok("the session is in use by the vaultgram that runs".to_owned());
     }
     let session = FileSession::open(&config.session).map_err(|error| error.to_string())?;
-    let account = telegram::probe(&Arc::new(session), config.api_id, config.request_timeout)
+    let proxy = settings::proxy(&config);
+    let limit = config.request_timeout;
+    let account = telegram::probe(&Arc::new(session), config.api_id, proxy.as_ref(), limit)
         .await
         .map_err(|error| error.to_string())?;
     let people = people(config.allowed_users.len());

@@ -129,6 +129,13 @@ impl Connection {
             Ok(dc) => dc,
             Err(error) => return End::Lost(error.to_string()),
         };
+        let proxy = match &self.settings.proxy {
+            None => None,
+            Some(proxy) => match proxy.url(self.settings.request_timeout).await {
+                Ok(url) => Some(url),
+                Err(reason) => return End::Lost(reason),
+            },
+        };
         let SenderPool {
             runner,
             handle,
@@ -140,6 +147,7 @@ impl Connection {
                 app_version: env!("CARGO_PKG_VERSION").to_owned(),
                 updates_channel_capacity: UPDATES_CAPACITY,
                 retry_policy: Box::new(NoRetries),
+                proxy_url: proxy,
                 ..ConnectionParams::default()
             },
         );
@@ -153,6 +161,13 @@ impl Connection {
         let end = tokio::select! {
             end = self.serve(&pool, updates) => end,
             _ = &mut runner => End::Lost("grammers stopped".to_owned()),
+        };
+        let end = match (end, &self.settings.proxy) {
+            // The proxy answers, so it does not let us through, or Telegram is gone behind it.
+            (End::Lost(reason), Some(proxy)) => {
+                End::Lost(format!("{reason} by way of the proxy {proxy}"))
+            }
+            (end, _) => end,
         };
         self.link.publish(None);
         tasks.close();

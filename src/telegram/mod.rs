@@ -22,6 +22,7 @@ mod incoming;
 pub mod login;
 mod outbox;
 mod progress;
+mod proxy;
 mod reply;
 mod schedule;
 pub mod session;
@@ -47,6 +48,7 @@ use self::deletion::Deletions;
 use self::handler::Handler;
 use self::outbox::Outbox;
 use self::progress::Progress;
+pub use self::proxy::Proxy;
 pub use self::session::{FileSession, Login, SessionError};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
@@ -75,6 +77,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How often a quiet connection is tried; by default 20 s.
     pub probe_interval: Duration,
+    /// The way to Telegram; by default a direct one.
+    pub proxy: Option<Proxy>,
 }
 
 impl Settings {
@@ -89,6 +93,7 @@ impl Settings {
             delete_after: Duration::from_mins(1),
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
+            proxy: None,
         }
     }
 }

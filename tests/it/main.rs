@@ -18,6 +18,7 @@ mod metrics;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod outage;
+mod proxy;
 mod secrecy;
 mod socket;
 #[path = "../support/stage.rs"]
