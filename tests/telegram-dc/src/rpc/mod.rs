@@ -7,6 +7,7 @@
 
 mod account;
 mod auth;
+mod authorizations;
 mod channels;
 mod contacts;
 mod dialogs;
@@ -182,13 +183,16 @@ fn open(context: &mut Context<'_>, call: &Call) -> Option<Answer<Vec<u8>>> {
         s::CheckPassword => auth::check_password,
         s::ImportBotAuthorization => auth::import_bot,
         s::LogOut => auth::log_out,
+        s::ImportAuthorization => authorizations::import,
         a::GetPassword => account::get_password,
     })
 }
 
 /// Methods for those who are signed in.
 fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
-    use functions::{account as a, channels as ch, contacts as c, messages as m, updates as u};
+    use functions::{
+        account as a, auth as s, channels as ch, contacts as c, messages as m, updates as u,
+    };
     if context.account == 0 {
         return Err(match context.standing() {
             Standing::PasswordDue(_) => Refusal::unauthorized("SESSION_PASSWORD_NEEDED"),
@@ -196,6 +200,10 @@ fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
                 Refusal::unauthorized("AUTH_KEY_UNREGISTERED")
             }
         });
+    }
+    let home = context.world.home(context.account);
+    if home != context.shared.dc_id && !call.method().starts_with("upload.") {
+        return Err(Refusal::elsewhere("USER", home));
     }
     routes!(context, call, {
         functions::users::GetUsers => users::get_users,
@@ -205,6 +213,7 @@ fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
         u::GetState => updates::get_state,
         u::GetDifference => updates::get_difference,
         u::GetChannelDifference => updates::get_channel_difference,
+        s::ExportAuthorization => authorizations::export,
         a::UpdateStatus => account::update_status,
         a::GetAuthorizations => account::get_authorizations,
         m::SendMessage => messages::send,

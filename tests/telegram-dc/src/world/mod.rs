@@ -5,6 +5,7 @@
 
 mod account;
 mod act;
+mod datacenters;
 mod deliver;
 mod difference;
 mod keys;
@@ -16,9 +17,11 @@ mod store;
 mod view;
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) use account::{Account, Done};
+use datacenters::Exports;
 pub(crate) use difference::Missed;
 pub(crate) use keys::{Keys, Standing};
 pub(crate) use links::{Link, Links, Outgoing};
@@ -53,6 +56,9 @@ pub(crate) struct Channel {
 /// Everything there is.
 pub(crate) struct World {
     pub(crate) clock: Arc<Clock>,
+    /// Every datacenter of this world, the first one opened first.
+    pub(crate) datacenters: Vec<(i32, SocketAddr)>,
+    exports: Exports,
     pub(crate) accounts: HashMap<i64, Account>,
     pub(crate) groups: HashMap<i64, Group>,
     pub(crate) channels: HashMap<i64, Channel>,
@@ -71,6 +77,8 @@ impl World {
     pub(crate) fn new(clock: Arc<Clock>) -> Self {
         let mut world = Self {
             clock,
+            datacenters: Vec::new(),
+            exports: Exports::default(),
             accounts: HashMap::new(),
             groups: HashMap::new(),
             channels: HashMap::new(),

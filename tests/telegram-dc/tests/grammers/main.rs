@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod datacenters;
 mod faults;
 mod messages;
 mod sign_in;
