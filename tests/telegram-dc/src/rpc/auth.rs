@@ -118,9 +118,7 @@ fn sent_code(context: &mut Context<'_>, id: i64) -> Answer<enums::auth::SentCode
 }
 
 fn welcome(context: &mut Context<'_>, id: i64) -> Answer<enums::auth::Authorization> {
-    context
-        .world
-        .set_standing(context.key, Standing::SignedIn(id));
+    context.world.sign_in(context.key, id);
     authorization(context, id)
 }
 

@@ -5,6 +5,7 @@
 
 mod account;
 mod act;
+mod authorizations;
 mod datacenters;
 mod deliver;
 mod difference;

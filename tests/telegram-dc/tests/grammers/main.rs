@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod authorizations;
 mod datacenters;
 mod faults;
 mod messages;
