@@ -31,6 +31,7 @@ mod devices;
 mod faults;
 mod framing;
 mod keyexchange;
+mod logins;
 mod model;
 mod mtproto;
 mod people;
