@@ -1,6 +1,7 @@
 //! The broker: every way in ends at [`Broker::handle`], and there is no other way to a secret.
 
 mod execute;
+mod lock;
 pub mod ports;
 
 use std::sync::Arc;

@@ -32,6 +32,12 @@ pub struct TelegramConfig {
     pub request_timeout: Duration,
     /// The way to Telegram, where it is not a direct one.
     pub proxy: Option<ProxyConfig>,
+    /// Who of them is told of new devices on the account.
+    pub admins: BTreeSet<i64>,
+    /// How often the account's devices are looked at.
+    pub watchdog_interval: Duration,
+    /// Whether a new device locks chat.
+    pub lock_on_new_device: bool,
 }
 
 /// What somebody who is not on the allowlist hears.
@@ -67,10 +73,16 @@ pub(super) fn typed(
             "[telegram] allowed_users: {id} is not a user id; people have positive ids"
         ));
     }
+    if let Some(id) = raw.admins.iter().find(|id| !raw.allowed_users.contains(id)) {
+        problems.push(format!(
+            "[telegram] admins: {id} is not in allowed_users; add it there too"
+        ));
+    }
     for (key, value, least, most) in [
         ("command_age", raw.command_age, 1, 3600),
         ("delete_after", raw.delete_after, 1, 48 * 3600),
         ("request_timeout", raw.request_timeout, 1, 120),
+        ("watchdog_interval", raw.watchdog_interval, 1, 60),
     ] {
         if value < Duration::from_secs(least) || value > Duration::from_secs(most) {
             problems.push(format!(
@@ -94,6 +106,9 @@ pub(super) fn typed(
         delete_after: raw.delete_after,
         request_timeout: raw.request_timeout,
         proxy,
+        admins: raw.admins.into_iter().collect(),
+        watchdog_interval: raw.watchdog_interval,
+        lock_on_new_device: raw.lock_on_new_device,
     })
 }
 

@@ -20,7 +20,7 @@ use crate::coordination::{self, LocalStore};
 use crate::daemon::{load, people, settings};
 use crate::http;
 use crate::telegram::{self, FileSession};
-use crate::telemetry::metrics::TELEGRAM_STATE;
+use crate::telemetry::metrics::{CHAT_LOCKED, TELEGRAM_STATE};
 use crate::vault::Store;
 
 /// How long Vault may take to let us in.
@@ -240,11 +240,17 @@ async fn ask_about_telegram(socket: &Path) -> Result<String, String> {
     let answer = client::get(socket, "/v1/sys/metrics?format=prometheus").await;
     let answer = answer.map_err(|failure| failure.what)?;
     let text = String::from_utf8_lossy(&answer.body);
+    let locked = text.lines().any(|line| line == format!("{CHAT_LOCKED} 1"));
     let begin = format!("{TELEGRAM_STATE}{{state=\"");
     let state = text
         .lines()
         .find_map(|line| line.strip_prefix(&begin)?.strip_suffix("\"} 1"));
     match state {
+        Some("connected") if locked => Err(
+            "chat is locked, because a new device signed in to the account; look at it in \
+             Telegram (Settings, Devices), then run: vaultgram unlock"
+                .to_owned(),
+        ),
         Some("connected") => Ok("connected, says the vaultgram that runs".to_owned()),
         Some("signed_out") => Err(
             "Telegram does not accept the session any more (ended from another device, or used by \

@@ -59,6 +59,9 @@ pub(super) fn telegram(config: &TelegramConfig) -> telegram::Settings {
         delete_after: config.delete_after,
         request_timeout: config.request_timeout,
         proxy: proxy(config),
+        admins: config.admins.clone(),
+        watchdog_interval: config.watchdog_interval,
+        lock_on_new_device: config.lock_on_new_device,
         ..telegram::Settings::new(config.api_id, config.allowed_users.clone())
     }
 }

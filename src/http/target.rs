@@ -40,6 +40,8 @@ pub(super) enum Route {
     LookupSelf,
     /// What is counted.
     Metrics,
+    /// Open the lock on chat: our own addition, and the one thing that is done and not read.
+    Unlock,
 }
 
 /// The statuses `sys/health` answers with.
@@ -72,6 +74,8 @@ pub(super) fn route(
         Route::Health(query.health_codes()?)
     } else if path == "auth/token/lookup-self" {
         Route::LookupSelf
+    } else if path == "vaultgram/unlock" {
+        Route::Unlock
     } else if path == "sys/metrics" {
         metrics_route(&mut query)?
     } else if let Some(path) = path.strip_prefix("sys/internal/ui/mounts/") {
@@ -81,6 +85,15 @@ pub(super) fn route(
     };
     query.finish()?;
     let head = matches!(route, Route::Health(_)) && method == Method::HEAD;
+    if matches!(route, Route::Unlock) {
+        return match method {
+            &Method::POST => Ok(route),
+            _ => Err(Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "to unlock chat, use POST, or run: vaultgram unlock",
+            )),
+        };
+    }
     if method == Method::GET || head {
         Ok(route)
     } else {

@@ -195,7 +195,14 @@ impl Connection {
         let limit = self.settings.request_timeout;
         let latest = self.progress.latest();
         let place = latest.unwrap_or_else(|| self.session.read_until());
-        let mut receiver = Receiver::new(pool.clone(), updates, &self.session, place, limit);
+        let mut receiver = Receiver::new(
+            pool.clone(),
+            updates,
+            &self.session,
+            &self.link,
+            place,
+            limit,
+        );
         self.receive(pool, &mut receiver).await
     }
 

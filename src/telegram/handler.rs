@@ -201,6 +201,18 @@ impl Handler {
     }
 
     async fn execute(&self, job: &Job) -> Option<Reply> {
+        let locked = match self.broker.chat_locked().await {
+            Ok(locked) => locked,
+            Err(error) => return Some(Reply::failed(&BrokerError::Coordination(error))),
+        };
+        // These tell nothing.
+        let harmless = matches!(
+            job.command,
+            Command::Start | Command::Help | Command::Status
+        );
+        if locked && !harmless {
+            return self.once(job, Reply::locked()).await;
+        }
         match &job.command {
             Command::GetSecret(text) => match self.broker.mounts().parse(text) {
                 Ok(target) => self.get_secret(job, target).await,
@@ -214,6 +226,10 @@ impl Handler {
                 let health = self.broker.store_health().await;
                 let mut reply = Reply::status(&self.status.get(), &health);
                 reply.text.push_str(&self.outbox.queue(self.clock.now()));
+                if locked {
+                    reply.text.push('\n');
+                    reply.text.push_str(&Reply::locked().text);
+                }
                 self.once(job, reply).await
             }
         }

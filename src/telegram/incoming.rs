@@ -11,13 +11,16 @@ use tracing::{debug, warn};
 
 use super::admission::Envelope;
 use super::backoff::Backoff;
-use super::call::{CallError, Pool};
+use super::call::{CallError, Link, Pool};
 use super::session::FileSession;
 use crate::domain::RequestId;
 use crate::domain::caller::ChatKind;
 
 /// Channel updates asked for at once, as user accounts may.
 const CHANNEL_LIMIT: i32 = 100;
+
+/// The account that Telegram itself writes from.
+const TELEGRAM: i64 = 777_000;
 
 /// A new message. No `Debug`: the text is its writer's.
 pub(super) struct Incoming {
@@ -122,6 +125,7 @@ pub(super) struct Receiver<'a> {
     updates: mpsc::Receiver<UpdatesLike>,
     pool: Pool,
     session: &'a FileSession,
+    link: &'a Link,
     request_timeout: Duration,
     backoff: Backoff,
 }
@@ -133,6 +137,7 @@ impl<'a> Receiver<'a> {
         pool: Pool,
         updates: mpsc::Receiver<UpdatesLike>,
         session: &'a FileSession,
+        link: &'a Link,
         place: UpdatesState,
         request_timeout: Duration,
     ) -> Self {
@@ -141,6 +146,7 @@ impl<'a> Receiver<'a> {
             updates,
             pool,
             session,
+            link,
             request_timeout,
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
         }
@@ -261,9 +267,25 @@ impl<'a> Receiver<'a> {
         (updates, users, chats): grammers_session::updates::UpdateAndPeers,
     ) -> Vec<Incoming> {
         remember(self.session, &users, &chats);
+        if updates.iter().any(|(update, _)| is_about_devices(update)) {
+            self.link.new_device.notify_one();
+        }
         updates
             .into_iter()
             .filter_map(|(update, state)| Incoming::read(update, &state))
             .collect()
     }
+}
+
+/// Whether somebody may have signed in: Telegram says so twice, and in words.
+fn is_about_devices(update: &tl::enums::Update) -> bool {
+    if let tl::enums::Update::NewMessage(new) = update
+        && let tl::enums::Message::Message(message) = &new.message
+    {
+        return matches!(&message.peer_id, tl::enums::Peer::User(user) if user.user_id == TELEGRAM);
+    }
+    matches!(
+        update,
+        tl::enums::Update::NewAuthorization(_) | tl::enums::Update::ServiceNotification(_)
+    )
 }

@@ -28,6 +28,7 @@ mod schedule;
 pub mod session;
 mod status;
 mod stranger;
+mod watchdog;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -52,6 +53,7 @@ pub use self::proxy::Proxy;
 pub use self::session::{FileSession, Login, SessionError};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
+use self::watchdog::Watchdog;
 use crate::broker::Broker;
 use crate::broker::ports::{Clock, Coordination};
 
@@ -79,6 +81,12 @@ pub struct Settings {
     pub probe_interval: Duration,
     /// The way to Telegram; by default a direct one.
     pub proxy: Option<Proxy>,
+    /// Numeric ids of those who are told of new devices on the account.
+    pub admins: BTreeSet<i64>,
+    /// How often the account's devices are looked at; by default 30 s.
+    pub watchdog_interval: Duration,
+    /// Whether a new device locks chat; by default not.
+    pub lock_on_new_device: bool,
 }
 
 impl Settings {
@@ -94,6 +102,9 @@ impl Settings {
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
             proxy: None,
+            admins: BTreeSet::new(),
+            watchdog_interval: Duration::from_secs(30),
+            lock_on_new_device: false,
         }
     }
 }
@@ -156,9 +167,13 @@ pub async fn run(
             command_age: settings.command_age,
         },
         settings: Arc::clone(&settings),
-        broker: ports.broker,
+        broker: Arc::clone(&ports.broker),
         clock: Arc::clone(&ports.clock),
-        outbox: Outbox::new(Arc::clone(&link), Arc::clone(&session)),
+        outbox: Outbox::new(
+            Arc::clone(&link),
+            Arc::clone(&session),
+            Arc::clone(&ports.broker),
+        ),
         deletions: Arc::clone(&deletions),
         status: Arc::clone(&status),
         tasks: TaskTracker::new(),
@@ -169,6 +184,14 @@ pub async fn run(
         username: Mutex::default(),
         clock_warned: Mutex::default(),
     });
+    let watchdog = Watchdog {
+        settings: Arc::clone(&settings),
+        link: Arc::clone(&link),
+        session: Arc::clone(&session),
+        coordination: ports.coordination,
+        broker: ports.broker,
+        handler: Arc::clone(&handler),
+    };
     let counted = (Arc::clone(&handler), Arc::clone(&deletions));
     let drained = CancellationToken::new();
     let progress = Arc::new(Progress::default());
@@ -195,6 +218,7 @@ pub async fn run(
         AbortOnDropHandle::new(services.spawn(async move {
             gauges::publish(&counted.0.outbox, &counted.1).await;
         })),
+        AbortOnDropHandle::new(services.spawn(async move { watchdog.run().await })),
     ];
     let saving = services.spawn(keep_saving(session, progress, closed.clone()));
     let closing = closed.drop_guard();

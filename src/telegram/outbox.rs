@@ -12,10 +12,11 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::call::{ALREADY_SENT, CallError, Gate, Link};
+use super::call::{ALREADY_SENT, CallError, Gate, LOCKED, Link};
 use super::incoming::{Incoming, remember};
 use super::reply::Reply;
 use super::session::FileSession;
+use crate::broker::Broker;
 use crate::domain::caller::ChatKind;
 use crate::telemetry::metrics::{REPLIES_LATE, REPLIES_LOST};
 
@@ -32,6 +33,7 @@ const TOO_LATE: &str =
 pub(super) struct Outbox {
     link: Arc<Link>,
     session: Arc<FileSession>,
+    broker: Arc<Broker>,
     gate: Gate,
     /// Replies that are not sent yet.
     waiting: AtomicUsize,
@@ -60,10 +62,11 @@ pub(super) enum Sent {
 }
 
 impl Outbox {
-    pub(super) fn new(link: Arc<Link>, session: Arc<FileSession>) -> Self {
+    pub(super) fn new(link: Arc<Link>, session: Arc<FileSession>, broker: Arc<Broker>) -> Self {
         Self {
             link,
             session,
+            broker,
             gate: Gate::new(),
             waiting: AtomicUsize::new(0),
             lookup: tokio::sync::Mutex::new(()),
@@ -84,15 +87,26 @@ impl Outbox {
         let secret = reply.secret;
         let try_for = if secret { TRY_SECRET_FOR } else { TRY_FOR };
         let first = request(peer.clone(), reply, reply_to, random_id);
-        let mut result = self.try_until(&first, began + try_for, &mut unclear).await;
+        let mut result = self
+            .try_until(&first, began + try_for, &mut unclear, secret)
+            .await;
         // Its text is wiped here, before the notice waits.
         drop(first);
-        if secret && result.as_ref().is_err_and(CallError::may_pass) {
-            counter!(REPLIES_LATE).increment(1);
-            warn!(event = "telegram.reply_late");
+        let notice = match &result {
+            Err(CallError::Refused(reason)) if reason == LOCKED => Some(Reply::locked()),
+            Err(error) if secret && error.may_pass() => {
+                counter!(REPLIES_LATE).increment(1);
+                warn!(event = "telegram.reply_late");
+                Some(Reply::plain(TOO_LATE))
+            }
+            Ok(_) | Err(_) => None,
+        };
+        if let Some(notice) = notice {
             // Under the same random id: should the secret have arrived after all, this does not.
-            let notice = request(peer, Reply::plain(TOO_LATE), reply_to, random_id);
-            let sent = self.try_until(&notice, began + TRY_FOR, &mut unclear).await;
+            let notice = request(peer, notice, reply_to, random_id);
+            let sent = self
+                .try_until(&notice, began + TRY_FOR, &mut unclear, false)
+                .await;
             result = sent.map(|_| Sent::Notice);
         }
         if result.as_ref().is_err_and(CallError::may_pass) {
@@ -106,10 +120,12 @@ impl Outbox {
         request: &tl::functions::messages::SendMessage,
         deadline: Instant,
         unclear: &mut Option<Instant>,
+        secret: bool,
     ) -> Result<Sent, CallError> {
+        let lock = secret.then_some(&*self.broker);
         let trying = self
             .link
-            .persist_noting(request, &self.gate, deadline, unclear);
+            .persist_noting(request, &self.gate, deadline, unclear, lock);
         match trying.await {
             Ok(updates) => Ok(sent_id(&updates, request.random_id).map_or(Sent::Earlier, Sent::Id)),
             Err(CallError::Refused(reason)) if reason == ALREADY_SENT => Ok(Sent::Earlier),

@@ -24,6 +24,10 @@ pub const COMMANDS: &str = "vaultgram_telegram_commands_total";
 pub const CALLS_RETRIED: &str = "vaultgram_telegram_calls_retried_total";
 /// Gauge: sent secrets that are still to be deleted.
 pub const DELETIONS_PENDING: &str = "vaultgram_telegram_deletions_pending";
+/// Counter: devices that signed in to the account.
+pub const NEW_DEVICES: &str = "vaultgram_telegram_new_devices_total";
+/// Gauge: whether chat is locked.
+pub const CHAT_LOCKED: &str = "vaultgram_telegram_locked";
 /// Gauge: whether the secret store serves.
 pub const VAULT_READY: &str = "vaultgram_vault_ready";
 
@@ -66,6 +70,14 @@ pub fn start() {
     describe_gauge!(
         DELETIONS_PENDING,
         "Sent secrets that are still to be deleted."
+    );
+    describe_counter!(
+        NEW_DEVICES,
+        "Devices that signed in to vaultgram's Telegram account."
+    );
+    describe_gauge!(
+        CHAT_LOCKED,
+        "1 while chat is locked because of a new device; vaultgram unlock opens it."
     );
     describe_gauge!(
         VAULT_READY,

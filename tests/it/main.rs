@@ -24,6 +24,7 @@ mod socket;
 #[path = "../support/stage.rs"]
 mod stage;
 mod stop;
+mod watchdog;
 
 use stage::{Setting, Stage};
 

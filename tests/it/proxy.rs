@@ -47,8 +47,10 @@ fn doctor(stage: &Stage, password: &str, port: u16) -> (bool, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_of_telegram_goes_through_the_proxy() {
     let mut stage = Stage::build(setting()).await;
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let port = {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
     let url = format!("socks5://broker:{SECRET}@localhost:{port}");
     std::fs::write(stage.path(".env"), format!("TELEGRAM_PROXY={url}\n")).unwrap();
     std::fs::set_permissions(
