@@ -25,6 +25,7 @@
 
 mod clock;
 mod connection;
+mod content;
 mod control;
 mod datacenter;
 mod faults;
@@ -40,6 +41,7 @@ mod srp;
 mod tl;
 mod world;
 
+pub use content::{Button, Document};
 pub use control::{Fault, UNKNOWN_METHOD};
 pub use datacenter::{Datacenter, Options};
 pub use faults::Revocation;

@@ -11,26 +11,34 @@ use crate::tl;
 use crate::world::{Done, Owner, Peers, peer};
 
 pub(super) fn send(context: &mut Context<'_>, request: SendMessage) -> Answer<enums::Updates> {
-    let chat = context.chat(&request.peer)?;
-    if request.random_id == 0 {
+    let random_id = request.random_id;
+    post(context, &request.peer.clone(), random_id, |_| {
+        Ok(Draft {
+            text: request.message,
+            entities: request.entities.unwrap_or_default(),
+            reply_to: reply_to(request.reply_to.as_ref()),
+            noforwards: request.noforwards,
+            markup: request.reply_markup,
+            ..Draft::default()
+        })
+    })
+}
+
+/// Sends what `draft` says, unless its `random_id` was sent before.
+pub(super) fn post(
+    context: &mut Context<'_>,
+    to: &enums::InputPeer,
+    random_id: i64,
+    draft: impl FnOnce(&Context<'_>) -> Answer<Draft>,
+) -> Answer<enums::Updates> {
+    let chat = context.chat(to)?;
+    if random_id == 0 {
         return Err(Refusal::bad("RANDOM_ID_EMPTY"));
     }
-    if let Some(done) = context
-        .world
-        .account(context.account)?
-        .done(request.random_id)
-    {
-        return sent(context, done, request.random_id);
+    if let Some(done) = context.world.account(context.account)?.done(random_id) {
+        return sent(context, done, random_id);
     }
-    let draft = Draft {
-        text: request.message,
-        entities: request.entities.unwrap_or_default(),
-        reply_to: match request.reply_to {
-            Some(enums::InputReplyTo::Message(reply)) => Some(reply.reply_to_msg_id),
-            Some(_) | None => None,
-        },
-        ..Draft::default()
-    };
+    let draft = draft(context)?;
     let result = context
         .world
         .send(context.account, chat, draft, Some(context.link))?;
@@ -42,8 +50,16 @@ pub(super) fn send(context: &mut Context<'_>, request: SendMessage) -> Answer<en
     context
         .world
         .account_mut(context.account)?
-        .remember(request.random_id, done);
-    sent(context, done, request.random_id)
+        .remember(random_id, done);
+    sent(context, done, random_id)
+}
+
+/// The number of the message that is answered.
+pub(super) fn reply_to(reply: Option<&enums::InputReplyTo>) -> Option<i32> {
+    match reply {
+        Some(enums::InputReplyTo::Message(reply)) => Some(reply.reply_to_msg_id),
+        Some(_) | None => None,
+    }
 }
 
 /// The answer to a send, the same each time.
@@ -85,9 +101,17 @@ fn sent(context: &mut Context<'_>, done: Done, random_id: i64) -> Answer<enums::
 
 pub(super) fn edit(context: &mut Context<'_>, request: EditMessage) -> Answer<enums::Updates> {
     let chat = context.chat(&request.peer)?;
+    let stored = context.world.stored(context.owner(chat), request.id);
+    let (text, entities) = match (request.message, stored) {
+        (Some(text), _) => (text, request.entities.unwrap_or_default()),
+        // Without a text it is the buttons that change.
+        (None, Some(stored)) => (stored.text.clone(), stored.entities.clone()),
+        (None, None) => return Err(Refusal::bad("MESSAGE_ID_INVALID")),
+    };
     let draft = Draft {
-        text: request.message.unwrap_or_default(),
-        entities: request.entities.unwrap_or_default(),
+        text,
+        entities,
+        markup: request.reply_markup,
         ..Draft::default()
     };
     let id = request.id;

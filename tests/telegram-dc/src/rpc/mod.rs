@@ -11,6 +11,7 @@ mod authorizations;
 mod channels;
 mod contacts;
 mod dialogs;
+mod files;
 mod help;
 mod messages;
 mod peers;
@@ -217,6 +218,9 @@ fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
         a::UpdateStatus => account::update_status,
         a::GetAuthorizations => account::get_authorizations,
         m::SendMessage => messages::send,
+        m::SendMedia => files::send_media,
+        functions::upload::SaveFilePart => files::save_part,
+        functions::upload::GetFile => files::get_file,
         m::EditMessage => messages::edit,
         m::DeleteMessages => messages::delete,
         m::SetTyping => messages::set_typing,

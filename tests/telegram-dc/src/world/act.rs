@@ -12,6 +12,9 @@ use crate::model::{ANONYMOUS_ADMIN, Chat, Draft, Refusal, SERVICE_USER, Sender, 
 /// The longest text, in UTF-16 units.
 const MAX_TEXT: usize = 4096;
 
+/// The longest caption of those without Telegram Premium.
+const MAX_CAPTION: usize = 1024;
+
 impl World {
     /// Sends a message; `origin` is the connection that is told by the answer instead.
     pub(crate) fn send(
@@ -21,7 +24,7 @@ impl World {
         draft: Draft,
         origin: Option<u64>,
     ) -> Result<Sent, Refusal> {
-        check_text(&draft.text)?;
+        check(&draft.text, draft.document.is_some())?;
         let place = self.place(author, chat)?;
         let reply_to = draft
             .reply_to
@@ -31,20 +34,21 @@ impl World {
             })
             .transpose()?;
         let age = i32::try_from(draft.age.as_secs()).unwrap_or(i32::MAX);
+        let date = self.clock.unix().saturating_sub(age);
+        let bot = self.is_bot(author);
         let message = Stored {
-            place,
-            author,
             shown: self.shown(author, place, draft.sent_as),
-            date: self.clock.unix().saturating_sub(age),
             text: draft.text,
             entities: draft.entities,
-            edited: None,
             reply_to,
             forwarded_from: draft.forwarded_from,
             via_bot: draft.via_bot,
             post: self.is_broadcast(place),
-            action: None,
-            copies: Vec::new(),
+            document: draft.document,
+            // What only bots may ask for is dropped silently.
+            markup: draft.markup.filter(|_| bot),
+            noforwards: draft.noforwards && bot,
+            ..Stored::empty(place, author, date)
         };
         Ok(self.file(message, origin, draft.form))
     }
@@ -58,8 +62,8 @@ impl World {
         draft: Draft,
         origin: Option<u64>,
     ) -> Result<(), Refusal> {
-        check_text(&draft.text)?;
         let now = self.clock.unix();
+        let markup = draft.markup.filter(|_| self.is_bot(author));
         let key = self
             .find(author, chat, id)
             .ok_or(Refusal::bad("MESSAGE_ID_INVALID"))?;
@@ -70,11 +74,16 @@ impl World {
         if message.author != author || message.action.is_some() {
             return Err(Refusal::forbidden("MESSAGE_AUTHOR_REQUIRED"));
         }
-        if message.text == draft.text && message.entities == draft.entities {
+        check(&draft.text, message.document.is_some())?;
+        if message.text == draft.text
+            && message.entities == draft.entities
+            && message.markup == markup
+        {
             return Err(Refusal::bad("MESSAGE_NOT_MODIFIED"));
         }
         message.text = draft.text;
         message.entities = draft.entities;
+        message.markup = markup;
         message.edited = Some(now);
         for (owner, id) in message.copies.clone() {
             if let Some(mailbox) = self.mailbox_mut(owner) {
@@ -225,19 +234,9 @@ impl World {
     fn note(&mut self, author: Option<i64>, place: Place, action: MessageAction) {
         let author = author.unwrap_or(SERVICE_USER);
         let message = Stored {
-            place,
-            author,
-            shown: Sender::User(author),
-            date: self.clock.unix(),
-            text: String::new(),
-            entities: Vec::new(),
-            edited: None,
-            reply_to: None,
-            forwarded_from: None,
-            via_bot: None,
             post: self.is_broadcast(place),
             action: Some(action),
-            copies: Vec::new(),
+            ..Stored::empty(place, author, self.clock.unix())
         };
         self.file(message, None, None);
     }
@@ -317,11 +316,20 @@ impl World {
     }
 }
 
-fn check_text(text: &str) -> Result<(), Refusal> {
+/// Checks a text's length, or a caption's.
+fn check(text: &str, caption: bool) -> Result<(), Refusal> {
+    let length = text.encode_utf16().count();
+    if caption {
+        return if length > MAX_CAPTION {
+            Err(Refusal::bad("MEDIA_CAPTION_TOO_LONG"))
+        } else {
+            Ok(())
+        };
+    }
     if text.trim().is_empty() {
         return Err(Refusal::bad("MESSAGE_EMPTY"));
     }
-    if text.encode_utf16().count() > MAX_TEXT {
+    if length > MAX_TEXT {
         return Err(Refusal::bad("MESSAGE_TOO_LONG"));
     }
     Ok(())

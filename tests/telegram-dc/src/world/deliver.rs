@@ -201,9 +201,7 @@ impl World {
         let What::New(id) = change.what else {
             return None;
         };
-        let stored = self
-            .stored(owner, id)
-            .filter(|stored| stored.action.is_none())?;
+        let stored = self.stored(owner, id).filter(|stored| stored.is_plain())?;
         let out = stored.author == viewer;
         let fwd_from = forward(stored);
         let reply_to = self.reply_in(stored, owner).map(|id| tl::reply(id).into());
@@ -265,6 +263,6 @@ impl World {
 impl Stored {
     /// Whether its sender may be told by the short answer.
     pub(crate) fn has_short_answer(&self) -> bool {
-        matches!(self.place, Place::Private { .. } | Place::Group(_))
+        self.is_plain() && matches!(self.place, Place::Private { .. } | Place::Group(_))
     }
 }

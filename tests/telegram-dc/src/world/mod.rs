@@ -8,6 +8,7 @@ mod act;
 mod datacenters;
 mod deliver;
 mod difference;
+mod files;
 mod keys;
 mod links;
 mod mailbox;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub(crate) use account::{Account, Done};
 use datacenters::Exports;
 pub(crate) use difference::Missed;
+use files::Uploads;
 pub(crate) use keys::{Keys, Standing};
 pub(crate) use links::{Link, Links, Outgoing};
 pub(crate) use mailbox::Mailbox;
@@ -65,6 +67,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) keys: Keys,
     pub(crate) links: Links,
+    pub(crate) uploads: Uploads,
     /// What access hashes are made from.
     secret: [u8; 32],
     usernames: HashMap<String, i64>,
@@ -85,6 +88,7 @@ impl World {
             store: Store::default(),
             keys: Keys::default(),
             links: Links::default(),
+            uploads: Uploads::default(),
             secret: crate::random::bytes(),
             usernames: HashMap::new(),
             phones: HashMap::new(),
@@ -109,6 +113,12 @@ impl World {
             self.bots.insert(token.clone(), id);
         }
         self.accounts.insert(id, Account::new(user));
+    }
+
+    /// Whether an account is a bot.
+    pub(crate) fn is_bot(&self, id: i64) -> bool {
+        let account = self.accounts.get(&id);
+        account.is_some_and(|account| account.user.bot_token.is_some())
     }
 
     pub(crate) fn by_username(&self, username: &str) -> Option<i64> {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use grammers_tl_types::enums::{MessageAction, MessageEntity};
+use grammers_tl_types::enums::{MessageAction, MessageEntity, ReplyMarkup};
 
+use crate::content::Document;
 use crate::model::{Chat, Sender};
 
 /// The server's own number for a message.
@@ -54,11 +55,45 @@ pub(crate) struct Stored {
     pub(crate) post: bool,
     /// A note about the chat instead of a text.
     pub(crate) action: Option<MessageAction>,
+    pub(crate) document: Option<Document>,
+    /// Its buttons; only bots have them.
+    pub(crate) markup: Option<ReplyMarkup>,
+    pub(crate) noforwards: bool,
     /// Its number in each box.
     pub(crate) copies: Vec<(Owner, i32)>,
 }
 
 impl Stored {
+    /// A message that says nothing yet.
+    pub(crate) fn empty(place: Place, author: i64, date: i32) -> Self {
+        Self {
+            place,
+            author,
+            shown: Sender::User(author),
+            date,
+            text: String::new(),
+            entities: Vec::new(),
+            edited: None,
+            reply_to: None,
+            forwarded_from: None,
+            via_bot: None,
+            post: false,
+            action: None,
+            document: None,
+            markup: None,
+            noforwards: false,
+            copies: Vec::new(),
+        }
+    }
+
+    /// Whether it is text and nothing that the short forms of updates have no room for.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.action.is_none()
+            && self.document.is_none()
+            && self.markup.is_none()
+            && !self.noforwards
+    }
+
     /// Its number in one box.
     pub(crate) fn id_in(&self, owner: Owner) -> Option<i32> {
         self.copies

@@ -11,6 +11,7 @@
 
 mod datacenters;
 mod faults;
+mod files;
 mod messages;
 mod sign_in;
 mod support;
