@@ -23,6 +23,7 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
 //! ```
 
+mod bots;
 mod clock;
 mod connection;
 mod content;
@@ -41,6 +42,7 @@ mod srp;
 mod tl;
 mod world;
 
+pub use bots::CallbackAnswer;
 pub use content::{Button, Document};
 pub use control::{Fault, UNKNOWN_METHOD};
 pub use datacenter::{Datacenter, Options};

@@ -5,7 +5,7 @@ use grammers_tl_types::functions::upload::{GetFile, SaveFilePart};
 use grammers_tl_types::{enums, types};
 
 use super::messages::{post, reply_to};
-use super::{Answer, Context};
+use super::{Answer, Context, bots};
 use crate::content::Document;
 use crate::model::{Draft, Refusal};
 
@@ -35,7 +35,7 @@ pub(super) fn send_media(context: &mut Context<'_>, request: SendMedia) -> Answe
             reply_to: reply_to(request.reply_to.as_ref()),
             document: Some(document),
             noforwards: request.noforwards,
-            markup: request.reply_markup,
+            markup: bots::markup(context, request.reply_markup)?,
             ..Draft::default()
         })
     })

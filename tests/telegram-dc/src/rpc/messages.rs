@@ -5,20 +5,20 @@ use grammers_tl_types::functions::messages::{
 };
 use grammers_tl_types::{enums, types};
 
-use super::{Answer, Context};
+use super::{Answer, Context, bots};
 use crate::model::{Chat, Draft, Form, Refusal};
 use crate::tl;
 use crate::world::{Done, Owner, Peers, peer};
 
 pub(super) fn send(context: &mut Context<'_>, request: SendMessage) -> Answer<enums::Updates> {
     let random_id = request.random_id;
-    post(context, &request.peer.clone(), random_id, |_| {
+    post(context, &request.peer.clone(), random_id, |context| {
         Ok(Draft {
             text: request.message,
             entities: request.entities.unwrap_or_default(),
             reply_to: reply_to(request.reply_to.as_ref()),
             noforwards: request.noforwards,
-            markup: request.reply_markup,
+            markup: bots::markup(context, request.reply_markup)?,
             ..Draft::default()
         })
     })
@@ -111,7 +111,7 @@ pub(super) fn edit(context: &mut Context<'_>, request: EditMessage) -> Answer<en
     let draft = Draft {
         text,
         entities,
-        markup: request.reply_markup,
+        markup: bots::markup(context, request.reply_markup)?,
         ..Draft::default()
     };
     let id = request.id;

@@ -73,6 +73,10 @@ pub(super) fn get_difference(
         );
         peers.add(Chat::Channel(channel_id));
     }
+    for press in context.world.untold_presses(context.account) {
+        peers.users.insert(press.user_id);
+        other_updates.push(press.into());
+    }
     if new_messages.is_empty() && other_updates.is_empty() && pts == request.pts {
         let (date, seq) = (state.date, state.seq);
         return Ok(types::updates::DifferenceEmpty { date, seq }.into());

@@ -26,6 +26,7 @@ impl World {
     ) -> Result<Sent, Refusal> {
         check(&draft.text, draft.document.is_some())?;
         let place = self.place(author, chat)?;
+        self.check_started(place)?;
         let reply_to = draft
             .reply_to
             .map(|id| {
@@ -210,6 +211,25 @@ impl World {
                 Some(_) => Err(Refusal::bad("CHANNEL_PRIVATE")),
             },
         }
+    }
+
+    /// A bot writes to nobody who has not written to it, nor to another bot.
+    fn check_started(&mut self, place: Place) -> Result<(), Refusal> {
+        let Place::Private { from, to } = place else {
+            return Ok(());
+        };
+        if self.is_bot(from) {
+            let started = self.account(from)?.started_by.contains(&to);
+            return match (from == to, self.is_bot(to), started) {
+                (false, true, _) => Err(Refusal::bad("USER_IS_BOT")),
+                (false, false, false) => Err(Refusal::bad("PEER_ID_INVALID")),
+                (true, _, _) | (false, false, true) => Ok(()),
+            };
+        }
+        if self.is_bot(to) {
+            self.account_mut(to)?.started_by.insert(from);
+        }
+        Ok(())
     }
 
     fn shown(&self, author: i64, place: Place, sent_as: Option<i64>) -> Sender {

@@ -156,7 +156,7 @@ impl World {
     }
 
     /// Whether a copy of the message is where `viewer` can read it.
-    fn sees(&self, viewer: i64, stored: &Stored) -> bool {
+    pub(super) fn sees(&self, viewer: i64, stored: &Stored) -> bool {
         match stored.place {
             Place::Channel(id) => {
                 let channel = self.channels.get(&id);

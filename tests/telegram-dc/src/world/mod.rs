@@ -5,6 +5,7 @@
 
 mod account;
 mod act;
+mod callbacks;
 mod datacenters;
 mod deliver;
 mod difference;
@@ -22,6 +23,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) use account::{Account, Done};
+use callbacks::Callbacks;
+pub(crate) use callbacks::Presser;
 use datacenters::Exports;
 pub(crate) use difference::Missed;
 use files::Uploads;
@@ -68,6 +71,7 @@ pub(crate) struct World {
     pub(crate) keys: Keys,
     pub(crate) links: Links,
     pub(crate) uploads: Uploads,
+    pub(crate) callbacks: Callbacks,
     /// What access hashes are made from.
     secret: [u8; 32],
     usernames: HashMap<String, i64>,
@@ -89,6 +93,7 @@ impl World {
             keys: Keys::default(),
             links: Links::default(),
             uploads: Uploads::default(),
+            callbacks: Callbacks::default(),
             secret: crate::random::bytes(),
             usernames: HashMap::new(),
             phones: HashMap::new(),
@@ -168,6 +173,11 @@ impl World {
                 .get_mut(&id)
                 .map(|channel| &mut channel.mailbox),
         }
+    }
+
+    /// Does what is due by now.
+    pub(crate) fn tick(&mut self, now: tokio::time::Instant) {
+        self.expire_presses(now);
     }
 
     /// A queue of everything that happens from now on.

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod bots;
 mod datacenters;
 mod faults;
 mod files;
