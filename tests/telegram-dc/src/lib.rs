@@ -23,6 +23,7 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
 //! ```
 
+mod absence;
 mod bots;
 mod clock;
 mod connection;

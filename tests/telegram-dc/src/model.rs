@@ -272,6 +272,10 @@ pub struct Message {
     pub buttons: Vec<Vec<Button>>,
     /// Whether it may not be forwarded or saved; only bots can say so.
     pub noforwards: bool,
+    /// How many seconds after its date it deletes itself.
+    pub ttl_period: Option<i32>,
+    /// Who reacted, and with which emoji.
+    pub reactions: Vec<(i64, String)>,
 }
 
 /// Something that happened to what one account sees.

@@ -72,7 +72,13 @@ fn sent(context: &mut Context<'_>, done: Done, random_id: i64) -> Answer<enums::
     if stored.has_short_answer() && !long {
         let entities = (!stored.entities.is_empty()).then(|| stored.entities.clone());
         let short = tl::short_sent(id, pts, stored.date);
-        return Ok(types::UpdateShortSentMessage { entities, ..short }.into());
+        let ttl_period = stored.ttl_period;
+        let short = types::UpdateShortSentMessage {
+            entities,
+            ttl_period,
+            ..short
+        };
+        return Ok(short.into());
     }
     let mut peers = Peers::default();
     peers.add_message(stored);
@@ -142,24 +148,22 @@ pub(super) fn set_typing(context: &mut Context<'_>, request: SetTyping) -> Answe
     Ok(true)
 }
 
-/// Accepted and told, but nothing here deletes itself.
 pub(super) fn set_history_ttl(
     context: &mut Context<'_>,
     request: SetHistoryTtl,
 ) -> Answer<enums::Updates> {
     let chat = context.chat(&request.peer)?;
-    if request.period < 0 {
-        return Err(Refusal::bad("TTL_PERIOD_INVALID"));
-    }
-    let ttl_period = Some(request.period).filter(|period| *period > 0);
-    let update = types::UpdatePeerHistoryTtl {
+    let (account, origin) = (context.account, Some(context.link));
+    context
+        .world
+        .set_period(account, chat, request.period, origin)?;
+    let latest = context.world.latest(context.owner(chat), account);
+    let (note, peers) = latest.ok_or_else(|| Refusal::bad("MESSAGE_ID_INVALID"))?;
+    let told = types::UpdatePeerHistoryTtl {
         peer: peer(chat),
-        ttl_period,
-    }
-    .into();
-    let mut peers = Peers::default();
-    peers.add(chat);
-    Ok(context.updates(vec![update], &peers))
+        ttl_period: Some(request.period).filter(|period| *period > 0),
+    };
+    Ok(context.updates(vec![told.into(), note], &peers))
 }
 
 impl Context<'_> {

@@ -17,6 +17,7 @@ mod files;
 mod help;
 mod messages;
 mod peers;
+mod reactions;
 mod read;
 mod updates;
 mod users;
@@ -244,6 +245,8 @@ fn signed_in(
         m::SetTyping => messages::set_typing,
         m::SetHistoryTtl => messages::set_history_ttl,
         m::SetBotCallbackAnswer => callbacks::answer,
+        m::SendReaction => reactions::send,
+        m::GetMessagesReactions => reactions::get,
         m::GetMessages => read::get_messages,
         m::GetHistory => read::get_history,
         m::ReadHistory => read::read_history,

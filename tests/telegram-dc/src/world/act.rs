@@ -49,6 +49,7 @@ impl World {
             // What only bots may ask for is dropped silently.
             markup: draft.markup.filter(|_| bot),
             noforwards: draft.noforwards && bot,
+            ttl_period: self.period(place),
             ..Stored::empty(place, author, date)
         };
         Ok(self.file(message, origin, draft.form))
@@ -105,25 +106,31 @@ impl World {
         origin: Option<u64>,
     ) -> usize {
         let own = channel.map_or(Owner::Account(actor), Owner::Channel);
-        let mut deleted = 0;
+        let keys: Vec<MessageKey> = ids
+            .iter()
+            .filter_map(|id| self.mailbox(own)?.get(*id))
+            .collect();
+        self.take_out(&keys, (!revoke).then_some(own), origin);
+        keys.len()
+    }
+
+    /// Takes messages out of one box, or of all that they are in, and tells their owners.
+    pub(super) fn take_out(
+        &mut self,
+        keys: &[MessageKey],
+        only: Option<Owner>,
+        origin: Option<u64>,
+    ) {
         let mut by_box: Vec<(Owner, Chat, Vec<i32>)> = Vec::new();
-        for id in ids {
-            let Some(key) = self.mailbox(own).and_then(|mailbox| mailbox.get(*id)) else {
-                continue;
-            };
-            let Some(message) = self.store.get(key) else {
-                continue;
-            };
-            deleted += 1;
-            for &(owner, id) in message
-                .copies
-                .iter()
-                .filter(|(one, _)| revoke || *one == own)
-            {
+        let messages = keys.iter().filter_map(|key| self.store.get(*key));
+        for message in messages {
+            let copies = message.copies.iter();
+            for &(owner, id) in copies.filter(|(one, _)| only.is_none_or(|only| only == *one)) {
+                // The members of a channel see it alike.
                 let viewer = if let Owner::Account(account) = owner {
                     account
                 } else {
-                    actor
+                    message.author
                 };
                 let chat = message.place.seen_by(viewer);
                 match by_box
@@ -139,7 +146,6 @@ impl World {
             self.remove(owner, chat, &ids);
             self.deliver(owner, origin, None);
         }
-        deleted
     }
 
     /// Adds a basic group, and the note that says so.
@@ -155,7 +161,8 @@ impl World {
             title: title.to_owned(),
             users: members.to_vec(),
         };
-        self.note(members.first().copied(), Place::Group(id), action.into());
+        let creator = members.first().copied();
+        self.note(creator, Place::Group(id), action.into(), None);
     }
 
     /// Adds a supergroup or a channel, and the note that says so.
@@ -168,13 +175,14 @@ impl World {
             broadcast,
             created: self.clock.unix(),
             changed: self.clock.unix(),
+            announce_only: false,
             mailbox: Mailbox::new(),
         };
         self.channels.insert(id, channel);
         let action = MessageActionChannelCreate {
             title: title.to_owned(),
         };
-        self.note(Some(creator), Place::Channel(id), action.into());
+        self.note(Some(creator), Place::Channel(id), action.into(), None);
     }
 
     /// The message behind a number, if it is in that chat.
@@ -251,14 +259,21 @@ impl World {
             .is_some_and(|channel| channel.broadcast)
     }
 
-    fn note(&mut self, author: Option<i64>, place: Place, action: MessageAction) {
+    /// Puts a note about a chat into it, such as that it was made.
+    pub(super) fn note(
+        &mut self,
+        author: Option<i64>,
+        place: Place,
+        action: MessageAction,
+        origin: Option<u64>,
+    ) {
         let author = author.unwrap_or(SERVICE_USER);
         let message = Stored {
             post: self.is_broadcast(place),
             action: Some(action),
             ..Stored::empty(place, author, self.clock.unix())
         };
-        self.file(message, None, None);
+        self.file(message, origin, None);
     }
 
     /// Puts a message into every box it belongs to, and tells their owners.
@@ -271,6 +286,9 @@ impl World {
         let (place, date) = (message.place, message.date);
         let owners = self.owners(place);
         let key = self.store.add(message);
+        if let Some(message) = self.store.get(key) {
+            self.lifetimes.note(key, message);
+        }
         let mut sent = Sent {
             date,
             shared: None,
@@ -308,7 +326,7 @@ impl World {
         sent
     }
 
-    fn owners(&self, place: Place) -> Vec<Owner> {
+    pub(super) fn owners(&self, place: Place) -> Vec<Owner> {
         match place {
             Place::Private { from, to } if from == to => vec![Owner::Account(from)],
             Place::Private { from, to } => vec![Owner::Account(from), Owner::Account(to)],

@@ -144,6 +144,16 @@ impl World {
         if links.is_empty() {
             return;
         }
+        if let Owner::Channel(channel_id) = owner
+            && self.announces_only(channel_id)
+        {
+            let mut peers = Peers::default();
+            peers.add(Chat::Channel(channel_id));
+            let pts = Some(change.pts);
+            let update = types::UpdateChannelTooLong { channel_id, pts };
+            self.tell(viewer, &update.into(), &peers, origin);
+            return;
+        }
         let peers = self.mentioned(owner, change);
         for link in links {
             let Some(key) = self.links.get(link).and_then(|connection| connection.key) else {
@@ -166,6 +176,11 @@ impl World {
                 connection.link.send(Outgoing::Push(bytes));
             }
         }
+    }
+
+    fn announces_only(&self, channel: i64) -> bool {
+        let channel = self.channels.get(&channel);
+        channel.is_some_and(|channel| channel.announce_only)
     }
 
     /// An update with everybody it mentions.
@@ -207,6 +222,7 @@ impl World {
         let reply_to = self.reply_in(stored, owner).map(|id| tl::reply(id).into());
         let entities = (!stored.entities.is_empty()).then(|| stored.entities.clone());
         let (via_bot_id, text) = (stored.via_bot, stored.text.clone());
+        let ttl_period = stored.ttl_period;
         match (stored.place, stored.shown) {
             (Place::Private { from, to }, _) => {
                 let other = if viewer == from { to } else { from };
@@ -217,6 +233,7 @@ impl World {
                     via_bot_id,
                     reply_to,
                     entities,
+                    ttl_period,
                     ..short
                 };
                 Some(short.into())
@@ -229,6 +246,7 @@ impl World {
                     via_bot_id,
                     reply_to,
                     entities,
+                    ttl_period,
                     ..short
                 };
                 Some(short.into())

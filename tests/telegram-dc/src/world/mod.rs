@@ -11,10 +11,12 @@ mod deliver;
 mod difference;
 mod files;
 mod keys;
+mod lifetimes;
 mod links;
 mod mailbox;
 mod peers;
 mod presence;
+mod reactions;
 mod store;
 mod view;
 
@@ -26,9 +28,10 @@ pub(crate) use account::{Account, Done};
 use callbacks::Callbacks;
 pub(crate) use callbacks::Presser;
 use datacenters::Exports;
-pub(crate) use difference::Missed;
+pub(crate) use difference::{CatchingUp, Missed};
 use files::Uploads;
 pub(crate) use keys::{Keys, Standing};
+use lifetimes::Lifetimes;
 pub(crate) use links::{Link, Links, Outgoing};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use peers::Peers;
@@ -55,6 +58,8 @@ pub(crate) struct Channel {
     pub(crate) created: i32,
     /// When its box changed last.
     pub(crate) changed: i32,
+    /// Whether members are told only that something changed.
+    pub(crate) announce_only: bool,
     pub(crate) mailbox: Mailbox,
 }
 
@@ -72,6 +77,8 @@ pub(crate) struct World {
     pub(crate) links: Links,
     pub(crate) uploads: Uploads,
     pub(crate) callbacks: Callbacks,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) catching_up: CatchingUp,
     /// What access hashes are made from.
     secret: [u8; 32],
     usernames: HashMap<String, i64>,
@@ -94,6 +101,8 @@ impl World {
             links: Links::default(),
             uploads: Uploads::default(),
             callbacks: Callbacks::default(),
+            lifetimes: Lifetimes::default(),
+            catching_up: CatchingUp::default(),
             secret: crate::random::bytes(),
             usernames: HashMap::new(),
             phones: HashMap::new(),
@@ -178,6 +187,7 @@ impl World {
     /// Does what is due by now.
     pub(crate) fn tick(&mut self, now: tokio::time::Instant) {
         self.expire_presses(now);
+        self.expire_messages();
     }
 
     /// A queue of everything that happens from now on.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use grammers_tl_types::enums::{MessageAction, MessageEntity, ReplyMarkup};
 
+use super::reactions::Reacted;
 use crate::content::Document;
 use crate::model::{Chat, Sender};
 
@@ -19,7 +20,7 @@ pub(crate) enum Owner {
 }
 
 /// Where a message was sent, without a point of view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     Private { from: i64, to: i64 },
     Group(i64),
@@ -59,6 +60,9 @@ pub(crate) struct Stored {
     /// Its buttons; only bots have them.
     pub(crate) markup: Option<ReplyMarkup>,
     pub(crate) noforwards: bool,
+    /// How many seconds after its date it deletes itself.
+    pub(crate) ttl_period: Option<i32>,
+    pub(crate) reactions: Vec<Reacted>,
     /// Its number in each box.
     pub(crate) copies: Vec<(Owner, i32)>,
 }
@@ -82,6 +86,8 @@ impl Stored {
             document: None,
             markup: None,
             noforwards: false,
+            ttl_period: None,
+            reactions: Vec::new(),
             copies: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use grammers_tl_types::{enums, types};
 
+use super::reactions::reactions;
 use super::store::Stored;
 use super::{Owner, Place, World};
 use crate::content;
@@ -34,6 +35,12 @@ impl World {
             document: stored.document.clone(),
             buttons: content::buttons(stored.markup.as_ref()),
             noforwards: stored.noforwards,
+            ttl_period: stored.ttl_period,
+            reactions: stored
+                .reactions
+                .iter()
+                .map(|one| (one.by, one.emoji.clone()))
+                .collect(),
         })
     }
 
@@ -69,6 +76,8 @@ impl World {
             media: document.map(tl::document_media),
             reply_markup: stored.markup.clone(),
             noforwards: stored.noforwards,
+            ttl_period: stored.ttl_period,
+            reactions: (!stored.reactions.is_empty()).then(|| reactions(stored, viewer)),
             ..tl::message(id, peer, stored.date, text)
         };
         Some(message.into())
