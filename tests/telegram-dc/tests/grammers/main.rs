@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod absence;
 mod bots;
 mod datacenters;
 mod faults;
