@@ -49,5 +49,6 @@ pub use control::{Fault, UNKNOWN_METHOD};
 pub use datacenter::{Datacenter, Options};
 pub use faults::Revocation;
 pub use model::{
-    ANONYMOUS_ADMIN, Chat, Draft, Event, Form, Message, Refusal, SERVICE_USER, Sender, Sent, User,
+    ANONYMOUS_ADMIN, Announce, Chat, Draft, Event, Form, Message, Refusal, SERVICE_USER, Sender,
+    Sent, User,
 };

@@ -40,7 +40,7 @@ use tokio::sync::mpsc;
 pub(crate) use view::peer;
 
 use crate::clock::Clock;
-use crate::model::{ANONYMOUS_ADMIN, Chat, Event, Refusal, SERVICE_USER, User};
+use crate::model::{ANONYMOUS_ADMIN, Announce, Chat, Event, Refusal, SERVICE_USER, User};
 
 /// A basic group; the first member made it.
 pub(crate) struct Group {
@@ -58,8 +58,8 @@ pub(crate) struct Channel {
     pub(crate) created: i32,
     /// When its box changed last.
     pub(crate) changed: i32,
-    /// Whether members are told only that something changed.
-    pub(crate) announce_only: bool,
+    /// How its members are told of changes.
+    pub(crate) announce: Announce,
     pub(crate) mailbox: Mailbox,
 }
 

@@ -7,7 +7,7 @@ use grammers_client::InvocationError;
 use grammers_client::update::Update;
 use grammers_session::Session;
 use grammers_tl_types::{enums, functions, types};
-use telegram_dc::{Chat, Datacenter, Revocation};
+use telegram_dc::{Announce, Chat, Datacenter, Revocation};
 
 use crate::support::{ALICE, BOT, Connected, SUPERGROUP, TestSession, datacenter};
 
@@ -182,11 +182,18 @@ async fn a_channel_that_is_only_announced_is_asked_for() {
     dc.send(ALICE, Chat::Channel(SUPERGROUP), "before").unwrap();
     assert_eq!(broker.next_message().await.text(), "before");
     let asked = dc.count("updates.getChannelDifference");
-    dc.announce_only(SUPERGROUP, true);
+    dc.set_announce(SUPERGROUP, Announce::TooLong);
     dc.send(ALICE, Chat::Channel(SUPERGROUP), "announced")
         .unwrap();
     assert_eq!(broker.next_message().await.text(), "announced");
     assert!(dc.count("updates.getChannelDifference") > asked);
+
+    // Of a `pts` in it, grammers thinks that it has come so far: what is before is lost.
+    dc.set_announce(SUPERGROUP, Announce::TooLongWithPts);
+    dc.send(ALICE, Chat::Channel(SUPERGROUP), "lost").unwrap();
+    dc.set_announce(SUPERGROUP, Announce::Messages);
+    dc.send(ALICE, Chat::Channel(SUPERGROUP), "after").unwrap();
+    assert_eq!(broker.next_message().await.text(), "after");
 }
 
 #[tokio::test]
