@@ -68,6 +68,8 @@ async fn all_of_telegram_goes_through_the_proxy() {
     assert!(metrics(&stage).contains(reconnecting));
 
     let proxy = Proxy::start(port);
+    let connected = || stage.log().contains("telegram.connected");
+    stage.wait("it goes through the proxy", connected).await;
     let answer = stage.ask(ALICE, "/get_secret django/database").await;
     assert!(answer.contains(PASSWORD), "{answer}");
     assert!(stage.dc.connections() > 0);

@@ -10,8 +10,11 @@
 )]
 
 mod authorizations;
+mod absence;
+mod bots;
 mod datacenters;
 mod faults;
+mod files;
 mod messages;
 mod sign_in;
 mod support;
