@@ -9,8 +9,8 @@
     reason = "tests"
 )]
 
-mod authorizations;
 mod absence;
+mod authorizations;
 mod bots;
 mod datacenters;
 mod faults;
