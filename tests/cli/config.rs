@@ -100,6 +100,22 @@ fn each_mistake_is_told_with_its_place() {
             "[telegram] allowed_users: -5 is not a user id",
         ),
         (
+            "[telegram]\nallowed_users = [5]\nadmins = [6]\n",
+            "[telegram] admins: 6 is not in allowed_users",
+        ),
+        (
+            "[telegram]\nwatchdog_interval = \"2m\"\n",
+            "[telegram] watchdog_interval: must be from 1s to 60s",
+        ),
+        (
+            "[telegram]\nproxy = \"http://127.0.0.1:1080\"\n",
+            "[telegram] proxy: only SOCKS5 is supported",
+        ),
+        (
+            "[telegram]\nproxy = \"socks5://u:p@127.0.0.1:1080\"\n",
+            "[telegram] proxy: user and password do not belong into this file",
+        ),
+        (
             "[telegram]\nallowed_users = [\"@alice\"]\n",
             "vaultgram.toml:2:",
         ),
