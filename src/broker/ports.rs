@@ -4,16 +4,57 @@ use async_trait::async_trait;
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use crate::domain::{AuditEntry, Permit, Secret};
+use std::time::Duration;
 
-/// Where secrets live: Vault or OpenBao.
+use crate::domain::{AuditEntry, Field, History, Permit, Secret, SecretValue};
+
+/// Where secrets live: Vault or OpenBao. The path, the field and the version come from the
+/// permit, not from an argument.
 #[async_trait]
 pub trait SecretStore: Send + Sync {
-    /// Reads what `permit` is for; the path comes from the permit, not from an argument.
+    /// Reads a secret with all its fields.
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError>;
+
+    /// Has the store keep the whole answer for who brings the token, once, within `ttl`.
+    async fn wrap(&self, permit: &Permit, ttl: Duration) -> Result<Wrapped, StoreError>;
+
+    /// The names in a folder, sorted; those of folders end with a slash.
+    async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError>;
+
+    /// The versions of a secret.
+    async fn history(&self, permit: &Permit) -> Result<History, StoreError>;
+
+    /// Writes a new version that holds `fields` only, if `over` is the newest now (0: there is
+    /// none). Returns its number.
+    async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError>;
+
+    /// Writes a new version in which `fields` are changed; with `over`, only if that is the newest
+    /// now. Returns its number.
+    async fn patch(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: Option<u64>,
+    ) -> Result<u64, StoreError>;
+
+    /// Deletes the permit's version (the newest where it names none), so that it can be undeleted.
+    async fn delete(&self, permit: &Permit) -> Result<(), StoreError>;
+
+    /// Undoes the deletion of `version`.
+    async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError>;
 
     /// What the store says of itself now. Answers within seconds, also when it is gone.
     async fn health(&self) -> StoreHealth;
+}
+
+/// A token of response wrapping (`sys/wrapping`).
+pub struct Wrapped {
+    /// Unwraps the answer, once.
+    pub token: SecretValue,
+    /// Names the token without being able to use it: for the audit, and to revoke it.
+    pub accessor: String,
+    /// How long it lives.
+    pub ttl: Duration,
 }
 
 /// The state of the secret store.
@@ -74,6 +115,12 @@ pub enum StoreError {
         /// The version.
         version: u64,
     },
+    /// Somebody wrote it meanwhile, or it exists where it must not.
+    #[error("the secret is at version {current} by now; look at it (/versions), then ask again")]
+    Conflict {
+        /// The newest version; 0 when Vault did not say.
+        current: u64,
+    },
     /// Vault's own policies refuse it to our token.
     #[error("Vault refuses vaultgram this path; its Vault policy must allow it")]
     Forbidden,
@@ -97,6 +144,7 @@ impl StoreError {
             Self::NoSuchVersion => "no_such_version",
             Self::Deleted { .. } => "deleted",
             Self::Destroyed { .. } => "destroyed",
+            Self::Conflict { .. } => "store_conflict",
             Self::Forbidden => "store_forbidden",
             Self::Sealed => "store_sealed",
             Self::Unavailable => "store_unavailable",
@@ -109,9 +157,8 @@ impl StoreError {
 /// `/`-separated paths; values are small and hold no plaintext.
 #[async_trait]
 pub trait Coordination: Send + Sync {
-    /// Takes `key` if nobody has it. `false`: somebody does. The claim may be forgotten
-    /// after `until`.
-    async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<bool, CoordinationError>;
+    /// Takes `key` if nobody has it. The claim may be forgotten after `until`.
+    async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<Claim, CoordinationError>;
 
     /// Sets `key`.
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError>;
@@ -121,6 +168,18 @@ pub trait Coordination: Send + Sync {
 
     /// All keys that start with `prefix`, in order, with their values.
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError>;
+}
+
+/// What came of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It is ours.
+    Ours,
+    /// A process that lives has it, perhaps this one.
+    Taken,
+    /// A process had it that ended without saying what it had done. It is ours now: whoever
+    /// claims it next is told [`Claim::Taken`].
+    Abandoned,
 }
 
 /// The coordination store failed; the text is for the log.
@@ -139,6 +198,42 @@ pub trait AuditSink: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the audit cannot be written: {0}")]
 pub struct AuditError(pub String);
+
+/// Encrypts to people's public keys.
+pub trait Sealer: Send + Sync {
+    /// Checks a public key; returns it in its one notation.
+    ///
+    /// # Errors
+    /// When it is none.
+    fn check(&self, key: &str) -> Result<String, KeyError>;
+
+    /// Encrypts `plaintext` to all `keys`: text that any of them decrypts.
+    ///
+    /// # Errors
+    /// When one of `keys` is none, or there are none.
+    fn seal(&self, plaintext: &SecretValue, keys: &[String]) -> Result<String, KeyError>;
+}
+
+/// Not a public key. The text is not repeated: it may be a private one in the wrong place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("this is not a public age key; it begins with age1, and age-keygen -y prints it")]
+pub struct KeyError;
+
+/// A source of random bytes that nobody can guess.
+pub trait Random: Send + Sync {
+    /// Fills `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The system's randomness.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::fill(bytes);
+    }
+}
 
 /// The time of day.
 pub trait Clock: Send + Sync {
