@@ -103,11 +103,12 @@ impl Broker {
             .filter(|stored| stored.expires > self.now().unix_timestamp())
             .ok_or(BrokerError::NothingToCollect)?;
         let until = self.now() + 2 * LIFETIME;
-        let claim = self.ports.coordination.claim(&format!("collected/{code}"), until);
-        if claim.await? != Claim::Ours {
+        let coordination = &self.ports.coordination;
+        let once = format!("collected/{code}");
+        if coordination.claim(&once, until).await? != Claim::Ours {
             return Err(BrokerError::NothingToCollect);
         }
-        self.ports.coordination.delete(&key).await?;
+        coordination.delete(&key).await?;
         let target = self.rules.mounts.parse(&stored.target);
         let request = Request {
             id: RequestId::Message {

@@ -40,7 +40,7 @@ pub enum BrokerError {
     /// Nobody collects for this account.
     #[error(
         "your account has no Unix user on vaultgram's host; ask an operator to add it to \
-         [collect] users"
+         [telegram] unix_users"
     )]
     NoUnixUser,
     /// Nothing is to be collected under this code, or not by this user, or not any more.

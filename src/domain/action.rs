@@ -43,18 +43,21 @@ impl Action {
         }
     }
 
+    /// How the new value is made, where one is.
+    #[must_use]
+    pub fn recipe(self) -> Option<Recipe> {
+        if let Self::Rotate(recipe) = self {
+            return Some(recipe);
+        }
+        None
+    }
+
     /// How the answer is handed over, where it is a secret.
     #[must_use]
     pub fn delivery(self) -> Option<Delivery> {
-        match self {
-            Self::Read(delivery) => Some(delivery),
-            Self::List
-            | Self::Versions
-            | Self::Put { .. }
-            | Self::Patch
-            | Self::Delete
-            | Self::Undelete
-            | Self::Rotate(_) => None,
+        if let Self::Read(delivery) = self {
+            return Some(delivery);
         }
+        None
     }
 }

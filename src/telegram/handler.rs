@@ -20,10 +20,10 @@ use super::progress::Batch;
 use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Reply, random_id};
 use super::status::Status;
 use super::stranger::{Limiter, StrangerReply};
-use crate::broker::ports::Clock;
+use crate::broker::ports::{Claim, Clock};
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser};
-use crate::domain::{Caller, Delivery, Request, RequestId, Target};
+use crate::domain::{Action, Caller, Delivery, Request, RequestId, Target};
 
 /// Commands worked on at the same time.
 const AT_ONCE: usize = 256;
@@ -238,8 +238,8 @@ impl Handler {
                 id: job.user,
                 chat: job.chat,
             }),
+            action: Action::Read(Delivery::Message),
             target: target.clone(),
-            delivery: Delivery::Message,
         };
         let broker = Arc::clone(&self.broker);
         let work = self
@@ -262,8 +262,9 @@ impl Handler {
     /// itself.
     async fn once(&self, job: &Job, reply: Reply) -> Option<Reply> {
         match self.broker.claim(&job.id).await {
-            Ok(true) => Some(reply),
-            Ok(false) => None,
+            Ok(Claim::Ours) => Some(reply),
+            Ok(Claim::Taken) => None,
+            Ok(Claim::Abandoned) => Some(Reply::interrupted()),
             Err(error) => Some(Reply::failed(&BrokerError::Coordination(error))),
         }
     }

@@ -91,6 +91,15 @@ impl Reply {
         )
     }
 
+    /// To a command that an earlier process began. It may have answered: then Telegram knows this
+    /// message's random id, and drops it.
+    pub(super) fn interrupted() -> Self {
+        Self::plain(
+            "I was interrupted while I worked on this command, so I do not know whether it was \
+             done; look, then ask again.",
+        )
+    }
+
     /// To a command over the size limit.
     pub(super) fn too_long() -> Self {
         Self::plain(format!(
@@ -129,7 +138,17 @@ impl Reply {
             BrokerError::Store(_)
             | BrokerError::Audit(_)
             | BrokerError::Coordination(_)
-            | BrokerError::PermitExpired => error.to_string(),
+            | BrokerError::PermitExpired
+            | BrokerError::WrappedField
+            | BrokerError::NoKey
+            | BrokerError::Key(_)
+            | BrokerError::TooManyKeys(_)
+            | BrokerError::UnknownKey
+            | BrokerError::NoUnixUser
+            | BrokerError::NothingToCollect
+            | BrokerError::NothingToWrite
+            | BrokerError::NoField
+            | BrokerError::NothingDeleted => error.to_string(),
         };
         let mut characters = text.chars();
         let first = characters.next().map(|c| c.to_uppercase().to_string());
@@ -155,6 +174,15 @@ impl Reply {
             Outcome::Released(secret) => Some(Self::secret(secret, target, delete_after)),
             Outcome::Denied(_) => Some(Self::plain(DENIED)),
             Outcome::Duplicate => None,
+            Outcome::Interrupted => Some(Self::interrupted()),
+            Outcome::Wrapped(_)
+            | Outcome::Sealed(_)
+            | Outcome::Offered(_)
+            | Outcome::Listed(_)
+            | Outcome::Versions(_)
+            | Outcome::Written(_)
+            | Outcome::Deleted
+            | Outcome::Undeleted(_) => Some(Self::broken()),
         }
     }
 
