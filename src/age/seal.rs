@@ -95,7 +95,13 @@ mod tests {
         let key = Identity::generate().to_public().to_string();
         assert_eq!(AgeSealer.check(&format!(" {key}\n")), Ok(key.clone()));
         let private = "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ";
-        for wrong in ["", "age1", "age1notakey", private, &key.replace("age1", "age2")] {
+        for wrong in [
+            "",
+            "age1",
+            "age1notakey",
+            private,
+            &key.replace("age1", "age2"),
+        ] {
             assert_eq!(AgeSealer.check(wrong), Err(KeyError), "{wrong}");
         }
         let plaintext = SecretValue::new(vec![]);

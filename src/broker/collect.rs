@@ -9,11 +9,11 @@ use time::{Duration, OffsetDateTime};
 use crate::broker::ports::{Claim, CoordinationError};
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+use crate::domain::recipe::normalise_code;
 use crate::domain::{
     Action, AuditEntry, AuditEvent, Caller, Decision, Delivery, Denial, Permit, Request, RequestId,
     Secret,
 };
-use crate::domain::recipe::normalise_code;
 
 /// How long an offer stands.
 const LIFETIME: Duration = Duration::minutes(10);
@@ -80,8 +80,8 @@ impl Broker {
             expires: expires.unix_timestamp(),
         };
         let code = self.code(CODE_LENGTH);
-        let value = serde_json::to_vec(&stored)
-            .map_err(|error| CoordinationError(error.to_string()))?;
+        let value =
+            serde_json::to_vec(&stored).map_err(|error| CoordinationError(error.to_string()))?;
         let coordination = &self.ports.coordination;
         coordination.put(&format!("{PREFIX}{code}"), &value).await?;
         Ok(Offer { code, uid, expires })

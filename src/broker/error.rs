@@ -44,7 +44,9 @@ pub enum BrokerError {
     )]
     NoUnixUser,
     /// Nothing is to be collected under this code, or not by this user, or not any more.
-    #[error("nothing is waiting for you under this code; it may have run out, so ask again in chat")]
+    #[error(
+        "nothing is waiting for you under this code; it may have run out, so ask again in chat"
+    )]
     NothingToCollect,
     /// The request holds nothing to write.
     #[error("there is nothing to write; give at least one key=value")]

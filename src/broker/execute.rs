@@ -116,11 +116,17 @@ impl Broker {
                     version,
                     keys: keys.len(),
                 };
-                Ok((AuditEvent::Sealed { version, keys }, Outcome::Sealed(sealed)))
+                Ok((
+                    AuditEvent::Sealed { version, keys },
+                    Outcome::Sealed(sealed),
+                ))
             }
             (Delivery::Socket, Caller::Telegram(user)) => {
                 let offer = self.offer(permit, user).await?;
-                Ok((AuditEvent::Offered { uid: offer.uid }, Outcome::Offered(offer)))
+                Ok((
+                    AuditEvent::Offered { uid: offer.uid },
+                    Outcome::Offered(offer),
+                ))
             }
             (Delivery::Message, _) | (Delivery::Socket, Caller::Unix(_)) => {
                 let secret = self.read(permit).await?;

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::broker::{Broker, BrokerError};
 use crate::broker::ports::CoordinationError;
+use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::TelegramUser;
 use crate::domain::{AuditEntry, AuditEvent, Caller, RequestId, Subject};
 
@@ -110,8 +110,8 @@ impl Broker {
         user: &TelegramUser,
         keys: &[RegisteredKey],
     ) -> Result<(), BrokerError> {
-        let value = serde_json::to_vec(keys)
-            .map_err(|error| CoordinationError(error.to_string()))?;
+        let value =
+            serde_json::to_vec(keys).map_err(|error| CoordinationError(error.to_string()))?;
         self.ports.coordination.put(&entry(user), &value).await?;
         Ok(())
     }

@@ -9,39 +9,58 @@ use std::time::Duration;
 use crate::domain::{AuditEntry, Field, History, Permit, Secret, SecretValue};
 
 /// Where secrets live: Vault or OpenBao. The path, the field and the version come from the
-/// permit, not from an argument.
+/// permit, not from an argument. What a store does not define, it cannot do.
 #[async_trait]
 pub trait SecretStore: Send + Sync {
     /// Reads a secret with all its fields.
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError>;
 
     /// Has the store keep the whole answer for who brings the token, once, within `ttl`.
-    async fn wrap(&self, permit: &Permit, ttl: Duration) -> Result<Wrapped, StoreError>;
+    async fn wrap(&self, _permit: &Permit, _ttl: Duration) -> Result<Wrapped, StoreError> {
+        Err(StoreError::Unsupported)
+    }
 
     /// The names in a folder, sorted; those of folders end with a slash.
-    async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError>;
+    async fn list(&self, _permit: &Permit) -> Result<Vec<String>, StoreError> {
+        Err(StoreError::Unsupported)
+    }
 
     /// The versions of a secret.
-    async fn history(&self, permit: &Permit) -> Result<History, StoreError>;
+    async fn history(&self, _permit: &Permit) -> Result<History, StoreError> {
+        Err(StoreError::Unsupported)
+    }
 
     /// Writes a new version that holds `fields` only, if `over` is the newest now (0: there is
     /// none). Returns its number.
-    async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError>;
+    async fn put(
+        &self,
+        _permit: &Permit,
+        _fields: &[Field],
+        _over: u64,
+    ) -> Result<u64, StoreError> {
+        Err(StoreError::Unsupported)
+    }
 
     /// Writes a new version in which `fields` are changed; with `over`, only if that is the newest
     /// now. Returns its number.
     async fn patch(
         &self,
-        permit: &Permit,
-        fields: &[Field],
-        over: Option<u64>,
-    ) -> Result<u64, StoreError>;
+        _permit: &Permit,
+        _fields: &[Field],
+        _over: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        Err(StoreError::Unsupported)
+    }
 
     /// Deletes the permit's version (the newest where it names none), so that it can be undeleted.
-    async fn delete(&self, permit: &Permit) -> Result<(), StoreError>;
+    async fn delete(&self, _permit: &Permit) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported)
+    }
 
     /// Undoes the deletion of `version`.
-    async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError>;
+    async fn undelete(&self, _permit: &Permit, _version: u64) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported)
+    }
 
     /// What the store says of itself now. Answers within seconds, also when it is gone.
     async fn health(&self) -> StoreHealth;
@@ -121,6 +140,9 @@ pub enum StoreError {
         /// The newest version; 0 when Vault did not say.
         current: u64,
     },
+    /// This store only reads.
+    #[error("the source of this secret cannot do that; it only reads")]
+    Unsupported,
     /// Vault's own policies refuse it to our token.
     #[error("Vault refuses vaultgram this path; its Vault policy must allow it")]
     Forbidden,
@@ -145,6 +167,7 @@ impl StoreError {
             Self::Deleted { .. } => "deleted",
             Self::Destroyed { .. } => "destroyed",
             Self::Conflict { .. } => "store_conflict",
+            Self::Unsupported => "store_unsupported",
             Self::Forbidden => "store_forbidden",
             Self::Sealed => "store_sealed",
             Self::Unavailable => "store_unavailable",

@@ -215,12 +215,7 @@ impl Owner {
 }
 
 impl Operation {
-    fn apply(
-        &self,
-        tables: &mut Tables<'_>,
-        name: &[u8],
-        now: i64,
-    ) -> Result<Claim, StorageError> {
+    fn apply(&self, tables: &mut Tables<'_>, name: &[u8], now: i64) -> Result<Claim, StorageError> {
         match self {
             Self::Claim(key, until) => tables.claim(key, name, milliseconds(*until), now),
             Self::Put(key, value) => tables.set(key, None, value).map(|()| Claim::Ours),

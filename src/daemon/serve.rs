@@ -10,8 +10,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::AuditFile;
 use crate::age::AgeSealer;
+use crate::audit::AuditFile;
 use crate::broker::ports::{Clock, SystemClock, SystemRandom};
 use crate::broker::{Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};

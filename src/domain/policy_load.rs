@@ -5,9 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use cedar_policy::{
-    EntityTypeName, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
+use cedar_policy::{EntityTypeName, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
 
 use crate::domain::group::Groups;

@@ -72,7 +72,7 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::UnknownKey
             | BrokerError::NothingDeleted => StatusCode::NOT_FOUND,
             BrokerError::Store(StoreError::Forbidden) => StatusCode::FORBIDDEN,
-            BrokerError::Store(StoreError::Conflict { .. })
+            BrokerError::Store(StoreError::Conflict { .. } | StoreError::Unsupported)
             | BrokerError::WrappedField
             | BrokerError::NoKey
             | BrokerError::Key(_)

@@ -14,7 +14,7 @@ use vaultgram::domain::caller::{Caller, UnixPeer};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
-    Decision, Delivery, Mounts, Permit, Policy, Request, RequestId, Secret, SecretPath,
+    Action, Decision, Delivery, Mounts, Permit, Policy, Request, RequestId, Secret, SecretPath,
     SecretValue, Target,
 };
 use vaultgram::vault::{Auth, Settings, Store};
@@ -146,12 +146,12 @@ pub(crate) fn permit(mount: &str, path: &str, version: Option<u64>) -> Permit {
             pid: 1,
             executable: None,
         }),
+        action: Action::Read(Delivery::Socket),
         target: Target {
             path: SecretPath::new(mount, path).unwrap(),
             field: None,
             version,
         },
-        delivery: Delivery::Socket,
     };
     match policy.decide(&request, OffsetDateTime::UNIX_EPOCH) {
         Decision::Allow(permit) => permit,
