@@ -124,9 +124,9 @@ async fn a_press_that_the_bot_was_away_for_comes_with_its_difference() {
     while dc.connections() > 0 {
         tokio::task::yield_now().await;
     }
-    let presser = dc.clone();
+    let alice = dc.clone();
     let pressed =
-        tokio::spawn(async move { presser.press(ALICE, Chat::User(ROBOT), id, "deny:7").await });
+        tokio::spawn(async move { alice.press(ALICE, Chat::User(ROBOT), id, "deny:7").await });
     let mut robot = Connected::new(&TestSession::signed_in(&dc, ROBOT).await).await;
     let query = next_press(&mut robot).await;
     query.answer().text("late").send().await.unwrap();
