@@ -259,7 +259,10 @@ fn line(message: &Message) -> String {
         let data = String::from_utf8_lossy(&button.data);
         format!(" ({}: {data})", button.text)
     });
-    std::iter::once(line).chain(document).chain(buttons).collect()
+    std::iter::once(line)
+        .chain(document)
+        .chain(buttons)
+        .collect()
 }
 
 fn parse_person(text: &str) -> Result<Person, String> {
