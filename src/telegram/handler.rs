@@ -199,10 +199,19 @@ impl Handler {
 
     async fn execute(&self, job: &Job) -> Option<Reply> {
         match &job.command {
-            Command::GetSecret(text) => match self.broker.mounts().parse(text) {
-                Ok(target) => self.get_secret(job, target).await,
-                Err(error) => self.once(job, Reply::bad_path(error)).await,
-            },
+            Command::GetSecret(text) => {
+                let mut words = text.split_whitespace();
+                let (path, delivery) = (words.next().unwrap_or_default(), words.next());
+                let delivery = match (delivery.map(Delivery::named), words.next()) {
+                    (None, None) => Delivery::Message,
+                    (Some(Some(delivery)), None) => delivery,
+                    (_, _) => return self.once(job, Reply::bad_delivery()).await,
+                };
+                match self.broker.mounts().parse(path) {
+                    Ok(target) => self.get_secret(job, target, delivery).await,
+                    Err(error) => self.once(job, Reply::bad_path(error)).await,
+                }
+            }
             Command::Start => self.once(job, Reply::start()).await,
             Command::Help => self.once(job, Reply::help()).await,
             Command::Unknown => self.once(job, Reply::unknown()).await,
@@ -231,14 +240,14 @@ impl Handler {
         }
     }
 
-    async fn get_secret(&self, job: &Job, target: Target) -> Option<Reply> {
+    async fn get_secret(&self, job: &Job, target: Target, delivery: Delivery) -> Option<Reply> {
         let request = Request {
             id: job.id.clone(),
             caller: Caller::Telegram(TelegramUser {
                 id: job.user,
                 chat: job.chat,
             }),
-            action: Action::Read(Delivery::Message),
+            action: Action::Read(delivery),
             target: target.clone(),
         };
         let broker = Arc::clone(&self.broker);

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::status::State;
 use crate::broker::ports::StoreHealth;
 use crate::broker::{BrokerError, Outcome};
-use crate::domain::{PathError, RequestId, Secret, Target};
+use crate::domain::{Delivery, PathError, RequestId, Secret, Target};
 
 /// Longest text of a message, in UTF-16 code units.
 const MAX_LENGTH: usize = 4096;
@@ -110,6 +110,15 @@ impl Reply {
     /// To a path that is malformed.
     pub(super) fn bad_path(error: PathError) -> Self {
         Self::plain(format!("I cannot read that: {error}."))
+    }
+
+    /// To words after the path that mean nothing.
+    pub(super) fn bad_delivery() -> Self {
+        let names: Vec<_> = Delivery::ALL.into_iter().map(Delivery::name).collect();
+        Self::plain(format!(
+            "After the path comes how to hand it over: {}.",
+            names.join(", ")
+        ))
     }
 
     /// `/status`
