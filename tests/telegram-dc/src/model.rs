@@ -20,6 +20,7 @@ pub struct User {
     pub(crate) password: Option<String>,
     pub(crate) bot_token: Option<String>,
     pub(crate) login_code: Option<String>,
+    pub(crate) home: Option<i32>,
 }
 
 impl User {
@@ -34,6 +35,7 @@ impl User {
             password: None,
             bot_token: None,
             login_code: None,
+            home: None,
         }
     }
 
@@ -63,6 +65,13 @@ impl User {
     #[must_use]
     pub fn bot(mut self, token: impl Into<String>) -> Self {
         self.bot_token = Some(token.into());
+        self
+    }
+
+    /// The datacenter that the account lives in, by its id; otherwise the first.
+    #[must_use]
+    pub fn home(mut self, dc_id: i32) -> Self {
+        self.home = Some(dc_id);
         self
     }
 
@@ -291,6 +300,14 @@ impl Refusal {
         Self {
             code: 403,
             text: text.to_owned(),
+        }
+    }
+
+    /// Another datacenter is to be asked, such as with `PHONE_MIGRATE_4`.
+    pub(crate) fn elsewhere(why: &str, dc_id: i32) -> Self {
+        Self {
+            code: 303,
+            text: format!("{why}_MIGRATE_{dc_id}"),
         }
     }
 

@@ -124,6 +124,7 @@ impl Inbound {
             .world()
             .keys
             .get(key)
+            .filter(|device| device.dc_id == self.shared.dc_id)
             .map(|device| Arc::clone(&device.key));
         let Some(auth_key) = known else {
             self.link.send(Outgoing::TransportError(UNKNOWN_KEY));

@@ -7,6 +7,7 @@
 
 mod account;
 mod auth;
+mod authorizations;
 mod channels;
 mod contacts;
 mod dialogs;
@@ -22,6 +23,7 @@ use grammers_tl_types::{
 };
 
 use crate::control::UNKNOWN_METHOD;
+use crate::devices::DeviceInfo;
 use crate::model::Refusal;
 use crate::shared::Shared;
 use crate::tl::{self, Rest};
@@ -36,7 +38,7 @@ pub(crate) struct Call {
     pub(crate) constructor: u32,
     body: Vec<u8>,
     /// What `initConnection` said about the client.
-    client: Option<(i32, String)>,
+    client: Option<(i32, DeviceInfo)>,
     without_updates: bool,
 }
 
@@ -58,7 +60,7 @@ impl Call {
                 }
                 functions::InitConnection::<Rest>::CONSTRUCTOR_ID => {
                     let init = functions::InitConnection::<Rest>::from_bytes(&call.body).ok()?;
-                    call.client = Some((init.api_id, init.device_model));
+                    call.client = Some((init.api_id, about(&init)));
                     init.query
                 }
                 functions::InvokeWithoutUpdates::<Rest>::CONSTRUCTOR_ID => {
@@ -128,9 +130,12 @@ pub(crate) fn refuse(refusal: &Refusal) -> Vec<u8> {
 }
 
 fn dispatch(shared: &Shared, world: &mut World, link: u64, key: i64, call: &Call) -> Vec<u8> {
-    if let (Some((api_id, model)), Some(device)) = (&call.client, world.keys.get_mut(key)) {
-        device.api_id = *api_id;
-        device.model.clone_from(model);
+    if let Some(device) = world.keys.get_mut(key) {
+        device.active = shared.clock.unix();
+        if let Some((api_id, about)) = &call.client {
+            device.api_id = *api_id;
+            device.about.clone_from(about);
+        }
     }
     let account = world.keys.account(key).unwrap_or(0);
     let mut context = Context {
@@ -153,6 +158,18 @@ fn dispatch(shared: &Shared, world: &mut World, link: u64, key: i64, call: &Call
         tracing::debug!(method = call.method(), %refusal, "refused");
         refuse(&refusal)
     })
+}
+
+/// What a client says about itself, and what Telegram makes of it.
+fn about(init: &functions::InitConnection<Rest>) -> DeviceInfo {
+    let platform = init.system_version.split_whitespace().next();
+    DeviceInfo {
+        platform: platform.unwrap_or("Unknown").to_owned(),
+        system: init.system_version.clone(),
+        app: format!("App {}", init.api_id),
+        app_version: init.app_version.clone(),
+        ..DeviceInfo::new(init.device_model.as_str())
+    }
 }
 
 /// Reads a request, hands it to its handler, and holds the answer to the schema.
@@ -182,13 +199,16 @@ fn open(context: &mut Context<'_>, call: &Call) -> Option<Answer<Vec<u8>>> {
         s::CheckPassword => auth::check_password,
         s::ImportBotAuthorization => auth::import_bot,
         s::LogOut => auth::log_out,
+        s::ImportAuthorization => authorizations::import,
         a::GetPassword => account::get_password,
     })
 }
 
 /// Methods for those who are signed in.
 fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
-    use functions::{account as a, channels as ch, contacts as c, messages as m, updates as u};
+    use functions::{
+        account as a, auth as s, channels as ch, contacts as c, messages as m, updates as u,
+    };
     if context.account == 0 {
         return Err(match context.standing() {
             Standing::PasswordDue(_) => Refusal::unauthorized("SESSION_PASSWORD_NEEDED"),
@@ -196,6 +216,10 @@ fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
                 Refusal::unauthorized("AUTH_KEY_UNREGISTERED")
             }
         });
+    }
+    let home = context.world.home(context.account);
+    if home != context.shared.dc_id && !call.method().starts_with("upload.") {
+        return Err(Refusal::elsewhere("USER", home));
     }
     routes!(context, call, {
         functions::users::GetUsers => users::get_users,
@@ -205,8 +229,12 @@ fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
         u::GetState => updates::get_state,
         u::GetDifference => updates::get_difference,
         u::GetChannelDifference => updates::get_channel_difference,
+        s::ExportAuthorization => authorizations::export,
         a::UpdateStatus => account::update_status,
-        a::GetAuthorizations => account::get_authorizations,
+        a::GetAuthorizations => authorizations::list,
+        a::ResetAuthorization => authorizations::reset,
+        a::ChangeAuthorizationSettings => authorizations::change_settings,
+        s::ResetAuthorizations => authorizations::reset_all,
         m::SendMessage => messages::send,
         m::EditMessage => messages::edit,
         m::DeleteMessages => messages::delete,

@@ -4,7 +4,7 @@ mod config;
 mod message;
 mod people;
 
-pub(crate) use config::{authorization, config, dc_option, password};
+pub(crate) use config::{config, dc_option, password};
 pub(crate) use message::{
     forward, message, reply, service, short_chat_message, short_message, short_sent,
 };

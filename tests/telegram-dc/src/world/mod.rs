@@ -5,10 +5,13 @@
 
 mod account;
 mod act;
+mod authorizations;
+mod datacenters;
 mod deliver;
 mod difference;
 mod keys;
 mod links;
+mod logins;
 mod mailbox;
 mod peers;
 mod presence;
@@ -16,9 +19,11 @@ mod store;
 mod view;
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) use account::{Account, Done};
+use datacenters::Exports;
 pub(crate) use difference::Missed;
 pub(crate) use keys::{Keys, Standing};
 pub(crate) use links::{Link, Links, Outgoing};
@@ -53,6 +58,9 @@ pub(crate) struct Channel {
 /// Everything there is.
 pub(crate) struct World {
     pub(crate) clock: Arc<Clock>,
+    /// Every datacenter of this world, the first one opened first.
+    pub(crate) datacenters: Vec<(i32, SocketAddr)>,
+    exports: Exports,
     pub(crate) accounts: HashMap<i64, Account>,
     pub(crate) groups: HashMap<i64, Group>,
     pub(crate) channels: HashMap<i64, Channel>,
@@ -63,7 +71,10 @@ pub(crate) struct World {
     secret: [u8; 32],
     usernames: HashMap<String, i64>,
     phones: HashMap<String, i64>,
-    bots: HashMap<String, i64>,
+    /// Numbers, in digits, that may not sign in.
+    banned: HashSet<String>,
+    /// Bots by token; a token that was taken back has none.
+    bots: HashMap<String, Option<i64>>,
     subscribers: Vec<mpsc::Sender<Event>>,
 }
 
@@ -71,6 +82,8 @@ impl World {
     pub(crate) fn new(clock: Arc<Clock>) -> Self {
         let mut world = Self {
             clock,
+            datacenters: Vec::new(),
+            exports: Exports::default(),
             accounts: HashMap::new(),
             groups: HashMap::new(),
             channels: HashMap::new(),
@@ -80,6 +93,7 @@ impl World {
             secret: crate::random::bytes(),
             usernames: HashMap::new(),
             phones: HashMap::new(),
+            banned: HashSet::new(),
             bots: HashMap::new(),
             subscribers: Vec::new(),
         };
@@ -98,7 +112,7 @@ impl World {
             self.phones.insert(digits(phone), id);
         }
         if let Some(token) = &user.bot_token {
-            self.bots.insert(token.clone(), id);
+            self.bots.insert(token.clone(), Some(id));
         }
         self.accounts.insert(id, Account::new(user));
     }
@@ -111,10 +125,6 @@ impl World {
 
     pub(crate) fn by_phone(&self, phone: &str) -> Option<i64> {
         self.phones.get(&digits(phone)).copied()
-    }
-
-    pub(crate) fn by_bot_token(&self, token: &str) -> Option<i64> {
-        self.bots.get(token).copied()
     }
 
     /// The account, which must exist.

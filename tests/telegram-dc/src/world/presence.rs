@@ -41,9 +41,11 @@ impl World {
 
     /// From now on a connection gets the updates of the account it is signed in as.
     pub(crate) fn attach(&mut self, link: u64, key: i64) {
+        // A key that was carried over to another datacenter gets files there, no updates.
         if let Some(account) = self
             .keys
             .account(key)
+            .filter(|_| self.keys.leader(key).is_none())
             .and_then(|id| self.accounts.get_mut(&id))
             && !account.links.contains(&link)
         {
@@ -71,7 +73,8 @@ impl World {
         self.set_standing(key, Standing::Ended(refusal));
     }
 
-    /// Changes how far a key has come in signing in.
+    /// Changes how far a key has come in signing in; keys of other datacenters that
+    /// follow it are signed out.
     pub(crate) fn set_standing(&mut self, key: i64, standing: Standing) {
         let links = self
             .keys
@@ -81,9 +84,21 @@ impl World {
         for (link, _) in links {
             self.detach(key, link);
         }
+        for follower in self.keys.followers(key) {
+            self.set_standing(
+                follower,
+                match &standing {
+                    Standing::Ended(refusal) => Standing::Ended(refusal.clone()),
+                    Standing::Fresh | Standing::PasswordDue(_) | Standing::SignedIn(_) => {
+                        Standing::Fresh
+                    }
+                },
+            );
+        }
         if let Some(device) = self.keys.get_mut(key) {
             device.standing = standing;
             device.introduced.clear();
+            device.imported_from = None;
         }
     }
 

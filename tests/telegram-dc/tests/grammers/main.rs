@@ -9,6 +9,8 @@
     reason = "tests"
 )]
 
+mod authorizations;
+mod datacenters;
 mod faults;
 mod messages;
 mod sign_in;
