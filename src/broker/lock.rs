@@ -13,7 +13,7 @@ impl Broker {
     /// # Errors
     /// When the state store cannot keep it.
     pub async fn lock_chat(&self) -> Result<(), CoordinationError> {
-        self.coordination.put(KEY, b"").await
+        self.ports.coordination.put(KEY, b"").await
     }
 
     /// Opens the lock; whether it was closed. Who may is for the front end to make sure.
@@ -22,7 +22,7 @@ impl Broker {
     /// When the state store cannot tell, or not forget it.
     pub async fn unlock_chat(&self) -> Result<bool, CoordinationError> {
         let was = self.chat_locked().await?;
-        self.coordination.delete(KEY).await?;
+        self.ports.coordination.delete(KEY).await?;
         Ok(was)
     }
 
@@ -31,6 +31,6 @@ impl Broker {
     /// # Errors
     /// When the state store cannot tell; take it for closed.
     pub async fn chat_locked(&self) -> Result<bool, CoordinationError> {
-        Ok(!self.coordination.list(KEY).await?.is_empty())
+        Ok(!self.ports.coordination.list(KEY).await?.is_empty())
     }
 }
