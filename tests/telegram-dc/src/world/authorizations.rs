@@ -62,6 +62,12 @@ impl World {
         self.clock.unix().saturating_sub(created) < FRESH
     }
 
+    /// Whether an account is a bot, which has no devices and gets no word from Telegram.
+    pub(crate) fn is_bot(&self, account: i64) -> bool {
+        let account = self.accounts.get(&account);
+        account.is_some_and(|account| account.user.bot_token.is_some())
+    }
+
     /// Tells an account's other devices of a new one: by an update, and by a message.
     fn announce(&mut self, key: i64, account: i64) {
         let (Some(device), Some(owner)) = (self.keys.get(key), self.accounts.get(&account)) else {
