@@ -99,7 +99,7 @@ impl World {
             about.ip,
         );
         self.push_update(account, update.into());
-        self.write_to(account, text);
+        self.tell(account, text);
     }
 
     /// Pushes an update that belongs to no box.
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// A message from Telegram itself.
-    pub(crate) fn write_to(&mut self, account: i64, text: String) {
+    pub(crate) fn tell(&mut self, account: i64, text: String) {
         let sent = self.send(SERVICE_USER, Chat::User(account), Draft::new(text), None);
         if let Err(refusal) = sent {
             tracing::error!(account, %refusal, "cannot send a message from Telegram");
