@@ -205,6 +205,8 @@ fn wrong_cedar_is_placed() {
     );
     assert_eq!(ran.code, 78);
     assert!(ran.err.contains("policy.cedar:2:44: "), "{ran:?}");
+    // Once, not for every action that it could be about.
+    assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
 }
 
 #[test]
