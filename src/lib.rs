@@ -19,14 +19,15 @@
 //! |---|---|---|
 //! | `domain` | the rules, pure: callers, paths, policy, permit | |
 //! | `broker` | the one function that answers, and the ports it needs | `domain` |
-//! | `telegram` | messages in, answers out, deletions | `broker` `domain` |
+//! | `telegram` | messages in, answers out, deletions | `broker` `domain` `age` |
 //! | `http` | the Unix socket in Vault's API shape, peer identity | `broker` `domain` `api` |
 //! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` |
 //! | `coordination` | state that outlives the process | `domain` `broker::ports` |
+//! | `age` | encryption with age: the session at rest | `domain` |
 //! | `audit` | JSON Lines in a hash chain, and its verification | `domain` `broker::ports` |
 //! | `api` | wire types shared by the socket and the command line | |
-//! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` |
-//! | `cli` | the command line, one file per command | `api` `audit::verify` |
+//! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` `age` |
+//! | `cli` | the command line, one file per command | `api` `age` `audit::verify` |
 //! | `telemetry` | logs: only our own events, ever | |
 //! | `memory` | freed memory is wiped, no core dumps | |
 //! | `daemon` | puts everything together: start, stop, check, doctor | everything |
@@ -58,6 +59,7 @@
 //! 2. The path and version in the URL become a [`domain::Request`]; from there on it is the same
 //!    road, and the answer is written in Vault's envelope.
 
+pub mod age;
 pub mod api;
 pub mod audit;
 pub mod broker;
