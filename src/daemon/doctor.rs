@@ -17,9 +17,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{DoctorArgs, client};
 use crate::config::{Config, SocketConfig, TelegramConfig, VaultConfig};
 use crate::coordination::{self, LocalStore};
-use crate::daemon::{load, people, settings};
+use crate::daemon::{application, load, people, session_key, settings};
 use crate::http;
-use crate::telegram::{self, FileSession};
+use crate::telegram::{self, FileSession, SessionError};
 use crate::vault::Store;
 
 /// How long Vault may take to let us in.
@@ -86,7 +86,7 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
     if let Some(telegram) = config.telegram {
         findings.push(Finding::of(
             "telegram",
-            examine_telegram(telegram, running).await,
+            examine_telegram(telegram, file, running).await,
         ));
     }
     findings
@@ -216,12 +216,23 @@ async fn examine_socket(config: SocketConfig, running: bool) -> Result<String, S
     }
 }
 
-async fn examine_telegram(config: TelegramConfig, running: bool) -> Result<String, String> {
+async fn examine_telegram(
+    config: TelegramConfig,
+    file: &Path,
+    running: bool,
+) -> Result<String, String> {
     if running {
         return Ok("the session is in use by the vaultgram that runs".to_owned());
     }
-    let session = FileSession::open(&config.session).map_err(|error| error.to_string())?;
-    let account = telegram::probe(&Arc::new(session), config.api_id, config.request_timeout)
+    if !config.session.exists() {
+        return Err(SessionError::Missing(config.session).to_string());
+    }
+    let key = session_key::required(&config.session_key).await;
+    let key = key.map_err(|failure| failure.what)?;
+    let session = FileSession::open(&config.session, key).map_err(|error| error.to_string())?;
+    let application = application::resolve(&config.application, file).await;
+    let api_id = application.map_err(|failure| failure.what)?.id;
+    let account = telegram::probe(&Arc::new(session), api_id, config.request_timeout)
         .await
         .map_err(|error| error.to_string())?;
     let people = people(config.allowed_users.len());

@@ -47,7 +47,7 @@ pub(super) fn socket(config: SocketConfig) -> http::Settings {
     }
 }
 
-pub(super) fn telegram(config: &TelegramConfig) -> telegram::Settings {
+pub(super) fn telegram(config: &TelegramConfig, api_id: i32) -> telegram::Settings {
     telegram::Settings {
         stranger_reply: match &config.stranger_reply {
             StrangerReply::Silence => telegram::StrangerReply::Silent,
@@ -56,6 +56,6 @@ pub(super) fn telegram(config: &TelegramConfig) -> telegram::Settings {
         command_age: config.command_age,
         delete_after: config.delete_after,
         request_timeout: config.request_timeout,
-        ..telegram::Settings::new(config.api_id, config.allowed_users.clone())
+        ..telegram::Settings::new(api_id, config.allowed_users.clone())
     }
 }

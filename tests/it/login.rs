@@ -33,7 +33,7 @@ async fn signed_out() -> Stage {
         auth_key,
         user: None,
     };
-    drop(FileSession::create(&stage.path("telegram.session"), &login).unwrap());
+    drop(FileSession::create(&stage.path("telegram.session"), stage.key(), &login).unwrap());
     stage
 }
 
@@ -75,7 +75,7 @@ async fn a_person_signs_in_and_doctor_sees_it() {
     let (code, out, err) = login(&stage, &["login"], &wrong);
     assert_eq!((code, out.as_str()), (77, ""), "{err}");
     assert!(
-        err.contains("error: the password was wrong 3 times"),
+        err.contains("error: the two-step password is wrong"),
         "{err}"
     );
 
@@ -100,7 +100,7 @@ async fn a_bot_signs_in_by_its_token_and_nobody_without_an_answer() {
     let stage = signed_out().await;
     let (code, _, err) = login(&stage, &["login"], "");
     assert!(
-        code == 77 && err.contains("Telegram refuses: PHONE_NUMBER_INVALID"),
+        code == 64 && err.contains("TELEGRAM_PHONE is not set"),
         "{err}"
     );
     let (code, out, err) = login(&stage, &["login", "--bot"], &format!("{TOKEN}\n"));

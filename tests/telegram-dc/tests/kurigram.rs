@@ -1,4 +1,5 @@
 //! The second independent witness: Kurigram, on two datacenters.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod witness;
 

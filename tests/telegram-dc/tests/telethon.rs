@@ -1,4 +1,5 @@
 //! The independent witness: Telethon, a client in another language by other people.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod witness;
 
