@@ -18,10 +18,13 @@ mod login;
 mod openbao;
 mod outage;
 mod secrecy;
+mod session;
 mod socket;
 #[path = "../support/stage.rs"]
 mod stage;
 mod stop;
+mod terminal;
+mod typed;
 
 use stage::{Setting, Stage};
 
