@@ -24,6 +24,14 @@ pub struct Arguments {
     pub command: Command,
 }
 
+/// What `login --help` says: an answer need not be typed.
+const LOGIN: &str = "\
+Sign the Telegram account in, and store the session
+
+Asks for what it needs. Without a terminal it takes TELEGRAM_PHONE, TELEGRAM_PASSWORD and
+TELEGRAM_BOT_TOKEN from where all secrets come from (a systemd credential, a Docker secret, a file
+that NAME_FILE names, a variable, .env), and the code from --code-file.";
+
 /// Every command there is.
 #[derive(Subcommand)]
 pub enum Command {
@@ -34,10 +42,7 @@ pub enum Command {
     /// Try each thing vaultgram depends on, and say what to do about what fails
     Doctor(DoctorArgs),
     /// Sign the Telegram account in, and store the session
-    ///
-    /// Asks for what it needs. Without a terminal it takes TELEGRAM_PHONE, TELEGRAM_PASSWORD and
-    /// TELEGRAM_BOT_TOKEN from the same places as all secrets (a systemd credential, a Docker
-    /// secret, a file that NAME_FILE names, a variable, .env), and the code from --code-file.
+    #[command(long_about = LOGIN)]
     Login(LoginArgs),
     /// Sign the Telegram account out, and remove the session
     Logout(LogoutArgs),

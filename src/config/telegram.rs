@@ -113,13 +113,12 @@ pub(super) fn typed(
 
 /// `TELEGRAM_SESSION_KEY`, else the file.
 fn session_key(file: PathBuf, environment: &Environment) -> Result<SessionKeyConfig, String> {
-    let (found, source) = match environment.bytes(SESSION_KEY)? {
-        Some(key) => (Some(key), SESSION_KEY.to_owned()),
-        None => {
-            let bytes = files::read(&file, MAX_KEY, Guard::Others)?;
-            let key = bytes.map(|bytes| SecretValue::new(bytes.to_vec()));
-            (key, file.display().to_string())
-        }
+    let (found, source) = if let Some(key) = environment.bytes(SESSION_KEY)? {
+        (Some(key), SESSION_KEY.to_owned())
+    } else {
+        let bytes = files::read(&file, MAX_KEY, Guard::Others)?;
+        let key = bytes.map(|bytes| SecretValue::new(bytes.to_vec()));
+        (key, file.display().to_string())
     };
     Ok(SessionKeyConfig {
         found,

@@ -128,12 +128,11 @@ pub(super) fn failure(error: LoginError) -> Failure {
         | LoginError::Refused(_) => Exit::Denied,
         LoginError::BadApplication => Exit::Config,
         LoginError::InvalidNumber => Exit::Data,
-        LoginError::NoAccount => Exit::NotFound,
         LoginError::Wait(_) | LoginError::CodeExpired => Exit::TryAgain,
         LoginError::Unreachable | LoginError::Unexpected => Exit::Unavailable,
         LoginError::NoAnswer(NoAnswer::Cancelled) => Exit::Cancelled,
         LoginError::NoAnswer(NoAnswer::NotGiven(_)) => Exit::Usage,
-        LoginError::NoAnswer(NoAnswer::Failed(_)) => Exit::NotFound,
+        LoginError::NoAccount | LoginError::NoAnswer(NoAnswer::Failed(_)) => Exit::NotFound,
     };
     Failure::new(exit, error)
 }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::cli::exit::{Exit, Failure};
 
 /// Longest answer read, in bytes.
-const MAX_ANSWER: u64 = 1024;
+const MAX_ANSWER: u16 = 1024;
 
 /// What typing shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +43,11 @@ pub(super) async fn ask(question: &str, echo: Echo) -> Option<Zeroizing<String>>
     let _hidden = (echo == Echo::Hidden).then(Hidden::new);
     say(&format!("{question}: "));
     let reading = tokio::task::spawn_blocking(|| {
-        let mut line = Zeroizing::new(String::with_capacity(MAX_ANSWER as usize));
+        let mut line = Zeroizing::new(String::with_capacity(MAX_ANSWER.into()));
         // Locked for one line only, so that the next answer is still there for the next.
         let mut input = std::io::stdin().lock();
         let read = (&mut input as &mut dyn BufRead)
-            .take(MAX_ANSWER)
+            .take(MAX_ANSWER.into())
             .read_line(&mut line)?;
         Ok::<_, std::io::Error>((read > 0).then(|| Zeroizing::new(line.trim().to_owned())))
     });

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -44,7 +43,7 @@ impl Terminal {
             .spawn()
             .unwrap();
         let seen = Arc::<Mutex<String>>::default();
-        let mut screen = File::from(OwnedFd::from(master.try_clone().unwrap()));
+        let mut screen = File::from(master.try_clone().unwrap());
         let shown = Arc::clone(&seen);
         std::thread::spawn(move || {
             let mut buffer = [0; 1024];
