@@ -103,15 +103,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, SessionError> {
             mode,
         });
     }
-    // What another user owns, they could have put there; and writing would make it ours.
-    let us = rustix::process::geteuid().as_raw();
-    if metadata.uid() != us {
-        return Err(SessionError::Owner {
-            path: path.to_owned(),
-            owner: metadata.uid(),
-            us,
-        });
-    }
+    owned(path, metadata.uid(), rustix::process::geteuid().as_raw())?;
     if metadata.len() > MAX_SIZE {
         return Err(SessionError::Damaged {
             path: path.to_owned(),
@@ -121,6 +113,18 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, SessionError> {
     let mut bytes = Vec::new();
     file.take(MAX_SIZE).read_to_end(&mut bytes).map_err(fail)?;
     Ok(bytes)
+}
+
+/// What another user owns, they could have put there; and the next write would make it ours.
+pub(super) fn owned(path: &Path, owner: u32, us: u32) -> Result<(), SessionError> {
+    if owner == us {
+        return Ok(());
+    }
+    Err(SessionError::Owner {
+        path: path.to_owned(),
+        owner,
+        us,
+    })
 }
 
 /// Replaces the file: after a crash there is the old one or the new one.

@@ -104,6 +104,28 @@ fn refuses_a_file_others_can_read() {
 }
 
 #[test]
+fn refuses_a_file_of_somebody_else() {
+    let path = Path::new("a.session");
+    assert!(file::owned(path, 1000, 1000).is_ok());
+    let error = file::owned(path, 0, 1000).err().unwrap().to_string();
+    assert!(
+        error.contains("belongs to user 0, and this is user 1000"),
+        "{error}"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.session");
+    drop(FileSession::create(&path, key(), &login()).unwrap());
+    // Only root can try it with a real file.
+    if std::os::unix::fs::chown(&path, Some(12345), None).is_ok() {
+        let error = FileSession::open(&path, key()).err().unwrap();
+        assert!(
+            matches!(error, SessionError::Owner { owner: 12345, .. }),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn leaves_a_damaged_file_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.session");
@@ -177,7 +199,7 @@ fn people_see_no_key() {
     assert!(!format!("{summary:?}").contains("7, 7, 7"));
 }
 
-/// Ten minutes of a busy account that knows many people, second by second.
+/// Three minutes of a busy account that knows many people, second by second.
 #[test]
 fn a_large_session_that_only_counts_is_written_at_a_bounded_rate() {
     let dir = tempfile::tempdir().unwrap();
@@ -191,7 +213,7 @@ fn a_large_session_that_only_counts_is_written_at_a_bounded_rate() {
         is_self: None,
     }));
     let (mut writes, mut written, mut due) = (0_u32, 0_usize, 0_u64);
-    let minutes = 10;
+    let minutes = 3;
     for second in 0..minutes * 60 {
         session.set_read_until(UpdatesState {
             pts: i32::try_from(second).unwrap(),
@@ -208,7 +230,7 @@ fn a_large_session_that_only_counts_is_written_at_a_bounded_rate() {
     let allowed =
         64 * 1024 * 60 * usize::try_from(minutes).unwrap() + 2 * written / writes as usize;
     assert!(written <= allowed, "{written} bytes in {writes} writes");
-    assert!(writes > 10, "{writes}");
+    assert!(writes > 4, "{writes}");
     assert_eq!(
         pause_after(0),
         pause_after(4000),
