@@ -91,19 +91,20 @@ async fn open(
     let key = session_key::make(keys, arguments.passphrase).await?;
     let made = NewFile(Some(keys.file.clone()));
     let session = FileSession::create_empty(path, key).map_err(cannot)?;
-    terminal::say(&format!(
-        "made a session key: {}\nwithout it the session cannot be opened; keep a copy elsewhere\n",
-        keys.file.display()
-    ));
     Ok((session, made))
 }
 
-/// A file that goes away again unless it is kept.
+/// The file of a new session key, which goes away again unless it is kept.
 struct NewFile(Option<PathBuf>);
 
 impl NewFile {
     fn keep(mut self) {
-        self.0 = None;
+        if let Some(path) = self.0.take() {
+            terminal::say(&format!(
+                "made a session key: {}\nwithout it the session cannot be opened\n",
+                path.display()
+            ));
+        }
     }
 }
 

@@ -62,7 +62,7 @@ async fn giving_up_changes_nothing_and_leaves_the_terminal_as_it_was() {
         let question = "new passphrase for the session key: ";
         assert!(!typed.answer(question, 1, "horse\n"), "hidden");
         assert!(!typed.answer("once more: ", 1, "horse\n"), "hidden");
-        typed.wait_for("made a session key", 1);
+        typed.wait_for(NUMBER, 1);
         let key = std::fs::read_to_string(stage.path("session.key")).unwrap();
         assert!(key.starts_with("-----BEGIN AGE ENCRYPTED FILE-----"));
         typed.answer(NUMBER, 1, "\x03");
