@@ -23,7 +23,7 @@
 //! | `http` | the Unix socket in Vault's API shape, peer identity | `broker` `domain` `api` |
 //! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` |
 //! | `coordination` | state that outlives the process | `domain` `broker::ports` |
-//! | `age` | encryption with age: the session at rest | `domain` |
+//! | `age` | encryption with age: to people's keys, and of the session at rest | `domain` `broker::ports` |
 //! | `audit` | JSON Lines in a hash chain, and its verification | `domain` `broker::ports` |
 //! | `api` | wire types shared by the socket and the command line | |
 //! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` `age` |

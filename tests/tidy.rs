@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &["broker", "domain", "api"]),
     ("vault", &["domain", "broker::ports"]),
     ("coordination", &["domain", "broker::ports"]),
-    ("age", &["domain"]),
+    ("age", &["domain", "broker::ports"]),
     ("audit", &["domain", "broker::ports"]),
     ("config", &["domain", "age"]),
     ("cli", &["api", "age", "audit::verify"]),

@@ -17,7 +17,7 @@ use crate::domain::caller::UnixPeer;
 use crate::domain::group::Groups;
 use crate::domain::policy_load::PolicySource;
 use crate::domain::{
-    Caller, Decision, Delivery, Permit, Policy, Request, RequestId, Secret, SecretPath,
+    Action, Caller, Decision, Delivery, Permit, Policy, Request, RequestId, Secret, SecretPath,
     SecretValue, Target,
 };
 use crate::telegram::login::Application;
@@ -106,7 +106,7 @@ fn permit(config: &VaultConfig, path: &SecretPath) -> Result<Permit, Failure> {
     let source = PolicySource {
         name: "own keys".to_owned(),
         text: format!(
-            "permit(principal == UnixPeer::\"{uid}\", action, resource == Path::\"{path}\");"
+            "permit(principal == UnixPeer::\"{uid}\", action == Action::\"read\", resource == Path::\"{path}\");"
         ),
     };
     let none = |error: &dyn std::fmt::Display| unavailable(path, error);
@@ -125,7 +125,7 @@ fn permit(config: &VaultConfig, path: &SecretPath) -> Result<Permit, Failure> {
             field: None,
             version: None,
         },
-        delivery: Delivery::Socket,
+        action: Action::Read(Delivery::Socket),
     };
     match policy.decide(&request, SystemClock.now()) {
         Decision::Allow(permit) => Ok(permit),

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use rustify::endpoint::Endpoint;
-use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tracing::{debug, warn};
-use vaultrs::api::kv2::requests::{ReadSecretMetadataRequest, ReadSecretRequest};
+use vaultrs::api::kv2::requests::ReadSecretRequest;
 
 use crate::broker::ports::StoreError;
-use crate::domain::{Field, Secret, SecretPath, SecretValue, Target};
+use crate::domain::{Field, Secret, SecretValue, Target};
 use crate::vault::client::{Access, Answer, Client, Failure};
+use crate::vault::metadata;
+use crate::vault::mount::must_be_version_2;
 
 /// Reads all fields of `target`.
 pub(super) async fn read(
@@ -33,7 +33,7 @@ pub(super) async fn read(
         200 | 404 => match parse(&answer.body) {
             Parsed::Secret(secret) => Ok(secret),
             Parsed::Gone(error) => Err(error),
-            Parsed::Nothing if answer.status == 404 => absent(client, access, target).await,
+            Parsed::Nothing if answer.status == 404 => Err(absent(client, access, target).await),
             Parsed::Nothing => Err(StoreError::Invalid),
         },
         403 => Err(StoreError::Forbidden),
@@ -68,11 +68,7 @@ fn parse(body: &[u8]) -> Parsed {
             version,
             created: metadata.created_time,
         }),
-        None if metadata.destroyed => Parsed::Gone(StoreError::Destroyed { version }),
-        None => Parsed::Gone(StoreError::Deleted {
-            version,
-            at: metadata.deletion_time,
-        }),
+        None => Parsed::Gone(metadata.gone()),
     }
 }
 
@@ -93,6 +89,21 @@ struct Metadata {
     created_time: String,
     deletion_time: String,
     destroyed: bool,
+}
+
+impl Metadata {
+    /// Of a version without values.
+    fn gone(self) -> StoreError {
+        let version = self.version;
+        if self.destroyed {
+            StoreError::Destroyed { version }
+        } else {
+            StoreError::Deleted {
+                version,
+                at: self.deletion_time,
+            }
+        }
+    }
 }
 
 /// The fields in the order they came.
@@ -125,91 +136,37 @@ impl<'de> Deserialize<'de> for Fields {
 
 /// Vault says a bare 404 to a missing version, to a missing secret and to a mount of another
 /// kind alike; asks on to tell which. Where our policy does not let us ask: not found.
-async fn absent(client: &Client, access: &Access, target: &Target) -> Result<Secret, StoreError> {
-    if !is_version_2(client, access, &target.path).await? {
-        warn!(
-            event = "vault.mount_unusable",
-            mount = target.path.mount(),
-            advice = "enable KV version 2 there, or take the mount out of the configuration"
-        );
-        return Err(StoreError::Invalid);
+async fn absent(client: &Client, access: &Access, target: &Target) -> StoreError {
+    if target.version.is_none() {
+        let mount = must_be_version_2(client, access, &target.path).await;
+        return mount.err().unwrap_or(StoreError::NotFound);
     }
-    if target.version.is_some() {
-        let request = ReadSecretMetadataRequest {
-            mount: target.path.mount().to_owned(),
-            path: target.path.path().to_owned(),
-        };
-        match client
-            .call(access, request)
-            .await
-            .map_err(|failure| failed(&failure))?
-            .status
-        {
-            200 => return Err(StoreError::NoSuchVersion),
-            403 => debug!(
+    match metadata::read(client, access, &target.path).await {
+        Ok(_) => StoreError::NoSuchVersion,
+        Err(StoreError::Forbidden) => {
+            debug!(
                 event = "vault.metadata_forbidden",
                 advice = "let the Vault policy read the metadata of secrets, to tell a missing version from a missing secret"
-            ),
-            _ => {}
+            );
+            StoreError::NotFound
         }
+        Err(error) => error,
     }
-    Err(StoreError::NotFound)
 }
 
-/// Whether `path` lies on a KV version 2 mount; supposed so where Vault does not say.
-async fn is_version_2(
-    client: &Client,
-    access: &Access,
-    path: &SecretPath,
-) -> Result<bool, StoreError> {
+/// What a 404 that describes a version says of it: deleted or destroyed.
+pub(super) fn gone(body: &[u8]) -> Option<StoreError> {
+    // A PATCH describes the version in `data` itself.
     #[derive(Deserialize)]
     struct Envelope {
-        data: Mount,
+        data: Option<Metadata>,
     }
-    #[derive(Deserialize)]
-    struct Mount {
-        #[serde(rename = "type")]
-        kind: String,
-        options: Option<Options>,
-    }
-    #[derive(Deserialize)]
-    struct Options {
-        version: Option<String>,
-    }
-    let answer = client
-        .call(access, MountRequest { path })
-        .await
-        .map_err(|failure| failed(&failure))?;
-    if answer.status != 200 {
-        return Ok(true);
-    }
-    let Envelope { data: mount } =
-        serde_json::from_slice(&answer.body).map_err(|_| StoreError::Invalid)?;
-    let version = mount.options.and_then(|options| options.version);
-    Ok(mount.kind == "kv" && version.as_deref() == Some("2"))
-}
-
-/// Which mount a path lies on; vaultrs has no such request.
-struct MountRequest<'a> {
-    path: &'a SecretPath,
-}
-
-impl Endpoint for MountRequest<'_> {
-    type Response = ();
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        format!("sys/internal/ui/mounts/{}", self.path)
-    }
-
-    fn method(&self) -> RequestMethod {
-        RequestMethod::GET
-    }
+    let envelope: Envelope = serde_json::from_slice(body).ok()?;
+    envelope.data.map(Metadata::gone)
 }
 
 /// An answer that is neither a secret nor its absence.
-fn refusal(answer: Answer) -> StoreError {
+pub(super) fn refusal(answer: Answer) -> StoreError {
     match answer.accepted() {
         Ok(_) => StoreError::Invalid,
         Err(failure) => failed(&failure),
@@ -217,10 +174,10 @@ fn refusal(answer: Answer) -> StoreError {
 }
 
 /// What the caller learns of a failure; the log learns its cause.
-fn failed(failure: &Failure) -> StoreError {
+pub(super) fn failed(failure: &Failure) -> StoreError {
     warn!(event = "vault.read_failed", cause = %failure);
     match failure {
-        Failure::Unavailable(_) => StoreError::Unavailable,
+        Failure::Unavailable(_) | Failure::Unclear(_) => StoreError::Unavailable,
         Failure::Sealed => StoreError::Sealed,
         Failure::Refused(_) | Failure::Invalid(_) => StoreError::Invalid,
     }

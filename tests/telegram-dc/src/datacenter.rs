@@ -10,6 +10,9 @@ use crate::connection;
 use crate::control::lock;
 use crate::shared::Shared;
 
+/// How often the datacenter looks for what is due.
+const TICK: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// How a datacenter is started.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -51,6 +54,7 @@ impl Datacenter {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let shared = Arc::new(Shared::new(options.dc_id, listener.local_addr()?));
         let mut tasks = JoinSet::new();
+        tasks.spawn(keep_time(Arc::clone(&shared)));
         tasks.spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self {
             shared,
@@ -102,6 +106,15 @@ impl Datacenter {
     pub async fn stop(&self) {
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.shutdown().await;
+    }
+}
+
+/// Does what is due, such as telling that a bot was too slow.
+async fn keep_time(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        let now = ticks.tick().await;
+        shared.world().tick(now);
     }
 }
 

@@ -23,8 +23,11 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
 //! ```
 
+mod absence;
+mod bots;
 mod clock;
 mod connection;
+mod content;
 mod control;
 mod datacenter;
 mod devices;
@@ -42,10 +45,13 @@ mod srp;
 mod tl;
 mod world;
 
+pub use bots::CallbackAnswer;
+pub use content::{Button, Document};
 pub use control::{Fault, UNKNOWN_METHOD};
 pub use datacenter::{Datacenter, Options};
 pub use devices::{Authorization, DeviceInfo};
 pub use faults::Revocation;
 pub use model::{
-    ANONYMOUS_ADMIN, Chat, Draft, Event, Form, Message, Refusal, SERVICE_USER, Sender, Sent, User,
+    ANONYMOUS_ADMIN, Announce, Chat, Draft, Event, Form, Message, Refusal, SERVICE_USER, Sender,
+    Sent, User,
 };

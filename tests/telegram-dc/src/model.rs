@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use grammers_tl_types::enums::MessageEntity;
+use grammers_tl_types::enums::{MessageEntity, ReplyMarkup};
+
+use crate::content::{self, Button, Document};
 
 /// The account that Telegram itself writes from.
 pub const SERVICE_USER: i64 = 777_000;
@@ -115,6 +117,18 @@ pub enum Form {
     Long,
 }
 
+/// How members are told of what happens in a supergroup or channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Announce {
+    /// Every message is pushed.
+    #[default]
+    Messages,
+    /// `updateChannelTooLong` without a `pts`, as Telegram does in large ones.
+    TooLong,
+    /// The same with the newest `pts`.
+    TooLongWithPts,
+}
+
 /// A message to be sent by a person, with whatever is unusual about it.
 #[derive(Debug, Clone, Default)]
 pub struct Draft {
@@ -126,6 +140,9 @@ pub struct Draft {
     pub(crate) sent_as: Option<i64>,
     pub(crate) reply_to: Option<i32>,
     pub(crate) form: Option<Form>,
+    pub(crate) document: Option<Document>,
+    pub(crate) noforwards: bool,
+    pub(crate) markup: Option<ReplyMarkup>,
 }
 
 impl Draft {
@@ -177,6 +194,20 @@ impl Draft {
     #[must_use]
     pub fn reply_to(mut self, id: i32) -> Self {
         self.reply_to = Some(id);
+        self
+    }
+
+    /// Sends a file, with the text as its caption.
+    #[must_use]
+    pub fn document(mut self, document: Document) -> Self {
+        self.document = Some(document);
+        self
+    }
+
+    /// Puts rows of buttons under it. Only bots have buttons; a person's are dropped.
+    #[must_use]
+    pub fn buttons(mut self, rows: Vec<Vec<Button>>) -> Self {
+        self.markup = Some(content::markup(rows));
         self
     }
 
@@ -247,6 +278,16 @@ pub struct Message {
     pub forwarded_from: Option<i64>,
     /// The inline bot it was sent with.
     pub via_bot: Option<i64>,
+    /// The file it carries; its text is the caption.
+    pub document: Option<Document>,
+    /// The rows of buttons under it that tell its bot when they are pressed.
+    pub buttons: Vec<Vec<Button>>,
+    /// Whether it may not be forwarded or saved; only bots can say so.
+    pub noforwards: bool,
+    /// How many seconds after its date it deletes itself.
+    pub ttl_period: Option<i32>,
+    /// Who reacted, and with which emoji.
+    pub reactions: Vec<(i64, String)>,
 }
 
 /// Something that happened to what one account sees.

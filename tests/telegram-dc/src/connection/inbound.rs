@@ -232,7 +232,7 @@ impl Inbound {
             Some(Fault::Hang) => self.link.send(service::acknowledge(request)),
             Some(Fault::Drop) => return Err(End::Fault),
             Some(Fault::LoseAnswer) => {
-                drop(rpc::carry_out(&shared, connection, key, &call));
+                rpc::carry_out(&shared, connection, key, &call);
                 return Err(End::Fault);
             }
             Some(Fault::Delay(delay)) => {

@@ -6,7 +6,7 @@ use super::mailbox::{Change, What};
 use super::store::Stored;
 use super::view::forward;
 use super::{Outgoing, Owner, Peers, Place, World};
-use crate::model::{Chat, Event, Form, Sender};
+use crate::model::{Announce, Chat, Event, Form, Sender};
 use crate::tl;
 
 impl World {
@@ -144,6 +144,14 @@ impl World {
         if links.is_empty() {
             return;
         }
+        if let Some(update) = self.announcement(owner, change) {
+            let mut peers = Peers::default();
+            if let Owner::Channel(id) = owner {
+                peers.add(Chat::Channel(id));
+            }
+            self.push_unnumbered(viewer, &update, &peers, origin);
+            return;
+        }
         let peers = self.mentioned(owner, change);
         for link in links {
             let Some(key) = self.links.get(link).and_then(|connection| connection.key) else {
@@ -166,6 +174,19 @@ impl World {
                 connection.link.send(Outgoing::Push(bytes));
             }
         }
+    }
+
+    /// What members are told instead of a change, where they are told only that there is one.
+    fn announcement(&self, owner: Owner, change: &Change) -> Option<enums::Update> {
+        let Owner::Channel(channel_id) = owner else {
+            return None;
+        };
+        let pts = match self.channels.get(&channel_id)?.announce {
+            Announce::Messages => return None,
+            Announce::TooLong => None,
+            Announce::TooLongWithPts => Some(change.pts),
+        };
+        Some(types::UpdateChannelTooLong { channel_id, pts }.into())
     }
 
     /// An update with everybody it mentions.
@@ -201,14 +222,13 @@ impl World {
         let What::New(id) = change.what else {
             return None;
         };
-        let stored = self
-            .stored(owner, id)
-            .filter(|stored| stored.action.is_none())?;
+        let stored = self.stored(owner, id).filter(|stored| stored.is_plain())?;
         let out = stored.author == viewer;
         let fwd_from = forward(stored);
         let reply_to = self.reply_in(stored, owner).map(|id| tl::reply(id).into());
         let entities = (!stored.entities.is_empty()).then(|| stored.entities.clone());
         let (via_bot_id, text) = (stored.via_bot, stored.text.clone());
+        let ttl_period = stored.ttl_period;
         match (stored.place, stored.shown) {
             (Place::Private { from, to }, _) => {
                 let other = if viewer == from { to } else { from };
@@ -219,6 +239,7 @@ impl World {
                     via_bot_id,
                     reply_to,
                     entities,
+                    ttl_period,
                     ..short
                 };
                 Some(short.into())
@@ -231,6 +252,7 @@ impl World {
                     via_bot_id,
                     reply_to,
                     entities,
+                    ttl_period,
                     ..short
                 };
                 Some(short.into())
@@ -265,6 +287,6 @@ impl World {
 impl Stored {
     /// Whether its sender may be told by the short answer.
     pub(crate) fn has_short_answer(&self) -> bool {
-        matches!(self.place, Place::Private { .. } | Place::Group(_))
+        self.is_plain() && matches!(self.place, Place::Private { .. } | Place::Group(_))
     }
 }

@@ -6,15 +6,19 @@
 mod account;
 mod act;
 mod authorizations;
+mod callbacks;
 mod datacenters;
 mod deliver;
 mod difference;
+mod files;
 mod keys;
+mod lifetimes;
 mod links;
 mod logins;
 mod mailbox;
 mod peers;
 mod presence;
+mod reactions;
 mod store;
 mod view;
 
@@ -23,9 +27,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) use account::{Account, Done};
+use callbacks::Callbacks;
+pub(crate) use callbacks::Presser;
 use datacenters::Exports;
-pub(crate) use difference::Missed;
+pub(crate) use difference::{CatchingUp, Missed};
+use files::Uploads;
 pub(crate) use keys::{Keys, Standing};
+use lifetimes::Lifetimes;
 pub(crate) use links::{Link, Links, Outgoing};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use peers::Peers;
@@ -34,7 +42,7 @@ use tokio::sync::mpsc;
 pub(crate) use view::peer;
 
 use crate::clock::Clock;
-use crate::model::{ANONYMOUS_ADMIN, Chat, Event, Refusal, SERVICE_USER, User};
+use crate::model::{ANONYMOUS_ADMIN, Announce, Chat, Event, Refusal, SERVICE_USER, User};
 
 /// A basic group; the first member made it.
 pub(crate) struct Group {
@@ -52,6 +60,8 @@ pub(crate) struct Channel {
     pub(crate) created: i32,
     /// When its box changed last.
     pub(crate) changed: i32,
+    /// How its members are told of changes.
+    pub(crate) announce: Announce,
     pub(crate) mailbox: Mailbox,
 }
 
@@ -67,6 +77,10 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) keys: Keys,
     pub(crate) links: Links,
+    pub(crate) uploads: Uploads,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) catching_up: CatchingUp,
     /// What access hashes are made from.
     secret: [u8; 32],
     usernames: HashMap<String, i64>,
@@ -90,6 +104,10 @@ impl World {
             store: Store::default(),
             keys: Keys::default(),
             links: Links::default(),
+            uploads: Uploads::default(),
+            callbacks: Callbacks::default(),
+            lifetimes: Lifetimes::default(),
+            catching_up: CatchingUp::default(),
             secret: crate::random::bytes(),
             usernames: HashMap::new(),
             phones: HashMap::new(),
@@ -160,6 +178,12 @@ impl World {
                 .get_mut(&id)
                 .map(|channel| &mut channel.mailbox),
         }
+    }
+
+    /// Does what is due by now.
+    pub(crate) fn tick(&mut self, now: tokio::time::Instant) {
+        self.expire_presses(now);
+        self.expire_messages();
     }
 
     /// A queue of everything that happens from now on.

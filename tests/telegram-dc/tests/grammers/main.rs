@@ -9,9 +9,12 @@
     reason = "tests"
 )]
 
+mod absence;
 mod authorizations;
+mod bots;
 mod datacenters;
 mod faults;
+mod files;
 mod messages;
 mod sign_in;
 mod support;
