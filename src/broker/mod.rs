@@ -163,12 +163,21 @@ impl Broker {
         match id {
             RequestId::Message { .. } => {
                 let until = self.now() + CLAIM_LIFETIME;
-                self.ports
-                    .coordination
-                    .claim(&format!("claims/{id}"), until)
-                    .await
+                self.ports.coordination.claim(&claim_key(id), until).await
             }
             RequestId::Connection(_) => Ok(Claim::Ours),
+        }
+    }
+
+    /// Says that the request is answered, so that it stays claimed after a restart too: what was
+    /// claimed and not finished is told to have been interrupted.
+    ///
+    /// # Errors
+    /// When the coordination store cannot keep it.
+    pub async fn finish(&self, id: &RequestId) -> Result<(), CoordinationError> {
+        match id {
+            RequestId::Message { .. } => self.ports.coordination.finish(&claim_key(id)).await,
+            RequestId::Connection(_) => Ok(()),
         }
     }
 
@@ -177,4 +186,8 @@ impl Broker {
     pub fn code(&self, length: usize) -> String {
         crate::domain::recipe::code(length, &mut |bytes| self.ports.random.fill(bytes))
     }
+}
+
+fn claim_key(id: &RequestId) -> String {
+    format!("claims/{id}")
 }

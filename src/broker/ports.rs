@@ -197,6 +197,10 @@ pub trait Coordination: Send + Sync {
     /// Takes `key` if nobody has it. The claim may be forgotten after `until`.
     async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<Claim, CoordinationError>;
 
+    /// Says that what `key` was claimed for is done: until the claim ends, whoever claims it is
+    /// told [`Claim::Taken`], after a restart too. Without effect where `key` is not claimed.
+    async fn finish(&self, key: &str) -> Result<(), CoordinationError>;
+
     /// Sets `key`.
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError>;
 
@@ -212,9 +216,10 @@ pub trait Coordination: Send + Sync {
 pub enum Claim {
     /// It is ours.
     Ours,
-    /// A process that lives has it, perhaps this one.
+    /// A process that lives has it, perhaps this one; or it is done
+    /// ([`Coordination::finish`]).
     Taken,
-    /// A process had it that ended without saying what it had done. It is ours now: whoever
+    /// A process had it that ended before it was done. It is ours now: whoever
     /// claims it next is told [`Claim::Taken`].
     Abandoned,
 }

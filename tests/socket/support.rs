@@ -131,6 +131,9 @@ impl Coordination for NoCoordination {
     async fn claim(&self, _: &str, _: OffsetDateTime) -> Result<Claim, CoordinationError> {
         Ok(Claim::Ours)
     }
+    async fn finish(&self, _: &str) -> Result<(), CoordinationError> {
+        Ok(())
+    }
     async fn put(&self, _: &str, _: &[u8]) -> Result<(), CoordinationError> {
         Ok(())
     }
