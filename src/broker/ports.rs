@@ -111,7 +111,7 @@ impl StoreHealth {
     }
 }
 
-/// Why a secret could not be read. `Display` is fit for the caller, who was permitted to read.
+/// Why the store did not do it. `Display` is fit for the caller, who was permitted to.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StoreError {
     /// No such secret.
@@ -127,6 +127,12 @@ pub enum StoreError {
         version: u64,
         /// When, RFC 3339, as Vault says it.
         at: String,
+    },
+    /// That version is not deleted, so there is nothing to undelete.
+    #[error("version {version} of the secret is not deleted")]
+    NotDeleted {
+        /// The version.
+        version: u64,
     },
     /// That version was destroyed for good.
     #[error("version {version} of the secret is destroyed")]
@@ -152,6 +158,12 @@ pub enum StoreError {
     /// Not reachable, or no answer in time, or we have no token yet.
     #[error("Vault cannot be reached now; try again in a moment")]
     Unavailable,
+    /// It was sent, and no answer came that says whether it was done.
+    #[error(
+        "Vault did not answer, so nobody knows whether it was done; look at /versions before you \
+         ask again"
+    )]
+    Unclear,
     /// An answer that is not what this path should hold, or over the size limit.
     #[error("Vault's answer is not a KV version 2 secret of a supported size")]
     Invalid,
@@ -165,12 +177,14 @@ impl StoreError {
             Self::NotFound => "not_found",
             Self::NoSuchVersion => "no_such_version",
             Self::Deleted { .. } => "deleted",
+            Self::NotDeleted { .. } => "not_deleted",
             Self::Destroyed { .. } => "destroyed",
             Self::Conflict { .. } => "store_conflict",
             Self::Unsupported => "store_unsupported",
             Self::Forbidden => "store_forbidden",
             Self::Sealed => "store_sealed",
             Self::Unavailable => "store_unavailable",
+            Self::Unclear => "store_unclear",
             Self::Invalid => "store_answer_invalid",
         }
     }

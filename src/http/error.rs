@@ -72,7 +72,11 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::UnknownKey
             | BrokerError::NothingDeleted => StatusCode::NOT_FOUND,
             BrokerError::Store(StoreError::Forbidden) => StatusCode::FORBIDDEN,
-            BrokerError::Store(StoreError::Conflict { .. } | StoreError::Unsupported)
+            BrokerError::Store(
+                StoreError::Conflict { .. }
+                | StoreError::NotDeleted { .. }
+                | StoreError::Unsupported,
+            )
             | BrokerError::WrappedField
             | BrokerError::NoKey
             | BrokerError::Key(_)
@@ -82,7 +86,9 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NoField => StatusCode::BAD_REQUEST,
             BrokerError::Store(StoreError::Sealed | StoreError::Unavailable)
             | BrokerError::PermitExpired => StatusCode::SERVICE_UNAVAILABLE,
-            BrokerError::Store(StoreError::Invalid) => StatusCode::BAD_GATEWAY,
+            BrokerError::Store(StoreError::Unclear | StoreError::Invalid) => {
+                StatusCode::BAD_GATEWAY
+            }
             BrokerError::Audit(_) | BrokerError::Coordination(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

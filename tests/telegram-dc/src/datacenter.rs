@@ -10,6 +10,9 @@ use crate::connection;
 use crate::control::lock;
 use crate::shared::Shared;
 
+/// How often the datacenter looks for what is due.
+const TICK: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// How a datacenter is started.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -25,7 +28,9 @@ impl Default for Options {
     }
 }
 
-/// A running datacenter. Clones are the same datacenter; the last one dropped stops it.
+/// A running datacenter. Clones are the same datacenter, and those that
+/// [`open_another`](Self::open_another) made share its world; the last one dropped stops
+/// them all.
 #[derive(Clone)]
 pub struct Datacenter {
     pub(crate) shared: Arc<Shared>,
@@ -49,10 +54,33 @@ impl Datacenter {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let shared = Arc::new(Shared::new(options.dc_id, listener.local_addr()?));
         let mut tasks = JoinSet::new();
+        tasks.spawn(keep_time(Arc::clone(&shared)));
         tasks.spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self {
             shared,
             tasks: Arc::new(Mutex::new(tasks)),
+        })
+    }
+
+    /// Opens another datacenter of the same world.
+    ///
+    /// Accounts live in the first one unless [`User::home`](crate::User::home) says
+    /// otherwise. Faults, counts and `stop` are common to all; an auth key is good for
+    /// the one datacenter that made or provisioned it.
+    ///
+    /// # Errors
+    /// If the world has a datacenter with this id, or the port cannot be bound.
+    pub async fn open_another(&self, options: Options) -> std::io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let address = listener.local_addr()?;
+        if self.shared.world().address_of(options.dc_id).is_some() {
+            return Err(std::io::ErrorKind::AlreadyExists.into());
+        }
+        let shared = Arc::new(self.shared.beside(options.dc_id, address));
+        lock(&self.tasks).spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self {
+            shared,
+            tasks: Arc::clone(&self.tasks),
         })
     }
 
@@ -78,6 +106,15 @@ impl Datacenter {
     pub async fn stop(&self) {
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.shutdown().await;
+    }
+}
+
+/// Does what is due, such as telling that a bot was too slow.
+async fn keep_time(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        let now = ticks.tick().await;
+        shared.world().tick(now);
     }
 }
 

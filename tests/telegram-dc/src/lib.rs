@@ -23,8 +23,11 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
 //! ```
 
+mod absence;
+mod bots;
 mod clock;
 mod connection;
+mod content;
 mod control;
 mod datacenter;
 mod faults;
@@ -40,6 +43,8 @@ mod srp;
 mod tl;
 mod world;
 
+pub use bots::CallbackAnswer;
+pub use content::{Button, Document};
 pub use control::{Fault, UNKNOWN_METHOD};
 pub use datacenter::{Datacenter, Options};
 pub use faults::Revocation;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use grammers_tl_types::enums::MessageEntity;
+use grammers_tl_types::enums::{MessageEntity, ReplyMarkup};
+
+use crate::content::{self, Button, Document};
 
 /// The account that Telegram itself writes from.
 pub const SERVICE_USER: i64 = 777_000;
@@ -20,6 +22,7 @@ pub struct User {
     pub(crate) password: Option<String>,
     pub(crate) bot_token: Option<String>,
     pub(crate) login_code: Option<String>,
+    pub(crate) home: Option<i32>,
 }
 
 impl User {
@@ -34,6 +37,7 @@ impl User {
             password: None,
             bot_token: None,
             login_code: None,
+            home: None,
         }
     }
 
@@ -63,6 +67,13 @@ impl User {
     #[must_use]
     pub fn bot(mut self, token: impl Into<String>) -> Self {
         self.bot_token = Some(token.into());
+        self
+    }
+
+    /// The datacenter that the account lives in, by its id; otherwise the first.
+    #[must_use]
+    pub fn home(mut self, dc_id: i32) -> Self {
+        self.home = Some(dc_id);
         self
     }
 
@@ -117,6 +128,9 @@ pub struct Draft {
     pub(crate) sent_as: Option<i64>,
     pub(crate) reply_to: Option<i32>,
     pub(crate) form: Option<Form>,
+    pub(crate) document: Option<Document>,
+    pub(crate) noforwards: bool,
+    pub(crate) markup: Option<ReplyMarkup>,
 }
 
 impl Draft {
@@ -168,6 +182,20 @@ impl Draft {
     #[must_use]
     pub fn reply_to(mut self, id: i32) -> Self {
         self.reply_to = Some(id);
+        self
+    }
+
+    /// Sends a file, with the text as its caption.
+    #[must_use]
+    pub fn document(mut self, document: Document) -> Self {
+        self.document = Some(document);
+        self
+    }
+
+    /// Puts rows of buttons under it. Only bots have buttons; a person's are dropped.
+    #[must_use]
+    pub fn buttons(mut self, rows: Vec<Vec<Button>>) -> Self {
+        self.markup = Some(content::markup(rows));
         self
     }
 
@@ -238,6 +266,16 @@ pub struct Message {
     pub forwarded_from: Option<i64>,
     /// The inline bot it was sent with.
     pub via_bot: Option<i64>,
+    /// The file it carries; its text is the caption.
+    pub document: Option<Document>,
+    /// The rows of buttons under it that tell its bot when they are pressed.
+    pub buttons: Vec<Vec<Button>>,
+    /// Whether it may not be forwarded or saved; only bots can say so.
+    pub noforwards: bool,
+    /// How many seconds after its date it deletes itself.
+    pub ttl_period: Option<i32>,
+    /// Who reacted, and with which emoji.
+    pub reactions: Vec<(i64, String)>,
 }
 
 /// Something that happened to what one account sees.
@@ -291,6 +329,14 @@ impl Refusal {
         Self {
             code: 403,
             text: text.to_owned(),
+        }
+    }
+
+    /// Another datacenter is to be asked, such as with `PHONE_MIGRATE_4`.
+    pub(crate) fn elsewhere(why: &str, dc_id: i32) -> Self {
+        Self {
+            code: 303,
+            text: format!("{why}_MIGRATE_{dc_id}"),
         }
     }
 

@@ -35,13 +35,13 @@ impl Datacenter {
         self.shared.world().add_channel(id, title, members, true);
     }
 
-    /// An auth key that is signed in as this user already.
+    /// An auth key of this datacenter that is signed in as this user already.
     #[must_use]
     pub fn provision_key(&self, user: i64) -> [u8; 256] {
         self.add_key(Standing::SignedIn(user))
     }
 
-    /// An auth key that nobody is signed in with.
+    /// An auth key of this datacenter that nobody is signed in with.
     #[must_use]
     pub fn provision_signed_out_key(&self) -> [u8; 256] {
         self.add_key(Standing::Fresh)
@@ -50,7 +50,8 @@ impl Datacenter {
     fn add_key(&self, standing: Standing) -> [u8; 256] {
         let data = crate::random::bytes();
         let now = self.shared.clock.unix();
-        self.shared.world().keys.add(data, standing, now);
+        let dc_id = self.shared.dc_id;
+        self.shared.world().keys.add(data, dc_id, standing, now);
         data
     }
 

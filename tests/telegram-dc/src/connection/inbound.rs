@@ -124,6 +124,7 @@ impl Inbound {
             .world()
             .keys
             .get(key)
+            .filter(|device| device.dc_id == self.shared.dc_id)
             .map(|device| Arc::clone(&device.key));
         let Some(auth_key) = known else {
             self.link.send(Outgoing::TransportError(UNKNOWN_KEY));
@@ -231,7 +232,7 @@ impl Inbound {
             Some(Fault::Hang) => self.link.send(service::acknowledge(request)),
             Some(Fault::Drop) => return Err(End::Fault),
             Some(Fault::LoseAnswer) => {
-                drop(rpc::carry_out(&shared, connection, key, &call));
+                rpc::carry_out(&shared, connection, key, &call);
                 return Err(End::Fault);
             }
             Some(Fault::Delay(delay)) => {

@@ -172,7 +172,7 @@ impl KeyExchange {
         shared
             .world()
             .keys
-            .add(data, Standing::Fresh, shared.clock.unix());
+            .add(data, shared.dc_id, Standing::Fresh, shared.clock.unix());
         let new_nonce_hash1 = ClientKey::from_bytes(data).calc_new_nonce_hash(&new_nonce, 1);
         let answer = types::DhGenOk {
             nonce,

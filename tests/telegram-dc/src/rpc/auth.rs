@@ -70,10 +70,9 @@ pub(super) fn import_bot(
     request: ImportBotAuthorization,
 ) -> Answer<enums::auth::Authorization> {
     let found = context.world.by_bot_token(&request.bot_auth_token);
-    welcome(
-        context,
-        found.ok_or_else(|| Refusal::bad("ACCESS_TOKEN_INVALID"))?,
-    )
+    let id = found.ok_or_else(|| Refusal::bad("ACCESS_TOKEN_INVALID"))?;
+    at_home(context, id, "USER")?;
+    welcome(context, id)
 }
 
 pub(super) fn log_out(context: &mut Context<'_>, _: LogOut) -> Answer<enums::auth::LoggedOut> {
@@ -91,10 +90,18 @@ fn by_phone(context: &Context<'_>, phone: &str) -> Answer<i64> {
     if !phone.chars().any(|c| c.is_ascii_digit()) {
         return Err(Refusal::bad("PHONE_NUMBER_INVALID"));
     }
-    context
-        .world
-        .by_phone(phone)
-        .ok_or_else(|| Refusal::bad("PHONE_NUMBER_UNOCCUPIED"))
+    let found = context.world.by_phone(phone);
+    let id = found.ok_or_else(|| Refusal::bad("PHONE_NUMBER_UNOCCUPIED"))?;
+    at_home(context, id, "PHONE")?;
+    Ok(id)
+}
+
+/// Sends those to their own datacenter who live in another.
+fn at_home(context: &Context<'_>, id: i64, why: &str) -> Answer<()> {
+    match context.world.home(id) {
+        home if home == context.shared.dc_id => Ok(()),
+        home => Err(Refusal::elsewhere(why, home)),
+    }
 }
 
 fn sent_code(context: &mut Context<'_>, id: i64) -> Answer<enums::auth::SentCode> {
@@ -114,6 +121,11 @@ fn welcome(context: &mut Context<'_>, id: i64) -> Answer<enums::auth::Authorizat
     context
         .world
         .set_standing(context.key, Standing::SignedIn(id));
+    authorization(context, id)
+}
+
+/// The answer to somebody who is signed in now.
+pub(super) fn authorization(context: &Context<'_>, id: i64) -> Answer<enums::auth::Authorization> {
     let user = context
         .world
         .tl_user(id, id)

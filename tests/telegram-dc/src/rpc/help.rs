@@ -6,18 +6,19 @@ use grammers_tl_types::{enums, types};
 use super::{Answer, Context};
 use crate::tl;
 
-/// Its only address is its own: clients keep to it, and ask no other datacenter.
+/// The addresses of this world alone: clients keep to it, and ask no other datacenter.
 pub(super) fn get_config(context: &mut Context<'_>, _: GetConfig) -> Answer<enums::Config> {
-    let address = context.shared.address;
-    let dc_id = context.shared.dc_id;
-    let port = i32::from(address.port());
-    let option = tl::dc_option(dc_id, address.ip().to_string(), port);
-    let option = types::DcOption {
-        this_port_only: true,
-        ..option
-    };
+    let options = context.world.datacenters.iter().map(|(dc_id, address)| {
+        let port = i32::from(address.port());
+        let option = tl::dc_option(*dc_id, address.ip().to_string(), port);
+        let option = types::DcOption {
+            this_port_only: true,
+            ..option
+        };
+        option.into()
+    });
     let now = context.shared.clock.unix();
-    Ok(tl::config(now, dc_id, vec![option.into()]).into())
+    Ok(tl::config(now, context.shared.dc_id, options.collect()).into())
 }
 
 pub(super) fn get_nearest_dc(

@@ -5,32 +5,40 @@ use grammers_tl_types::functions::messages::{
 };
 use grammers_tl_types::{enums, types};
 
-use super::{Answer, Context};
+use super::{Answer, Context, bots};
 use crate::model::{Chat, Draft, Form, Refusal};
 use crate::tl;
 use crate::world::{Done, Owner, Peers, peer};
 
 pub(super) fn send(context: &mut Context<'_>, request: SendMessage) -> Answer<enums::Updates> {
-    let chat = context.chat(&request.peer)?;
-    if request.random_id == 0 {
+    let random_id = request.random_id;
+    post(context, &request.peer.clone(), random_id, |context| {
+        Ok(Draft {
+            text: request.message,
+            entities: request.entities.unwrap_or_default(),
+            reply_to: reply_to(request.reply_to.as_ref()),
+            noforwards: request.noforwards,
+            markup: bots::markup(context, request.reply_markup)?,
+            ..Draft::default()
+        })
+    })
+}
+
+/// Sends what `draft` says, unless its `random_id` was sent before.
+pub(super) fn post(
+    context: &mut Context<'_>,
+    to: &enums::InputPeer,
+    random_id: i64,
+    draft: impl FnOnce(&Context<'_>) -> Answer<Draft>,
+) -> Answer<enums::Updates> {
+    let chat = context.chat(to)?;
+    if random_id == 0 {
         return Err(Refusal::bad("RANDOM_ID_EMPTY"));
     }
-    if let Some(done) = context
-        .world
-        .account(context.account)?
-        .done(request.random_id)
-    {
-        return sent(context, done, request.random_id);
+    if let Some(done) = context.world.account(context.account)?.done(random_id) {
+        return sent(context, done, random_id);
     }
-    let draft = Draft {
-        text: request.message,
-        entities: request.entities.unwrap_or_default(),
-        reply_to: match request.reply_to {
-            Some(enums::InputReplyTo::Message(reply)) => Some(reply.reply_to_msg_id),
-            Some(_) | None => None,
-        },
-        ..Draft::default()
-    };
+    let draft = draft(context)?;
     let result = context
         .world
         .send(context.account, chat, draft, Some(context.link))?;
@@ -42,8 +50,16 @@ pub(super) fn send(context: &mut Context<'_>, request: SendMessage) -> Answer<en
     context
         .world
         .account_mut(context.account)?
-        .remember(request.random_id, done);
-    sent(context, done, request.random_id)
+        .remember(random_id, done);
+    sent(context, done, random_id)
+}
+
+/// The number of the message that is answered.
+pub(super) fn reply_to(reply: Option<&enums::InputReplyTo>) -> Option<i32> {
+    match reply {
+        Some(enums::InputReplyTo::Message(reply)) => Some(reply.reply_to_msg_id),
+        Some(_) | None => None,
+    }
 }
 
 /// The answer to a send, the same each time.
@@ -56,7 +72,13 @@ fn sent(context: &mut Context<'_>, done: Done, random_id: i64) -> Answer<enums::
     if stored.has_short_answer() && !long {
         let entities = (!stored.entities.is_empty()).then(|| stored.entities.clone());
         let short = tl::short_sent(id, pts, stored.date);
-        return Ok(types::UpdateShortSentMessage { entities, ..short }.into());
+        let ttl_period = stored.ttl_period;
+        let short = types::UpdateShortSentMessage {
+            entities,
+            ttl_period,
+            ..short
+        };
+        return Ok(short.into());
     }
     let mut peers = Peers::default();
     peers.add_message(stored);
@@ -85,9 +107,17 @@ fn sent(context: &mut Context<'_>, done: Done, random_id: i64) -> Answer<enums::
 
 pub(super) fn edit(context: &mut Context<'_>, request: EditMessage) -> Answer<enums::Updates> {
     let chat = context.chat(&request.peer)?;
+    let stored = context.world.stored(context.owner(chat), request.id);
+    let (text, entities) = match (request.message, stored) {
+        (Some(text), _) => (text, request.entities.unwrap_or_default()),
+        // Without a text it is the buttons that change.
+        (None, Some(stored)) => (stored.text.clone(), stored.entities.clone()),
+        (None, None) => return Err(Refusal::bad("MESSAGE_ID_INVALID")),
+    };
     let draft = Draft {
-        text: request.message.unwrap_or_default(),
-        entities: request.entities.unwrap_or_default(),
+        text,
+        entities,
+        markup: bots::markup(context, request.reply_markup)?,
         ..Draft::default()
     };
     let id = request.id;
@@ -118,24 +148,22 @@ pub(super) fn set_typing(context: &mut Context<'_>, request: SetTyping) -> Answe
     Ok(true)
 }
 
-/// Accepted and told, but nothing here deletes itself.
 pub(super) fn set_history_ttl(
     context: &mut Context<'_>,
     request: SetHistoryTtl,
 ) -> Answer<enums::Updates> {
     let chat = context.chat(&request.peer)?;
-    if request.period < 0 {
-        return Err(Refusal::bad("TTL_PERIOD_INVALID"));
-    }
-    let ttl_period = Some(request.period).filter(|period| *period > 0);
-    let update = types::UpdatePeerHistoryTtl {
+    let (account, origin) = (context.account, Some(context.link));
+    context
+        .world
+        .set_period(account, chat, request.period, origin)?;
+    let latest = context.world.latest(context.owner(chat), account);
+    let (note, peers) = latest.ok_or_else(|| Refusal::bad("MESSAGE_ID_INVALID"))?;
+    let told = types::UpdatePeerHistoryTtl {
         peer: peer(chat),
-        ttl_period,
-    }
-    .into();
-    let mut peers = Peers::default();
-    peers.add(chat);
-    Ok(context.updates(vec![update], &peers))
+        ttl_period: Some(request.period).filter(|period| *period > 0),
+    };
+    Ok(context.updates(vec![told.into(), note], &peers))
 }
 
 impl Context<'_> {

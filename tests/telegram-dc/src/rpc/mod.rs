@@ -7,12 +7,17 @@
 
 mod account;
 mod auth;
+mod authorizations;
+mod bots;
+mod callbacks;
 mod channels;
 mod contacts;
 mod dialogs;
+mod files;
 mod help;
 mod messages;
 mod peers;
+mod reactions;
 mod read;
 mod updates;
 mod users;
@@ -103,8 +108,8 @@ pub(crate) struct Context<'a> {
 /// Carries a call out and queues its answer, in step with the updates around it.
 pub(crate) fn answer(shared: &Shared, link: u64, key: i64, request: i64, call: &Call) {
     let mut world = shared.world();
-    let body = dispatch(shared, &mut world, link, key, call);
-    if let Some(connection) = world.links.get(link) {
+    let body = dispatch(shared, &mut world, link, key, Some(request), call);
+    if let (Some(body), Some(connection)) = (body, world.links.get(link)) {
         connection.link.send(Outgoing::Answer { request, body });
     }
     if !call.without_updates {
@@ -113,8 +118,8 @@ pub(crate) fn answer(shared: &Shared, link: u64, key: i64, request: i64, call: &
 }
 
 /// Carries a call out; nobody hears the answer.
-pub(crate) fn carry_out(shared: &Shared, link: u64, key: i64, call: &Call) -> Vec<u8> {
-    dispatch(shared, &mut shared.world(), link, key, call)
+pub(crate) fn carry_out(shared: &Shared, link: u64, key: i64, call: &Call) {
+    drop(dispatch(shared, &mut shared.world(), link, key, None, call));
 }
 
 /// A refusal as clients are sent it.
@@ -127,7 +132,15 @@ pub(crate) fn refuse(refusal: &Refusal) -> Vec<u8> {
     .to_bytes()
 }
 
-fn dispatch(shared: &Shared, world: &mut World, link: u64, key: i64, call: &Call) -> Vec<u8> {
+/// The answer to a call; `None` if it comes later, under the number of the request.
+fn dispatch(
+    shared: &Shared,
+    world: &mut World,
+    link: u64,
+    key: i64,
+    request: Option<i64>,
+    call: &Call,
+) -> Option<Vec<u8>> {
     if let (Some((api_id, model)), Some(device)) = (&call.client, world.keys.get_mut(key)) {
         device.api_id = *api_id;
         device.model.clone_from(model);
@@ -144,14 +157,14 @@ fn dispatch(shared: &Shared, world: &mut World, link: u64, key: i64, call: &Call
         Standing::Ended(refusal) => Err(refusal),
         Standing::Fresh | Standing::PasswordDue(_) | Standing::SignedIn(_) => {
             match open(&mut context, call) {
-                Some(answer) => answer,
-                None => signed_in(&mut context, call),
+                Some(answer) => answer.map(Some),
+                None => signed_in(&mut context, request, call),
             }
         }
     };
     answer.unwrap_or_else(|refusal| {
         tracing::debug!(method = call.method(), %refusal, "refused");
-        refuse(&refusal)
+        Some(refuse(&refusal))
     })
 }
 
@@ -182,13 +195,20 @@ fn open(context: &mut Context<'_>, call: &Call) -> Option<Answer<Vec<u8>>> {
         s::CheckPassword => auth::check_password,
         s::ImportBotAuthorization => auth::import_bot,
         s::LogOut => auth::log_out,
+        s::ImportAuthorization => authorizations::import,
         a::GetPassword => account::get_password,
     })
 }
 
-/// Methods for those who are signed in.
-fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
-    use functions::{account as a, channels as ch, contacts as c, messages as m, updates as u};
+/// Methods for those who are signed in; `None` if the answer comes later.
+fn signed_in(
+    context: &mut Context<'_>,
+    request: Option<i64>,
+    call: &Call,
+) -> Answer<Option<Vec<u8>>> {
+    use functions::{
+        account as a, auth as s, channels as ch, contacts as c, messages as m, updates as u,
+    };
     if context.account == 0 {
         return Err(match context.standing() {
             Standing::PasswordDue(_) => Refusal::unauthorized("SESSION_PASSWORD_NEEDED"),
@@ -196,6 +216,14 @@ fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
                 Refusal::unauthorized("AUTH_KEY_UNREGISTERED")
             }
         });
+    }
+    let home = context.world.home(context.account);
+    if home != context.shared.dc_id && !call.method().starts_with("upload.") {
+        return Err(Refusal::elsewhere("USER", home));
+    }
+    bots::check_method(context, call.constructor)?;
+    if callbacks::is_press(call) {
+        return callbacks::press(context, call, request).map(|()| None);
     }
     routes!(context, call, {
         functions::users::GetUsers => users::get_users,
@@ -205,13 +233,20 @@ fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
         u::GetState => updates::get_state,
         u::GetDifference => updates::get_difference,
         u::GetChannelDifference => updates::get_channel_difference,
+        s::ExportAuthorization => authorizations::export,
         a::UpdateStatus => account::update_status,
         a::GetAuthorizations => account::get_authorizations,
         m::SendMessage => messages::send,
+        m::SendMedia => files::send_media,
+        functions::upload::SaveFilePart => files::save_part,
+        functions::upload::GetFile => files::get_file,
         m::EditMessage => messages::edit,
         m::DeleteMessages => messages::delete,
         m::SetTyping => messages::set_typing,
         m::SetHistoryTtl => messages::set_history_ttl,
+        m::SetBotCallbackAnswer => callbacks::answer,
+        m::SendReaction => reactions::send,
+        m::GetMessagesReactions => reactions::get,
         m::GetMessages => read::get_messages,
         m::GetHistory => read::get_history,
         m::ReadHistory => read::read_history,
@@ -226,6 +261,7 @@ fn signed_in(context: &mut Context<'_>, call: &Call) -> Answer<Vec<u8>> {
         ch::ReadHistory => channels::read_history,
     })
     .unwrap_or_else(|| Err(unserved(context, call)))
+    .map(Some)
 }
 
 /// A method that is not served: counted and logged, for the test that wonders.

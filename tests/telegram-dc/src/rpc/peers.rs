@@ -89,9 +89,8 @@ impl Context<'_> {
     }
 
     /// Bots need no access hash.
-    fn is_bot(&self) -> bool {
-        let account = self.world.accounts.get(&self.account);
-        account.is_some_and(|account| account.user.bot_token.is_some())
+    pub(super) fn is_bot(&self) -> bool {
+        self.world.is_bot(self.account)
     }
 
     fn sender_in(&self, chat: Chat, id: i32) -> Option<Sender> {

@@ -28,6 +28,11 @@ pub(super) fn get_difference(
     let limit = limit(request.pts_limit.unwrap_or(0));
     let owner = Owner::Account(context.account);
     let state = context.world.state(context.account);
+    // The client may say how much it wants to hear at all.
+    let wanted = request.pts_total_limit.unwrap_or(i32::MAX);
+    if state.pts.saturating_sub(request.pts) > wanted {
+        return Ok(types::updates::DifferenceTooLong { pts: state.pts }.into());
+    }
     let new_encrypted_messages = Vec::new();
     let (new_messages, mut other_updates, mut peers, pts) =
         match context
@@ -72,6 +77,10 @@ pub(super) fn get_difference(
             .into(),
         );
         peers.add(Chat::Channel(channel_id));
+    }
+    for press in context.world.untold_presses(context.account) {
+        peers.users.insert(press.user_id);
+        other_updates.push(press.into());
     }
     if new_messages.is_empty() && other_updates.is_empty() && pts == request.pts {
         let (date, seq) = (state.date, state.seq);

@@ -1,6 +1,6 @@
 //! One account: its profile, box and what it has read.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::mailbox::Mailbox;
 use crate::model::{Chat, Form, Refusal, User};
@@ -28,6 +28,8 @@ pub(crate) struct Account {
     pub(crate) form: Form,
     /// The newest message read in each chat.
     pub(crate) read: HashMap<Chat, i32>,
+    /// Who has written to it, which lets a bot write to them.
+    pub(crate) started_by: HashSet<i64>,
     /// Its live connections.
     pub(crate) links: Vec<u64>,
     /// The login code that was sent: its hash, and when.
@@ -44,6 +46,7 @@ impl Account {
             mailbox: Mailbox::new(),
             form: Form::default(),
             read: HashMap::new(),
+            started_by: HashSet::new(),
             links: Vec::new(),
             code: None,
             sends: HashMap::new(),

@@ -12,6 +12,9 @@ use crate::model::{ANONYMOUS_ADMIN, Chat, Draft, Refusal, SERVICE_USER, Sender, 
 /// The longest text, in UTF-16 units.
 const MAX_TEXT: usize = 4096;
 
+/// The longest caption of those without Telegram Premium.
+const MAX_CAPTION: usize = 1024;
+
 impl World {
     /// Sends a message; `origin` is the connection that is told by the answer instead.
     pub(crate) fn send(
@@ -21,8 +24,9 @@ impl World {
         draft: Draft,
         origin: Option<u64>,
     ) -> Result<Sent, Refusal> {
-        check_text(&draft.text)?;
+        check(&draft.text, draft.document.is_some())?;
         let place = self.place(author, chat)?;
+        self.check_started(place)?;
         let reply_to = draft
             .reply_to
             .map(|id| {
@@ -31,20 +35,22 @@ impl World {
             })
             .transpose()?;
         let age = i32::try_from(draft.age.as_secs()).unwrap_or(i32::MAX);
+        let date = self.clock.unix().saturating_sub(age);
+        let bot = self.is_bot(author);
         let message = Stored {
-            place,
-            author,
             shown: self.shown(author, place, draft.sent_as),
-            date: self.clock.unix().saturating_sub(age),
             text: draft.text,
             entities: draft.entities,
-            edited: None,
             reply_to,
             forwarded_from: draft.forwarded_from,
             via_bot: draft.via_bot,
             post: self.is_broadcast(place),
-            action: None,
-            copies: Vec::new(),
+            document: draft.document,
+            // What only bots may ask for is dropped silently.
+            markup: draft.markup.filter(|_| bot),
+            noforwards: draft.noforwards && bot,
+            ttl_period: self.period(place),
+            ..Stored::empty(place, author, date)
         };
         Ok(self.file(message, origin, draft.form))
     }
@@ -58,8 +64,8 @@ impl World {
         draft: Draft,
         origin: Option<u64>,
     ) -> Result<(), Refusal> {
-        check_text(&draft.text)?;
         let now = self.clock.unix();
+        let markup = draft.markup.filter(|_| self.is_bot(author));
         let key = self
             .find(author, chat, id)
             .ok_or(Refusal::bad("MESSAGE_ID_INVALID"))?;
@@ -70,11 +76,16 @@ impl World {
         if message.author != author || message.action.is_some() {
             return Err(Refusal::forbidden("MESSAGE_AUTHOR_REQUIRED"));
         }
-        if message.text == draft.text && message.entities == draft.entities {
+        check(&draft.text, message.document.is_some())?;
+        if message.text == draft.text
+            && message.entities == draft.entities
+            && message.markup == markup
+        {
             return Err(Refusal::bad("MESSAGE_NOT_MODIFIED"));
         }
         message.text = draft.text;
         message.entities = draft.entities;
+        message.markup = markup;
         message.edited = Some(now);
         for (owner, id) in message.copies.clone() {
             if let Some(mailbox) = self.mailbox_mut(owner) {
@@ -95,25 +106,31 @@ impl World {
         origin: Option<u64>,
     ) -> usize {
         let own = channel.map_or(Owner::Account(actor), Owner::Channel);
-        let mut deleted = 0;
+        let keys: Vec<MessageKey> = ids
+            .iter()
+            .filter_map(|id| self.mailbox(own)?.get(*id))
+            .collect();
+        self.take_out(&keys, (!revoke).then_some(own), origin);
+        keys.len()
+    }
+
+    /// Takes messages out of one box, or of all that they are in, and tells their owners.
+    pub(super) fn take_out(
+        &mut self,
+        keys: &[MessageKey],
+        only: Option<Owner>,
+        origin: Option<u64>,
+    ) {
         let mut by_box: Vec<(Owner, Chat, Vec<i32>)> = Vec::new();
-        for id in ids {
-            let Some(key) = self.mailbox(own).and_then(|mailbox| mailbox.get(*id)) else {
-                continue;
-            };
-            let Some(message) = self.store.get(key) else {
-                continue;
-            };
-            deleted += 1;
-            for &(owner, id) in message
-                .copies
-                .iter()
-                .filter(|(one, _)| revoke || *one == own)
-            {
+        let messages = keys.iter().filter_map(|key| self.store.get(*key));
+        for message in messages {
+            let copies = message.copies.iter();
+            for &(owner, id) in copies.filter(|(one, _)| only.is_none_or(|only| only == *one)) {
+                // The members of a channel see it alike.
                 let viewer = if let Owner::Account(account) = owner {
                     account
                 } else {
-                    actor
+                    message.author
                 };
                 let chat = message.place.seen_by(viewer);
                 match by_box
@@ -129,7 +146,6 @@ impl World {
             self.remove(owner, chat, &ids);
             self.deliver(owner, origin, None);
         }
-        deleted
     }
 
     /// Adds a basic group, and the note that says so.
@@ -145,7 +161,8 @@ impl World {
             title: title.to_owned(),
             users: members.to_vec(),
         };
-        self.note(members.first().copied(), Place::Group(id), action.into());
+        let creator = members.first().copied();
+        self.note(creator, Place::Group(id), action.into(), None);
     }
 
     /// Adds a supergroup or a channel, and the note that says so.
@@ -158,13 +175,14 @@ impl World {
             broadcast,
             created: self.clock.unix(),
             changed: self.clock.unix(),
+            announce_only: false,
             mailbox: Mailbox::new(),
         };
         self.channels.insert(id, channel);
         let action = MessageActionChannelCreate {
             title: title.to_owned(),
         };
-        self.note(Some(creator), Place::Channel(id), action.into());
+        self.note(Some(creator), Place::Channel(id), action.into(), None);
     }
 
     /// The message behind a number, if it is in that chat.
@@ -203,6 +221,25 @@ impl World {
         }
     }
 
+    /// A bot writes to nobody who has not written to it, nor to another bot.
+    fn check_started(&mut self, place: Place) -> Result<(), Refusal> {
+        let Place::Private { from, to } = place else {
+            return Ok(());
+        };
+        if self.is_bot(from) {
+            let started = self.account(from)?.started_by.contains(&to);
+            return match (from == to, self.is_bot(to), started) {
+                (false, true, _) => Err(Refusal::bad("USER_IS_BOT")),
+                (false, false, false) => Err(Refusal::bad("PEER_ID_INVALID")),
+                (true, _, _) | (false, false, true) => Ok(()),
+            };
+        }
+        if self.is_bot(to) {
+            self.account_mut(to)?.started_by.insert(from);
+        }
+        Ok(())
+    }
+
     fn shown(&self, author: i64, place: Place, sent_as: Option<i64>) -> Sender {
         match (sent_as, place) {
             (Some(channel), _) => Sender::Channel(channel),
@@ -222,24 +259,21 @@ impl World {
             .is_some_and(|channel| channel.broadcast)
     }
 
-    fn note(&mut self, author: Option<i64>, place: Place, action: MessageAction) {
+    /// Puts a note about a chat into it, such as that it was made.
+    pub(super) fn note(
+        &mut self,
+        author: Option<i64>,
+        place: Place,
+        action: MessageAction,
+        origin: Option<u64>,
+    ) {
         let author = author.unwrap_or(SERVICE_USER);
         let message = Stored {
-            place,
-            author,
-            shown: Sender::User(author),
-            date: self.clock.unix(),
-            text: String::new(),
-            entities: Vec::new(),
-            edited: None,
-            reply_to: None,
-            forwarded_from: None,
-            via_bot: None,
             post: self.is_broadcast(place),
             action: Some(action),
-            copies: Vec::new(),
+            ..Stored::empty(place, author, self.clock.unix())
         };
-        self.file(message, None, None);
+        self.file(message, origin, None);
     }
 
     /// Puts a message into every box it belongs to, and tells their owners.
@@ -252,6 +286,9 @@ impl World {
         let (place, date) = (message.place, message.date);
         let owners = self.owners(place);
         let key = self.store.add(message);
+        if let Some(message) = self.store.get(key) {
+            self.lifetimes.note(key, message);
+        }
         let mut sent = Sent {
             date,
             shared: None,
@@ -289,7 +326,7 @@ impl World {
         sent
     }
 
-    fn owners(&self, place: Place) -> Vec<Owner> {
+    pub(super) fn owners(&self, place: Place) -> Vec<Owner> {
         match place {
             Place::Private { from, to } if from == to => vec![Owner::Account(from)],
             Place::Private { from, to } => vec![Owner::Account(from), Owner::Account(to)],
@@ -317,11 +354,20 @@ impl World {
     }
 }
 
-fn check_text(text: &str) -> Result<(), Refusal> {
+/// Checks a text's length, or a caption's.
+fn check(text: &str, caption: bool) -> Result<(), Refusal> {
+    let length = text.encode_utf16().count();
+    if caption {
+        return if length > MAX_CAPTION {
+            Err(Refusal::bad("MEDIA_CAPTION_TOO_LONG"))
+        } else {
+            Ok(())
+        };
+    }
     if text.trim().is_empty() {
         return Err(Refusal::bad("MESSAGE_EMPTY"));
     }
-    if text.encode_utf16().count() > MAX_TEXT {
+    if length > MAX_TEXT {
         return Err(Refusal::bad("MESSAGE_TOO_LONG"));
     }
     Ok(())

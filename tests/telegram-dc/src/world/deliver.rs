@@ -144,6 +144,16 @@ impl World {
         if links.is_empty() {
             return;
         }
+        if let Owner::Channel(channel_id) = owner
+            && self.announces_only(channel_id)
+        {
+            let mut peers = Peers::default();
+            peers.add(Chat::Channel(channel_id));
+            let pts = Some(change.pts);
+            let update = types::UpdateChannelTooLong { channel_id, pts };
+            self.tell(viewer, &update.into(), &peers, origin);
+            return;
+        }
         let peers = self.mentioned(owner, change);
         for link in links {
             let Some(key) = self.links.get(link).and_then(|connection| connection.key) else {
@@ -166,6 +176,11 @@ impl World {
                 connection.link.send(Outgoing::Push(bytes));
             }
         }
+    }
+
+    fn announces_only(&self, channel: i64) -> bool {
+        let channel = self.channels.get(&channel);
+        channel.is_some_and(|channel| channel.announce_only)
     }
 
     /// An update with everybody it mentions.
@@ -201,14 +216,13 @@ impl World {
         let What::New(id) = change.what else {
             return None;
         };
-        let stored = self
-            .stored(owner, id)
-            .filter(|stored| stored.action.is_none())?;
+        let stored = self.stored(owner, id).filter(|stored| stored.is_plain())?;
         let out = stored.author == viewer;
         let fwd_from = forward(stored);
         let reply_to = self.reply_in(stored, owner).map(|id| tl::reply(id).into());
         let entities = (!stored.entities.is_empty()).then(|| stored.entities.clone());
         let (via_bot_id, text) = (stored.via_bot, stored.text.clone());
+        let ttl_period = stored.ttl_period;
         match (stored.place, stored.shown) {
             (Place::Private { from, to }, _) => {
                 let other = if viewer == from { to } else { from };
@@ -219,6 +233,7 @@ impl World {
                     via_bot_id,
                     reply_to,
                     entities,
+                    ttl_period,
                     ..short
                 };
                 Some(short.into())
@@ -231,6 +246,7 @@ impl World {
                     via_bot_id,
                     reply_to,
                     entities,
+                    ttl_period,
                     ..short
                 };
                 Some(short.into())
@@ -265,6 +281,6 @@ impl World {
 impl Stored {
     /// Whether its sender may be told by the short answer.
     pub(crate) fn has_short_answer(&self) -> bool {
-        matches!(self.place, Place::Private { .. } | Place::Group(_))
+        self.is_plain() && matches!(self.place, Place::Private { .. } | Place::Group(_))
     }
 }

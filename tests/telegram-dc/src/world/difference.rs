@@ -8,6 +8,23 @@ use super::{Channel, Owner, Peers, World};
 /// The most changes in one answer.
 const SLICE: usize = 500;
 
+/// How much of what was missed is told.
+pub(crate) struct CatchingUp {
+    /// The most changes in one answer.
+    pub(crate) slice: usize,
+    /// The most that is told at all, in counts of `pts`.
+    pub(crate) total: i32,
+}
+
+impl Default for CatchingUp {
+    fn default() -> Self {
+        Self {
+            slice: SLICE,
+            total: i32::MAX,
+        }
+    }
+}
+
 /// What happened in a box since a `pts`.
 pub(crate) enum Missed {
     Nothing,
@@ -47,10 +64,14 @@ impl World {
         if pts >= mailbox.pts() {
             return Missed::Nothing;
         }
+        if mailbox.pts().saturating_sub(pts) > self.catching_up.total {
+            return Missed::TooLong;
+        }
         let Some(changes) = mailbox.since(pts) else {
             return Missed::TooLong;
         };
-        let changes: Vec<&Change> = changes.take(limit.clamp(1, SLICE)).collect();
+        let limit = limit.min(self.catching_up.slice).clamp(1, SLICE);
+        let changes: Vec<&Change> = changes.take(limit).collect();
         let reached = changes.last().map_or(pts, |change| change.pts);
         let mut peers = Peers::default();
         let (mut new, mut other) = (Vec::new(), Vec::new());

@@ -22,6 +22,10 @@ pub(crate) enum Standing {
 /// A device's key.
 pub(crate) struct Device {
     pub(crate) key: Arc<AuthKey>,
+    /// The one datacenter that knows it.
+    pub(crate) dc_id: i32,
+    /// The key whose authorisation was carried over to this one.
+    pub(crate) imported_from: Option<i64>,
     pub(crate) standing: Standing,
     /// The users and chats it has been told about, with their access hash.
     pub(crate) introduced: HashSet<Chat>,
@@ -40,11 +44,13 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Takes a new key and says its id.
-    pub(crate) fn add(&mut self, data: [u8; 256], standing: Standing, now: i32) -> i64 {
+    pub(crate) fn add(&mut self, data: [u8; 256], dc_id: i32, standing: Standing, now: i32) -> i64 {
         let key = Arc::new(AuthKey::new(data));
         let id = key.id();
         let device = Device {
             key,
+            dc_id,
+            imported_from: None,
             standing,
             introduced: HashSet::new(),
             links: Vec::new(),

@@ -5,22 +5,33 @@
 
 mod account;
 mod act;
+mod callbacks;
+mod datacenters;
 mod deliver;
 mod difference;
+mod files;
 mod keys;
+mod lifetimes;
 mod links;
 mod mailbox;
 mod peers;
 mod presence;
+mod reactions;
 mod store;
 mod view;
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) use account::{Account, Done};
-pub(crate) use difference::Missed;
+use callbacks::Callbacks;
+pub(crate) use callbacks::Presser;
+use datacenters::Exports;
+pub(crate) use difference::{CatchingUp, Missed};
+use files::Uploads;
 pub(crate) use keys::{Keys, Standing};
+use lifetimes::Lifetimes;
 pub(crate) use links::{Link, Links, Outgoing};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use peers::Peers;
@@ -47,18 +58,27 @@ pub(crate) struct Channel {
     pub(crate) created: i32,
     /// When its box changed last.
     pub(crate) changed: i32,
+    /// Whether members are told only that something changed.
+    pub(crate) announce_only: bool,
     pub(crate) mailbox: Mailbox,
 }
 
 /// Everything there is.
 pub(crate) struct World {
     pub(crate) clock: Arc<Clock>,
+    /// Every datacenter of this world, the first one opened first.
+    pub(crate) datacenters: Vec<(i32, SocketAddr)>,
+    exports: Exports,
     pub(crate) accounts: HashMap<i64, Account>,
     pub(crate) groups: HashMap<i64, Group>,
     pub(crate) channels: HashMap<i64, Channel>,
     pub(crate) store: Store,
     pub(crate) keys: Keys,
     pub(crate) links: Links,
+    pub(crate) uploads: Uploads,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) catching_up: CatchingUp,
     /// What access hashes are made from.
     secret: [u8; 32],
     usernames: HashMap<String, i64>,
@@ -71,12 +91,18 @@ impl World {
     pub(crate) fn new(clock: Arc<Clock>) -> Self {
         let mut world = Self {
             clock,
+            datacenters: Vec::new(),
+            exports: Exports::default(),
             accounts: HashMap::new(),
             groups: HashMap::new(),
             channels: HashMap::new(),
             store: Store::default(),
             keys: Keys::default(),
             links: Links::default(),
+            uploads: Uploads::default(),
+            callbacks: Callbacks::default(),
+            lifetimes: Lifetimes::default(),
+            catching_up: CatchingUp::default(),
             secret: crate::random::bytes(),
             usernames: HashMap::new(),
             phones: HashMap::new(),
@@ -101,6 +127,12 @@ impl World {
             self.bots.insert(token.clone(), id);
         }
         self.accounts.insert(id, Account::new(user));
+    }
+
+    /// Whether an account is a bot.
+    pub(crate) fn is_bot(&self, id: i64) -> bool {
+        let account = self.accounts.get(&id);
+        account.is_some_and(|account| account.user.bot_token.is_some())
     }
 
     pub(crate) fn by_username(&self, username: &str) -> Option<i64> {
@@ -150,6 +182,12 @@ impl World {
                 .get_mut(&id)
                 .map(|channel| &mut channel.mailbox),
         }
+    }
+
+    /// Does what is due by now.
+    pub(crate) fn tick(&mut self, now: tokio::time::Instant) {
+        self.expire_presses(now);
+        self.expire_messages();
     }
 
     /// A queue of everything that happens from now on.

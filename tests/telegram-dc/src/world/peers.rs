@@ -65,7 +65,7 @@ impl World {
         self.access_hash(viewer, b'c', channel)
     }
 
-    fn access_hash(&self, viewer: i64, kind: u8, id: i64) -> i64 {
+    pub(super) fn access_hash(&self, viewer: i64, kind: u8, id: i64) -> i64 {
         let hash = Sha256::new()
             .chain_update(self.secret)
             .chain_update([kind])

@@ -41,9 +41,16 @@ impl World {
 
     /// From now on a connection gets the updates of the account it is signed in as.
     pub(crate) fn attach(&mut self, link: u64, key: i64) {
+        // A key that was carried over to another datacenter gets files there, no updates.
         if let Some(account) = self
             .keys
             .account(key)
+            .filter(|_| {
+                !self
+                    .keys
+                    .get(key)
+                    .is_some_and(|device| device.imported_from.is_some())
+            })
             .and_then(|id| self.accounts.get_mut(&id))
             && !account.links.contains(&link)
         {
@@ -84,6 +91,7 @@ impl World {
         if let Some(device) = self.keys.get_mut(key) {
             device.standing = standing;
             device.introduced.clear();
+            device.imported_from = None;
         }
     }
 

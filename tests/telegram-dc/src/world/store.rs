@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use grammers_tl_types::enums::{MessageAction, MessageEntity};
+use grammers_tl_types::enums::{MessageAction, MessageEntity, ReplyMarkup};
 
+use super::reactions::Reacted;
+use crate::content::Document;
 use crate::model::{Chat, Sender};
 
 /// The server's own number for a message.
@@ -18,7 +20,7 @@ pub(crate) enum Owner {
 }
 
 /// Where a message was sent, without a point of view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     Private { from: i64, to: i64 },
     Group(i64),
@@ -54,11 +56,50 @@ pub(crate) struct Stored {
     pub(crate) post: bool,
     /// A note about the chat instead of a text.
     pub(crate) action: Option<MessageAction>,
+    pub(crate) document: Option<Document>,
+    /// Its buttons; only bots have them.
+    pub(crate) markup: Option<ReplyMarkup>,
+    pub(crate) noforwards: bool,
+    /// How many seconds after its date it deletes itself.
+    pub(crate) ttl_period: Option<i32>,
+    pub(crate) reactions: Vec<Reacted>,
     /// Its number in each box.
     pub(crate) copies: Vec<(Owner, i32)>,
 }
 
 impl Stored {
+    /// A message that says nothing yet.
+    pub(crate) fn empty(place: Place, author: i64, date: i32) -> Self {
+        Self {
+            place,
+            author,
+            shown: Sender::User(author),
+            date,
+            text: String::new(),
+            entities: Vec::new(),
+            edited: None,
+            reply_to: None,
+            forwarded_from: None,
+            via_bot: None,
+            post: false,
+            action: None,
+            document: None,
+            markup: None,
+            noforwards: false,
+            ttl_period: None,
+            reactions: Vec::new(),
+            copies: Vec::new(),
+        }
+    }
+
+    /// Whether it is text and nothing that the short forms of updates have no room for.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.action.is_none()
+            && self.document.is_none()
+            && self.markup.is_none()
+            && !self.noforwards
+    }
+
     /// Its number in one box.
     pub(crate) fn id_in(&self, owner: Owner) -> Option<i32> {
         self.copies

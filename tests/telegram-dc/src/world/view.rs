@@ -2,8 +2,10 @@
 
 use grammers_tl_types::{enums, types};
 
+use super::reactions::reactions;
 use super::store::Stored;
 use super::{Owner, Place, World};
+use crate::content;
 use crate::model::{Chat, Message, Sender};
 use crate::tl;
 
@@ -30,12 +32,22 @@ impl World {
             reply_to: self.reply_in(stored, owner),
             forwarded_from: stored.forwarded_from,
             via_bot: stored.via_bot,
+            document: stored.document.clone(),
+            buttons: content::buttons(stored.markup.as_ref()),
+            noforwards: stored.noforwards,
+            ttl_period: stored.ttl_period,
+            reactions: stored
+                .reactions
+                .iter()
+                .map(|one| (one.by, one.emoji.clone()))
+                .collect(),
         })
     }
 
     /// The message as a client is sent it.
     pub(crate) fn tl_message(&self, owner: Owner, id: i32, viewer: i64) -> Option<enums::Message> {
-        let stored = self.stored(owner, id)?;
+        let key = self.mailbox(owner)?.get(id)?;
+        let stored = self.store.get(key)?;
         let peer = peer(stored.place.seen_by(viewer));
         let from_id = from_id(stored);
         let out = stored.author == viewer;
@@ -51,6 +63,7 @@ impl World {
             );
         }
         let text = stored.text.clone();
+        let document = self.tl_document(key, stored, viewer);
         let message = types::Message {
             out,
             from_id,
@@ -60,6 +73,11 @@ impl World {
             reply_to: self.reply_in(stored, owner).map(|id| tl::reply(id).into()),
             entities: (!stored.entities.is_empty()).then(|| stored.entities.clone()),
             edit_date: stored.edited,
+            media: document.map(tl::document_media),
+            reply_markup: stored.markup.clone(),
+            noforwards: stored.noforwards,
+            ttl_period: stored.ttl_period,
+            reactions: (!stored.reactions.is_empty()).then(|| reactions(stored, viewer)),
             ..tl::message(id, peer, stored.date, text)
         };
         Some(message.into())

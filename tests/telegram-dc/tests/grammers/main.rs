@@ -9,7 +9,11 @@
     reason = "tests"
 )]
 
+mod absence;
+mod bots;
+mod datacenters;
 mod faults;
+mod files;
 mod messages;
 mod sign_in;
 mod support;

@@ -45,10 +45,17 @@ pub(crate) struct TestSession {
 impl TestSession {
     /// A session whose only datacenter is this one, with this key.
     pub(crate) async fn with_key(dc: &Datacenter, key: [u8; 256]) -> Arc<Self> {
+        let session = Self::default();
+        session.set_home_dc_id(dc.id()).await.unwrap();
+        session.add(dc, key).await;
+        Arc::new(session)
+    }
+
+    /// Knows this datacenter, too, with this key.
+    pub(crate) async fn add(&self, dc: &Datacenter, key: [u8; 256]) {
         let SocketAddr::V4(ipv4) = dc.address() else {
             panic!("the datacenter is on IPv4")
         };
-        let session = Self::default();
         let ipv6 = SocketAddrV6::new(Ipv6Addr::LOCALHOST, ipv4.port(), 0, 0);
         let ipv4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, ipv4.port());
         let option = DcOption {
@@ -57,9 +64,7 @@ impl TestSession {
             ipv6,
             auth_key: Some(key),
         };
-        session.set_home_dc_id(dc.id()).await.unwrap();
-        session.set_dc_option(&option).await.unwrap();
-        Arc::new(session)
+        self.set_dc_option(&option).await.unwrap();
     }
 
     /// A session with a key that is signed in as this user already.
