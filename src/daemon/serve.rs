@@ -64,6 +64,7 @@ impl Daemon {
                 None => BTreeMap::new(),
             },
         };
+        let vault_address = config.vault.public_address.clone();
         let vault = Arc::new(
             Store::new(settings::vault(config.vault))
                 .map_err(|error| Failure::new(Exit::Config, error))?,
@@ -77,7 +78,9 @@ impl Daemon {
         let state = LocalStore::open(config.state.file, Arc::clone(&clock))
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let state = Arc::new(state);
-        let telegram = config.telegram.as_ref().map(open_telegram).transpose()?;
+        let telegram = config.telegram.as_ref();
+        let telegram = telegram.map(|telegram| open_telegram(telegram, vault_address));
+        let telegram = telegram.transpose()?;
         let socket = config
             .socket
             .map(|socket| http::bind(&settings::socket(socket)));
@@ -183,10 +186,11 @@ impl Daemon {
 
 fn open_telegram(
     config: &TelegramConfig,
+    vault_address: Option<String>,
 ) -> Result<(telegram::Settings, Arc<FileSession>), Failure> {
     let session = FileSession::open(&config.session)
         .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-    Ok((settings::telegram(config), Arc::new(session)))
+    Ok((settings::telegram(config, vault_address), Arc::new(session)))
 }
 
 fn unavailable(error: impl fmt::Display) -> Failure {

@@ -47,7 +47,10 @@ pub(super) fn socket(config: SocketConfig) -> http::Settings {
     }
 }
 
-pub(super) fn telegram(config: &TelegramConfig) -> telegram::Settings {
+pub(super) fn telegram(
+    config: &TelegramConfig,
+    vault_address: Option<String>,
+) -> telegram::Settings {
     telegram::Settings {
         stranger_reply: match &config.stranger_reply {
             StrangerReply::Silence => telegram::StrangerReply::Silent,
@@ -55,6 +58,8 @@ pub(super) fn telegram(config: &TelegramConfig) -> telegram::Settings {
         },
         command_age: config.command_age,
         delete_after: config.delete_after,
+        history_ttl: config.history_ttl,
+        vault_address,
         request_timeout: config.request_timeout,
         ..telegram::Settings::new(config.api_id, config.allowed_users.clone())
     }

@@ -23,6 +23,8 @@ mod outbox;
 mod progress;
 mod reply;
 mod schedule;
+mod search;
+mod second_net;
 pub mod session;
 mod status;
 mod stranger;
@@ -46,6 +48,7 @@ use self::deletion::Deletions;
 use self::handler::Handler;
 use self::outbox::Outbox;
 use self::progress::Progress;
+use self::second_net::SecondNet;
 pub use self::session::{FileSession, Login, SessionError};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
@@ -70,6 +73,11 @@ pub struct Settings {
     pub command_age: Duration,
     /// How long a sent secret stands; by default 60 s.
     pub delete_after: Duration,
+    /// Where people reach Vault, to be told with a wrapping token.
+    pub vault_address: Option<String>,
+    /// After how long Telegram itself deletes what is in a chat with secrets, in seconds, should
+    /// we be gone; by default a day.
+    pub history_ttl: Option<i32>,
     /// How long Telegram may take for one call; by default 10 s.
     pub request_timeout: Duration,
     /// How often a quiet connection is tried; by default 20 s.
@@ -86,6 +94,8 @@ impl Settings {
             stranger_reply: StrangerReply::Silent,
             command_age: Duration::from_mins(1),
             delete_after: Duration::from_mins(1),
+            vault_address: None,
+            history_ttl: Some(24 * 60 * 60),
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
         }
@@ -152,6 +162,11 @@ pub async fn run(
         broker: ports.broker,
         clock: Arc::clone(&ports.clock),
         outbox: Outbox::new(Arc::clone(&link), Arc::clone(&session)),
+        second_net: Arc::new(SecondNet::new(
+            Arc::clone(&link),
+            ports.coordination,
+            settings.history_ttl,
+        )),
         deletions: Arc::clone(&deletions),
         status: Arc::clone(&status),
         tasks: TaskTracker::new(),

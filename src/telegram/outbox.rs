@@ -11,18 +11,23 @@ use tracing::debug;
 
 use super::call::{ALREADY_SENT, CallError, Gate, Link};
 use super::incoming::{Incoming, remember};
-use super::reply::Reply;
+use super::reply::{Document, Reply};
 use super::session::FileSession;
 use crate::domain::caller::ChatKind;
 
 /// How long a reply is tried: through a reconnect and through flood waits of some minutes.
 const TRY_FOR: Duration = Duration::from_mins(10);
 
+/// Bytes in one part of a file: as many as Telegram takes. Ours are a few parts long at most, as
+/// Vault's answers are capped.
+const PART: usize = 512 * 1024;
+
 /// Sends messages.
 pub(super) struct Outbox {
     link: Arc<Link>,
     session: Arc<FileSession>,
     gate: Gate,
+    uploads_gate: Gate,
     /// One look-up of an unknown sender at a time; the next may find it done.
     lookup: tokio::sync::Mutex<()>,
 }
@@ -51,6 +56,7 @@ impl Outbox {
             link,
             session,
             gate: Gate::new(),
+            uploads_gate: Gate::new(),
             lookup: tokio::sync::Mutex::new(()),
         }
     }
@@ -63,41 +69,126 @@ impl Outbox {
         reply_to: Option<i32>,
         random_id: i64,
     ) -> Sending {
-        let request = tl::functions::messages::SendMessage {
-            no_webpage: true,
-            silent: false,
-            background: false,
-            clear_draft: false,
-            noforwards: reply.secret,
-            update_stickersets_order: false,
-            invert_media: false,
-            allow_paid_floodskip: false,
-            peer,
-            reply_to: reply_to.map(in_reply_to),
-            message: reply.text,
-            random_id,
-            reply_markup: None,
-            entities: (!reply.entities.is_empty()).then_some(reply.entities),
-            schedule_date: None,
-            schedule_repeat_period: None,
-            send_as: None,
-            quick_reply_shortcut: None,
-            effect: None,
-            allow_paid_stars: None,
-            suggested_post: None,
-            rich_message: None,
-        };
         let deadline = Instant::now() + TRY_FOR;
         let mut unclear = None;
-        let trying = self
-            .link
-            .persist_noting(&request, &self.gate, deadline, &mut unclear);
-        let result = match trying.await {
+        let noforwards = reply.secret && !reply.to_copy;
+        let reply_to = reply_to.map(in_reply_to);
+        let entities = (!reply.entities.is_empty()).then_some(reply.entities);
+        let result = match reply.document {
+            None => {
+                let request = tl::functions::messages::SendMessage {
+                    no_webpage: true,
+                    silent: false,
+                    background: false,
+                    clear_draft: false,
+                    noforwards,
+                    update_stickersets_order: false,
+                    invert_media: false,
+                    allow_paid_floodskip: false,
+                    peer,
+                    reply_to,
+                    message: reply.text,
+                    random_id,
+                    reply_markup: None,
+                    entities,
+                    schedule_date: None,
+                    schedule_repeat_period: None,
+                    send_as: None,
+                    quick_reply_shortcut: None,
+                    effect: None,
+                    allow_paid_stars: None,
+                    suggested_post: None,
+                    rich_message: None,
+                };
+                let trying = self
+                    .link
+                    .persist_noting(&request, &self.gate, deadline, &mut unclear);
+                trying.await
+            }
+            Some(document) => match self.upload(document, random_id, deadline).await {
+                Ok(media) => {
+                    let request = tl::functions::messages::SendMedia {
+                        silent: false,
+                        background: false,
+                        clear_draft: false,
+                        noforwards,
+                        update_stickersets_order: false,
+                        invert_media: false,
+                        allow_paid_floodskip: false,
+                        peer,
+                        reply_to,
+                        media,
+                        message: reply.text,
+                        random_id,
+                        reply_markup: None,
+                        entities,
+                        schedule_date: None,
+                        schedule_repeat_period: None,
+                        send_as: None,
+                        quick_reply_shortcut: None,
+                        effect: None,
+                        allow_paid_stars: None,
+                        suggested_post: None,
+                    };
+                    let trying =
+                        self.link
+                            .persist_noting(&request, &self.gate, deadline, &mut unclear);
+                    trying.await
+                }
+                Err(error) => Err(error),
+            },
+        };
+        let result = match result {
             Ok(updates) => Ok(sent_id(&updates, random_id).map_or(Sent::Earlier, Sent::Id)),
             Err(CallError::Refused(reason)) if reason == ALREADY_SENT => Ok(Sent::Earlier),
             Err(error) => Err(error),
         };
         Sending { result, unclear }
+    }
+
+    /// Uploads a file in parts, each of which may arrive twice: the same number and the same
+    /// place make it the same part.
+    async fn upload(
+        &self,
+        document: Document,
+        file_id: i64,
+        deadline: Instant,
+    ) -> Result<tl::enums::InputMedia, CallError> {
+        let mut parts = 0;
+        for bytes in document.bytes.chunks(PART) {
+            let request = tl::functions::upload::SaveFilePart {
+                file_id,
+                file_part: parts,
+                bytes: bytes.to_vec(),
+            };
+            let gate = &self.uploads_gate;
+            if !self.link.persist(&request, gate, deadline).await? {
+                return Err(CallError::Refused("a part of a file".to_owned()));
+            }
+            parts += 1;
+        }
+        let file_name = document.name;
+        let file = tl::types::InputFile {
+            id: file_id,
+            parts,
+            name: file_name.clone(),
+            md5_checksum: String::new(),
+        };
+        Ok(tl::types::InputMediaUploadedDocument {
+            nosound_video: false,
+            // Else Telegram guesses from the content what it is.
+            force_file: true,
+            spoiler: false,
+            file: file.into(),
+            thumb: None,
+            mime_type: "application/octet-stream".to_owned(),
+            attributes: vec![tl::types::DocumentAttributeFilename { file_name }.into()],
+            stickers: None,
+            video_cover: None,
+            video_timestamp: None,
+            ttl_seconds: None,
+        }
+        .into())
     }
 
     /// How to address the chat of `message`; `None` for a group we know nothing of.
