@@ -27,7 +27,7 @@
 //! | `api` | wire types shared by the socket and the command line | |
 //! | `age` | age encryption, to people's keys | `domain` `broker::ports` |
 //! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` |
-//! | `cli` | the command line, one file per command | `api` `audit::verify` |
+//! | `cli` | the command line, one file per command | `age` `api` `audit::verify` `domain` |
 //! | `telemetry` | logs: only our own events, ever | |
 //! | `memory` | freed memory is wiped, no core dumps | |
 //! | `daemon` | puts everything together: start, stop, check, doctor | everything |

@@ -6,10 +6,12 @@ cd "$(dirname "$0")/.."
 tools=${VAULTGRAM_TOOLS:-target/tools}
 requirements=tests/requirements.txt
 
-# etcd-server: the etcd that replicas and Vault use; protobuf-compiler: builds its client.
+# etcd-server: the etcd that replicas and Vault use; protobuf-compiler: builds its client;
+# age: opens sealed answers, as an independent witness.
 missing=()
 command -v etcd >/dev/null || missing+=(etcd-server)
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
+command -v age >/dev/null || missing+=(age)
 command -v curl >/dev/null || missing+=(curl)
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)

@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("audit", &["domain", "broker::ports"]),
     ("age", &["domain", "broker::ports"]),
     ("config", &["domain"]),
-    ("cli", &["api", "audit::verify"]),
+    ("cli", &["age", "api", "audit::verify", "domain"]),
     ("telemetry", &[]),
     ("memory", &[]),
     ("daemon", &["*"]),

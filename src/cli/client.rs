@@ -8,7 +8,7 @@ use clap::Args;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
@@ -68,16 +68,16 @@ impl Answer {
     }
 }
 
-/// Sends `GET target` to the socket.
+/// Sends `method target` to the socket, without a body.
 ///
 /// # Errors
 /// When nobody answers there in time, or not in HTTP.
-pub(crate) async fn get(socket: &Path, target: &str) -> Result<Answer, Failure> {
+pub(crate) async fn call(socket: &Path, method: Method, target: &str) -> Result<Answer, Failure> {
     let answer = async {
         let stream = UnixStream::connect(socket)
             .await
             .map_err(|error| not_reached(socket, &error))?;
-        exchange(stream, target).await.map_err(|error| {
+        exchange(stream, method, target).await.map_err(|error| {
             Failure::new(
                 Exit::Unavailable,
                 format!("{}: no proper answer: {error}", socket.display()),
@@ -98,10 +98,13 @@ pub(crate) async fn get(socket: &Path, target: &str) -> Result<Answer, Failure> 
 
 async fn exchange(
     stream: UnixStream,
+    method: Method,
     target: &str,
 ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(target)
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
         .header("host", "localhost")
         .header("x-vault-request", "true")
         .body(Empty::<Bytes>::new())?;

@@ -203,7 +203,7 @@ async fn vault(config: VaultConfig) -> Result<String, String> {
 async fn examine_socket(config: SocketConfig, running: bool) -> Result<String, String> {
     let shown = config.path.display().to_string();
     if running {
-        let answer = client::get(&config.path, "/v1/sys/health").await;
+        let answer = client::call(&config.path, hyper::Method::GET, "/v1/sys/health").await;
         let answer = answer.map_err(|failure| format!("{shown}: {}", failure.what))?;
         return Ok(format!(
             "{shown} answers (health {})",

@@ -38,6 +38,8 @@ pub(super) enum Route {
     Health(HealthCodes),
     /// Who the caller is.
     LookupSelf,
+    /// What was offered in chat under this code, as it was given.
+    Collect(String),
 }
 
 /// The statuses `sys/health` answers with.
@@ -70,20 +72,27 @@ pub(super) fn route(
         Route::Health(query.health_codes()?)
     } else if path == "auth/token/lookup-self" {
         Route::LookupSelf
+    } else if let Some(code) = path.strip_prefix("vaultgram/collect/") {
+        Route::Collect(code.to_owned())
     } else if let Some(path) = path.strip_prefix("sys/internal/ui/mounts/") {
         mount_route(path, &mut query)?
     } else {
         read_route(path, &mut query, mounts)?
     };
     query.finish()?;
+    if let Route::Collect(_) = route {
+        if method == Method::POST {
+            return Ok(route);
+        }
+        let why = "this works once, so it is no GET: use POST, without a body";
+        return Err(Refusal::method("POST", why));
+    }
     let head = matches!(route, Route::Health(_)) && method == Method::HEAD;
     if method == Method::GET || head {
         Ok(route)
     } else {
-        Err(Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "vaultgram only reads: use GET; to write, use Vault itself",
-        ))
+        let why = "vaultgram only reads: use GET; to write, use Vault itself";
+        Err(Refusal::method("GET", why))
     }
 }
 
@@ -121,6 +130,7 @@ fn read_route(path: &str, query: &mut Query, mounts: &Mounts) -> Result<Route, R
         return Err(Refusal {
             status: StatusCode::NOT_FOUND,
             message: None,
+            allow: None,
         });
     }
     let version = query.take("version").map(|text| text.parse::<u64>());
@@ -146,7 +156,8 @@ fn unknown() -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         "no handler for this route; vaultgram serves GET /v1/MOUNT/data/PATH of its configured \
-         mounts, sys/internal/ui/mounts/PATH, sys/health and auth/token/lookup-self",
+         mounts, sys/internal/ui/mounts/PATH, sys/health and auth/token/lookup-self, and POST \
+         /v1/vaultgram/collect/CODE",
     )
 }
 
