@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use telegram_dc::MessageEntity;
+use grammers_tl_types::enums::MessageEntity;
 use vaultgram::age::NewIdentity;
 use vaultgram::broker::ports::{Coordination, SystemClock};
 use vaultgram::coordination::LocalStore;

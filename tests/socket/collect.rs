@@ -103,8 +103,8 @@ async fn whatever_is_wrong_the_answer_is_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn policy_decides_again() {
     let server = serve(POLICY, |_| {});
-    offer(&server, "DENIED", "secret/private/key", own_uid(), 60).await;
-    let denied = status(&server, "DENIED").await;
+    offer(&server, "REFSED", "secret/private/key", own_uid(), 60).await;
+    let denied = status(&server, "REFSED").await;
     assert!(
         denied.0 == 403 && denied.1.contains("permission denied"),
         "{denied:?}"
