@@ -32,7 +32,7 @@ pub struct SocketArgs {
 /// An answer that is not an error. Its body is wiped when dropped.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(super) body: Zeroizing<Vec<u8>>,
+    pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
 impl Answer {
@@ -72,7 +72,19 @@ impl Answer {
 ///
 /// # Errors
 /// When nobody answers there in time, or not in HTTP.
-pub(crate) async fn call(socket: &Path, method: Method, target: &str) -> Result<Answer, Failure> {
+pub(crate) async fn get(socket: &Path, target: &str) -> Result<Answer, Failure> {
+    send(socket, Method::GET, target).await
+}
+
+/// Sends `POST target` without a body to the socket.
+///
+/// # Errors
+/// When nobody answers there in time, or not in HTTP.
+pub(super) async fn post(socket: &Path, target: &str) -> Result<Answer, Failure> {
+    send(socket, Method::POST, target).await
+}
+
+async fn send(socket: &Path, method: Method, target: &str) -> Result<Answer, Failure> {
     let answer = async {
         let stream = UnixStream::connect(socket)
             .await

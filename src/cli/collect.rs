@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -58,7 +58,7 @@ pub async fn run(
     terminal: bool,
 ) -> Result<(), Failure> {
     let target = format!("/v1/vaultgram/collect/{}", arguments.code);
-    let answer = client::call(&arguments.socket.socket, Method::POST, &target).await?;
+    let answer = client::post(&arguments.socket.socket, &target).await?;
     if answer.status != StatusCode::OK {
         return Err(explain(&answer));
     }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::str::FromStr;
 
 use clap::Args;
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -102,7 +102,7 @@ pub async fn run(arguments: &GetArgs, out: &mut dyn Write, terminal: bool) -> Re
     if !query.is_empty() {
         target = format!("{target}?{}", query.join("&"));
     }
-    let answer = client::call(socket, Method::GET, &target).await?;
+    let answer = client::get(socket, &target).await?;
     if answer.status != StatusCode::OK {
         return Err(explain(&answer));
     }
@@ -141,7 +141,7 @@ async fn find_mount(socket: &std::path::Path, path: &str) -> Result<MountedPath,
         "/v1/sys/internal/ui/mounts/{}?default_mount=true",
         encode(path)
     );
-    let answer = client::call(socket, Method::GET, &target).await?;
+    let answer = client::get(socket, &target).await?;
     if answer.status != StatusCode::OK {
         return Err(answer.failure());
     }

@@ -24,6 +24,7 @@ pub(super) struct Raw {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Telegram {
     pub(super) session: PathBuf,
+    pub(super) session_key: Option<PathBuf>,
     pub(super) keys: PathBuf,
     pub(super) allowed_users: Vec<i64>,
     pub(super) unix_users: BTreeMap<String, UnixUser>,
@@ -35,12 +36,18 @@ pub(super) struct Telegram {
     pub(super) history_ttl: String,
     #[serde(deserialize_with = "duration")]
     pub(super) request_timeout: Duration,
+    pub(super) proxy: Option<String>,
+    pub(super) admins: Vec<i64>,
+    #[serde(deserialize_with = "duration")]
+    pub(super) watchdog_interval: Duration,
+    pub(super) lock_on_new_device: bool,
 }
 
 impl Default for Telegram {
     fn default() -> Self {
         Self {
             session: "session/telegram.session".into(),
+            session_key: None,
             keys: "session/session_keys.json".into(),
             allowed_users: vec![],
             unix_users: BTreeMap::new(),
@@ -49,6 +56,10 @@ impl Default for Telegram {
             delete_after: Duration::from_mins(1),
             history_ttl: "1d".to_owned(),
             request_timeout: Duration::from_secs(10),
+            proxy: None,
+            admins: vec![],
+            watchdog_interval: Duration::from_secs(30),
+            lock_on_new_device: false,
         }
     }
 }

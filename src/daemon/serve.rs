@@ -10,7 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::age::AgeSealer;
+use crate::age::{AgeSealer, SessionKey};
 use crate::audit::AuditFile;
 use crate::broker::ports::{Clock, SystemClock, SystemRandom};
 use crate::broker::{Broker, Ports, Rules};
@@ -18,11 +18,11 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::{Config, TelegramConfig};
 use crate::coordination::LocalStore;
 use crate::daemon::signals::Signals;
-use crate::daemon::{load, settings, start_log};
+use crate::daemon::{application, load, session_key, settings, start_log};
 use crate::http::Listener;
-use crate::telegram::FileSession;
+use crate::telegram::{FileSession, SessionError, TelegramError};
 use crate::vault::Store;
-use crate::{http, memory, telegram};
+use crate::{http, memory, telegram, telemetry};
 
 /// How long requests in flight may take after the first stop signal.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -30,14 +30,43 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Runs the broker until it is told to stop.
 ///
 /// # Errors
-/// When it cannot start, when the Telegram account is signed out under it, or when a second
-/// signal ends it at once.
+/// When it cannot start, when the Telegram account is signed out under it and there is no socket
+/// to go on with, or when a second signal ends it at once.
 pub async fn serve(file: &Path) -> Result<(), Failure> {
     forbid_inspection()?;
     let config = load(file)?;
     start_log(&config.log)?;
-    let signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
-    Daemon::open(config)?.run(signals).await
+    telemetry::metrics::start();
+    let mut signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
+    let account = tokio::select! {
+        account = Account::find(config.telegram.as_ref(), file) => account?,
+        () = signals.stop() => return Err(Failure::new(Exit::Cancelled, "stopped")),
+    };
+    Daemon::open(config, account)?.run(signals).await
+}
+
+/// What the Telegram account needs before anything is opened: it may be asked for, or come from
+/// Vault.
+struct Account {
+    key: SessionKey,
+    api_id: i32,
+}
+
+impl Account {
+    async fn find(config: Option<&TelegramConfig>, file: &Path) -> Result<Option<Self>, Failure> {
+        let Some(config) = config else {
+            return Ok(None);
+        };
+        // A missing session is said before a missing key: the first cure is the same.
+        if !config.session.exists() {
+            let missing = SessionError::Missing(config.session.clone());
+            return Err(Failure::new(Exit::CannotCreate, missing));
+        }
+        let key = session_key::required(&config.session_key).await?;
+        let application = application::resolve(&config.application, file).await?;
+        let api_id = application.id;
+        Ok(Some(Self { key, api_id }))
+    }
 }
 
 /// Everything that was opened, before anything runs.
@@ -53,7 +82,7 @@ struct Daemon {
 
 impl Daemon {
     /// Opens files, session and socket; connects to nothing.
-    fn open(config: Config) -> Result<Self, Failure> {
+    fn open(config: Config, account: Option<Account>) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rules = Rules {
             policy: config.policy,
@@ -78,8 +107,9 @@ impl Daemon {
         let state = LocalStore::open(config.state.file, Arc::clone(&clock))
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let state = Arc::new(state);
-        let telegram = config.telegram.as_ref();
-        let telegram = telegram.map(|telegram| open_telegram(telegram, vault_address));
+        let telegram = config.telegram.as_ref().zip(account);
+        let telegram =
+            telegram.map(|(config, account)| open_telegram(config, account, vault_address));
         let telegram = telegram.transpose()?;
         let socket = config
             .socket
@@ -121,6 +151,7 @@ impl Daemon {
             vault.run(stop).await;
             Ok(())
         }));
+        let beside_socket = self.socket.is_some();
         if let Some(socket) = self.socket {
             let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
             running.push(
@@ -136,9 +167,18 @@ impl Daemon {
             let stop = stop_fronts.clone();
             running.push(fronts.spawn(async move {
                 let status = Arc::default();
-                telegram::run(settings, session, ports, status, stop)
-                    .await
-                    .map_err(unavailable)
+                match telegram::run(settings, session, ports, status, stop.clone()).await {
+                    Err(error @ TelegramError::SignedOut(_)) if beside_socket => {
+                        tracing::error!(
+                            event = "telegram.signed_out",
+                            %error,
+                            hint = "then restart vaultgram; its socket serves on until then"
+                        );
+                        stop.cancelled().await;
+                        Ok(())
+                    }
+                    ended => ended.map_err(unavailable),
+                }
             }));
         }
         fronts.close();
@@ -186,11 +226,13 @@ impl Daemon {
 
 fn open_telegram(
     config: &TelegramConfig,
+    account: Account,
     vault_address: Option<String>,
 ) -> Result<(telegram::Settings, Arc<FileSession>), Failure> {
-    let session = FileSession::open(&config.session)
+    let session = FileSession::open(&config.session, account.key)
         .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-    Ok((settings::telegram(config, vault_address), Arc::new(session)))
+    let settings = settings::telegram(config, account.api_id, vault_address);
+    Ok((settings, Arc::new(session)))
 }
 
 fn unavailable(error: impl fmt::Display) -> Failure {

@@ -1,5 +1,7 @@
 //! From the configuration's types to those of the rooms, which know nothing of it.
 
+use zeroize::Zeroizing;
+
 use crate::config::{
     AuditConfig, SocketConfig, StrangerReply, TelegramConfig, VaultAuth, VaultConfig,
 };
@@ -49,6 +51,7 @@ pub(super) fn socket(config: SocketConfig) -> http::Settings {
 
 pub(super) fn telegram(
     config: &TelegramConfig,
+    api_id: i32,
     vault_address: Option<String>,
 ) -> telegram::Settings {
     telegram::Settings {
@@ -61,6 +64,32 @@ pub(super) fn telegram(
         history_ttl: config.history_ttl,
         vault_address,
         request_timeout: config.request_timeout,
-        ..telegram::Settings::new(config.api_id, config.allowed_users.clone())
+        proxy: proxy(config),
+        admins: config.admins.clone(),
+        watchdog_interval: config.watchdog_interval,
+        lock_on_new_device: config.lock_on_new_device,
+        ..telegram::Settings::new(api_id, config.allowed_users.clone())
     }
+}
+
+/// The way to Telegram.
+pub(super) fn reach(config: &TelegramConfig) -> telegram::Reach {
+    telegram::Reach {
+        proxy: proxy(config),
+        limit: config.request_timeout,
+    }
+}
+
+fn proxy(config: &TelegramConfig) -> Option<telegram::Proxy> {
+    let proxy = config.proxy.as_ref()?;
+    #[expect(clippy::disallowed_methods, reason = "the proxy wants to see them")]
+    let credentials = proxy.credentials.as_ref().map(|credentials| {
+        let text = String::from_utf8_lossy(credentials.expose_secret());
+        Zeroizing::new(text.into_owned())
+    });
+    Some(telegram::Proxy::new(
+        proxy.host.clone(),
+        proxy.port,
+        credentials,
+    ))
 }

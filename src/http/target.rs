@@ -40,6 +40,10 @@ pub(super) enum Route {
     LookupSelf,
     /// What was offered in chat under this code, as it was given.
     Collect(String),
+    /// What is counted.
+    Metrics,
+    /// Open the lock on chat: our own addition, and the one thing that is done and not read.
+    Unlock,
 }
 
 /// The statuses `sys/health` answers with.
@@ -74,25 +78,47 @@ pub(super) fn route(
         Route::LookupSelf
     } else if let Some(code) = path.strip_prefix("vaultgram/collect/") {
         Route::Collect(code.to_owned())
+    } else if path == "vaultgram/unlock" {
+        Route::Unlock
+    } else if path == "sys/metrics" {
+        metrics_route(&mut query)?
     } else if let Some(path) = path.strip_prefix("sys/internal/ui/mounts/") {
         mount_route(path, &mut query)?
     } else {
         read_route(path, &mut query, mounts)?
     };
     query.finish()?;
-    if let Route::Collect(_) = route {
-        if method == Method::POST {
-            return Ok(route);
-        }
-        let why = "this works once, so it is no GET: use POST, without a body";
-        return Err(Refusal::method("POST", why));
-    }
     let head = matches!(route, Route::Health(_)) && method == Method::HEAD;
+    let once = match route {
+        Route::Unlock => Some("to unlock chat, use POST, or run: vaultgram unlock"),
+        Route::Collect(_) => Some("this works once: use POST, or run: vaultgram collect"),
+        Route::Read(_)
+        | Route::Mount { .. }
+        | Route::Health(_)
+        | Route::LookupSelf
+        | Route::Metrics => None,
+    };
+    if let Some(instead) = once {
+        return match method {
+            &Method::POST => Ok(route),
+            _ => Err(Refusal::method("POST", instead)),
+        };
+    }
     if method == Method::GET || head {
         Ok(route)
     } else {
         let why = "vaultgram only reads: use GET; to write, use Vault itself";
         Err(Refusal::method("GET", why))
+    }
+}
+
+/// Vault has more formats; scrapers ask for this one.
+fn metrics_route(query: &mut Query) -> Result<Route, Refusal> {
+    match query.take("format").as_deref() {
+        Some("prometheus") => Ok(Route::Metrics),
+        Some(_) | None => Err(Refusal::bad_request(
+            "format: only \"prometheus\" is served; ask for sys/metrics?format=prometheus",
+        )),
     }
 }
 
@@ -156,8 +182,8 @@ fn unknown() -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         "no handler for this route; vaultgram serves GET /v1/MOUNT/data/PATH of its configured \
-         mounts, sys/internal/ui/mounts/PATH, sys/health and auth/token/lookup-self, and POST \
-         /v1/vaultgram/collect/CODE",
+         mounts, sys/internal/ui/mounts/PATH, sys/health, sys/metrics and auth/token/lookup-self, \
+         and POST /v1/vaultgram/collect/CODE",
     )
 }
 

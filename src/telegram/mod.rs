@@ -9,6 +9,7 @@
 //! A secret's plaintext passes through here, so nothing here logs a text, and the log
 //! filter keeps grammers' own logs, which hold message texts, off for good.
 
+mod account;
 mod admission;
 mod backoff;
 mod brief;
@@ -16,11 +17,16 @@ mod call;
 mod command;
 mod connection;
 mod deletion;
+mod dialogs;
+mod gauges;
 mod handler;
 mod incoming;
 pub mod login;
 mod outbox;
+mod outgoing;
 mod progress;
+mod proxy;
+mod recovery;
 mod reply;
 mod schedule;
 mod search;
@@ -28,6 +34,7 @@ mod second_net;
 pub mod session;
 mod status;
 mod stranger;
+mod watchdog;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -35,28 +42,29 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
+pub use self::account::{Device, Profile, look, sign_out};
 use self::admission::Rules;
-pub use self::brief::probe;
+pub use self::brief::{Reach, probe};
 use self::call::Link;
 use self::connection::Connection;
 use self::deletion::Deletions;
 use self::handler::Handler;
 use self::outbox::Outbox;
 use self::progress::Progress;
+pub use self::proxy::Proxy;
 use self::second_net::SecondNet;
-pub use self::session::{FileSession, Login, SessionError};
+pub use self::session::{DcSummary, FileSession, Login, SessionError, Summary};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
+use self::watchdog::Watchdog;
 use crate::broker::Broker;
 use crate::broker::ports::{Clock, Coordination};
 
-/// How often the session is written, when it changed.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// How long the commands in flight may take when we stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -82,6 +90,14 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How often a quiet connection is tried; by default 20 s.
     pub probe_interval: Duration,
+    /// The way to Telegram; by default a direct one.
+    pub proxy: Option<Proxy>,
+    /// Numeric ids of those who are told of new devices on the account.
+    pub admins: BTreeSet<i64>,
+    /// How often the account's devices are looked at; by default 30 s.
+    pub watchdog_interval: Duration,
+    /// Whether a new device locks chat; by default not.
+    pub lock_on_new_device: bool,
 }
 
 impl Settings {
@@ -98,6 +114,10 @@ impl Settings {
             history_ttl: Some(24 * 60 * 60),
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
+            proxy: None,
+            admins: BTreeSet::new(),
+            watchdog_interval: Duration::from_secs(30),
+            lock_on_new_device: false,
         }
     }
 }
@@ -142,6 +162,7 @@ pub async fn run(
     accept: CancellationToken,
 ) -> Result<(), TelegramError> {
     let me = session.user().ok_or(TelegramError::NotSignedIn)?;
+    status.set(State::Connecting);
     let settings = Arc::new(settings);
     let link = Arc::new(Link::new(settings.request_timeout));
     let deletions = Arc::new(Deletions::new(
@@ -159,12 +180,16 @@ pub async fn run(
             command_age: settings.command_age,
         },
         settings: Arc::clone(&settings),
-        broker: ports.broker,
+        broker: Arc::clone(&ports.broker),
         clock: Arc::clone(&ports.clock),
-        outbox: Outbox::new(Arc::clone(&link), Arc::clone(&session)),
+        outbox: Outbox::new(
+            Arc::clone(&link),
+            Arc::clone(&session),
+            Arc::clone(&ports.broker),
+        ),
         second_net: Arc::new(SecondNet::new(
             Arc::clone(&link),
-            ports.coordination,
+            Arc::clone(&ports.coordination),
             settings.history_ttl,
         )),
         deletions: Arc::clone(&deletions),
@@ -177,6 +202,15 @@ pub async fn run(
         username: Mutex::default(),
         clock_warned: Mutex::default(),
     });
+    let watchdog = Watchdog {
+        settings: Arc::clone(&settings),
+        link: Arc::clone(&link),
+        session: Arc::clone(&session),
+        coordination: ports.coordination,
+        broker: ports.broker,
+        handler: Arc::clone(&handler),
+    };
+    let counted = (Arc::clone(&handler), Arc::clone(&deletions));
     let drained = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let connection = Arc::new(Connection {
@@ -199,6 +233,10 @@ pub async fn run(
     let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
+        AbortOnDropHandle::new(services.spawn(async move {
+            gauges::publish(&counted.0.outbox, &counted.1).await;
+        })),
+        AbortOnDropHandle::new(services.spawn(async move { watchdog.run().await })),
     ];
     let saving = services.spawn(keep_saving(session, progress, closed.clone()));
     let closing = closed.drop_guard();
@@ -231,26 +269,34 @@ async fn drain(accept: CancellationToken, commands: TaskTracker, drained: Cancel
     drained.cancel();
 }
 
-/// Writes the session now and then, and at the end.
+/// Writes the session: at once what must not be lost, the rest now and then, all of it at the
+/// end.
 async fn keep_saving(
     session: Arc<FileSession>,
     progress: Arc<Progress>,
     closed: CancellationToken,
 ) -> Result<(), SessionError> {
+    let mut pause = session::pause_after(0);
     loop {
-        let last = timeout(SAVE_EVERY, closed.cancelled()).await.is_ok();
+        let last = tokio::select! {
+            () = closed.cancelled() => true,
+            () = session.precious() => false,
+            () = sleep(pause) => false,
+        };
         if let Some(place) = progress.take_settled() {
             session.set_read_until(place);
         }
         let writer = Arc::clone(&session);
         let writing = tokio::task::spawn_blocking(move || writer.save());
         // It does not panic, and nobody aborts it.
-        let result = writing.await.unwrap_or(Ok(()));
+        let result = writing.await.unwrap_or(Ok(0));
         if last {
-            return result;
+            return result.map(drop);
         }
-        if let Err(error) = result {
+        let written = result.unwrap_or_else(|error| {
             warn!(event = "telegram.session.unwritable", %error);
-        }
+            0
+        });
+        pause = session::pause_after(written);
     }
 }

@@ -1,33 +1,44 @@
 //! Sending messages: each once, however often it has to be tried.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use grammers_session::types::{PeerAuth, PeerId, PeerRef};
 use grammers_tl_types as tl;
 use grammers_tl_types::enums::updates::Difference;
+use metrics::counter;
+use time::OffsetDateTime;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
-use super::call::{ALREADY_SENT, CallError, Gate, Link};
-use super::incoming::{Incoming, remember};
-use super::reply::{Document, Reply};
+use super::call::{ALREADY_SENT, CallError, Gate, LOCKED, Link};
+use super::incoming::{Incoming, peer_id, remember};
+use super::outgoing::{Outgoing, upload};
+use super::reply::Reply;
 use super::session::FileSession;
+use crate::broker::Broker;
 use crate::domain::caller::ChatKind;
+use crate::telemetry::metrics::{REPLIES_LATE, REPLIES_LOST};
 
-/// How long a reply is tried: through a reconnect and through flood waits of some minutes.
-const TRY_FOR: Duration = Duration::from_mins(10);
-
-/// Bytes in one part of a file: as many as Telegram takes. Ours are a few parts long at most, as
-/// Vault's answers are capped.
-const PART: usize = 512 * 1024;
+/// How long a reply is tried: through a long outage, and the longest flood wait that is usual.
+const TRY_FOR: Duration = Duration::from_hours(1);
+/// How long a secret is: whoever asked has left, and it should neither wait in our memory nor
+/// come up on an unwatched screen. Then a notice goes in its place, for the rest of the hour.
+const TRY_SECRET_FOR: Duration = Duration::from_mins(10);
+/// The notice.
+const TOO_LATE: &str =
+    "Telegram did not take my answer in time, so I dropped the secret; ask again.";
 
 /// Sends messages.
 pub(super) struct Outbox {
     link: Arc<Link>,
     session: Arc<FileSession>,
+    broker: Arc<Broker>,
     gate: Gate,
     uploads_gate: Gate,
+    /// Replies that are not sent yet.
+    waiting: AtomicUsize,
     /// One look-up of an unknown sender at a time; the next may find it done.
     lookup: tokio::sync::Mutex<()>,
 }
@@ -48,15 +59,19 @@ pub(super) enum Sent {
     Id(i32),
     /// It arrived at an earlier try whose answer was lost, so under an id we do not know.
     Earlier,
+    /// A notice arrived in place of a secret that was too late.
+    Notice,
 }
 
 impl Outbox {
-    pub(super) fn new(link: Arc<Link>, session: Arc<FileSession>) -> Self {
+    pub(super) fn new(link: Arc<Link>, session: Arc<FileSession>, broker: Arc<Broker>) -> Self {
         Self {
             link,
             session,
+            broker,
             gate: Gate::new(),
             uploads_gate: Gate::new(),
+            waiting: AtomicUsize::new(0),
             lookup: tokio::sync::Mutex::new(()),
         }
     }
@@ -69,126 +84,112 @@ impl Outbox {
         reply_to: Option<i32>,
         random_id: i64,
     ) -> Sending {
-        let deadline = Instant::now() + TRY_FOR;
+        let _waiting = Waiting::new(&self.waiting);
+        let began = Instant::now();
         let mut unclear = None;
-        let noforwards = reply.secret && !reply.to_copy;
-        let reply_to = reply_to.map(in_reply_to);
-        let entities = (!reply.entities.is_empty()).then_some(reply.entities);
-        let result = match reply.document {
-            None => {
-                let request = tl::functions::messages::SendMessage {
-                    no_webpage: true,
-                    silent: false,
-                    background: false,
-                    clear_draft: false,
-                    noforwards,
-                    update_stickersets_order: false,
-                    invert_media: false,
-                    allow_paid_floodskip: false,
-                    peer,
-                    reply_to,
-                    message: reply.text,
-                    random_id,
-                    reply_markup: None,
-                    entities,
-                    schedule_date: None,
-                    schedule_repeat_period: None,
-                    send_as: None,
-                    quick_reply_shortcut: None,
-                    effect: None,
-                    allow_paid_stars: None,
-                    suggested_post: None,
-                    rich_message: None,
-                };
-                let trying = self
-                    .link
-                    .persist_noting(&request, &self.gate, deadline, &mut unclear);
-                trying.await
+        let secret = reply.secret;
+        let try_for = if secret { TRY_SECRET_FOR } else { TRY_FOR };
+        let mut peer = peer;
+        let mut first = Outgoing::new(peer.clone(), reply, reply_to, random_id);
+        let mut result = self
+            .try_until(&mut first, began + try_for, &mut unclear, secret)
+            .await;
+        if result.as_ref().is_err_and(is_stale)
+            && let Some(fresh) = self.look_up_again(&peer).await
+        {
+            peer = fresh;
+            first.address(peer.clone());
+            result = self
+                .try_until(&mut first, began + try_for, &mut unclear, secret)
+                .await;
+        }
+        // Its text is wiped here, before the notice waits.
+        drop(first);
+        let notice = match &result {
+            Err(CallError::Refused(reason)) if reason == LOCKED => Some(Reply::locked()),
+            Err(error) if secret && error.may_pass() => {
+                counter!(REPLIES_LATE).increment(1);
+                warn!(event = "telegram.reply_late");
+                Some(Reply::plain(TOO_LATE))
             }
-            Some(document) => match self.upload(document, random_id, deadline).await {
-                Ok(media) => {
-                    let request = tl::functions::messages::SendMedia {
-                        silent: false,
-                        background: false,
-                        clear_draft: false,
-                        noforwards,
-                        update_stickersets_order: false,
-                        invert_media: false,
-                        allow_paid_floodskip: false,
-                        peer,
-                        reply_to,
-                        media,
-                        message: reply.text,
-                        random_id,
-                        reply_markup: None,
-                        entities,
-                        schedule_date: None,
-                        schedule_repeat_period: None,
-                        send_as: None,
-                        quick_reply_shortcut: None,
-                        effect: None,
-                        allow_paid_stars: None,
-                        suggested_post: None,
-                    };
-                    let trying =
-                        self.link
-                            .persist_noting(&request, &self.gate, deadline, &mut unclear);
-                    trying.await
-                }
-                Err(error) => Err(error),
-            },
+            Ok(_) | Err(_) => None,
         };
-        let result = match result {
-            Ok(updates) => Ok(sent_id(&updates, random_id).map_or(Sent::Earlier, Sent::Id)),
-            Err(CallError::Refused(reason)) if reason == ALREADY_SENT => Ok(Sent::Earlier),
-            Err(error) => Err(error),
-        };
+        if let Some(notice) = notice {
+            // Under the same random id: should the secret have arrived after all, this does not.
+            let mut notice = Outgoing::new(peer, notice, reply_to, random_id);
+            let sent = self
+                .try_until(&mut notice, began + TRY_FOR, &mut unclear, false)
+                .await;
+            result = sent.map(|_| Sent::Notice);
+        }
+        if result.as_ref().is_err_and(CallError::may_pass) {
+            counter!(REPLIES_LOST).increment(1);
+        }
         Sending { result, unclear }
     }
 
-    /// Uploads a file in parts, each of which may arrive twice: the same number and the same
-    /// place make it the same part.
-    async fn upload(
+    async fn try_until(
         &self,
-        document: Document,
-        file_id: i64,
+        outgoing: &mut Outgoing,
         deadline: Instant,
-    ) -> Result<tl::enums::InputMedia, CallError> {
-        let mut parts = 0;
-        for bytes in document.bytes.chunks(PART) {
-            let request = tl::functions::upload::SaveFilePart {
-                file_id,
-                file_part: parts,
-                bytes: bytes.to_vec(),
-            };
-            let gate = &self.uploads_gate;
-            if !self.link.persist(&request, gate, deadline).await? {
-                return Err(CallError::Refused("a part of a file".to_owned()));
+        unclear: &mut Option<Instant>,
+        secret: bool,
+    ) -> Result<Sent, CallError> {
+        let lock = secret.then_some(&*self.broker);
+        let random_id = outgoing.random_id();
+        let (link, gate) = (&self.link, &self.gate);
+        let result = match outgoing {
+            Outgoing::Text(request) => {
+                let trying = link.persist_noting(&**request, gate, deadline, unclear, lock);
+                trying.await
             }
-            parts += 1;
-        }
-        let file_name = document.name;
-        let file = tl::types::InputFile {
-            id: file_id,
-            parts,
-            name: file_name.clone(),
-            md5_checksum: String::new(),
+            Outgoing::File(document, request) => {
+                let uploads = &self.uploads_gate;
+                match upload(link, uploads, document, random_id, deadline).await {
+                    Ok(media) => {
+                        request.media = media;
+                        let trying = link.persist_noting(&**request, gate, deadline, unclear, lock);
+                        trying.await
+                    }
+                    Err(error) => Err(error),
+                }
+            }
         };
-        Ok(tl::types::InputMediaUploadedDocument {
-            nosound_video: false,
-            // Else Telegram guesses from the content what it is.
-            force_file: true,
-            spoiler: false,
-            file: file.into(),
-            thumb: None,
-            mime_type: "application/octet-stream".to_owned(),
-            attributes: vec![tl::types::DocumentAttributeFilename { file_name }.into()],
-            stickers: None,
-            video_cover: None,
-            video_timestamp: None,
-            ttl_seconds: None,
+        match result {
+            Ok(updates) => Ok(sent_id(&updates, random_id).map_or(Sent::Earlier, Sent::Id)),
+            Err(CallError::Refused(reason)) if reason == ALREADY_SENT => Ok(Sent::Earlier),
+            Err(error) => Err(error),
         }
-        .into())
+    }
+
+    /// How many replies are not sent yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How long Telegram wants us to wait before the next message.
+    pub(super) fn flood_wait(&self) -> Duration {
+        self.gate.closed_for()
+    }
+
+    /// A line about what waits, for `/status`; empty when nothing does.
+    pub(super) fn queue(&self, now: OffsetDateTime) -> String {
+        let (waiting, wait) = (self.waiting(), self.flood_wait());
+        let until = if wait.is_zero() {
+            String::new()
+        } else {
+            let open = now + wait;
+            format!(
+                ", until {:02}:{:02}:{:02} UTC, as Telegram wants it",
+                open.hour(),
+                open.minute(),
+                open.second()
+            )
+        };
+        match waiting {
+            0 if until.is_empty() => String::new(),
+            _ => format!("\nReplies waiting: {waiting}{until}"),
+        }
     }
 
     /// How to address the chat of `message`; `None` for a group we know nothing of.
@@ -229,6 +230,24 @@ impl Outbox {
         }
     }
 
+    /// Somebody whose access hash Telegram no longer takes: their message made their chat one
+    /// of the latest. `None` where it is not there; a bot cannot look, and needs no hash.
+    async fn look_up_again(&self, peer: &tl::enums::InputPeer) -> Option<tl::enums::InputPeer> {
+        let tl::enums::InputPeer::User(user) = peer else {
+            return None;
+        };
+        let id = PeerId::user(user.user_id)?;
+        let page = self.link.dialogs(&self.session).await;
+        let page = page
+            .inspect_err(|error| debug!(event = "telegram.sender.unknown", %error))
+            .ok()??;
+        let mut chats = page.dialogs.iter();
+        chats.find(|dialog| peer_id(&dialog.peer) == Some(id))?;
+        self.session
+            .access_hash(id)
+            .map(|hash| input_peer(id, hash))
+    }
+
     async fn look_up(&self, pts: i32, date: i64) {
         let request = tl::functions::updates::GetDifference {
             pts,
@@ -253,25 +272,32 @@ impl Outbox {
     }
 }
 
+/// Whether the server does not know whom we mean.
+fn is_stale(error: &CallError) -> bool {
+    matches!(error, CallError::Refused(reason)
+        if matches!(reason.as_str(), "PEER_ID_INVALID" | "USER_ID_INVALID" | "ACCESS_HASH_INVALID"))
+}
+
+/// Counts a reply for as long as it is not sent.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A peer in calls.
 pub(super) fn input_peer(id: PeerId, hash: i64) -> tl::enums::InputPeer {
     let auth = PeerAuth::from_hash(hash);
     tl::enums::InputPeer::from(PeerRef { id, auth })
-}
-
-fn in_reply_to(message: i32) -> tl::enums::InputReplyTo {
-    tl::types::InputReplyToMessage {
-        reply_to_msg_id: message,
-        top_msg_id: None,
-        reply_to_peer_id: None,
-        quote_text: None,
-        quote_entities: None,
-        quote_offset: None,
-        monoforum_peer_id: None,
-        todo_item_id: None,
-        poll_option: None,
-    }
-    .into()
 }
 
 /// The id the server gave the message, from the short or the long form of its answer.

@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 use crate::broker::ports::StoreError;
 use crate::domain::{Field, SecretPath, Target};
 use crate::vault::client::{Access, Answer, Client, Failure, Payload};
-use crate::vault::kv::{gone, must_be_version_2};
+use crate::vault::kv::gone;
 use crate::vault::metadata;
+use crate::vault::mount::must_be_version_2;
 
 /// What Vault says when another version is the newest.
 const MISMATCH: &str = "check-and-set parameter did not match";
@@ -268,8 +269,6 @@ mod tests {
             assert_eq!(std::str::from_utf8(&json), Ok(wanted));
         }
         let worst: Vec<Field> = (0..100).map(|_| field(&"\u{1}".repeat(100), "1")).collect();
-        let empty = body(&[], Some(u64::MAX));
-        assert!(empty.capacity() == 64 && empty.len() <= 64);
         let json = body(&worst, Some(u64::MAX));
         let predicted = 64 + worst.len() * (600 + 1 + 4);
         assert_eq!(json.capacity(), predicted, "it grew");

@@ -10,7 +10,8 @@ use vaultrs::api::kv2::requests::{ListSecretsRequest, ReadSecretMetadataRequest}
 use crate::broker::ports::StoreError;
 use crate::domain::{History, SecretPath, Target, Version, VersionState};
 use crate::vault::client::{Access, Answer, Client};
-use crate::vault::kv::{failed, must_be_version_2, refusal};
+use crate::vault::kv::{failed, refusal};
+use crate::vault::mount::must_be_version_2;
 
 /// Most names in a folder; more are an error.
 const MAX_NAMES: usize = 10_000;
@@ -21,14 +22,6 @@ pub(super) async fn list(
     access: &Access,
     path: &SecretPath,
 ) -> Result<Vec<String>, StoreError> {
-    #[derive(Deserialize)]
-    struct Envelope {
-        data: Keys,
-    }
-    #[derive(Deserialize)]
-    struct Keys {
-        keys: Vec<String>,
-    }
     let request = ListSecretsRequest {
         mount: path.mount().to_owned(),
         path: path.path().to_owned(),
@@ -38,22 +31,29 @@ pub(super) async fn list(
         .await
         .map_err(|failure| failed(&failure))?;
     match answer.status {
-        200 => {}
-        403 => return Err(StoreError::Forbidden),
+        200 => names(&answer.body).ok_or(StoreError::Invalid),
+        403 => Err(StoreError::Forbidden),
         404 => {
             must_be_version_2(client, access, path).await?;
-            return Err(StoreError::NotFound);
+            Err(StoreError::NotFound)
         }
-        _ => return Err(refusal(answer)),
+        _ => Err(refusal(answer)),
     }
-    let Envelope {
-        data: Keys { mut keys },
-    } = serde_json::from_slice(&answer.body).map_err(|_| StoreError::Invalid)?;
-    if keys.len() > MAX_NAMES {
-        return Err(StoreError::Invalid);
+}
+
+fn names(body: &[u8]) -> Option<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        data: Keys,
     }
-    keys.sort_unstable();
-    Ok(keys)
+    #[derive(Deserialize)]
+    struct Keys {
+        keys: Vec<String>,
+    }
+    let Envelope { data } = serde_json::from_slice(body).ok()?;
+    let mut names = data.keys;
+    names.sort_unstable();
+    (names.len() <= MAX_NAMES).then_some(names)
 }
 
 /// Reads what Vault keeps of the versions of the secret at `path`.
@@ -208,5 +208,18 @@ mod tests {
             assert_eq!(passed(at, answered), wanted, "{at}");
         }
         assert_eq!(passed("2027-01-15T07:59:59Z", None), None);
+    }
+
+    #[test]
+    fn names_are_sorted_and_too_many_are_an_error() {
+        let found = names(br#"{"data":{"keys":["b","a/","a"]}}"#);
+        let wanted = ["a", "a/", "b"].map(str::to_owned).to_vec();
+        assert_eq!(found, Some(wanted));
+        assert_eq!(names(br#"{"data":{"keys":[1]}}"#), None);
+        for (count, fits) in [(MAX_NAMES, true), (MAX_NAMES + 1, false)] {
+            let keys = vec![r#""n""#; count].join(",");
+            let body = format!(r#"{{"data":{{"keys":[{keys}]}}}}"#);
+            assert_eq!(names(body.as_bytes()).is_some(), fits, "{count}");
+        }
     }
 }

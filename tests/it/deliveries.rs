@@ -33,10 +33,18 @@ fn said(output: &Output) -> String {
 fn part(stage: &Stage, spoiler: bool) -> String {
     let message = stage.chat(ALICE).into_iter().rfind(|m| !m.out).unwrap();
     let units: Vec<u16> = message.text.encode_utf16().collect();
-    let place = message.entities.iter().find_map(|entity| match entity {
-        MessageEntity::Spoiler(it) if spoiler => Some((it.offset, it.length)),
-        MessageEntity::Pre(it) if !spoiler => Some((it.offset, it.length)),
-        _ => None,
+    let place = message.entities.iter().find_map(|entity| {
+        if let MessageEntity::Spoiler(it) = entity
+            && spoiler
+        {
+            Some((it.offset, it.length))
+        } else if let MessageEntity::Pre(it) = entity
+            && !spoiler
+        {
+            Some((it.offset, it.length))
+        } else {
+            None
+        }
     });
     let (offset, length) = place.unwrap_or_else(|| panic!("{message:?}"));
     let (offset, length) = (usize::try_from(offset), usize::try_from(length));
@@ -114,12 +122,11 @@ async fn with_key() -> Stage {
     let closed = PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(stage.path("identity.txt"), closed).unwrap();
     let known = format!(r#"[{{"key":"{}","since":0}}]"#, key.public);
-    let state = LocalStore::open(stage.path("state.redb"), Arc::new(SystemClock)).unwrap();
-    state
-        .put(&format!("keys/{ALICE}"), known.as_bytes())
+    let kept = LocalStore::open(stage.path("state.redb"), Arc::new(SystemClock)).unwrap();
+    kept.put(&format!("keys/{ALICE}"), known.as_bytes())
         .await
         .unwrap();
-    drop(state);
+    drop(kept);
     stage.start().await;
     stage
 }

@@ -15,14 +15,20 @@ mod chat;
 mod deliveries;
 mod doctor;
 mod login;
+mod metrics;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod outage;
+mod proxy;
 mod secrecy;
+mod session;
 mod socket;
 #[path = "../support/stage.rs"]
 mod stage;
 mod stop;
+mod terminal;
+mod typed;
+mod watchdog;
 
 use stage::{Setting, Stage};
 

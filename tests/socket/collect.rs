@@ -3,8 +3,7 @@
 
 use clap::Parser;
 use serde_json::json;
-use time::OffsetDateTime;
-use vaultgram::broker::ports::Coordination;
+use vaultgram::broker::ports::{Clock, Coordination, SystemClock};
 use vaultgram::cli::collect::{self, CollectArgs};
 use vaultgram::cli::exit::{Exit, Failure};
 use vaultgram::domain::{AuditEvent, Caller};
@@ -16,7 +15,7 @@ const POLICY: &str = r#"permit (principal == TelegramUser::"1001", action == Act
 
 /// Puts an offer, as the chat's side does.
 async fn offer(server: &Server, code: &str, target: &str, uid: u32, seconds: i64) {
-    let expires = OffsetDateTime::now_utc().unix_timestamp() + seconds;
+    let expires = SystemClock.now().unix_timestamp() + seconds;
     let offer = json!({"chat": 1001, "message": 7, "user": 1001, "group": false,
         "target": target, "uid": uid, "expires": expires});
     let (key, value) = (format!("offers/{code}"), offer.to_string());

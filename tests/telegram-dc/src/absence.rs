@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Datacenter;
-use crate::model::{Chat, Refusal};
+use crate::model::{Announce, Chat, Refusal};
 
 impl Datacenter {
     /// Makes every message this much older than it is by the clock, in whole seconds, and
@@ -57,11 +57,10 @@ impl Datacenter {
         }
     }
 
-    /// Whether members are told of changes in a supergroup or channel only by
-    /// `updateChannelTooLong`, as Telegram does in large ones.
-    pub fn announce_only(&self, channel: i64, on: bool) {
+    /// Chooses how members are told of what happens in a supergroup or channel.
+    pub fn set_announce(&self, channel: i64, announce: Announce) {
         if let Some(channel) = self.shared.world().channels.get_mut(&channel) {
-            channel.announce_only = on;
+            channel.announce = announce;
         }
     }
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use telegram_dc::{Chat, Datacenter, Event, Message, Options, Sender, User};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::task::JoinSet;
 
 /// Run a simulated Telegram datacenter on 127.0.0.1.
 ///
@@ -21,6 +22,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
     after_help = "Lines of standard input:
   1001 > 5000: hello      person 1001 writes to person 5000
   1001 > group 40: hello  to a group (or: supergroup 50)
+  1001 press 5000 #3 yes  press the button with the data yes under message 3
   quit                    stop, as the end of the input does
 
 Example:
@@ -112,14 +114,22 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     }
 
     let mut events = dc.subscribe();
+    let mut presses = JoinSet::new();
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
             biased;
             Some(event) = events.recv() => say(&describe(&event))?,
+            Some(answer) = presses.join_next() => {
+                say(&answer.unwrap_or_else(|error| format!("! {error}")))?;
+            }
             line = lines.next_line() => match line.map_err(|error| error.to_string())?.as_deref() {
                 None | Some("quit") => break,
                 Some("") => {}
+                Some(line) if line.split(' ').nth(1) == Some("press") => match Press::read(line) {
+                    Ok(press) => drop(presses.spawn(press.carry_out(dc.clone()))),
+                    Err(problem) => say(&format!("! {problem}"))?,
+                },
                 Some(line) => if let Err(problem) = act(&dc, line) {
                     say(&format!("! {problem}"))?;
                 },
@@ -177,6 +187,42 @@ fn act(dc: &Datacenter, line: &str) -> Result<(), String> {
         .map_err(|refusal| refusal.to_string())
 }
 
+/// A line such as `1001 press 5000 #3 approve:7`.
+struct Press {
+    user: i64,
+    bot: i64,
+    message: i32,
+    data: String,
+}
+
+impl Press {
+    fn read(line: &str) -> Result<Self, String> {
+        let usage = || format!("not understood: {line:?}; write: FROM press BOT #MESSAGE DATA");
+        let (user, rest) = line.split_once(" press ").ok_or_else(usage)?;
+        let (bot, rest) = rest.split_once(" #").ok_or_else(usage)?;
+        let (message, data) = rest.split_once(' ').ok_or_else(usage)?;
+        Ok(Self {
+            user: user.trim().parse().map_err(|_| usage())?,
+            bot: bot.trim().parse().map_err(|_| usage())?,
+            message: message.parse().map_err(|_| usage())?,
+            data: data.to_owned(),
+        })
+    }
+
+    /// Presses, and says what the bot answered.
+    async fn carry_out(self, dc: Datacenter) -> String {
+        let Self { user, bot, .. } = self;
+        let pressed = dc.press(user, Chat::User(bot), self.message, self.data);
+        match pressed.await {
+            Ok(answer) => {
+                let text = answer.text.unwrap_or_default();
+                format!("[{user}] {bot} answers the press: {text}")
+            }
+            Err(refusal) => format!("! {refusal}"),
+        }
+    }
+}
+
 fn describe(event: &Event) -> String {
     match event {
         Event::New { account, message } => format!("[{account}] {}", line(message)),
@@ -206,7 +252,17 @@ fn line(message: &Message) -> String {
         Chat::Group(id) => format!(" in group {id}"),
         Chat::Channel(id) => format!(" in supergroup {id}"),
     };
-    format!("#{} from {from}{place}: {}", message.id, message.text)
+    let line = format!("#{} from {from}{place}: {}", message.id, message.text);
+    let document = message.document.iter();
+    let document = document.map(|one| format!(" [{}, {} bytes]", one.name, one.bytes.len()));
+    let buttons = message.buttons.iter().flatten().map(|button| {
+        let data = String::from_utf8_lossy(&button.data);
+        format!(" ({}: {data})", button.text)
+    });
+    std::iter::once(line)
+        .chain(document)
+        .chain(buttons)
+        .collect()
 }
 
 fn parse_person(text: &str) -> Result<Person, String> {

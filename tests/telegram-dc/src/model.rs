@@ -117,6 +117,18 @@ pub enum Form {
     Long,
 }
 
+/// How members are told of what happens in a supergroup or channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Announce {
+    /// Every message is pushed.
+    #[default]
+    Messages,
+    /// `updateChannelTooLong` without a `pts`, as Telegram does in large ones.
+    TooLong,
+    /// The same with the newest `pts`.
+    TooLongWithPts,
+}
+
 /// A message to be sent by a person, with whatever is unusual about it.
 #[derive(Debug, Clone, Default)]
 pub struct Draft {

@@ -7,7 +7,7 @@ use grammers_tl_types::types::{MessageActionChannelCreate, MessageActionChatCrea
 
 use super::store::{MessageKey, Stored};
 use super::{Channel, Group, Mailbox, Owner, Place, World, owner_of};
-use crate::model::{ANONYMOUS_ADMIN, Chat, Draft, Refusal, SERVICE_USER, Sender, Sent};
+use crate::model::{ANONYMOUS_ADMIN, Announce, Chat, Draft, Refusal, SERVICE_USER, Sender, Sent};
 
 /// The longest text, in UTF-16 units.
 const MAX_TEXT: usize = 4096;
@@ -175,7 +175,7 @@ impl World {
             broadcast,
             created: self.clock.unix(),
             changed: self.clock.unix(),
-            announce_only: false,
+            announce: Announce::default(),
             mailbox: Mailbox::new(),
         };
         self.channels.insert(id, channel);

@@ -6,7 +6,7 @@ use super::mailbox::{Change, What};
 use super::store::Stored;
 use super::view::forward;
 use super::{Outgoing, Owner, Peers, Place, World};
-use crate::model::{Chat, Event, Form, Sender};
+use crate::model::{Announce, Chat, Event, Form, Sender};
 use crate::tl;
 
 impl World {
@@ -144,14 +144,12 @@ impl World {
         if links.is_empty() {
             return;
         }
-        if let Owner::Channel(channel_id) = owner
-            && self.announces_only(channel_id)
-        {
+        if let Some(update) = self.announcement(owner, change) {
             let mut peers = Peers::default();
-            peers.add(Chat::Channel(channel_id));
-            let pts = Some(change.pts);
-            let update = types::UpdateChannelTooLong { channel_id, pts };
-            self.tell(viewer, &update.into(), &peers, origin);
+            if let Owner::Channel(id) = owner {
+                peers.add(Chat::Channel(id));
+            }
+            self.push_unnumbered(viewer, &update, &peers, origin);
             return;
         }
         let peers = self.mentioned(owner, change);
@@ -178,9 +176,17 @@ impl World {
         }
     }
 
-    fn announces_only(&self, channel: i64) -> bool {
-        let channel = self.channels.get(&channel);
-        channel.is_some_and(|channel| channel.announce_only)
+    /// What members are told instead of a change, where they are told only that there is one.
+    fn announcement(&self, owner: Owner, change: &Change) -> Option<enums::Update> {
+        let Owner::Channel(channel_id) = owner else {
+            return None;
+        };
+        let pts = match self.channels.get(&channel_id)?.announce {
+            Announce::Messages => return None,
+            Announce::TooLong => None,
+            Announce::TooLongWithPts => Some(change.pts),
+        };
+        Some(types::UpdateChannelTooLong { channel_id, pts }.into())
     }
 
     /// An update with everybody it mentions.

@@ -7,9 +7,9 @@ use grammers_client::InvocationError;
 use grammers_client::update::Update;
 use grammers_session::Session;
 use grammers_tl_types::{enums, functions, types};
-use telegram_dc::{Chat, Datacenter, Revocation};
+use telegram_dc::{Announce, Chat, Datacenter, Revocation};
 
-use crate::support::{ALICE, BOT, Connected, SUPERGROUP, TestSession, datacenter};
+use crate::support::{ALICE, BOT, Connected, SOON, SUPERGROUP, TestSession, datacenter};
 
 const DAY: i32 = 86_400;
 
@@ -182,11 +182,18 @@ async fn a_channel_that_is_only_announced_is_asked_for() {
     dc.send(ALICE, Chat::Channel(SUPERGROUP), "before").unwrap();
     assert_eq!(broker.next_message().await.text(), "before");
     let asked = dc.count("updates.getChannelDifference");
-    dc.announce_only(SUPERGROUP, true);
+    dc.set_announce(SUPERGROUP, Announce::TooLong);
     dc.send(ALICE, Chat::Channel(SUPERGROUP), "announced")
         .unwrap();
     assert_eq!(broker.next_message().await.text(), "announced");
     assert!(dc.count("updates.getChannelDifference") > asked);
+
+    // Of a `pts` in it, grammers thinks that it has come so far: what is before is lost.
+    dc.set_announce(SUPERGROUP, Announce::TooLongWithPts);
+    dc.send(ALICE, Chat::Channel(SUPERGROUP), "lost").unwrap();
+    dc.set_announce(SUPERGROUP, Announce::Messages);
+    dc.send(ALICE, Chat::Channel(SUPERGROUP), "after").unwrap();
+    assert_eq!(broker.next_message().await.text(), "after");
 }
 
 #[tokio::test]
@@ -238,13 +245,18 @@ async fn reactions_are_told_without_a_pts() {
     let letter = dc.react(ALICE, Chat::User(BOT), id, Some("a")).unwrap_err();
     assert_eq!(letter.text, "REACTION_INVALID");
     assert_eq!(state().await, pts);
-    let told = loop {
-        if let Update::Raw(update) = broker.updates.next().await.unwrap()
-            && let enums::Update::MessageReactions(told) = update.raw
-        {
-            break told;
+    let next = async {
+        loop {
+            if let Update::Raw(update) = broker.updates.next().await.unwrap()
+                && let enums::Update::MessageReactions(told) = update.raw
+            {
+                return told;
+            }
         }
     };
+    let told = tokio::time::timeout(SOON, next)
+        .await
+        .expect("an update in time");
     assert_eq!(told.msg_id, sent.id());
 
     let react = functions::messages::SendReaction {
