@@ -121,11 +121,9 @@ async fn with_key() -> Stage {
     std::fs::write(stage.path("identity.txt"), key.file.expose_secret()).unwrap();
     let closed = PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(stage.path("identity.txt"), closed).unwrap();
-    let known = format!(r#"[{{"key":"{}","since":0}}]"#, key.public);
     let kept = LocalStore::open(stage.path("state.redb"), Arc::new(SystemClock)).unwrap();
-    kept.put(&format!("keys/{ALICE}"), known.as_bytes())
-        .await
-        .unwrap();
+    let name = format!("keys/{ALICE}/{}", key.public);
+    kept.put(&name, &[0; 8]).await.unwrap();
     drop(kept);
     stage.start().await;
     stage

@@ -18,10 +18,9 @@ const WRAPPED: &str = "/get_secret django/database wrapped";
 /// Alice has a key registered.
 async fn with_key(world: &World) -> Identities {
     let key = NewIdentity::generate();
-    let known = format!(r#"[{{"key":"{}","since":0}}]"#, key.public);
     let coordination = &world.coordination;
-    let name = format!("keys/{ALICE}");
-    coordination.put(&name, known.as_bytes()).await.unwrap();
+    let name = format!("keys/{ALICE}/{}", key.public);
+    coordination.put(&name, &[0; 8]).await.unwrap();
     Identities::read(key.file.expose_secret(), || Err("no passphrase".into())).unwrap()
 }
 

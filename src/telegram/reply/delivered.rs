@@ -1,7 +1,5 @@
 //! Replies that carry no plaintext: a token to unwrap, a sealed answer, an offer to collect.
 
-use std::time::Duration;
-
 use super::{Builder, Document, MAX_LENGTH, Reply, SECRET_MARK, Terms, spoken};
 use crate::broker::ports::Wrapped;
 use crate::broker::{Offer, Sealed};
@@ -93,12 +91,13 @@ impl Reply {
     /// Where the secret waits, for whom and until when. Holds nothing secret: the code is of use
     /// to nobody else.
     pub(super) fn offered(offer: &Offer, target: &Target, terms: &Terms<'_>) -> Self {
-        let left = Duration::try_from(offer.expires - terms.now).unwrap_or_default();
+        // To the next minute: some of the first has passed already.
+        let left = (offer.expires - terms.now).whole_seconds();
+        let minutes = u64::try_from(left).unwrap_or_default().div_ceil(60);
         let mut message = Builder::default();
         message.plain(&format!(
-            "{} waits for you. Collect it on vaultgram's host within {}, once, as Unix user {}:\n",
-            target,
-            spoken(left),
+            "{target} waits for you. Collect it on vaultgram's host within {minutes} min, once, as \
+             Unix user {}:\n",
             offer.uid
         ));
         message.preformatted(&format!("vaultgram collect {}", offer.code));
@@ -127,6 +126,8 @@ fn file_name(target: &Target) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use grammers_tl_types as tl;
     use time::OffsetDateTime;
 
