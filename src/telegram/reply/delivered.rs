@@ -61,7 +61,7 @@ impl Reply {
         let mut message = Builder::default();
         message.plain(SECRET_MARK);
         message.plain(&head);
-        message.plain("Copy this message, run: vaultgram open - and paste it, then Ctrl-D.\n");
+        message.plain("Copy this message, run vaultgram open, paste it, then press Ctrl-D.\n");
         message.preformatted(sealed.text.trim_end());
         message.plain("\n");
         message.plain(&end);
