@@ -18,7 +18,10 @@ use super::deletion::Deletions;
 use super::incoming::Incoming;
 use super::outbox::Outbox;
 use super::progress::Batch;
-use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Reply, random_id};
+use super::reply::{
+    ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Reply, Terms, random_id,
+};
+use super::second_net::SecondNet;
 use super::status::Status;
 use super::stranger::{Limiter, StrangerReply};
 use crate::broker::ports::{Claim, Clock};
@@ -44,6 +47,7 @@ pub(super) struct Handler {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
     pub(super) deletions: Arc<Deletions>,
+    pub(super) second_net: Arc<SecondNet>,
     pub(super) status: Arc<Status>,
     pub(super) tasks: TaskTracker,
     /// The broker's work, which is never cut off: what it decided has an outcome on record.
@@ -279,7 +283,14 @@ impl Handler {
             return Some(Reply::broken());
         };
         match result {
-            Ok(outcome) => Reply::outcome(&outcome, &target, self.settings.delete_after),
+            Ok(outcome) => {
+                let terms = Terms {
+                    delete_after: self.settings.delete_after,
+                    vault: self.settings.vault_address.as_deref(),
+                    now: self.clock.now(),
+                };
+                Reply::outcome(&outcome, &target, &terms)
+            }
             Err(error) => {
                 warn!(event = "telegram.request_failed", request = %job.id, error = error.name());
                 Some(Reply::failed(&error))
@@ -314,8 +325,13 @@ impl Handler {
         };
         let mut intent = None;
         if reply.secret {
-            match self.deletions.intend(&job.id, &peer).await {
-                Ok(made) => intent = Some(made),
+            match self.deletions.intend(&job.id, &peer, reply.lasts).await {
+                Ok(made) => {
+                    intent = Some(made);
+                    let (net, user, peer) = (Arc::clone(&self.second_net), job.user, peer.clone());
+                    self.tasks
+                        .spawn(async move { net.spread(user, peer).await });
+                }
                 // What could not be deleted again is not sent.
                 Err(error) => {
                     warn!(event = "telegram.deletions.unwritable", %error);

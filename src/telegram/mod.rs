@@ -23,11 +23,14 @@ mod handler;
 mod incoming;
 pub mod login;
 mod outbox;
+mod outgoing;
 mod progress;
 mod proxy;
 mod recovery;
 mod reply;
 mod schedule;
+mod search;
+mod second_net;
 pub mod session;
 mod status;
 mod stranger;
@@ -54,6 +57,7 @@ use self::handler::Handler;
 use self::outbox::Outbox;
 use self::progress::Progress;
 pub use self::proxy::Proxy;
+use self::second_net::SecondNet;
 pub use self::session::{DcSummary, FileSession, Login, SessionError, Summary};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
@@ -77,6 +81,11 @@ pub struct Settings {
     pub command_age: Duration,
     /// How long a sent secret stands; by default 60 s.
     pub delete_after: Duration,
+    /// Where people reach Vault, to be told with a wrapping token.
+    pub vault_address: Option<String>,
+    /// After how long Telegram itself deletes what is in a chat with secrets, in seconds, should
+    /// we be gone; by default a day.
+    pub history_ttl: Option<i32>,
     /// How long Telegram may take for one call; by default 10 s.
     pub request_timeout: Duration,
     /// How often a quiet connection is tried; by default 20 s.
@@ -101,6 +110,8 @@ impl Settings {
             stranger_reply: StrangerReply::Silent,
             command_age: Duration::from_mins(1),
             delete_after: Duration::from_mins(1),
+            vault_address: None,
+            history_ttl: Some(24 * 60 * 60),
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
             proxy: None,
@@ -176,6 +187,11 @@ pub async fn run(
             Arc::clone(&session),
             Arc::clone(&ports.broker),
         ),
+        second_net: Arc::new(SecondNet::new(
+            Arc::clone(&link),
+            Arc::clone(&ports.coordination),
+            settings.history_ttl,
+        )),
         deletions: Arc::clone(&deletions),
         status: Arc::clone(&status),
         tasks: TaskTracker::new(),

@@ -1,11 +1,13 @@
 //! What is written back: pure, from an outcome to a text with its hidden parts.
 
+mod delivered;
 mod shown;
 
 use std::time::Duration;
 
 use grammers_tl_types as tl;
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 
 use super::status::State;
 use crate::broker::ports::StoreHealth;
@@ -39,7 +41,18 @@ const HELP: &str = "\
 
 Secrets come to your private chat, hidden until you tap them, and are deleted after a while.";
 
+/// What a reply to an outcome depends on, besides the outcome.
+pub(super) struct Terms<'a> {
+    /// How long a sent secret stands.
+    pub(super) delete_after: Duration,
+    /// Where people reach Vault, if that is configured.
+    pub(super) vault: Option<&'a str>,
+    /// The time of day.
+    pub(super) now: OffsetDateTime,
+}
+
 /// A message to send. No `Debug`: it can hold a secret.
+#[derive(Default)]
 pub(super) struct Reply {
     /// The text.
     pub(super) text: String,
@@ -47,6 +60,20 @@ pub(super) struct Reply {
     pub(super) entities: Vec<tl::enums::MessageEntity>,
     /// It carries a secret: to be deleted again.
     pub(super) secret: bool,
+    /// That secret is of use only when it can be copied or saved, and harmless to who finds it.
+    pub(super) to_copy: bool,
+    /// It is to be deleted sooner than secrets usually are.
+    pub(super) lasts: Option<Duration>,
+    /// A file that goes with it; the text is its caption.
+    pub(super) document: Option<Document>,
+}
+
+/// A file to send.
+pub(super) struct Document {
+    /// Its name.
+    pub(super) name: String,
+    /// Its content.
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -54,8 +81,7 @@ impl Reply {
     pub(super) fn plain(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
-            entities: vec![],
-            secret: false,
+            ..Self::default()
         }
     }
 
@@ -182,20 +208,16 @@ impl Reply {
     }
 
     /// What came of a request; `None` when somebody else answers it.
-    pub(super) fn outcome(
-        outcome: &Outcome,
-        target: &Target,
-        delete_after: Duration,
-    ) -> Option<Self> {
+    pub(super) fn outcome(outcome: &Outcome, target: &Target, terms: &Terms<'_>) -> Option<Self> {
         match outcome {
-            Outcome::Released(secret) => Some(Self::secret(secret, target, delete_after)),
+            Outcome::Released(secret) => Some(Self::secret(secret, target, terms.delete_after)),
+            Outcome::Wrapped(wrapped) => Some(Self::wrapped(wrapped, target, terms)),
+            Outcome::Sealed(sealed) => Some(Self::sealed(sealed, target, terms)),
+            Outcome::Offered(offer) => Some(Self::offered(offer, target, terms)),
             Outcome::Denied(_) => Some(Self::plain(DENIED)),
             Outcome::Duplicate => None,
             Outcome::Interrupted => Some(Self::interrupted()),
-            Outcome::Wrapped(_)
-            | Outcome::Sealed(_)
-            | Outcome::Offered(_)
-            | Outcome::Listed(_)
+            Outcome::Listed(_)
             | Outcome::Versions(_)
             | Outcome::Written(_)
             | Outcome::Deleted
@@ -230,6 +252,7 @@ impl Reply {
             text: message.text,
             entities: message.entities,
             secret: true,
+            ..Self::default()
         }
     }
 }
@@ -238,15 +261,18 @@ fn too_big(secret: &Secret, target: &Target) -> Reply {
     let path = &target.path;
     if secret.fields.len() == 1 {
         return Reply::plain(format!(
-            "The value is too long for a message; read it on the machine with: vaultgram get {path}"
+            "The value is too long for a message. Have it sealed to your key, or collect it on the \
+             host: /get_secret {target} sealed, or /get_secret {target} socket"
         ));
     }
     let names = shown::names(secret.names());
     Reply::plain(format!(
-        "The secret is too long for one message. Ask for one field, as in {path}#field; it has: {names}"
+        "The secret is too long for one message. Ask for one field, as in {path}#field, or for \
+         all of it with: /get_secret {target} sealed, or /get_secret {target} socket\nIt has: {names}"
     ))
 }
 
+/// A time as people say it.
 fn spoken(time: Duration) -> String {
     match time.as_secs() {
         seconds if seconds < 120 => format!("{seconds} s"),
@@ -268,15 +294,34 @@ impl Builder {
         self.length += text.encode_utf16().count();
     }
 
+    /// Under a spoiler.
     fn hidden(&mut self, text: &str) {
+        self.marked(text, |offset, length| {
+            tl::types::MessageEntitySpoiler { offset, length }.into()
+        });
+    }
+
+    /// In a block of its own, with its line ends, which people can copy at once.
+    fn preformatted(&mut self, text: &str) {
+        self.marked(text, |offset, length| {
+            let language = String::new();
+            tl::types::MessageEntityPre {
+                offset,
+                length,
+                language,
+            }
+            .into()
+        });
+    }
+
+    fn marked(&mut self, text: &str, entity: impl Fn(i32, i32) -> tl::enums::MessageEntity) {
         let offset = self.length;
         self.plain(text);
         // A message beyond i32 units is refused by its length long before.
         if let (Ok(offset), Ok(length)) =
             (i32::try_from(offset), i32::try_from(self.length - offset))
         {
-            self.entities
-                .push(tl::types::MessageEntitySpoiler { offset, length }.into());
+            self.entities.push(entity(offset, length));
         }
     }
 }

@@ -13,6 +13,7 @@ mod answers;
 mod connection;
 mod crash;
 mod deletion;
+mod deliveries;
 mod login;
 mod refusals;
 mod support;
