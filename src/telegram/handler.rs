@@ -190,7 +190,11 @@ impl Handler {
             Verdict::Ignore | Verdict::Stranger { .. } => return,
         };
         let answered = match reply {
-            Some(reply) => self.answer(&job, reply).await,
+            Some(reply) => {
+                let answered = self.answer(&job, reply).await;
+                self.finish(&job.id, answered).await;
+                answered
+            }
             None => Answered::Elsewhere,
         };
         info!(
@@ -245,6 +249,18 @@ impl Handler {
                 }
                 self.once(job, reply).await
             }
+        }
+    }
+
+    /// Lets a command that nothing more comes of stay claimed. Where nobody knows whether the
+    /// answer arrived, it is told to have been interrupted, should it come again after a restart.
+    async fn finish(&self, id: &RequestId, answered: Answered) {
+        match answered {
+            Answered::InPrivate | Answered::Refused => {}
+            Answered::NotAtAll | Answered::Elsewhere => return,
+        }
+        if let Err(error) = self.broker.finish(id).await {
+            warn!(event = "telegram.finish_failed", request = %id, %error);
         }
     }
 
