@@ -126,6 +126,12 @@ enum Event<'a> {
     Written {
         version_written: u64,
     },
+    Deleted {
+        version_deleted: u64,
+    },
+    Undeleted {
+        version_undeleted: u64,
+    },
     Done,
     KeyRegistered,
     KeyForgotten,
@@ -166,6 +172,12 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             },
             AuditEvent::Written { version } => Self::Written {
                 version_written: *version,
+            },
+            AuditEvent::Deleted { version } => Self::Deleted {
+                version_deleted: *version,
+            },
+            AuditEvent::Undeleted { version } => Self::Undeleted {
+                version_undeleted: *version,
             },
             AuditEvent::Done => Self::Done,
             AuditEvent::KeyRegistered => Self::KeyRegistered,

@@ -53,7 +53,8 @@ pub trait SecretStore: Send + Sync {
     }
 
     /// Deletes the permit's version (the newest where it names none), so that it can be undeleted.
-    async fn delete(&self, _permit: &Permit) -> Result<(), StoreError> {
+    /// Returns its number.
+    async fn delete(&self, _permit: &Permit) -> Result<u64, StoreError> {
         Err(StoreError::Unsupported)
     }
 

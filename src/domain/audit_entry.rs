@@ -85,7 +85,17 @@ pub enum AuditEvent {
         /// Its number.
         version: u64,
     },
-    /// It was done.
+    /// A version was deleted.
+    Deleted {
+        /// Its number.
+        version: u64,
+    },
+    /// The deletion of a version was undone.
+    Undeleted {
+        /// Its number.
+        version: u64,
+    },
+    /// What was asked was told: a folder's names, or a secret's versions.
     Done,
     /// The key is registered once this is written.
     KeyRegistered,

@@ -38,6 +38,8 @@ pub enum DenialReason {
     Forbidden,
     /// A policy could not be evaluated, so none is trusted.
     EvaluationFailed,
+    /// Chat is locked, whatever policy says.
+    ChatLocked,
 }
 
 impl DenialReason {
@@ -48,6 +50,7 @@ impl DenialReason {
             Self::NotPermitted => "not_permitted",
             Self::Forbidden => "forbidden",
             Self::EvaluationFailed => "evaluation_failed",
+            Self::ChatLocked => "chat_locked",
         }
     }
 }

@@ -107,7 +107,7 @@ impl VaultApi {
                 | Outcome::Listed(_)
                 | Outcome::Versions(_)
                 | Outcome::Written(_)
-                | Outcome::Deleted
+                | Outcome::Deleted(_)
                 | Outcome::Undeleted(_),
             ) => Err(Refusal::broken()),
             Err(error) => failed(name, &error),

@@ -191,7 +191,11 @@ impl Reply {
             | BrokerError::NothingToCollect
             | BrokerError::NothingToWrite
             | BrokerError::NoField
-            | BrokerError::NothingDeleted => error.to_string(),
+            | BrokerError::NewestNotDeleted
+            | BrokerError::MeaninglessField
+            | BrokerError::MeaninglessVersion
+            | BrokerError::DoneUnrecorded
+            | BrokerError::ChatLocked => error.to_string(),
         };
         let mut characters = text.chars();
         let first = characters.next().map(|c| c.to_uppercase().to_string());
@@ -220,7 +224,7 @@ impl Reply {
             Outcome::Listed(_)
             | Outcome::Versions(_)
             | Outcome::Written(_)
-            | Outcome::Deleted
+            | Outcome::Deleted(_)
             | Outcome::Undeleted(_) => Some(Self::broken()),
         }
     }

@@ -76,12 +76,12 @@ pub(super) async fn patch(
     }
 }
 
-/// Deletes the version `target` names, or the newest.
+/// Deletes the version `target` names, or the newest; returns its number.
 pub(super) async fn delete(
     client: &Client,
     access: &Access,
     target: &Target,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     // Vault says 204 to everything, so we look first. It is told the number, also for the newest:
     // one that somebody writes meanwhile stays.
     let version = metadata::read(client, access, &target.path)
@@ -92,7 +92,8 @@ pub(super) async fn delete(
         path: target.path.path().to_owned(),
         versions: vec![version],
     };
-    done(client.call(access, request).await)
+    done(client.call(access, request).await)?;
+    Ok(version)
 }
 
 /// Undoes the deletion of `version`.

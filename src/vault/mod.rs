@@ -158,7 +158,7 @@ impl SecretStore for Store {
         .await
     }
 
-    async fn delete(&self, permit: &Permit) -> Result<(), StoreError> {
+    async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             kv_write::delete(client, session.access(), target).await
