@@ -25,6 +25,7 @@
 //! | `coordination` | state that outlives the process | `domain` `broker::ports` |
 //! | `audit` | JSON Lines in a hash chain, and its verification | `domain` `broker::ports` |
 //! | `api` | wire types shared by the socket and the command line | |
+//! | `age` | age encryption, to people's keys | `domain` `broker::ports` |
 //! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` |
 //! | `cli` | the command line, one file per command | `api` `audit::verify` |
 //! | `telemetry` | logs: only our own events, ever | |
@@ -58,6 +59,7 @@
 //! 2. The path and version in the URL become a [`domain::Request`]; from there on it is the same
 //!    road, and the answer is written in Vault's envelope.
 
+pub mod age;
 pub mod api;
 pub mod audit;
 pub mod broker;

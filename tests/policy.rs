@@ -13,7 +13,9 @@ use vaultgram::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy::DenialReason;
 use vaultgram::domain::policy_load::PolicySource;
-use vaultgram::domain::{Caller, Decision, Delivery, Mounts, Policy, Request, RequestId};
+use vaultgram::domain::{
+    Action, Caller, Decision, Delivery, Mounts, Policy, Recipe, Request, RequestId,
+};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -61,16 +63,17 @@ fn decide(policy: &Policy, caller: Caller, path: &str) -> Decision {
         Caller::Telegram(_) => Delivery::Message,
         Caller::Unix(_) => Delivery::Socket,
     };
-    let target = mounts().parse(path).unwrap();
-    policy.decide(
-        &Request {
-            id: RequestId::Connection(1),
-            caller,
-            target,
-            delivery,
-        },
-        NOW,
-    )
+    decide_action(policy, caller, Action::Read(delivery), path)
+}
+
+fn decide_action(policy: &Policy, caller: Caller, action: Action, path: &str) -> Decision {
+    let request = Request {
+        id: RequestId::Connection(1),
+        caller,
+        action,
+        target: mounts().parse_folder(path).unwrap(),
+    };
+    policy.decide(&request, NOW)
 }
 
 fn allows(policy: &Policy, caller: Caller, path: &str) -> bool {
@@ -96,6 +99,72 @@ fn nothing_is_allowed_without_a_policy() {
     assert!(policy.is_empty());
     let denied = denial(&policy, telegram(1001, ChatKind::Private), "a");
     assert_eq!(denied, (DenialReason::NotPermitted, vec![]));
+}
+
+#[test]
+fn every_action_is_permitted_by_its_own_name_and_writes_also_together() {
+    let actions = [
+        Action::Read(Delivery::Wrapped),
+        Action::List,
+        Action::Versions,
+        Action::Put { over: 0 },
+        Action::Patch,
+        Action::Delete,
+        Action::Undelete,
+        Action::Rotate(Recipe::Hex),
+    ];
+    let allowed = |rule: &str| -> Vec<&str> {
+        let policy = load(&format!("permit(principal, {rule}, resource);")).unwrap();
+        let developer = || telegram(1001, ChatKind::Private);
+        actions
+            .into_iter()
+            .filter(|action| {
+                let decision = decide_action(&policy, developer(), *action, "django");
+                matches!(decision, Decision::Allow(_))
+            })
+            .map(Action::name)
+            .collect()
+    };
+    for action in actions {
+        let name = action.name();
+        assert_eq!(allowed(&format!("action == Action::\"{name}\"")), [name]);
+    }
+    assert_eq!(
+        allowed("action in Action::\"write\""),
+        ["put", "patch", "delete", "undelete", "rotate"]
+    );
+}
+
+#[test]
+fn a_mount_is_a_folder_that_can_be_listed() {
+    let policy =
+        load(r#"permit(principal, action == Action::"list", resource in Path::"secret");"#)
+            .unwrap();
+    let list = |path| {
+        let caller = telegram(1001, ChatKind::Private);
+        let decision = decide_action(&policy, caller, Action::List, path);
+        matches!(decision, Decision::Allow(_))
+    };
+    assert!(list("secret") && list("secret/django/"));
+    assert!(!list("other"));
+}
+
+#[test]
+fn deliveries_are_told_apart() {
+    let policy = load(
+        r#"permit(principal, action == Action::"read", resource)
+           when { context.delivery == "sealed" };"#,
+    )
+    .unwrap();
+    for delivery in Delivery::ALL {
+        let caller = telegram(1001, ChatKind::Private);
+        let decision = decide_action(&policy, caller, Action::Read(delivery), "a");
+        assert_eq!(
+            matches!(decision, Decision::Allow(_)),
+            delivery == Delivery::Sealed
+        );
+        assert_eq!(Delivery::named(delivery.name()), Some(delivery));
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("vault", &["domain", "broker::ports"]),
     ("coordination", &["domain", "broker::ports"]),
     ("audit", &["domain", "broker::ports"]),
+    ("age", &["domain", "broker::ports"]),
     ("config", &["domain"]),
     ("cli", &["api", "audit::verify"]),
     ("telemetry", &[]),

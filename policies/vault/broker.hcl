@@ -3,19 +3,45 @@
 # and give it to vaultgram's role, without the default policy:
 #   bao write auth/approle/role/vaultgram token_policies=vaultgram \
 #       token_no_default_policy=true token_period=1h
-# "secret" is the mount; repeat the first two blocks for each further one.
+# "secret" is the mount; repeat its blocks for each further one. What a person or program may
+# have of it is vaultgram's policy to say.
+#
+# Where vaultgram must only read, leave out the writing part: its commands are then answered
+# with "Vault refuses vaultgram this path".
 
-# The values. What a person or program may have of them is vaultgram's policy to say.
+# --- reading ---
+
+# The values. Wrapping them (delivery "wrapped") needs no more than this and the next block.
 path "secret/data/*" {
   capabilities = ["read"]
 }
 
-# Which versions exist, so that a missing version is not mistaken for a missing secret.
+# Which versions exist (/versions; wrapping, deleting and undeleting look first), so that a
+# missing version is not mistaken for a missing secret. "list" is for /list.
 path "secret/metadata/*" {
-  capabilities = ["read"]
+  capabilities = ["read", "list"]
 }
 
-# Its own token: is it still taken, keep it alive, end it on a stop.
+# --- writing: leave this out where vaultgram must only read ---
+
+# /put_secret: "create" for a new secret, "update" for a new version. /patch_secret and /rotate:
+# "patch". A path may stand in the file once more: the capabilities add up.
+path "secret/data/*" {
+  capabilities = ["create", "update", "patch"]
+}
+
+# /delete_secret, which can be undone. vaultgram never asks to destroy.
+path "secret/delete/*" {
+  capabilities = ["update"]
+}
+
+# /undelete.
+path "secret/undelete/*" {
+  capabilities = ["update"]
+}
+
+# --- its own token: is it still taken, keep it alive, end it on a stop ---
+
 path "auth/token/lookup-self" {
   capabilities = ["read"]
 }

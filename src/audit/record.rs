@@ -11,7 +11,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::broker::ports::AuditError;
-use crate::domain::{AuditEntry, AuditEvent, Caller};
+use crate::domain::{AuditEntry, AuditEvent, Caller, Delivery, Recipe, Subject};
 
 /// Longest line, in bytes, newline not counted. Far above any record of the broker.
 pub(super) const MAX_LINE: usize = 64 * 1024;
@@ -42,7 +42,7 @@ impl Link {
     }
 }
 
-/// The fields in the order they are written. The event's come first, then the request's.
+/// The fields in the order they are written. The event's come first, then who asked, then for what.
 #[derive(Serialize)]
 struct Record<'a> {
     seq: u64,
@@ -53,12 +53,8 @@ struct Record<'a> {
     caller: String,
     #[serde(flatten)]
     evidence: Evidence<'a>,
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<u64>,
-    delivery: &'static str,
+    #[serde(flatten)]
+    about: About<'a>,
     prev: &'a str,
 }
 
@@ -77,6 +73,27 @@ enum Evidence<'a> {
     },
 }
 
+/// What it is about.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum About<'a> {
+    Secret {
+        action: &'static str,
+        path: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        field: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        delivery: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recipe: Option<&'static str>,
+    },
+    Key {
+        key: &'a str,
+    },
+}
+
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event<'a> {
@@ -86,12 +103,108 @@ enum Event<'a> {
         reason: Option<&'static str>,
         policies: &'a [String],
     },
+    ConfirmationAsked,
     Released {
         version_read: u64,
     },
+    Wrapped {
+        accessor: &'a str,
+        ttl: u64,
+    },
+    Sealed {
+        version_read: u64,
+        keys: &'a [String],
+    },
+    Offered {
+        to_uid: u32,
+    },
+    Collected {
+        version_read: u64,
+        by_uid: u32,
+        by_pid: i32,
+    },
+    Written {
+        version_written: u64,
+    },
+    Done,
+    KeyRegistered,
+    KeyForgotten,
     Failed {
         reason: &'static str,
     },
+}
+
+impl<'a> From<&'a AuditEvent> for Event<'a> {
+    fn from(event: &'a AuditEvent) -> Self {
+        match event {
+            AuditEvent::Decided {
+                allowed,
+                reason,
+                policies,
+            } => Self::Decided {
+                allowed: *allowed,
+                reason: *reason,
+                policies,
+            },
+            AuditEvent::ConfirmationAsked => Self::ConfirmationAsked,
+            AuditEvent::Released { version } => Self::Released {
+                version_read: *version,
+            },
+            AuditEvent::Wrapped { accessor, ttl } => Self::Wrapped {
+                accessor,
+                ttl: *ttl,
+            },
+            AuditEvent::Sealed { version, keys } => Self::Sealed {
+                version_read: *version,
+                keys,
+            },
+            AuditEvent::Offered { uid } => Self::Offered { to_uid: *uid },
+            AuditEvent::Collected { version, uid, pid } => Self::Collected {
+                version_read: *version,
+                by_uid: *uid,
+                by_pid: *pid,
+            },
+            AuditEvent::Written { version } => Self::Written {
+                version_written: *version,
+            },
+            AuditEvent::Done => Self::Done,
+            AuditEvent::KeyRegistered => Self::KeyRegistered,
+            AuditEvent::KeyForgotten => Self::KeyForgotten,
+            AuditEvent::Failed { reason } => Self::Failed { reason },
+        }
+    }
+}
+
+impl<'a> From<&'a Caller> for Evidence<'a> {
+    fn from(caller: &'a Caller) -> Self {
+        match caller {
+            Caller::Telegram(user) => Self::Telegram {
+                chat: user.chat.name(),
+            },
+            Caller::Unix(peer) => Self::Unix {
+                uid: peer.uid,
+                gid: peer.gid,
+                pid: peer.pid,
+                executable: peer.executable.as_deref(),
+            },
+        }
+    }
+}
+
+impl<'a> From<&'a Subject> for About<'a> {
+    fn from(subject: &'a Subject) -> Self {
+        match subject {
+            Subject::Secret { action, target } => Self::Secret {
+                action: action.name(),
+                path: target.path.to_string(),
+                field: target.field.as_deref(),
+                version: target.version,
+                delivery: action.delivery().map(Delivery::name),
+                recipe: action.recipe().map(Recipe::name),
+            },
+            Subject::Key(key) => Self::Key { key },
+        }
+    }
 }
 
 /// Appends the line of `entry`, newline included, to `out` and returns the place after it.
@@ -118,43 +231,15 @@ fn write(
     start: usize,
 ) -> Result<Link, AuditError> {
     let unfit = |error: &dyn std::fmt::Display| AuditError(format!("record: {error}"));
-    let request = &entry.request;
     let seq = after.seq + 1;
     let record = Record {
         seq,
         time: format_time(entry.at).map_err(|error| unfit(&error))?,
-        event: match &entry.event {
-            AuditEvent::Decided {
-                allowed,
-                reason,
-                policies,
-            } => Event::Decided {
-                allowed: *allowed,
-                reason: *reason,
-                policies,
-            },
-            AuditEvent::Released { version } => Event::Released {
-                version_read: *version,
-            },
-            AuditEvent::Failed { reason } => Event::Failed { reason },
-        },
-        id: request.id.to_string(),
-        caller: request.caller.to_string(),
-        evidence: match &request.caller {
-            Caller::Telegram(user) => Evidence::Telegram {
-                chat: user.chat.name(),
-            },
-            Caller::Unix(peer) => Evidence::Unix {
-                uid: peer.uid,
-                gid: peer.gid,
-                pid: peer.pid,
-                executable: peer.executable.as_deref(),
-            },
-        },
-        path: request.target.path.to_string(),
-        field: request.target.field.as_deref(),
-        version: request.target.version,
-        delivery: request.delivery.name(),
+        event: (&entry.event).into(),
+        id: entry.id.to_string(),
+        caller: entry.caller.to_string(),
+        evidence: (&entry.caller).into(),
+        about: (&entry.subject).into(),
         prev: &after.hash,
     };
     serde_json::to_writer(&mut *out, &record).map_err(|error| unfit(&error))?;
@@ -210,23 +295,23 @@ mod tests {
 
     use super::*;
     use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
-    use crate::domain::{Delivery, Request, RequestId, SecretPath, Target};
+    use crate::domain::{Action, RequestId, SecretPath, Target};
 
     fn entry(caller: Caller, field: Option<&str>, event: AuditEvent) -> AuditEntry {
         AuditEntry {
             at: datetime!(2026-11-21 09:15:00.5 +1),
-            request: Request {
-                id: RequestId::Message {
-                    chat: 1001,
-                    message: 7,
-                },
-                caller,
+            id: RequestId::Message {
+                chat: 1001,
+                message: 7,
+            },
+            caller,
+            subject: Subject::Secret {
+                action: Action::Read(Delivery::Message),
                 target: Target {
                     path: SecretPath::new("secret", "django/database").unwrap(),
                     field: field.map(str::to_owned),
                     version: None,
                 },
-                delivery: Delivery::Message,
             },
             event,
         }
@@ -256,7 +341,8 @@ mod tests {
             concat!(
                 r#"{"seq":1,"time":"2026-11-21T08:15:00.500Z","event":"decided","allowed":true,"#,
                 r#""policies":["main.cedar:policy0"],"id":"telegram-1001-7","#,
-                r#""caller":"telegram:1001","chat":"private","path":"secret/django/database","#,
+                r#""caller":"telegram:1001","chat":"private","action":"read","#,
+                r#""path":"secret/django/database","#,
                 r#""field":"pass\"word","delivery":"message","prev":"#,
                 r#""0000000000000000000000000000000000000000000000000000000000000000""#,
             )
@@ -295,6 +381,34 @@ mod tests {
             (&"failed".into(), &"not_found".into())
         );
         assert_eq!(value.get("field"), None);
+    }
+
+    #[test]
+    fn a_rotation_and_a_key_read_as_documented() {
+        let caller = Caller::Telegram(TelegramUser {
+            id: 1001,
+            chat: ChatKind::Private,
+        });
+        let mut rotation = entry(
+            caller.clone(),
+            Some("password"),
+            AuditEvent::Written { version: 4 },
+        );
+        if let Subject::Secret { action, .. } = &mut rotation.subject {
+            *action = Action::Rotate(Recipe::Hex);
+        }
+        let value: serde_json::Value = serde_json::from_str(&sealed(&rotation)).unwrap();
+        assert_eq!(value["action"], "rotate");
+        assert_eq!(value["recipe"], "hex");
+        assert_eq!(value["version_written"], 4);
+        assert_eq!(value.get("delivery"), None);
+
+        let mut key = entry(caller, None, AuditEvent::KeyRegistered);
+        key.subject = Subject::Key("age1abc".to_owned());
+        let value: serde_json::Value = serde_json::from_str(&sealed(&key)).unwrap();
+        assert_eq!(value["event"], "key_registered");
+        assert_eq!(value["key"], "age1abc");
+        assert_eq!(value.get("path"), None);
     }
 
     #[test]

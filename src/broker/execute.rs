@@ -1,31 +1,144 @@
-//! Acting on a permit: read, record, hand over.
+//! Acting on a permit: do it, record what came of it, hand over.
 
-use crate::broker::{Broker, BrokerError};
-use crate::domain::{AuditEntry, AuditEvent, Permit, Secret};
+use crate::broker::{Broker, BrokerError, Outcome};
+use crate::domain::{
+    Action, AuditEntry, AuditEvent, Caller, Delivery, Field, Permit, Secret, SecretValue,
+    VersionState,
+};
+
+/// A secret encrypted to its requester's keys.
+pub struct Sealed {
+    /// The ciphertext, as text.
+    pub text: String,
+    /// The version read.
+    pub version: u64,
+    /// How many keys can open it.
+    pub keys: usize,
+}
 
 impl Broker {
-    /// Uses up `permit`. The secret leaves here only after its release is on record.
-    pub(super) async fn execute(&self, permit: Permit) -> Result<Secret, BrokerError> {
-        let result = self.read(&permit).await;
-        let event = match &result {
-            Ok(secret) => AuditEvent::Released {
-                version: secret.version,
-            },
-            Err(error) => AuditEvent::Failed {
-                reason: error.name(),
-            },
+    /// Uses up `permit`. What it brought leaves here only after that is on record.
+    pub(super) async fn execute(
+        &self,
+        permit: Permit,
+        fields: &[Field],
+    ) -> Result<Outcome, BrokerError> {
+        let result = if permit.expires() <= self.now() {
+            Err(BrokerError::PermitExpired)
+        } else {
+            self.act(&permit, fields).await
         };
-        self.audit
-            .record(AuditEntry::outcome(&permit, event, self.clock.now()))
-            .await?;
+        let (event, result) = match result {
+            Ok((event, outcome)) => (event, Ok(outcome)),
+            Err(error) => {
+                let reason = error.name();
+                (AuditEvent::Failed { reason }, Err(error))
+            }
+        };
+        let entry = AuditEntry::outcome(&permit, event, self.now());
+        self.ports.audit.record(entry).await?;
         result
     }
 
-    async fn read(&self, permit: &Permit) -> Result<Secret, BrokerError> {
-        if permit.expires() <= self.clock.now() {
-            return Err(BrokerError::PermitExpired);
+    async fn act(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+    ) -> Result<(AuditEvent, Outcome), BrokerError> {
+        let store = &self.ports.store;
+        Ok(match permit.action() {
+            Action::Read(delivery) => self.deliver(permit, delivery).await?,
+            Action::List => {
+                let names = store.list(permit).await?;
+                (AuditEvent::Done, Outcome::Listed(names))
+            }
+            Action::Versions => {
+                let history = store.history(permit).await?;
+                (AuditEvent::Done, Outcome::Versions(history))
+            }
+            Action::Put { over } => {
+                something(fields)?;
+                written(store.put(permit, fields, over).await?)
+            }
+            Action::Patch => {
+                something(fields)?;
+                written(store.patch(permit, fields, None).await?)
+            }
+            Action::Rotate(recipe) => {
+                let name = permit.target().field.clone().ok_or(BrokerError::NoField)?;
+                let over = store.history(permit).await?.current;
+                let json = recipe.make(&mut |bytes| self.ports.random.fill(bytes));
+                written(
+                    store
+                        .patch(permit, &[Field { name, json }], Some(over))
+                        .await?,
+                )
+            }
+            Action::Delete => {
+                store.delete(permit).await?;
+                (AuditEvent::Done, Outcome::Deleted)
+            }
+            Action::Undelete => {
+                let version = match permit.target().version {
+                    Some(version) => version,
+                    None => self.newest_deleted(permit).await?,
+                };
+                store.undelete(permit, version).await?;
+                (AuditEvent::Done, Outcome::Undeleted(version))
+            }
+        })
+    }
+
+    async fn deliver(
+        &self,
+        permit: &Permit,
+        delivery: Delivery,
+    ) -> Result<(AuditEvent, Outcome), BrokerError> {
+        match (delivery, &permit.request().caller) {
+            (Delivery::Wrapped, _) => {
+                if permit.target().field.is_some() {
+                    return Err(BrokerError::WrappedField);
+                }
+                let wrapped = self.ports.store.wrap(permit, self.rules.wrap_ttl).await?;
+                let event = AuditEvent::Wrapped {
+                    accessor: wrapped.accessor.clone(),
+                    ttl: wrapped.ttl.as_secs(),
+                };
+                Ok((event, Outcome::Wrapped(wrapped)))
+            }
+            (Delivery::Sealed, caller) => {
+                let keys = self.keys_to_seal_to(caller).await?;
+                let secret = self.read(permit).await?;
+                let version = secret.version;
+                let plaintext = plaintext(secret, permit.target().field.is_some());
+                let sealed = Sealed {
+                    text: self.ports.sealer.seal(&plaintext, &keys)?,
+                    version,
+                    keys: keys.len(),
+                };
+                Ok((
+                    AuditEvent::Sealed { version, keys },
+                    Outcome::Sealed(sealed),
+                ))
+            }
+            (Delivery::Socket, Caller::Telegram(user)) => {
+                let offer = self.offer(permit, user).await?;
+                Ok((
+                    AuditEvent::Offered { uid: offer.uid },
+                    Outcome::Offered(offer),
+                ))
+            }
+            (Delivery::Message, _) | (Delivery::Socket, Caller::Unix(_)) => {
+                let secret = self.read(permit).await?;
+                let version = secret.version;
+                Ok((AuditEvent::Released { version }, Outcome::Released(secret)))
+            }
         }
-        let mut secret = self.store.read(permit).await?;
+    }
+
+    /// Reads the secret, and keeps only the field asked for where one was named.
+    pub(super) async fn read(&self, permit: &Permit) -> Result<Secret, BrokerError> {
+        let mut secret = self.ports.store.read(permit).await?;
         if let Some(wanted) = &permit.target().field {
             let Some(position) = secret.fields.iter().position(|field| field.name == *wanted)
             else {
@@ -37,4 +150,52 @@ impl Broker {
         }
         Ok(secret)
     }
+
+    async fn newest_deleted(&self, permit: &Permit) -> Result<u64, BrokerError> {
+        let history = self.ports.store.history(permit).await?;
+        let deleted = |version: &&crate::domain::Version| version.state == VersionState::Deleted;
+        let newest = history.versions.iter().find(deleted);
+        Ok(newest.ok_or(BrokerError::NothingDeleted)?.number)
+    }
+}
+
+fn something(fields: &[Field]) -> Result<(), BrokerError> {
+    if fields.is_empty() {
+        return Err(BrokerError::NothingToWrite);
+    }
+    Ok(())
+}
+
+fn written(version: u64) -> (AuditEvent, Outcome) {
+    (AuditEvent::Written { version }, Outcome::Written(version))
+}
+
+/// What is sealed: the one field's value as JSON, or an object of all fields.
+fn plaintext(mut secret: Secret, one_field: bool) -> SecretValue {
+    if one_field && let Some(field) = secret.fields.pop() {
+        return field.json;
+    }
+    // In full from the beginning: a text that grows leaves halves of itself behind.
+    let size = |field: &Field| 6 * field.name.len() + exposed(field).len() + 4;
+    let mut json = Vec::with_capacity(2 + secret.fields.iter().map(size).sum::<usize>());
+    json.push(b'{');
+    for (position, field) in secret.fields.iter().enumerate() {
+        if position > 0 {
+            json.push(b',');
+        }
+        // A string is always JSON.
+        serde_json::to_writer(&mut json, &field.name).unwrap_or_default();
+        json.push(b':');
+        json.extend_from_slice(exposed(field));
+    }
+    json.push(b'}');
+    SecretValue::new(json)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is what gets encrypted for the requester"
+)]
+fn exposed(field: &Field) -> &[u8] {
+    field.json.expose_secret()
 }

@@ -1,95 +1,102 @@
 //! The broker: every way in ends at [`Broker::handle`], and there is no other way to a secret.
 
+mod collect;
+mod confirm;
+mod error;
 mod execute;
+mod keys;
 pub mod ports;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use thiserror::Error;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
+pub use self::collect::{Collected, Offer};
+pub use self::confirm::Asked;
+pub use self::error::BrokerError;
+pub use self::execute::Sealed;
+pub use self::keys::RegisteredKey;
 use crate::broker::ports::{
-    AuditError, AuditSink, Clock, Coordination, CoordinationError, SecretStore, StoreError,
-    StoreHealth,
+    AuditSink, Claim, Clock, Coordination, CoordinationError, Random, Sealer, SecretStore,
+    StoreHealth, Wrapped,
 };
-use crate::domain::{AuditEntry, Decision, Denial, Mounts, Policy, Request, RequestId, Secret};
+use crate::domain::{
+    AuditEntry, Decision, Denial, Field, History, Mounts, Policy, Request, RequestId, Secret,
+};
 
 /// How long a message stays claimed: far longer than an old command is accepted.
-const CLAIM_LIFETIME: Duration = Duration::days(1);
+const CLAIM_LIFETIME: time::Duration = time::Duration::days(1);
 
 /// Answers requests.
 pub struct Broker {
-    policy: Policy,
-    mounts: Mounts,
-    store: Arc<dyn SecretStore>,
-    audit: Arc<dyn AuditSink>,
-    coordination: Arc<dyn Coordination>,
-    clock: Arc<dyn Clock>,
+    rules: Rules,
+    ports: Ports,
+}
+
+/// What the broker goes by.
+pub struct Rules {
+    /// Who may have what.
+    pub policy: Policy,
+    /// The mounts that may be asked for.
+    pub mounts: Mounts,
+    /// How long a wrapping token lives.
+    pub wrap_ttl: Duration,
+    /// The Unix user of each Telegram account that may collect secrets on this host.
+    pub unix_users: BTreeMap<i64, u32>,
+}
+
+/// What the broker works with.
+pub struct Ports {
+    /// Where secrets live.
+    pub store: Arc<dyn SecretStore>,
+    /// The record of everything decided.
+    pub audit: Arc<dyn AuditSink>,
+    /// State that outlives the process.
+    pub coordination: Arc<dyn Coordination>,
+    /// Encrypts to people's keys.
+    pub sealer: Arc<dyn Sealer>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub random: Arc<dyn Random>,
 }
 
 /// What came of a request.
 pub enum Outcome {
     /// The secret, only the field asked for where one was named.
     Released(Secret),
+    /// A token that unwraps the secret, once.
+    Wrapped(Wrapped),
+    /// The secret, encrypted to the caller's keys.
+    Sealed(Sealed),
+    /// The caller's Unix user may collect the secret.
+    Offered(Offer),
+    /// The names in a folder.
+    Listed(Vec<String>),
+    /// The versions of a secret.
+    Versions(History),
+    /// A new version was written: its number.
+    Written(u64),
+    /// The version was deleted.
+    Deleted,
+    /// This version is no longer deleted.
+    Undeleted(u64),
     /// Policy refused.
     Denied(Denial),
     /// This very request was handled before, here or by another replica: stay silent.
     Duplicate,
-}
-
-/// Why a request has no outcome. `Display` is fit for the caller; `hint` says what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum BrokerError {
-    /// The secret store said no.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// The secret has no such field; the names of those it has.
-    #[error("the secret has no such field; it has: {}", .0.join(", "))]
-    NoSuchField(Vec<String>),
-    /// No audit, no secret. The cause is for the log.
-    #[error("vaultgram cannot write its audit, so it serves nothing; tell an operator")]
-    Audit(#[from] AuditError),
-    /// No claim, no effect. The cause is for the log.
-    #[error("vaultgram cannot reach its state store, so it serves nothing; tell an operator")]
-    Coordination(#[from] CoordinationError),
-    /// The permit ran out before it was used.
-    #[error("the permission ran out before the secret could be read; ask again")]
-    PermitExpired,
-}
-
-impl BrokerError {
-    /// The name in audit and logs.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Store(error) => error.name(),
-            Self::NoSuchField(_) => "no_such_field",
-            Self::Audit(_) => "audit_unavailable",
-            Self::Coordination(_) => "state_unavailable",
-            Self::PermitExpired => "permit_expired",
-        }
-    }
+    /// This very request was begun by a process that then ended: nobody knows whether it was
+    /// done.
+    Interrupted,
 }
 
 impl Broker {
     /// Puts a broker together from its rules and ports.
     #[must_use]
-    pub fn new(
-        policy: Policy,
-        mounts: Mounts,
-        store: Arc<dyn SecretStore>,
-        audit: Arc<dyn AuditSink>,
-        coordination: Arc<dyn Coordination>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            policy,
-            mounts,
-            store,
-            audit,
-            coordination,
-            clock,
-        }
+    pub fn new(rules: Rules, ports: Ports) -> Self {
+        Self { rules, ports }
     }
 
     /// Answers `request`: claim, decide, record, act.
@@ -97,51 +104,76 @@ impl Broker {
     /// # Errors
     /// See [`BrokerError`]; on any error nothing is handed over.
     pub async fn handle(&self, request: Request) -> Result<Outcome, BrokerError> {
-        if !self.claim(&request.id).await? {
-            return Ok(Outcome::Duplicate);
+        self.handle_with(request, &[]).await
+    }
+
+    /// Answers `request`, as [`Broker::handle`], with the values it is to write.
+    ///
+    /// # Errors
+    /// See [`BrokerError`]; when the store did not answer, nobody knows whether it wrote.
+    pub async fn handle_with(
+        &self,
+        request: Request,
+        fields: &[Field],
+    ) -> Result<Outcome, BrokerError> {
+        match self.claim(&request.id).await? {
+            Claim::Ours => {}
+            Claim::Taken => return Ok(Outcome::Duplicate),
+            Claim::Abandoned => return Ok(Outcome::Interrupted),
         }
-        let now = self.clock.now();
-        let decision = self.policy.decide(&request, now);
-        self.audit
-            .record(AuditEntry::decided(&request, &decision, now))
-            .await?;
-        match decision {
+        match self.decide(&request).await? {
             Decision::Deny(denial) => Ok(Outcome::Denied(denial)),
-            Decision::Allow(permit) => self.execute(permit).await.map(Outcome::Released),
+            Decision::Allow(permit) => self.execute(permit, fields).await,
         }
+    }
+
+    /// What policy says; on record before anybody hears of it.
+    async fn decide(&self, request: &Request) -> Result<Decision, BrokerError> {
+        let now = self.now();
+        let decision = self.rules.policy.decide(request, now);
+        let entry = AuditEntry::decided(request, &decision, now);
+        self.ports.audit.record(entry).await?;
+        Ok(decision)
     }
 
     /// The mounts that may be asked for.
     #[must_use]
     pub fn mounts(&self) -> &Mounts {
-        &self.mounts
+        &self.rules.mounts
     }
 
     /// The time of day, as everything here is decided by.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
-        self.clock.now()
+        self.ports.clock.now()
     }
 
     /// The state of the secret store.
     pub async fn store_health(&self) -> StoreHealth {
-        self.store.health().await
+        self.ports.store.health().await
     }
 
-    /// Takes the request for this process; `false` when it was taken before. For what is
-    /// answered without [`Broker::handle`], which claims by itself.
+    /// Takes the request for this process. For what is answered without [`Broker::handle`],
+    /// which claims by itself.
     ///
     /// # Errors
     /// When the coordination store cannot tell.
-    pub async fn claim(&self, id: &RequestId) -> Result<bool, CoordinationError> {
+    pub async fn claim(&self, id: &RequestId) -> Result<Claim, CoordinationError> {
         match id {
             RequestId::Message { .. } => {
-                let until = self.clock.now() + CLAIM_LIFETIME;
-                self.coordination
+                let until = self.now() + CLAIM_LIFETIME;
+                self.ports
+                    .coordination
                     .claim(&format!("claims/{id}"), until)
                     .await
             }
-            RequestId::Connection(_) => Ok(true),
+            RequestId::Connection(_) => Ok(Claim::Ours),
         }
+    }
+
+    /// A code of `length` signs for people to type, which nobody can guess.
+    #[must_use]
+    pub fn code(&self, length: usize) -> String {
+        crate::domain::recipe::code(length, &mut |bytes| self.ports.random.fill(bytes))
     }
 }

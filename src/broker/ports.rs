@@ -4,16 +4,76 @@ use async_trait::async_trait;
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use crate::domain::{AuditEntry, Permit, Secret};
+use std::time::Duration;
 
-/// Where secrets live: Vault or OpenBao.
+use crate::domain::{AuditEntry, Field, History, Permit, Secret, SecretValue};
+
+/// Where secrets live: Vault or OpenBao. The path, the field and the version come from the
+/// permit, not from an argument. What a store does not define, it cannot do.
 #[async_trait]
 pub trait SecretStore: Send + Sync {
-    /// Reads what `permit` is for; the path comes from the permit, not from an argument.
+    /// Reads a secret with all its fields.
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError>;
+
+    /// Has the store keep the whole answer for who brings the token, once, within `ttl`.
+    async fn wrap(&self, _permit: &Permit, _ttl: Duration) -> Result<Wrapped, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// The names in a folder, sorted; those of folders end with a slash.
+    async fn list(&self, _permit: &Permit) -> Result<Vec<String>, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// The versions of a secret.
+    async fn history(&self, _permit: &Permit) -> Result<History, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// Writes a new version that holds `fields` only, if `over` is the newest now (0: there is
+    /// none). Returns its number.
+    async fn put(
+        &self,
+        _permit: &Permit,
+        _fields: &[Field],
+        _over: u64,
+    ) -> Result<u64, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// Writes a new version in which `fields` are changed; with `over`, only if that is the newest
+    /// now. Returns its number.
+    async fn patch(
+        &self,
+        _permit: &Permit,
+        _fields: &[Field],
+        _over: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// Deletes the permit's version (the newest where it names none), so that it can be undeleted.
+    async fn delete(&self, _permit: &Permit) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// Undoes the deletion of `version`.
+    async fn undelete(&self, _permit: &Permit, _version: u64) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported)
+    }
 
     /// What the store says of itself now. Answers within seconds, also when it is gone.
     async fn health(&self) -> StoreHealth;
+}
+
+/// A token of response wrapping (`sys/wrapping`).
+pub struct Wrapped {
+    /// Unwraps the answer, once.
+    pub token: SecretValue,
+    /// Names the token without being able to use it: for the audit, and to revoke it.
+    pub accessor: String,
+    /// How long it lives.
+    pub ttl: Duration,
 }
 
 /// The state of the secret store.
@@ -51,7 +111,7 @@ impl StoreHealth {
     }
 }
 
-/// Why a secret could not be read. `Display` is fit for the caller, who was permitted to read.
+/// Why the store did not do it. `Display` is fit for the caller, who was permitted to.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StoreError {
     /// No such secret.
@@ -68,12 +128,27 @@ pub enum StoreError {
         /// When, RFC 3339, as Vault says it.
         at: String,
     },
+    /// That version is not deleted, so there is nothing to undelete.
+    #[error("version {version} of the secret is not deleted")]
+    NotDeleted {
+        /// The version.
+        version: u64,
+    },
     /// That version was destroyed for good.
     #[error("version {version} of the secret is destroyed")]
     Destroyed {
         /// The version.
         version: u64,
     },
+    /// Somebody wrote it meanwhile, or it exists where it must not.
+    #[error("the secret is at version {current} by now; look at it (/versions), then ask again")]
+    Conflict {
+        /// The newest version; 0 when Vault did not say.
+        current: u64,
+    },
+    /// This store only reads.
+    #[error("the source of this secret cannot do that; it only reads")]
+    Unsupported,
     /// Vault's own policies refuse it to our token.
     #[error("Vault refuses vaultgram this path; its Vault policy must allow it")]
     Forbidden,
@@ -83,6 +158,12 @@ pub enum StoreError {
     /// Not reachable, or no answer in time, or we have no token yet.
     #[error("Vault cannot be reached now; try again in a moment")]
     Unavailable,
+    /// It was sent, and no answer came that says whether it was done.
+    #[error(
+        "Vault did not answer, so nobody knows whether it was done; look at /versions before you \
+         ask again"
+    )]
+    Unclear,
     /// An answer that is not what this path should hold, or over the size limit.
     #[error("Vault's answer is not a KV version 2 secret of a supported size")]
     Invalid,
@@ -96,10 +177,14 @@ impl StoreError {
             Self::NotFound => "not_found",
             Self::NoSuchVersion => "no_such_version",
             Self::Deleted { .. } => "deleted",
+            Self::NotDeleted { .. } => "not_deleted",
             Self::Destroyed { .. } => "destroyed",
+            Self::Conflict { .. } => "store_conflict",
+            Self::Unsupported => "store_unsupported",
             Self::Forbidden => "store_forbidden",
             Self::Sealed => "store_sealed",
             Self::Unavailable => "store_unavailable",
+            Self::Unclear => "store_unclear",
             Self::Invalid => "store_answer_invalid",
         }
     }
@@ -109,9 +194,8 @@ impl StoreError {
 /// `/`-separated paths; values are small and hold no plaintext.
 #[async_trait]
 pub trait Coordination: Send + Sync {
-    /// Takes `key` if nobody has it. `false`: somebody does. The claim may be forgotten
-    /// after `until`.
-    async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<bool, CoordinationError>;
+    /// Takes `key` if nobody has it. The claim may be forgotten after `until`.
+    async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<Claim, CoordinationError>;
 
     /// Sets `key`.
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError>;
@@ -121,6 +205,18 @@ pub trait Coordination: Send + Sync {
 
     /// All keys that start with `prefix`, in order, with their values.
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError>;
+}
+
+/// What came of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It is ours.
+    Ours,
+    /// A process that lives has it, perhaps this one.
+    Taken,
+    /// A process had it that ended without saying what it had done. It is ours now: whoever
+    /// claims it next is told [`Claim::Taken`].
+    Abandoned,
 }
 
 /// The coordination store failed; the text is for the log.
@@ -139,6 +235,42 @@ pub trait AuditSink: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the audit cannot be written: {0}")]
 pub struct AuditError(pub String);
+
+/// Encrypts to people's public keys.
+pub trait Sealer: Send + Sync {
+    /// Checks a public key; returns it in its one notation.
+    ///
+    /// # Errors
+    /// When it is none.
+    fn check(&self, key: &str) -> Result<String, KeyError>;
+
+    /// Encrypts `plaintext` to all `keys`: text that any of them decrypts.
+    ///
+    /// # Errors
+    /// When one of `keys` is none, or there are none.
+    fn seal(&self, plaintext: &SecretValue, keys: &[String]) -> Result<String, KeyError>;
+}
+
+/// Not a public key. The text is not repeated: it may be a private one in the wrong place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("this is not a public age key; it begins with age1, and age-keygen -y prints it")]
+pub struct KeyError;
+
+/// A source of random bytes that nobody can guess.
+pub trait Random: Send + Sync {
+    /// Fills `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The system's randomness.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::fill(bytes);
+    }
+}
 
 /// The time of day.
 pub trait Clock: Send + Sync {

@@ -26,6 +26,7 @@ pub(super) struct Telegram {
     pub(super) session: PathBuf,
     pub(super) keys: PathBuf,
     pub(super) allowed_users: Vec<i64>,
+    pub(super) unix_users: BTreeMap<String, u32>,
     pub(super) stranger_reply: String,
     #[serde(deserialize_with = "duration")]
     pub(super) command_age: Duration,
@@ -41,6 +42,7 @@ impl Default for Telegram {
             session: "session/telegram.session".into(),
             keys: "session/session_keys.json".into(),
             allowed_users: vec![],
+            unix_users: BTreeMap::new(),
             stranger_reply: String::new(),
             command_age: Duration::from_mins(1),
             delete_after: Duration::from_mins(1),
@@ -59,6 +61,8 @@ pub(super) struct Vault {
     pub(super) auth: Auth,
     pub(super) role_id: Option<String>,
     pub(super) approle_mount: String,
+    #[serde(deserialize_with = "duration")]
+    pub(super) wrap_ttl: Duration,
     #[serde(deserialize_with = "duration")]
     pub(super) request_timeout: Duration,
 }
@@ -80,6 +84,7 @@ impl Default for Vault {
             auth: Auth::Token,
             role_id: None,
             approle_mount: "approle".to_owned(),
+            wrap_ttl: Duration::from_mins(5),
             request_timeout: Duration::from_secs(5),
         }
     }

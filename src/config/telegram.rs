@@ -1,6 +1,6 @@
 //! The `[telegram]` section.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub struct TelegramConfig {
     pub api_hash: SecretValue,
     /// The numeric ids of the accounts that are listened to. Empty: nobody.
     pub allowed_users: BTreeSet<i64>,
+    /// The Unix user of each account that may collect secrets on this host.
+    pub unix_users: BTreeMap<i64, u32>,
     /// What everybody else hears.
     pub stranger_reply: StrangerReply,
     /// The age over which a command is refused.
@@ -75,12 +77,25 @@ pub(super) fn typed(
             ));
         }
     }
+    let mut unix_users = BTreeMap::new();
+    for (account, uid) in raw.unix_users {
+        match account.parse() {
+            Ok(id) if raw.allowed_users.contains(&id) => {
+                unix_users.insert(id, uid);
+            }
+            _ => problems.push(
+                "[telegram] unix_users: each key must be a number from allowed_users, as in \
+                 unix_users = { 1001 = 990 }",
+            ),
+        }
+    }
     let (api_id, api_hash) = keys(&directory.join(&raw.keys), environment, problems)?;
     Some(TelegramConfig {
         session: directory.join(raw.session),
         api_id,
         api_hash,
         allowed_users: raw.allowed_users.into_iter().collect(),
+        unix_users,
         stranger_reply: if raw.stranger_reply.is_empty() {
             StrangerReply::Silence
         } else {

@@ -23,6 +23,8 @@ pub struct VaultConfig {
     pub mounts: Mounts,
     /// How to sign in.
     pub auth: VaultAuth,
+    /// How long a wrapping token lives.
+    pub wrap_ttl: Duration,
     /// How long one call may take.
     pub request_timeout: Duration,
 }
@@ -90,6 +92,9 @@ pub(super) fn typed(
     {
         problems.push("[vault] request_timeout: must be from 100ms to 25s");
     }
+    if raw.wrap_ttl < Duration::from_secs(10) || raw.wrap_ttl > Duration::from_hours(24) {
+        problems.push("[vault] wrap_ttl: must be from 10s to 24h");
+    }
     let auth = match raw.auth {
         raw::Auth::Token => secret("VAULT_TOKEN", environment, problems).map(VaultAuth::Token),
         raw::Auth::AppRole => {
@@ -114,6 +119,7 @@ pub(super) fn typed(
         ca_cert,
         mounts: mounts?,
         auth: auth?,
+        wrap_ttl: raw.wrap_ttl,
         request_timeout: raw.request_timeout,
     })
 }

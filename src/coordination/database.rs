@@ -11,6 +11,8 @@ use redb::{
 };
 use thiserror::Error;
 
+use crate::broker::ports::Claim;
+
 /// Every key, with the time its claim ends, in milliseconds since 1970, or `None` when it was
 /// set rather than claimed, and its value.
 const ENTRIES: TableDefinition<'_, &str, (Option<i64>, &[u8])> = TableDefinition::new("entries");
@@ -202,18 +204,30 @@ pub(super) struct Tables<'t> {
 }
 
 impl Tables<'_> {
-    /// Takes `key` until `until`, unless somebody has it. A claim that ended is nobody's.
-    pub(super) fn claim(&mut self, key: &str, until: i64, now: i64) -> Result<bool, StorageError> {
-        let held = self.entries.get(key)?.map(|entry| entry.value().0);
-        let free = match held {
-            None => true,
-            Some(None) => false,
-            Some(Some(until)) => until <= now,
+    /// Takes `key` in `name` until `until`, unless somebody who still runs has it. A claim that
+    /// ended is nobody's.
+    pub(super) fn claim(
+        &mut self,
+        key: &str,
+        name: &[u8],
+        until: i64,
+        now: i64,
+    ) -> Result<Claim, StorageError> {
+        let held = self.entries.get(key)?.map(|entry| {
+            let (until, holder) = entry.value();
+            (until, holder == name)
+        });
+        let claim = match held {
+            None => Claim::Ours,
+            Some((Some(until), _)) if until <= now => Claim::Ours,
+            // Set rather than claimed, so it is no process's.
+            Some((None, _) | (_, true)) => Claim::Taken,
+            Some((Some(_), false)) => Claim::Abandoned,
         };
-        if free {
-            self.set(key, Some(until), &[])?;
+        if claim != Claim::Taken {
+            self.set(key, Some(until), name)?;
         }
-        Ok(free)
+        Ok(claim)
     }
 
     /// Sets `key` to `value`; with `until`, it is a claim.

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::broker::ports::{Clock, Coordination, CoordinationError};
+use crate::broker::ports::{Claim, Clock, Coordination, CoordinationError};
 use crate::coordination::OpenError;
 use crate::coordination::database::{Database, Tables};
 
@@ -39,12 +39,12 @@ pub struct LocalStore {
 }
 
 enum Job {
-    Write(Operation, Answer<bool>),
+    Write(Operation, Answer<Claim>),
     List(String, Answer<Vec<(String, Vec<u8>)>>),
     Close(Answer<()>),
 }
 
-/// A change; it answers whether it took effect.
+/// A change. Only a claim can turn out other than [`Claim::Ours`].
 enum Operation {
     Claim(String, OffsetDateTime),
     Put(String, Vec<u8>),
@@ -60,9 +60,12 @@ impl LocalStore {
     /// See [`OpenError`].
     pub fn open(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let database = Database::open(path.clone())?;
+        // One process at a time has the file, so a claim under another name is of one that ended.
+        let name = rand::random();
         let (queue, jobs) = sync_channel(QUEUE);
         let owner = Owner {
             database,
+            name,
             jobs,
             clock,
         };
@@ -99,7 +102,7 @@ impl LocalStore {
 
 #[async_trait]
 impl Coordination for LocalStore {
-    async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<bool, CoordinationError> {
+    async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<Claim, CoordinationError> {
         let operation = Operation::Claim(checked(key)?, until);
         self.ask(|answer| Job::Write(operation, answer)).await
     }
@@ -141,6 +144,8 @@ fn failed(text: &str) -> CoordinationError {
 /// The thread that owns the file.
 struct Owner {
     database: Database,
+    /// What this process writes into its claims.
+    name: [u8; 16],
     jobs: Receiver<Job>,
     clock: Arc<dyn Clock>,
 }
@@ -180,16 +185,17 @@ impl Owner {
     }
 
     /// Makes all `changes`, in order, in one transaction, and answers each.
-    fn commit(&mut self, changes: Vec<(Operation, Answer<bool>)>) {
+    fn commit(&mut self, changes: Vec<(Operation, Answer<Claim>)>) {
         if changes.is_empty() {
             return;
         }
         let now = milliseconds(self.clock.now());
+        let name = &self.name;
         let results = self.database.write(|tables| {
             tables.sweep(now, SWEEP + changes.len())?;
             let operations = changes.iter().map(|(operation, _)| operation);
             operations
-                .map(|operation| operation.apply(tables, now))
+                .map(|operation| operation.apply(tables, name, now))
                 .collect::<Result<Vec<_>, _>>()
         });
         match results {
@@ -209,11 +215,11 @@ impl Owner {
 }
 
 impl Operation {
-    fn apply(&self, tables: &mut Tables<'_>, now: i64) -> Result<bool, StorageError> {
+    fn apply(&self, tables: &mut Tables<'_>, name: &[u8], now: i64) -> Result<Claim, StorageError> {
         match self {
-            Self::Claim(key, until) => tables.claim(key, milliseconds(*until), now),
-            Self::Put(key, value) => tables.set(key, None, value).map(|()| true),
-            Self::Delete(key) => tables.delete(key).map(|()| true),
+            Self::Claim(key, until) => tables.claim(key, name, milliseconds(*until), now),
+            Self::Put(key, value) => tables.set(key, None, value).map(|()| Claim::Ours),
+            Self::Delete(key) => tables.delete(key).map(|()| Claim::Ours),
         }
     }
 }

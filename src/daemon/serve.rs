@@ -1,5 +1,6 @@
 //! `vaultgram serve`: put together, run, and stop in two stages.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::age::AgeSealer;
 use crate::audit::AuditFile;
-use crate::broker::Broker;
-use crate::broker::ports::{Clock, SystemClock};
+use crate::broker::ports::{Clock, SystemClock, SystemRandom};
+use crate::broker::{Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{Config, TelegramConfig};
 use crate::coordination::LocalStore;
@@ -53,7 +55,15 @@ impl Daemon {
     /// Opens files, session and socket; connects to nothing.
     fn open(config: Config) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mounts = config.vault.mounts.clone();
+        let rules = Rules {
+            policy: config.policy,
+            mounts: config.vault.mounts.clone(),
+            wrap_ttl: config.vault.wrap_ttl,
+            unix_users: match &config.telegram {
+                Some(telegram) => telegram.unix_users.clone(),
+                None => BTreeMap::new(),
+            },
+        };
         let vault = Arc::new(
             Store::new(settings::vault(config.vault))
                 .map_err(|error| Failure::new(Exit::Config, error))?,
@@ -75,12 +85,15 @@ impl Daemon {
             .transpose()
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let broker = Arc::new(Broker::new(
-            config.policy,
-            mounts,
-            Arc::clone(&vault) as _,
-            Arc::clone(&audit) as _,
-            Arc::clone(&state) as _,
-            Arc::clone(&clock),
+            rules,
+            Ports {
+                store: Arc::clone(&vault) as _,
+                audit: Arc::clone(&audit) as _,
+                coordination: Arc::clone(&state) as _,
+                sealer: Arc::new(AgeSealer),
+                clock: Arc::clone(&clock),
+                random: Arc::new(SystemRandom),
+            },
         ));
         Ok(Self {
             broker,

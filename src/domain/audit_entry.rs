@@ -2,23 +2,41 @@
 
 use time::OffsetDateTime;
 
-use crate::domain::{Decision, Permit, Request};
+use crate::domain::{Action, Caller, Decision, Permit, Request, RequestId, Target};
 
 /// One fact for the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
     /// When.
     pub at: OffsetDateTime,
-    /// The request it is about; both of its records carry it.
-    pub request: Request,
+    /// The request it is about; all of its records carry it.
+    pub id: RequestId,
+    /// Who asked.
+    pub caller: Caller,
+    /// What about.
+    pub subject: Subject,
     /// What happened.
     pub event: AuditEvent,
+}
+
+/// What a record is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A secret.
+    Secret {
+        /// What was to be done.
+        action: Action,
+        /// With what.
+        target: Target,
+    },
+    /// A public key of the caller, which sealed answers are encrypted to.
+    Key(String),
 }
 
 /// What happened to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditEvent {
-    /// Policy decided. Written before anything is read.
+    /// Policy decided. Written before anything is read or changed.
     Decided {
         /// Whether it may go on.
         allowed: bool,
@@ -27,12 +45,54 @@ pub enum AuditEvent {
         /// The policies that decided.
         policies: Vec<String>,
     },
+    /// It may go on, and the caller is asked to confirm it; the confirmation is decided anew.
+    ConfirmationAsked,
     /// The secret was read, and is handed over once this is written.
     Released {
         /// The version read.
         version: u64,
     },
-    /// Nothing was handed over.
+    /// Vault wrapped the secret, and the token is handed over once this is written.
+    Wrapped {
+        /// The token's accessor: with it an operator can revoke the token, but not use it.
+        accessor: String,
+        /// How long the token lives, in seconds.
+        ttl: u64,
+    },
+    /// The secret was read and encrypted, and the result is handed over once this is written.
+    Sealed {
+        /// The version read.
+        version: u64,
+        /// The public keys it was encrypted to.
+        keys: Vec<String>,
+    },
+    /// A Unix user may collect the secret, once.
+    Offered {
+        /// The user.
+        uid: u32,
+    },
+    /// The Unix user collected the secret, which is handed over once this is written.
+    Collected {
+        /// The version read.
+        version: u64,
+        /// The user.
+        uid: u32,
+        /// The process.
+        pid: i32,
+    },
+    /// A new version was written.
+    Written {
+        /// Its number.
+        version: u64,
+    },
+    /// It was done.
+    Done,
+    /// The key is registered once this is written.
+    KeyRegistered,
+    /// The key is forgotten once this is written.
+    KeyForgotten,
+    /// Nothing was handed over; a change may or may not have been made when the store did not
+    /// answer.
     Failed {
         /// The failure's name, such as `not_found`.
         reason: &'static str,
@@ -55,19 +115,24 @@ impl AuditEntry {
                 policies: denial.policies.clone(),
             },
         };
-        Self {
-            at,
-            request: request.clone(),
-            event,
-        }
+        Self::of(request, event, at)
     }
 
     /// The record of what came of a permit.
     #[must_use]
     pub fn outcome(permit: &Permit, event: AuditEvent, at: OffsetDateTime) -> Self {
+        Self::of(permit.request(), event, at)
+    }
+
+    fn of(request: &Request, event: AuditEvent, at: OffsetDateTime) -> Self {
         Self {
             at,
-            request: permit.request().clone(),
+            id: request.id.clone(),
+            caller: request.caller.clone(),
+            subject: Subject::Secret {
+                action: request.action,
+                target: request.target.clone(),
+            },
             event,
         }
     }

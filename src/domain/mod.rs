@@ -3,6 +3,7 @@
 //! Everything here can be tested with values alone. Time is an argument. Types of
 //! this room are not serializable: the wire has types of its own in `api`.
 
+pub mod action;
 pub mod audit_entry;
 pub mod caller;
 pub mod delivery;
@@ -11,15 +12,18 @@ pub mod permit;
 pub mod policy;
 pub mod policy_load;
 mod policy_names;
+pub mod recipe;
 pub mod request;
 pub mod secret;
 pub mod secret_path;
 
-pub use audit_entry::{AuditEntry, AuditEvent};
+pub use action::Action;
+pub use audit_entry::{AuditEntry, AuditEvent, Subject};
 pub use caller::Caller;
 pub use delivery::Delivery;
 pub use permit::Permit;
 pub use policy::{Decision, Denial, Policy};
+pub use recipe::Recipe;
 pub use request::{Request, RequestId};
-pub use secret::{Field, Secret, SecretValue};
+pub use secret::{Field, History, Secret, SecretValue, Version, VersionState};
 pub use secret_path::{Mounts, PathError, SecretPath, Target};

@@ -1,13 +1,13 @@
-//! The proof that policy allowed one read.
+//! The proof that policy allowed one action.
 
 use time::{Duration, OffsetDateTime};
 
-use crate::domain::{Request, Target};
+use crate::domain::{Action, Request, Target};
 
-/// How long a permit may be used: long enough for one read of a slow Vault.
+/// How long a permit may be used: long enough for one call to a slow Vault.
 const LIFETIME: Duration = Duration::seconds(30);
 
-/// A permission to read one target once, minted by [`crate::domain::policy`] only.
+/// A permission to do one thing with one target once, minted by [`crate::domain::policy`] only.
 ///
 /// It cannot be made, copied or changed anywhere else:
 ///
@@ -50,7 +50,13 @@ impl Permit {
         &self.request
     }
 
-    /// What may be read.
+    /// What may be done.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.request.action
+    }
+
+    /// With what.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.request.target

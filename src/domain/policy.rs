@@ -66,7 +66,7 @@ pub(in crate::domain) struct EntityTypes {
     pub(in crate::domain) telegram_user: EntityTypeName,
     pub(in crate::domain) unix_peer: EntityTypeName,
     pub(in crate::domain) path: EntityTypeName,
-    pub(in crate::domain) read: EntityUid,
+    pub(in crate::domain) action: EntityTypeName,
 }
 
 impl Policy {
@@ -124,13 +124,16 @@ impl Policy {
         let resource = uid(&self.types.path, &request.target.path.to_string());
         let resource_entity = self.path_entity(&request.target.path)?;
 
-        let mut context = vec![("delivery".to_owned(), string(request.delivery.name()))];
+        let mut context = vec![];
+        if let Some(delivery) = request.action.delivery() {
+            context.push(("delivery".to_owned(), string(delivery.name())));
+        }
         if let Caller::Telegram(user) = &request.caller {
             context.push(("chat".to_owned(), string(user.chat.name())));
         }
         let query = cedar_policy::Request::new(
             principal,
-            self.types.read.clone(),
+            uid(&self.types.action, request.action.name()),
             resource,
             Context::from_pairs(context).ok()?,
             Some(&self.schema),

@@ -5,9 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use cedar_policy::{
-    EntityTypeName, EntityUid, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
+use cedar_policy::{EntityTypeName, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
 
 use crate::domain::group::Groups;
@@ -89,7 +87,7 @@ fn schema() -> Result<(Schema, EntityTypes), String> {
         telegram_user: kind("TelegramUser")?,
         unix_peer: kind("UnixPeer")?,
         path: kind("Path")?,
-        read: EntityUid::from_str("Action::\"read\"").map_err(|error| error.to_string())?,
+        action: kind("Action")?,
     };
     Ok((schema, types))
 }

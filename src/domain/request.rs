@@ -1,8 +1,8 @@
-//! One request for a secret, from any front end.
+//! One request concerning a secret, from any front end.
 
 use std::fmt;
 
-use crate::domain::{Caller, Delivery, Target};
+use crate::domain::{Action, Caller, Target};
 
 /// Names one request, in the audit and in the coordination store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,15 +38,15 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// A request for a secret by a verified caller.
+/// A request by a verified caller. It holds no plaintext: values to write go beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Its name.
     pub id: RequestId,
     /// Who asks.
     pub caller: Caller,
-    /// What for.
+    /// What is to be done.
+    pub action: Action,
+    /// With what.
     pub target: Target,
-    /// How the answer is to be handed over.
-    pub delivery: Delivery,
 }

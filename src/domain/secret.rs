@@ -43,6 +43,49 @@ pub struct Field {
     pub json: SecretValue,
 }
 
+/// What Vault keeps of a secret's versions: no values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// The number of the newest version (KV v2 counts from 1).
+    pub current: u64,
+    /// The versions that Vault still knows, the newest first.
+    pub versions: Vec<Version>,
+}
+
+/// One version of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Its number.
+    pub number: u64,
+    /// When it was written, RFC 3339, as Vault says it.
+    pub created: String,
+    /// Whether it can be read.
+    pub state: VersionState,
+}
+
+/// What became of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionState {
+    /// It can be read.
+    Live,
+    /// It can be undeleted.
+    Deleted,
+    /// It is gone for good.
+    Destroyed,
+}
+
+impl VersionState {
+    /// One word for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Deleted => "deleted",
+            Self::Destroyed => "destroyed",
+        }
+    }
+}
+
 impl Secret {
     /// The names of the fields.
     pub fn names(&self) -> impl Iterator<Item = &str> {

@@ -41,13 +41,30 @@ impl SecretPath {
         })
     }
 
+    /// Checks `path` below `mount` as a folder: it may be empty, which is the mount itself, and
+    /// end with a slash.
+    ///
+    /// # Errors
+    /// As [`SecretPath::new`].
+    pub fn folder(mount: &str, path: &str) -> Result<Self, PathError> {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        if path.is_empty() {
+            // The mount is checked as part of any path below it.
+            return Self::new(mount, "x").map(|below| Self {
+                path: String::new(),
+                ..below
+            });
+        }
+        Self::new(mount, path)
+    }
+
     /// The mount, without slashes at its ends.
     #[must_use]
     pub fn mount(&self) -> &str {
         &self.mount
     }
 
-    /// The path below the mount.
+    /// The path below the mount; empty for the mount itself as a folder.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -56,6 +73,9 @@ impl SecretPath {
 
 impl fmt::Display for SecretPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            return f.write_str(&self.mount);
+        }
         write!(f, "{}/{}", self.mount, self.path)
     }
 }
@@ -135,16 +155,31 @@ impl Mounts {
             Some((text, field)) => (text, Some(check_field(field)?)),
             None => (text, None),
         };
-        let text = text.strip_prefix('/').unwrap_or(text);
-        let (mount, path) = match self.split(text) {
-            Some(found) => found,
-            None => (self.names().next().unwrap_or_default(), text),
-        };
+        let (mount, path) = self.place(text);
         Ok(Target {
             path: SecretPath::new(mount, path)?,
             field,
             version,
         })
+    }
+
+    /// Parses the path of a folder; nothing is the default mount.
+    ///
+    /// # Errors
+    /// Says what is wrong with the text.
+    pub fn parse_folder(&self, text: &str) -> Result<Target, PathError> {
+        let (mount, path) = self.place(text);
+        Ok(Target {
+            path: SecretPath::folder(mount, path)?,
+            field: None,
+            version: None,
+        })
+    }
+
+    fn place<'s: 't, 't>(&'s self, text: &'t str) -> (&'t str, &'t str) {
+        let text = text.strip_prefix('/').unwrap_or(text);
+        self.split(text)
+            .unwrap_or_else(|| (self.names().next().unwrap_or_default(), text))
     }
 }
 
@@ -286,6 +321,25 @@ mod tests {
             mounts().parse(&"a".repeat(MAX_PATH)),
             Err(PathError::TooLong)
         );
+    }
+
+    #[test]
+    fn a_folder_may_be_a_mount_and_end_with_a_slash() {
+        for (text, shown) in [
+            ("", "secret"),
+            ("/", "secret"),
+            ("secret", "secret"),
+            ("secret/", "secret"),
+            ("team/kv/", "team/kv"),
+            ("django/", "secret/django"),
+            ("team/kv/a/b", "team/kv/a/b"),
+        ] {
+            let target = mounts().parse_folder(text).unwrap();
+            assert_eq!(target.to_string(), shown, "{text:?}");
+        }
+        for text in ["a//", "../x", "a b", "a#f"] {
+            assert!(mounts().parse_folder(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -42,6 +42,14 @@ impl Refusal {
         )
     }
 
+    /// A fault of our own.
+    pub(super) fn broken() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "vaultgram failed; tell an operator",
+        )
+    }
+
     pub(super) fn body(&self) -> Errors {
         Errors {
             errors: self.message.iter().cloned().collect(),
@@ -59,11 +67,28 @@ impl From<&BrokerError> for Refusal {
                 };
             }
             BrokerError::Store(StoreError::Deleted { .. } | StoreError::Destroyed { .. })
-            | BrokerError::NoSuchField(_) => StatusCode::NOT_FOUND,
+            | BrokerError::NoSuchField(_)
+            | BrokerError::NothingToCollect
+            | BrokerError::UnknownKey
+            | BrokerError::NothingDeleted => StatusCode::NOT_FOUND,
             BrokerError::Store(StoreError::Forbidden) => StatusCode::FORBIDDEN,
+            BrokerError::Store(
+                StoreError::Conflict { .. }
+                | StoreError::NotDeleted { .. }
+                | StoreError::Unsupported,
+            )
+            | BrokerError::WrappedField
+            | BrokerError::NoKey
+            | BrokerError::Key(_)
+            | BrokerError::TooManyKeys(_)
+            | BrokerError::NoUnixUser
+            | BrokerError::NothingToWrite
+            | BrokerError::NoField => StatusCode::BAD_REQUEST,
             BrokerError::Store(StoreError::Sealed | StoreError::Unavailable)
             | BrokerError::PermitExpired => StatusCode::SERVICE_UNAVAILABLE,
-            BrokerError::Store(StoreError::Invalid) => StatusCode::BAD_GATEWAY,
+            BrokerError::Store(StoreError::Unclear | StoreError::Invalid) => {
+                StatusCode::BAD_GATEWAY
+            }
             BrokerError::Audit(_) | BrokerError::Coordination(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

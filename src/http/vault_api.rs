@@ -13,7 +13,7 @@ use crate::api::{Envelope, Health, MountInfo, PeerInfo};
 use crate::broker::ports::{StoreError, StoreHealth};
 use crate::broker::{Broker, BrokerError, Outcome};
 use crate::domain::caller::UnixPeer;
-use crate::domain::{Caller, Delivery, Request, RequestId, Target};
+use crate::domain::{Action, Caller, Delivery, Request, RequestId, Target};
 use crate::http::error::Refusal;
 use crate::http::reply::{self, Reply};
 use crate::http::target::{self, HealthCodes, Route};
@@ -82,26 +82,30 @@ impl VaultApi {
         let request = Request {
             id,
             caller: Caller::Unix(peer.clone()),
+            action: Action::Read(Delivery::Socket),
             target,
-            delivery: Delivery::Socket,
         };
         let broker = Arc::clone(&self.broker);
         let work = self
             .tasks
             .spawn(async move { broker.handle(request).await });
-        let result = work.await.map_err(|_| {
-            Refusal::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "vaultgram failed; tell an operator",
-            )
-        })?;
+        let result = work.await.map_err(|_| Refusal::broken())?;
         match result {
             Ok(Outcome::Released(secret)) => Ok(reply::secret(name, &secret)),
             Ok(Outcome::Denied(_)) => Err(Refusal::denied()),
-            Ok(Outcome::Duplicate) => Err(Refusal::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "this request was handled before; ask again",
-            )),
+            // Nothing else comes of a read on a connection.
+            Ok(
+                Outcome::Duplicate
+                | Outcome::Interrupted
+                | Outcome::Wrapped(_)
+                | Outcome::Sealed(_)
+                | Outcome::Offered(_)
+                | Outcome::Listed(_)
+                | Outcome::Versions(_)
+                | Outcome::Written(_)
+                | Outcome::Deleted
+                | Outcome::Undeleted(_),
+            ) => Err(Refusal::broken()),
             Err(BrokerError::Store(StoreError::Deleted { version, at })) => {
                 Ok(reply::gone(name, version, &at, false))
             }

@@ -20,10 +20,10 @@ use super::progress::Batch;
 use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Reply, random_id};
 use super::status::Status;
 use super::stranger::{Limiter, StrangerReply};
-use crate::broker::ports::Clock;
+use crate::broker::ports::{Claim, Clock};
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser};
-use crate::domain::{Caller, Delivery, Request, RequestId, Target};
+use crate::domain::{Action, Caller, Delivery, Request, RequestId, Target};
 
 /// Commands worked on at the same time.
 const AT_ONCE: usize = 256;
@@ -199,10 +199,19 @@ impl Handler {
 
     async fn execute(&self, job: &Job) -> Option<Reply> {
         match &job.command {
-            Command::GetSecret(text) => match self.broker.mounts().parse(text) {
-                Ok(target) => self.get_secret(job, target).await,
-                Err(error) => self.once(job, Reply::bad_path(error)).await,
-            },
+            Command::GetSecret(text) => {
+                let mut words = text.split_whitespace();
+                let (path, delivery) = (words.next().unwrap_or_default(), words.next());
+                let delivery = match (delivery.map(Delivery::named), words.next()) {
+                    (None, None) => Delivery::Message,
+                    (Some(Some(delivery)), None) => delivery,
+                    (_, _) => return self.once(job, Reply::bad_delivery()).await,
+                };
+                match self.broker.mounts().parse(path) {
+                    Ok(target) => self.get_secret(job, target, delivery).await,
+                    Err(error) => self.once(job, Reply::bad_path(error)).await,
+                }
+            }
             Command::Start => self.once(job, Reply::start()).await,
             Command::Help => self.once(job, Reply::help()).await,
             Command::Unknown => self.once(job, Reply::unknown()).await,
@@ -231,15 +240,15 @@ impl Handler {
         }
     }
 
-    async fn get_secret(&self, job: &Job, target: Target) -> Option<Reply> {
+    async fn get_secret(&self, job: &Job, target: Target, delivery: Delivery) -> Option<Reply> {
         let request = Request {
             id: job.id.clone(),
             caller: Caller::Telegram(TelegramUser {
                 id: job.user,
                 chat: job.chat,
             }),
+            action: Action::Read(delivery),
             target: target.clone(),
-            delivery: Delivery::Message,
         };
         let broker = Arc::clone(&self.broker);
         let work = self
@@ -262,8 +271,9 @@ impl Handler {
     /// itself.
     async fn once(&self, job: &Job, reply: Reply) -> Option<Reply> {
         match self.broker.claim(&job.id).await {
-            Ok(true) => Some(reply),
-            Ok(false) => None,
+            Ok(Claim::Ours) => Some(reply),
+            Ok(Claim::Taken) => None,
+            Ok(Claim::Abandoned) => Some(Reply::interrupted()),
             Err(error) => Some(Reply::failed(&BrokerError::Coordination(error))),
         }
     }

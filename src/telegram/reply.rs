@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::status::State;
 use crate::broker::ports::StoreHealth;
 use crate::broker::{BrokerError, Outcome};
-use crate::domain::{PathError, RequestId, Secret, Target};
+use crate::domain::{Delivery, PathError, RequestId, Secret, Target};
 
 /// Longest text of a message, in UTF-16 code units.
 const MAX_LENGTH: usize = 4096;
@@ -91,6 +91,15 @@ impl Reply {
         )
     }
 
+    /// To a command that an earlier process began. It may have answered: then Telegram knows this
+    /// message's random id, and drops it.
+    pub(super) fn interrupted() -> Self {
+        Self::plain(
+            "I was interrupted while I worked on this command, so I do not know whether it was \
+             done; look, then ask again.",
+        )
+    }
+
     /// To a command over the size limit.
     pub(super) fn too_long() -> Self {
         Self::plain(format!(
@@ -101,6 +110,15 @@ impl Reply {
     /// To a path that is malformed.
     pub(super) fn bad_path(error: PathError) -> Self {
         Self::plain(format!("I cannot read that: {error}."))
+    }
+
+    /// To words after the path that mean nothing.
+    pub(super) fn bad_delivery() -> Self {
+        let names: Vec<_> = Delivery::ALL.into_iter().map(Delivery::name).collect();
+        Self::plain(format!(
+            "After the path comes how to hand it over: {}.",
+            names.join(", ")
+        ))
     }
 
     /// `/status`
@@ -129,7 +147,17 @@ impl Reply {
             BrokerError::Store(_)
             | BrokerError::Audit(_)
             | BrokerError::Coordination(_)
-            | BrokerError::PermitExpired => error.to_string(),
+            | BrokerError::PermitExpired
+            | BrokerError::WrappedField
+            | BrokerError::NoKey
+            | BrokerError::Key(_)
+            | BrokerError::TooManyKeys(_)
+            | BrokerError::UnknownKey
+            | BrokerError::NoUnixUser
+            | BrokerError::NothingToCollect
+            | BrokerError::NothingToWrite
+            | BrokerError::NoField
+            | BrokerError::NothingDeleted => error.to_string(),
         };
         let mut characters = text.chars();
         let first = characters.next().map(|c| c.to_uppercase().to_string());
@@ -155,6 +183,15 @@ impl Reply {
             Outcome::Released(secret) => Some(Self::secret(secret, target, delete_after)),
             Outcome::Denied(_) => Some(Self::plain(DENIED)),
             Outcome::Duplicate => None,
+            Outcome::Interrupted => Some(Self::interrupted()),
+            Outcome::Wrapped(_)
+            | Outcome::Sealed(_)
+            | Outcome::Offered(_)
+            | Outcome::Listed(_)
+            | Outcome::Versions(_)
+            | Outcome::Written(_)
+            | Outcome::Deleted
+            | Outcome::Undeleted(_) => Some(Self::broken()),
         }
     }
 

@@ -8,13 +8,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
-use reqwest::{Certificate, Url, redirect};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderValue};
+use reqwest::{Body, Certificate, Url, redirect};
 use rustify::endpoint::Endpoint;
 use serde::Deserialize;
 use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use vaultrs::api::EndpointMiddleware;
 use zeroize::Zeroizing;
 
@@ -42,20 +44,45 @@ pub(super) struct Client {
 /// `Debug`, token included, so this one has none.
 pub(super) struct Access(EndpointMiddleware);
 
+impl Access {
+    /// The same, with the answer wrapped for `ttl`.
+    pub(super) fn wrapping(&self, ttl: Duration) -> Self {
+        // Vault takes 0 for "do not wrap".
+        let seconds = ttl.as_secs().max(1);
+        Self(EndpointMiddleware {
+            wrap: Some(format!("{seconds}s")),
+            ..self.0.clone()
+        })
+    }
+}
+
 /// What Vault answered; the body is wiped when dropped.
 pub(super) struct Answer {
     /// The HTTP status.
     pub(super) status: u16,
     /// The body.
     pub(super) body: Zeroizing<Vec<u8>>,
+    /// When it was answered, by the clock of who answered, in whole seconds.
+    pub(super) date: Option<OffsetDateTime>,
+}
+
+/// What a write carries beside its path: holds plaintext.
+pub(super) struct Payload {
+    /// The media type: it tells Vault what a PATCH means.
+    pub(super) media_type: &'static str,
+    /// JSON text.
+    pub(super) json: Zeroizing<Vec<u8>>,
 }
 
 /// Why there is no usable answer. `Display` is fit for the log and for `doctor`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum Failure {
-    /// No connection, no answer in time, or an answer that says to try later.
+    /// No connection, or an answer that says to try later: nothing was done.
     #[error("Vault cannot be reached: {0}")]
     Unavailable(String),
+    /// No answer to what was sent, or one that does not say whether it was done.
+    #[error("Vault cannot be reached: {0}")]
+    Unclear(String),
     /// Sealed, or not initialised.
     #[error("Vault is sealed")]
     Sealed,
@@ -113,18 +140,25 @@ impl Client {
         })
     }
 
-    /// Sends `request` within the time-out. Reads queue here when there are many; the few
-    /// requests that keep us logged in go past them with [`Client::call_now`].
+    /// Sends `request` within the time-out. Requests queue here when there are many; the few
+    /// that keep us logged in go past them with [`Client::call_now`].
     pub(super) async fn call(
         &self,
         access: &Access,
         request: impl Endpoint,
     ) -> Result<Answer, Failure> {
-        self.within_patience(async {
-            let _slot = self.slots.acquire().await;
-            self.send(access, request).await
-        })
-        .await
+        self.queue(access, request, None).await
+    }
+
+    /// As [`Client::call`], with a body. vaultrs would build it from a `serde_json::Value`, of
+    /// which copies stay behind.
+    pub(super) async fn write(
+        &self,
+        access: &Access,
+        request: impl Endpoint,
+        payload: Payload,
+    ) -> Result<Answer, Failure> {
+        self.queue(access, request, Some(payload)).await
     }
 
     /// As [`Client::call`], without queueing.
@@ -133,22 +167,46 @@ impl Client {
         access: &Access,
         request: impl Endpoint,
     ) -> Result<Answer, Failure> {
-        self.within_patience(self.send(access, request)).await
+        let deadline = Instant::now() + self.patience;
+        self.send_by(deadline, access, request, None).await
     }
 
-    async fn within_patience(
+    async fn queue(
         &self,
-        sending: impl Future<Output = Result<Answer, Failure>>,
+        access: &Access,
+        request: impl Endpoint,
+        payload: Option<Payload>,
     ) -> Result<Answer, Failure> {
-        timeout(self.patience, sending).await.unwrap_or_else(|_| {
-            let seconds = self.patience.as_secs_f32();
-            Err(Failure::Unavailable(format!(
-                "no answer within {seconds} s"
-            )))
-        })
+        let deadline = Instant::now() + self.patience;
+        let Ok(_slot) = timeout_at(deadline, self.slots.acquire()).await else {
+            // It was never sent.
+            return Err(Failure::Unavailable(self.too_late()));
+        };
+        self.send_by(deadline, access, request, payload).await
     }
 
-    async fn send(&self, access: &Access, request: impl Endpoint) -> Result<Answer, Failure> {
+    async fn send_by(
+        &self,
+        deadline: Instant,
+        access: &Access,
+        request: impl Endpoint,
+        payload: Option<Payload>,
+    ) -> Result<Answer, Failure> {
+        timeout_at(deadline, self.send(access, request, payload))
+            .await
+            .unwrap_or_else(|_| Err(Failure::Unclear(self.too_late())))
+    }
+
+    fn too_late(&self) -> String {
+        format!("no answer within {} s", self.patience.as_secs_f32())
+    }
+
+    async fn send(
+        &self,
+        access: &Access,
+        request: impl Endpoint,
+        payload: Option<Payload>,
+    ) -> Result<Answer, Failure> {
         let mut request = request
             .with_middleware(&access.0)
             .request(&self.base)
@@ -156,12 +214,27 @@ impl Client {
         for value in request.headers_mut().values_mut() {
             HeaderValue::set_sensitive(value, true);
         }
-        let request = request
+        let mut request: reqwest::Request = request
             .try_into()
             .map_err(|_| Failure::Invalid("the request could not be built"))?;
-        let unreachable = |error: reqwest::Error| Failure::Unavailable(innermost(&error));
+        if let Some(mut payload) = payload {
+            let media_type = HeaderValue::from_static(payload.media_type);
+            request.headers_mut().insert(CONTENT_TYPE, media_type);
+            // Moved, not copied; our allocator wipes it when the last owner lets go.
+            *request.body_mut() = Some(Body::from(std::mem::take(&mut *payload.json)));
+        }
+        let unreachable = |error: reqwest::Error| {
+            let cause = innermost(&error);
+            if error.is_connect() {
+                Failure::Unavailable(cause)
+            } else {
+                Failure::Unclear(cause)
+            }
+        };
         let mut response = self.http.execute(request).await.map_err(unreachable)?;
         let status = response.status().as_u16();
+        let date = response.headers().get(DATE);
+        let date = date.and_then(|date| OffsetDateTime::parse(date.to_str().ok()?, &Rfc2822).ok());
         let length = response.content_length().unwrap_or(0);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > MAX_ANSWER {
@@ -174,7 +247,7 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body })
+        Ok(Answer { status, body, date })
     }
 }
 
@@ -184,16 +257,16 @@ impl Answer {
         match self.status {
             200..=299 => Ok(self),
             503 if self.errors().contains("sealed") => Err(Failure::Sealed),
-            // Redirects to another node, rate limits, a state not yet replicated, 5xx.
-            300..=399 | 408 | 412 | 429 | 472 | 473 | 500.. => {
-                Err(Failure::Unavailable(self.explained()))
-            }
+            // Redirects to another node, rate limits, a state not yet replicated.
+            300..=399 | 412 | 429 | 472 | 473 => Err(Failure::Unavailable(self.explained())),
+            // Vault says 500 also when its storage fails half-way, and a proxy says the others.
+            408 | 500.. => Err(Failure::Unclear(self.explained())),
             _ => Err(Failure::Refused(self.explained())),
         }
     }
 
     /// What Vault says is wrong, on one line.
-    fn errors(&self) -> String {
+    pub(super) fn errors(&self) -> String {
         #[derive(Deserialize)]
         struct Errors {
             errors: Vec<String>,

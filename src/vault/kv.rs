@@ -8,11 +8,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tracing::{debug, warn};
-use vaultrs::api::kv2::requests::{ReadSecretMetadataRequest, ReadSecretRequest};
+use vaultrs::api::kv2::requests::ReadSecretRequest;
 
 use crate::broker::ports::StoreError;
 use crate::domain::{Field, Secret, SecretPath, SecretValue, Target};
 use crate::vault::client::{Access, Answer, Client, Failure};
+use crate::vault::metadata;
 
 /// Reads all fields of `target`.
 pub(super) async fn read(
@@ -33,7 +34,7 @@ pub(super) async fn read(
         200 | 404 => match parse(&answer.body) {
             Parsed::Secret(secret) => Ok(secret),
             Parsed::Gone(error) => Err(error),
-            Parsed::Nothing if answer.status == 404 => absent(client, access, target).await,
+            Parsed::Nothing if answer.status == 404 => Err(absent(client, access, target).await),
             Parsed::Nothing => Err(StoreError::Invalid),
         },
         403 => Err(StoreError::Forbidden),
@@ -68,11 +69,7 @@ fn parse(body: &[u8]) -> Parsed {
             version,
             created: metadata.created_time,
         }),
-        None if metadata.destroyed => Parsed::Gone(StoreError::Destroyed { version }),
-        None => Parsed::Gone(StoreError::Deleted {
-            version,
-            at: metadata.deletion_time,
-        }),
+        None => Parsed::Gone(metadata.gone()),
     }
 }
 
@@ -93,6 +90,21 @@ struct Metadata {
     created_time: String,
     deletion_time: String,
     destroyed: bool,
+}
+
+impl Metadata {
+    /// Of a version without values.
+    fn gone(self) -> StoreError {
+        let version = self.version;
+        if self.destroyed {
+            StoreError::Destroyed { version }
+        } else {
+            StoreError::Deleted {
+                version,
+                at: self.deletion_time,
+            }
+        }
+    }
 }
 
 /// The fields in the order they came.
@@ -125,35 +137,50 @@ impl<'de> Deserialize<'de> for Fields {
 
 /// Vault says a bare 404 to a missing version, to a missing secret and to a mount of another
 /// kind alike; asks on to tell which. Where our policy does not let us ask: not found.
-async fn absent(client: &Client, access: &Access, target: &Target) -> Result<Secret, StoreError> {
-    if !is_version_2(client, access, &target.path).await? {
-        warn!(
-            event = "vault.mount_unusable",
-            mount = target.path.mount(),
-            advice = "enable KV version 2 there, or take the mount out of the configuration"
-        );
-        return Err(StoreError::Invalid);
+async fn absent(client: &Client, access: &Access, target: &Target) -> StoreError {
+    if target.version.is_none() {
+        let mount = must_be_version_2(client, access, &target.path).await;
+        return mount.err().unwrap_or(StoreError::NotFound);
     }
-    if target.version.is_some() {
-        let request = ReadSecretMetadataRequest {
-            mount: target.path.mount().to_owned(),
-            path: target.path.path().to_owned(),
-        };
-        match client
-            .call(access, request)
-            .await
-            .map_err(|failure| failed(&failure))?
-            .status
-        {
-            200 => return Err(StoreError::NoSuchVersion),
-            403 => debug!(
+    match metadata::read(client, access, &target.path).await {
+        Ok(_) => StoreError::NoSuchVersion,
+        Err(StoreError::Forbidden) => {
+            debug!(
                 event = "vault.metadata_forbidden",
                 advice = "let the Vault policy read the metadata of secrets, to tell a missing version from a missing secret"
-            ),
-            _ => {}
+            );
+            StoreError::NotFound
         }
+        Err(error) => error,
     }
-    Err(StoreError::NotFound)
+}
+
+/// Refuses a path on a mount of another kind.
+pub(super) async fn must_be_version_2(
+    client: &Client,
+    access: &Access,
+    path: &SecretPath,
+) -> Result<(), StoreError> {
+    if is_version_2(client, access, path).await? {
+        return Ok(());
+    }
+    warn!(
+        event = "vault.mount_unusable",
+        mount = path.mount(),
+        advice = "enable KV version 2 there, or take the mount out of the configuration"
+    );
+    Err(StoreError::Invalid)
+}
+
+/// What a 404 that describes a version says of it: deleted or destroyed.
+pub(super) fn gone(body: &[u8]) -> Option<StoreError> {
+    // A PATCH describes the version in `data` itself.
+    #[derive(Deserialize)]
+    struct Envelope {
+        data: Option<Metadata>,
+    }
+    let envelope: Envelope = serde_json::from_slice(body).ok()?;
+    envelope.data.map(Metadata::gone)
 }
 
 /// Whether `path` lies on a KV version 2 mount; supposed so where Vault does not say.
@@ -209,7 +236,7 @@ impl Endpoint for MountRequest<'_> {
 }
 
 /// An answer that is neither a secret nor its absence.
-fn refusal(answer: Answer) -> StoreError {
+pub(super) fn refusal(answer: Answer) -> StoreError {
     match answer.accepted() {
         Ok(_) => StoreError::Invalid,
         Err(failure) => failed(&failure),
@@ -217,10 +244,10 @@ fn refusal(answer: Answer) -> StoreError {
 }
 
 /// What the caller learns of a failure; the log learns its cause.
-fn failed(failure: &Failure) -> StoreError {
+pub(super) fn failed(failure: &Failure) -> StoreError {
     warn!(event = "vault.read_failed", cause = %failure);
     match failure {
-        Failure::Unavailable(_) => StoreError::Unavailable,
+        Failure::Unavailable(_) | Failure::Unclear(_) => StoreError::Unavailable,
         Failure::Sealed => StoreError::Sealed,
         Failure::Refused(_) | Failure::Invalid(_) => StoreError::Invalid,
     }

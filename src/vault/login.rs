@@ -198,14 +198,16 @@ impl Login {
             Err(failure) => {
                 turn.fail(match failure {
                     Failure::Refused(_) => MAX_DELAY_REFUSED,
-                    Failure::Unavailable(_) | Failure::Sealed | Failure::Invalid(_) => {
-                        MAX_DELAY_AWAY
-                    }
+                    Failure::Unavailable(_)
+                    | Failure::Unclear(_)
+                    | Failure::Sealed
+                    | Failure::Invalid(_) => MAX_DELAY_AWAY,
                 });
                 Err(match failure {
                     Failure::Refused(cause) if !self.replaceable() => Problem::TokenRefused(cause),
                     failure @ (Failure::Refused(_)
                     | Failure::Unavailable(_)
+                    | Failure::Unclear(_)
                     | Failure::Sealed
                     | Failure::Invalid(_)) => Problem::Failed(failure),
                 })
@@ -263,7 +265,10 @@ impl From<Problem> for StoreError {
         match problem {
             Problem::Failed(Failure::Sealed) => Self::Sealed,
             Problem::Failed(
-                Failure::Unavailable(_) | Failure::Refused(_) | Failure::Invalid(_),
+                Failure::Unavailable(_)
+                | Failure::Unclear(_)
+                | Failure::Refused(_)
+                | Failure::Invalid(_),
             )
             | Problem::TokenRefused(_)
             | Problem::Stopped => Self::Unavailable,

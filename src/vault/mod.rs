@@ -1,37 +1,48 @@
-//! Vault or OpenBao as the secret store: logs in, stays logged in, reads KV version 2.
+//! Vault or OpenBao as the secret store: logs in, stays logged in, reads and writes KV version 2.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `settings` | where Vault is and how to log in, checked |
 //! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
 //! | `kv` | reading a secret, and what each answer means |
+//! | `metadata` | the names in a folder, the versions of a secret |
+//! | `kv_write` | writing, deleting, undeleting, and what each answer means |
+//! | `wrap` | having Vault keep an answer for who brings a token |
 //! | `session` | a token and its lease: log in, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |
 //! | `keeper` | the background loop that renews and replaces the session in time |
 //! | `schedule` | when, as pure functions |
 //! | `health` | the server's own word on its state |
 //!
-//! [`Store`] is the adapter: [`Store::run`] keeps it logged in, [`SecretStore`] reads.
+//! [`Store`] is the adapter: [`Store::run`] keeps it logged in, [`SecretStore`] does the rest.
 
 mod client;
 mod health;
 mod keeper;
 mod kv;
+mod kv_write;
 mod login;
+mod metadata;
 mod schedule;
 mod session;
 mod settings;
+mod wrap;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{Auth, Settings, SettingsError};
 
-use crate::broker::ports::{SecretStore, StoreError, StoreHealth};
-use crate::domain::{Permit, Secret};
+use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
+use crate::domain::{Field, History, Permit, Secret};
 use crate::vault::client::Client;
 use crate::vault::health::Probe;
 use crate::vault::login::{Login, Verdict};
+use crate::vault::metadata::Metadata;
+use crate::vault::session::Session;
 
 /// Secrets in Vault's or OpenBao's KV version 2.
 pub struct Store {
@@ -70,22 +81,97 @@ impl Store {
     }
 }
 
-#[async_trait]
-impl SecretStore for Store {
-    async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
-        let target = permit.target();
+impl Store {
+    /// Does `what` with the current session, and once more with a new one if that one turns out
+    /// dead: what Vault refused it has not done.
+    async fn logged_in<T, F>(&self, what: impl Fn(Arc<Session>) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let session = self.login.session(self.client.patience()).await?;
-        match kv::read(&self.client, session.access(), target).await {
+        match what(session.clone()).await {
             // Vault says the same to a dead token and to a path outside our policy.
             Err(StoreError::Forbidden) => match self.login.confirm(&self.client, &session).await {
                 Verdict::Healthy => Err(StoreError::Forbidden),
-                Verdict::Replaced(session) => {
-                    kv::read(&self.client, session.access(), target).await
-                }
+                Verdict::Replaced(session) => what(session).await,
                 Verdict::Lost(problem) => Err(problem.into()),
             },
             result => result,
         }
+    }
+}
+
+#[async_trait]
+impl SecretStore for Store {
+    async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
+        let (client, target) = (&self.client, permit.target());
+        self.logged_in(
+            move |session| async move { kv::read(client, session.access(), target).await },
+        )
+        .await
+    }
+
+    async fn wrap(&self, permit: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
+        let (client, target) = (&self.client, permit.target());
+        self.logged_in(move |session| async move {
+            wrap::wrap(client, session.access(), target, ttl).await
+        })
+        .await
+    }
+
+    async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
+        let (client, target) = (&self.client, permit.target());
+        self.logged_in(move |session| async move {
+            metadata::list(client, session.access(), &target.path).await
+        })
+        .await
+    }
+
+    async fn history(&self, permit: &Permit) -> Result<History, StoreError> {
+        let (client, target) = (&self.client, permit.target());
+        self.logged_in(move |session| async move {
+            metadata::read(client, session.access(), &target.path)
+                .await
+                .map(Metadata::history)
+        })
+        .await
+    }
+
+    async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError> {
+        let (client, target) = (&self.client, permit.target());
+        self.logged_in(move |session| async move {
+            kv_write::put(client, session.access(), target, fields, over).await
+        })
+        .await
+    }
+
+    async fn patch(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let (client, target) = (&self.client, permit.target());
+        self.logged_in(move |session| async move {
+            kv_write::patch(client, session.access(), target, fields, over).await
+        })
+        .await
+    }
+
+    async fn delete(&self, permit: &Permit) -> Result<(), StoreError> {
+        let (client, target) = (&self.client, permit.target());
+        self.logged_in(move |session| async move {
+            kv_write::delete(client, session.access(), target).await
+        })
+        .await
+    }
+
+    async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
+        let (client, target) = (&self.client, permit.target());
+        self.logged_in(move |session| async move {
+            kv_write::undelete(client, session.access(), target, version).await
+        })
+        .await
     }
 
     async fn health(&self) -> StoreHealth {

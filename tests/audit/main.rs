@@ -19,28 +19,28 @@ use time::macros::datetime;
 use vaultgram::audit::{AuditFile, Durability, Settings};
 use vaultgram::domain::caller::{ChatKind, TelegramUser};
 use vaultgram::domain::{
-    AuditEntry, AuditEvent, Caller, Delivery, Request, RequestId, SecretPath, Target,
+    Action, AuditEntry, AuditEvent, Caller, Delivery, RequestId, SecretPath, Subject, Target,
 };
 
 /// An entry about message `number`, a second after the one before.
 fn entry(number: i32) -> AuditEntry {
     AuditEntry {
         at: datetime!(2026-11-21 08:00 UTC) + time::Duration::seconds(number.into()),
-        request: Request {
-            id: RequestId::Message {
-                chat: 1001,
-                message: number,
-            },
-            caller: Caller::Telegram(TelegramUser {
-                id: 1001,
-                chat: ChatKind::Private,
-            }),
+        id: RequestId::Message {
+            chat: 1001,
+            message: number,
+        },
+        caller: Caller::Telegram(TelegramUser {
+            id: 1001,
+            chat: ChatKind::Private,
+        }),
+        subject: Subject::Secret {
+            action: Action::Read(Delivery::Message),
             target: Target {
                 path: SecretPath::new("secret", "django/database").unwrap(),
                 field: None,
                 version: None,
             },
-            delivery: Delivery::Message,
         },
         event: AuditEvent::Released { version: 3 },
     }

@@ -161,7 +161,7 @@ async fn an_entry_too_long_fails_alone() {
     let path = audit_in(&dir);
     let audit = open(&path);
     let mut long = entry(1);
-    long.request.caller = Caller::Unix(UnixPeer {
+    long.caller = Caller::Unix(UnixPeer {
         uid: 1,
         gid: 1,
         pid: 1,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
-use vaultgram::broker::ports::{Clock, Coordination, SystemClock};
+use vaultgram::broker::ports::{Claim, Clock, Coordination, SystemClock};
 
 /// The whole contract, on an empty store. Claims in the store that outlive a restart are
 /// returned.
@@ -24,7 +24,11 @@ pub(crate) async fn hold(store: Arc<dyn Coordination>) -> Vec<String> {
 pub(crate) async fn survive(store: Arc<dyn Coordination>, claims: Vec<String>) {
     assert!(!claims.is_empty());
     for key in claims {
-        assert!(!store.claim(&key, in_an_hour()).await.unwrap(), "{key}");
+        // Whoever claimed it did not say what became of it, and that is told once.
+        let claim = store.claim(&key, in_an_hour()).await;
+        assert_eq!(claim, Ok(Claim::Abandoned), "{key}");
+        let claim = store.claim(&key, in_an_hour()).await;
+        assert_eq!(claim, Ok(Claim::Taken), "{key}");
     }
     let kept = vec![("kept/value".to_owned(), b"after".to_vec())];
     assert_eq!(store.list("kept/").await.unwrap(), kept);
@@ -46,7 +50,7 @@ async fn one_claimant_wins(store: &Arc<dyn Coordination>) {
             .collect();
         let mut winners = 0;
         for claimant in claimants {
-            winners += usize::from(claimant.await.unwrap());
+            winners += usize::from(claimant.await.unwrap() == Claim::Ours);
         }
         assert_eq!(winners, 1, "round {round}");
     }
@@ -55,12 +59,12 @@ async fn one_claimant_wins(store: &Arc<dyn Coordination>) {
 async fn claims_end(store: &Arc<dyn Coordination>) {
     // Whole seconds: some stores know no finer lifetimes.
     let until = SystemClock.now() + Duration::from_secs(2);
-    assert!(store.claim("brief/1", until).await.unwrap());
-    assert!(!store.claim("brief/1", in_an_hour()).await.unwrap());
-    assert!(store.claim("brief/2", until).await.unwrap());
+    assert_eq!(store.claim("brief/1", until).await, Ok(Claim::Ours));
+    assert_eq!(store.claim("brief/1", in_an_hour()).await, Ok(Claim::Taken));
+    assert_eq!(store.claim("brief/2", until).await, Ok(Claim::Ours));
     store.put("brief/2", b"set").await.unwrap();
     let taken_over = async {
-        while !store.claim("brief/1", in_an_hour()).await.unwrap() {
+        while store.claim("brief/1", in_an_hour()).await != Ok(Claim::Ours) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -68,8 +72,8 @@ async fn claims_end(store: &Arc<dyn Coordination>) {
         .await
         .unwrap();
     assert!(SystemClock.now() >= until, "a claim ended early");
-    assert!(!store.claim("brief/1", in_an_hour()).await.unwrap());
-    assert_eq!(listed(store, "brief/").await, ["brief/1=", "brief/2=set"]);
+    assert_eq!(store.claim("brief/1", in_an_hour()).await, Ok(Claim::Taken));
+    assert_eq!(listed(store, "brief/2").await, ["brief/2=set"]);
 }
 
 async fn values_are_listed_in_order(store: &Arc<dyn Coordination>) {
@@ -104,17 +108,18 @@ async fn prefixes_are_taken_literally(store: &Arc<dyn Coordination>) {
 
 async fn a_key_has_one_owner(store: &Arc<dyn Coordination>) {
     store.put("owned/value", b"x").await.unwrap();
-    assert!(!store.claim("owned/value", in_an_hour()).await.unwrap());
-    assert!(store.claim("owned/claim", in_an_hour()).await.unwrap());
     assert_eq!(
-        listed(store, "owned/").await,
-        ["owned/claim=", "owned/value=x"]
+        store.claim("owned/value", in_an_hour()).await,
+        Ok(Claim::Taken)
     );
+    assert_eq!(
+        store.claim("owned/claim", in_an_hour()).await,
+        Ok(Claim::Ours)
+    );
+    assert_eq!(listed(store, "owned/value").await, ["owned/value=x"]);
     store.delete("owned/claim").await.unwrap();
-    assert!(
-        store.claim("owned/claim", in_an_hour()).await.unwrap(),
-        "a released claim is free"
-    );
+    let claim = store.claim("owned/claim", in_an_hour()).await;
+    assert_eq!(claim, Ok(Claim::Ours), "a released claim is free");
 }
 
 async fn sizes_are_capped(store: &Arc<dyn Coordination>) {
@@ -145,7 +150,7 @@ async fn leave_something_behind(store: &Arc<dyn Coordination>) -> Vec<String> {
     store.delete("kept/gone").await.unwrap();
     let claims: Vec<_> = (0..10).map(|number| format!("claims/{number}")).collect();
     for key in &claims {
-        assert!(store.claim(key, in_an_hour()).await.unwrap());
+        assert_eq!(store.claim(key, in_an_hour()).await, Ok(Claim::Ours));
     }
     claims
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, setrlimit};
 use tokio_util::task::TaskTracker;
-use vaultgram::broker::ports::{Clock, Coordination, SystemClock};
+use vaultgram::broker::ports::{Claim, Clock, Coordination, SystemClock};
 
 use crate::local::open;
 
@@ -44,12 +44,13 @@ async fn acknowledged_claims_survive_kill_9() {
     assert!(acknowledged.len() >= 500, "the child ended early");
     let store = open(&path);
     for key in acknowledged {
-        assert!(
-            !store.claim(&key, in_an_hour()).await.unwrap(),
-            "{key} was lost"
-        );
+        let claim = store.claim(&key, in_an_hour()).await;
+        assert_eq!(claim, Ok(Claim::Abandoned), "{key} was lost");
     }
-    assert!(store.claim("claims/new", in_an_hour()).await.unwrap());
+    assert_eq!(
+        store.claim("claims/new", in_an_hour()).await,
+        Ok(Claim::Ours)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,7 +64,7 @@ async fn child_claims() {
         tasks.spawn(async move {
             loop {
                 let key = format!("claims/{}", next.fetch_add(1, Ordering::Relaxed));
-                assert!(store.claim(&key, in_an_hour()).await.unwrap());
+                assert_eq!(store.claim(&key, in_an_hour()).await, Ok(Claim::Ours));
                 println!("ack {key}");
             }
         });
@@ -82,7 +83,7 @@ fn a_full_disk_fails_closed_and_heals() {
 async fn child_full_disk() {
     let path = child::directory().join("state.redb");
     let store = open(&path);
-    assert!(store.claim("claims/1", in_an_hour()).await.unwrap());
+    assert_eq!(store.claim("claims/1", in_an_hour()).await, Ok(Claim::Ours));
     let unlimited = child::limit_files(std::fs::metadata(&path).unwrap().len());
     // The file has some room inside; this is more.
     let value = vec![7; 64 * 1024];
@@ -97,8 +98,11 @@ async fn child_full_disk() {
     assert!(error.0.contains("File too large"), "{error}");
 
     setrlimit(Resource::Fsize, unlimited).unwrap();
-    assert!(!store.claim("claims/1", in_an_hour()).await.unwrap());
-    assert!(store.claim("claims/2", in_an_hour()).await.unwrap());
+    assert_eq!(
+        store.claim("claims/1", in_an_hour()).await,
+        Ok(Claim::Taken)
+    );
+    assert_eq!(store.claim("claims/2", in_an_hour()).await, Ok(Claim::Ours));
     let keys = store
         .list("values/")
         .await

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use time::{Duration, OffsetDateTime};
-use vaultgram::broker::ports::{Clock, Coordination, SystemClock};
+use vaultgram::broker::ports::{Claim, Clock, Coordination, SystemClock};
 use vaultgram::coordination::{LocalStore, OpenError};
 
 use crate::contract;
@@ -48,12 +48,8 @@ async fn ended_claims_are_forgotten() {
     store.put("stays", b"").await.unwrap();
     for number in 0..1000 {
         let until = clock.now() + Duration::seconds(60 + number % 3);
-        assert!(
-            store
-                .claim(&format!("claims/{number:04}"), until)
-                .await
-                .unwrap()
-        );
+        let claim = store.claim(&format!("claims/{number:04}"), until).await;
+        assert_eq!(claim, Ok(Claim::Ours));
     }
     clock.0.fetch_add(60, Ordering::SeqCst);
     let left = store.list("claims/").await.unwrap();
@@ -65,7 +61,7 @@ async fn ended_claims_are_forgotten() {
     clock.0.fetch_add(60, Ordering::SeqCst);
     // One of the last in line to be forgotten can be taken over at once.
     let until = clock.now() + Duration::seconds(1);
-    assert!(store.claim("claims/0998", until).await.unwrap());
+    assert_eq!(store.claim("claims/0998", until).await, Ok(Claim::Ours));
     store.delete("claims/0998").await.unwrap();
     for _ in 0..20 {
         store.put("other", b"").await.unwrap();

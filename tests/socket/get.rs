@@ -1,6 +1,7 @@
 //! `vaultgram get`: what it prints, where, and how it ends.
 
 use std::path::Path;
+use vaultgram::domain::Subject;
 
 use clap::Parser;
 use vaultgram::cli::exit::{Exit, Failure};
@@ -52,7 +53,10 @@ async fn asks_only_for_the_field_it_prints() {
         .await
         .unwrap();
     let entries = server.audit.entries.lock().unwrap();
-    assert_eq!(entries[0].request.target.field.as_deref(), Some("user"));
+    let Subject::Secret { target, .. } = &entries[0].subject else {
+        panic!("{:?}", entries[0]);
+    };
+    assert_eq!(target.field.as_deref(), Some("user"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,11 +34,7 @@ async fn an_answer_has_vaults_envelope_and_headers() {
     );
     assert_eq!(reply.body, format!(r#"{{"request_id":"{id}",{expected}"#));
     let entries = server.audit.entries.lock().unwrap();
-    assert!(
-        entries
-            .iter()
-            .all(|entry| entry.request.id.to_string() == id)
-    );
+    assert!(entries.iter().all(|entry| entry.id.to_string() == id));
     assert!(matches!(
         entries[1].event,
         AuditEvent::Released { version: 1 }

@@ -1,5 +1,6 @@
 //! A real broker behind a real socket, over a store, an audit and a clock made for the tests.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +16,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vaultgram::broker::Broker;
+use vaultgram::age::AgeSealer;
 use vaultgram::broker::ports::{
-    AuditError, AuditSink, Coordination, CoordinationError, SecretStore, StoreError, StoreHealth,
-    SystemClock,
+    AuditError, AuditSink, Claim, Coordination, CoordinationError, SecretStore, StoreError,
+    StoreHealth, SystemClock, SystemRandom,
 };
+use vaultgram::broker::{Broker, Ports, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{AuditEntry, Field, Mounts, Permit, Policy, Secret, SecretValue};
@@ -126,8 +128,8 @@ struct NoCoordination;
 
 #[async_trait]
 impl Coordination for NoCoordination {
-    async fn claim(&self, _: &str, _: OffsetDateTime) -> Result<bool, CoordinationError> {
-        Ok(true)
+    async fn claim(&self, _: &str, _: OffsetDateTime) -> Result<Claim, CoordinationError> {
+        Ok(Claim::Ours)
     }
     async fn put(&self, _: &str, _: &[u8]) -> Result<(), CoordinationError> {
         Ok(())
@@ -190,12 +192,20 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
     });
     let audit = Arc::new(Audit::default());
     let broker = Arc::new(Broker::new(
-        policy,
-        mounts,
-        Arc::clone(&store) as Arc<dyn SecretStore>,
-        Arc::clone(&audit) as Arc<dyn AuditSink>,
-        Arc::new(NoCoordination),
-        Arc::new(SystemClock),
+        Rules {
+            policy,
+            mounts,
+            wrap_ttl: Duration::from_mins(5),
+            unix_users: BTreeMap::new(),
+        },
+        Ports {
+            store: Arc::clone(&store) as Arc<dyn SecretStore>,
+            audit: Arc::clone(&audit) as Arc<dyn AuditSink>,
+            coordination: Arc::new(NoCoordination),
+            sealer: Arc::new(AgeSealer),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        },
     ));
     let listener = bind(&settings).unwrap_or_else(|error| panic!("{error}"));
     let stop = CancellationToken::new();

@@ -12,11 +12,12 @@ use telegram_dc::{Chat, Datacenter, Message, Options, User};
 use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use vaultgram::broker::Broker;
+use vaultgram::age::AgeSealer;
 use vaultgram::broker::ports::{
-    AuditError, AuditSink, Coordination, CoordinationError, SecretStore, StoreError, StoreHealth,
-    SystemClock,
+    AuditError, AuditSink, Claim, Coordination, CoordinationError, SecretStore, StoreError,
+    StoreHealth, SystemClock, SystemRandom,
 };
+use vaultgram::broker::{self, Broker, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{AuditEntry, Field, Mounts, Permit, Policy, Secret, SecretValue};
@@ -107,12 +108,20 @@ impl World {
         let groups = Groups::new(&BTreeMap::new()).unwrap();
         let mounts = Mounts::new(vec!["secret".into()]).unwrap();
         let broker = Broker::new(
-            Policy::load(&[source], groups, &mounts).unwrap(),
-            mounts,
-            Arc::clone(&self.store) as Arc<dyn SecretStore>,
-            Arc::clone(&self.audit) as Arc<dyn AuditSink>,
-            Arc::clone(&self.coordination) as Arc<dyn Coordination>,
-            Arc::new(SystemClock),
+            Rules {
+                policy: Policy::load(&[source], groups, &mounts).unwrap(),
+                mounts,
+                wrap_ttl: Duration::from_mins(5),
+                unix_users: BTreeMap::from([(ALICE, 990)]),
+            },
+            broker::Ports {
+                store: Arc::clone(&self.store) as Arc<dyn SecretStore>,
+                audit: Arc::clone(&self.audit) as Arc<dyn AuditSink>,
+                coordination: Arc::clone(&self.coordination) as Arc<dyn Coordination>,
+                sealer: Arc::new(AgeSealer),
+                clock: Arc::new(SystemClock),
+                random: Arc::new(SystemRandom),
+            },
         );
         let ports = Ports {
             broker: Arc::new(broker),
@@ -319,9 +328,12 @@ impl Memory {
 
 #[async_trait]
 impl Coordination for Memory {
-    async fn claim(&self, key: &str, _: OffsetDateTime) -> Result<bool, CoordinationError> {
+    async fn claim(&self, key: &str, _: OffsetDateTime) -> Result<Claim, CoordinationError> {
         let mut entries = self.entries.lock().unwrap();
-        Ok(entries.insert(key.to_owned(), vec![]).is_none())
+        Ok(match entries.insert(key.to_owned(), vec![]) {
+            None => Claim::Ours,
+            Some(_) => Claim::Taken,
+        })
     }
 
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError> {

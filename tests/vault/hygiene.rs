@@ -2,15 +2,17 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use vaultgram::broker::ports::SecretStore;
+use vaultgram::domain::SecretValue;
 use vaultgram::vault::Auth;
 
 use crate::openbao::OpenBao;
-use crate::world::{World, app_role, permit, settings, static_token};
+use crate::world::{World, app_role, field, permit, settings, static_token};
 
 /// Collects what is logged.
 #[derive(Clone, Default)]
@@ -62,8 +64,7 @@ async fn no_library_logs_a_secret_at_trace() {
     else {
         panic!("not an AppRole");
     };
-    #[expect(clippy::disallowed_methods, reason = "the test looks for it")]
-    let secret_id_text = String::from_utf8(secret_id.expose_secret().to_vec()).unwrap();
+    let secret_id_text = text(&secret_id);
     let auth = Auth::AppRole {
         mount,
         role_id,
@@ -71,6 +72,7 @@ async fn no_library_logs_a_secret_at_trace() {
     };
 
     let sink = listen();
+    let mut tokens = vec![];
     for auth in [auth, static_token(&token)] {
         let mut world = World::start(settings(bao.address(), auth));
         assert!(world.read("app").await.is_ok());
@@ -82,8 +84,16 @@ async fn no_library_logs_a_secret_at_trace() {
                 .await
                 .is_err()
         );
+        let target = permit("secret", "new", None);
+        let written = [field("k", r#""marker-written-91c4""#)];
+        world.store.patch(&target, &written, None).await.err();
+        let over = world.store.history(&target).await;
+        let over = over.map_or(0, |history| history.current);
+        world.store.put(&target, &written, over).await.unwrap();
+        let wrapped = world.store.wrap(&target, Duration::from_mins(1)).await;
+        tokens.push(wrapped.map(|wrapped| text(&wrapped.token)).unwrap());
         // Long enough for a renewal of the first.
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
         world.stop().await;
     }
 
@@ -96,6 +106,9 @@ async fn no_library_logs_a_secret_at_trace() {
     // "s." begins every token of the token store.
     for secret in [
         "marker-value-7f3a",
+        "marker-written-91c4",
+        &tokens[0],
+        &tokens[1],
         &token,
         &secret_id_text,
         " s.",
@@ -104,4 +117,9 @@ async fn no_library_logs_a_secret_at_trace() {
     ] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test looks for it")]
+fn text(value: &SecretValue) -> String {
+    String::from_utf8(value.expose_secret().to_vec()).unwrap()
 }

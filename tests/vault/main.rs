@@ -12,8 +12,9 @@ mod openbao;
 mod hygiene;
 mod outage;
 mod reading;
-
 mod tls;
 mod token;
 mod wires;
 mod world;
+mod wrapping;
+mod writing;

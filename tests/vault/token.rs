@@ -9,7 +9,7 @@ use vaultgram::broker::ports::{StoreError, StoreHealth};
 use vaultgram::vault::Auth;
 
 use crate::openbao::OpenBao;
-use crate::world::{World, app_role, error, logged_out, settings, static_token};
+use crate::world::{World, app_role, app_role_with, error, logged_out, settings, static_token};
 
 /// Reads until `duration` has passed; every read must succeed.
 async fn read_for(world: &World, duration: Duration) {
@@ -93,11 +93,8 @@ async fn a_revoked_token_is_replaced_once_however_many_reads_notice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_leave_to_look_itself_up_a_refused_path_costs_no_login() {
     let bao = OpenBao::start();
-    bao.policy(
-        "narrow",
-        r#"path "secret/data/app" { capabilities = ["read"] }"#,
-    );
-    let auth = app_role(&bao, "narrow", &json!({"token_policies": "narrow"}));
+    let rules = r#"path "secret/data/app" { capabilities = ["read"] }"#;
+    let auth = app_role_with(&bao, "narrow", rules, &json!({}));
     let world = World::start(settings(bao.address(), auth));
     for _ in 0..5 {
         assert_eq!(error(world.read("other").await), StoreError::Forbidden);

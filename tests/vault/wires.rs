@@ -12,7 +12,8 @@ use tokio_util::task::TaskTracker;
 /// Passes connections on; while shut, it accepts them and passes nothing.
 pub(crate) struct Gate {
     address: SocketAddr,
-    open: Arc<watch::Sender<bool>>,
+    requests: Arc<watch::Sender<bool>>,
+    answers: Arc<watch::Sender<bool>>,
 }
 
 impl Gate {
@@ -20,26 +21,31 @@ impl Gate {
     pub(crate) async fn open_to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let open = Arc::new(watch::Sender::new(true));
+        let requests = Arc::new(watch::Sender::new(true));
+        let answers = Arc::new(watch::Sender::new(true));
         let tracker = TaskTracker::new();
-        let gate = open.clone();
+        let gates = (requests.clone(), answers.clone());
         tracker.clone().spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                let gate = gate.subscribe();
+                let (requests, answers) = (gates.0.subscribe(), gates.1.subscribe());
                 tracker.spawn(async move {
                     if let Ok(server) = TcpStream::connect(server).await {
                         let (from_client, to_client) = client.into_split();
                         let (from_server, to_server) = server.into_split();
                         tokio::join!(
-                            pass(from_client, to_server, gate.clone()),
-                            pass(from_server, to_client, gate),
+                            pass(from_client, to_server, requests),
+                            pass(from_server, to_client, answers),
                         );
                     }
                 });
             }
         });
-        Self { address, open }
+        Self {
+            address,
+            requests,
+            answers,
+        }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -47,11 +53,18 @@ impl Gate {
     }
 
     pub(crate) fn shut(&self) {
-        self.open.send_replace(false);
+        self.requests.send_replace(false);
+        self.answers.send_replace(false);
+    }
+
+    /// Lets requests through, and no answer.
+    pub(crate) fn mute(&self) {
+        self.answers.send_replace(false);
     }
 
     pub(crate) fn open(&self) {
-        self.open.send_replace(true);
+        self.requests.send_replace(true);
+        self.answers.send_replace(true);
     }
 }
 

@@ -14,8 +14,8 @@ use vaultgram::domain::caller::{Caller, UnixPeer};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
-    Decision, Delivery, Mounts, Permit, Policy, Request, RequestId, Secret, SecretPath,
-    SecretValue, Target,
+    Action, Decision, Delivery, Field, Mounts, Permit, Policy, Request, RequestId, Secret,
+    SecretPath, SecretValue, Target,
 };
 use vaultgram::vault::{Auth, Settings, Store};
 
@@ -115,10 +115,18 @@ pub(crate) fn static_token(token: &str) -> Auth {
     Auth::Token(SecretValue::new(token.as_bytes().to_vec()))
 }
 
+/// The policy we ship.
+pub(crate) const SHIPPED: &str = include_str!("../../policies/vault/broker.hcl");
+
 /// Makes role `name` with the shipped policy and nothing else; `more` adds to its settings.
 pub(crate) fn app_role(bao: &OpenBao, name: &str, more: &Value) -> Auth {
-    bao.policy("broker", include_str!("../../policies/vault/broker.hcl"));
-    let mut role = json!({"token_policies": "broker", "token_no_default_policy": true});
+    app_role_with(bao, name, SHIPPED, more)
+}
+
+/// As [`app_role`], with the policy `rules`.
+pub(crate) fn app_role_with(bao: &OpenBao, name: &str, rules: &str, more: &Value) -> Auth {
+    bao.policy(name, rules);
+    let mut role = json!({"token_policies": name, "token_no_default_policy": true});
     for (key, value) in more.as_object().unwrap() {
         role[key] = value.clone();
     }
@@ -130,13 +138,23 @@ pub(crate) fn app_role(bao: &OpenBao, name: &str, more: &Value) -> Auth {
     }
 }
 
-/// Permission to read, from a policy that permits everything.
+/// Permission for `mount/path`. The store takes from it what with, not what to do.
 pub(crate) fn permit(mount: &str, path: &str, version: Option<u64>) -> Permit {
+    permit_for(SecretPath::new(mount, path).unwrap(), version)
+}
+
+/// Permission for the folder `secret/PATH`.
+pub(crate) fn folder(path: &str) -> Permit {
+    permit_for(SecretPath::folder("secret", path).unwrap(), None)
+}
+
+/// Permission from a policy that permits everything.
+fn permit_for(path: SecretPath, version: Option<u64>) -> Permit {
     let everything = PolicySource {
         name: "test".to_owned(),
         text: "permit(principal, action, resource);".to_owned(),
     };
-    let mounts = Mounts::new(vec![mount.to_owned()]).unwrap();
+    let mounts = Mounts::new(vec![path.mount().to_owned()]).unwrap();
     let policy = Policy::load(&[everything], Groups::default(), &mounts).unwrap();
     let request = Request {
         id: RequestId::Connection(1),
@@ -146,16 +164,24 @@ pub(crate) fn permit(mount: &str, path: &str, version: Option<u64>) -> Permit {
             pid: 1,
             executable: None,
         }),
+        action: Action::Read(Delivery::Socket),
         target: Target {
-            path: SecretPath::new(mount, path).unwrap(),
+            path,
             field: None,
             version,
         },
-        delivery: Delivery::Socket,
     };
     match policy.decide(&request, OffsetDateTime::UNIX_EPOCH) {
         Decision::Allow(permit) => permit,
         Decision::Deny(denial) => panic!("{denial:?}"),
+    }
+}
+
+/// A field to write, its value as JSON text.
+pub(crate) fn field(name: &str, json: &str) -> Field {
+    Field {
+        name: name.to_owned(),
+        json: SecretValue::new(json.as_bytes().to_vec()),
     }
 }
 
@@ -170,10 +196,10 @@ pub(crate) fn fields(secret: &Secret) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The error of a read that must fail (`Secret` has no `Debug`, so no `unwrap_err`).
-pub(crate) fn error(result: Result<Secret, StoreError>) -> StoreError {
+/// The error of what must fail (secrets have no `Debug`, so no `unwrap_err`).
+pub(crate) fn error<T>(result: Result<T, StoreError>) -> StoreError {
     match result {
-        Ok(_) => panic!("the read must fail"),
+        Ok(_) => panic!("it must fail"),
         Err(error) => error,
     }
 }

@@ -1,0 +1,110 @@
+//! Sealed answers: armored age files that only their requester can open.
+
+use std::io::Write;
+use std::str::FromStr;
+
+use age::armor::{ArmoredWriter, Format};
+use age::x25519::Recipient;
+
+use crate::broker::ports::{KeyError, Sealer};
+use crate::domain::SecretValue;
+
+/// Longest public key that is looked at, in bytes; one is 62.
+const MAX_KEY: usize = 128;
+
+/// Encrypts with age to X25519 keys.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AgeSealer;
+
+impl Sealer for AgeSealer {
+    fn check(&self, key: &str) -> Result<String, KeyError> {
+        recipient(key).map(|recipient| recipient.to_string())
+    }
+
+    fn seal(&self, plaintext: &SecretValue, keys: &[String]) -> Result<String, KeyError> {
+        let recipients: Vec<_> = keys
+            .iter()
+            .map(|key| recipient(key))
+            .collect::<Result<_, _>>()?;
+        let recipients = recipients
+            .iter()
+            .map(|recipient| recipient as &dyn age::Recipient);
+        let encryptor =
+            age::Encryptor::with_recipients(recipients).map_err(|_no_recipients| KeyError)?;
+        #[expect(clippy::disallowed_methods, reason = "this is what gets encrypted")]
+        let plaintext = plaintext.expose_secret();
+        let mut text = vec![];
+        let written = || -> std::io::Result<()> {
+            let armor = ArmoredWriter::wrap_output(&mut text, Format::AsciiArmor)?;
+            let mut writer = encryptor.wrap_output(armor)?;
+            writer.write_all(plaintext)?;
+            writer.finish()?.finish()?;
+            Ok(())
+        };
+        // Writing to memory does not fail, and armor is ASCII.
+        written().map_err(|_| KeyError)?;
+        String::from_utf8(text).map_err(|_| KeyError)
+    }
+}
+
+fn recipient(key: &str) -> Result<Recipient, KeyError> {
+    let key = key.trim();
+    if key.len() > MAX_KEY {
+        return Err(KeyError);
+    }
+    Recipient::from_str(key).map_err(|_| KeyError)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use age::x25519::Identity;
+
+    use super::*;
+
+    #[test]
+    fn any_of_the_keys_opens_it_and_no_other() {
+        let (one, two, other) = (
+            Identity::generate(),
+            Identity::generate(),
+            Identity::generate(),
+        );
+        let keys = [one.to_public().to_string(), two.to_public().to_string()];
+        let text = AgeSealer
+            .seal(&SecretValue::new(b"\"hunter2\"".to_vec()), &keys)
+            .unwrap();
+        assert!(text.starts_with("-----BEGIN AGE ENCRYPTED FILE-----"));
+        let open = |identity: &Identity| {
+            let armored = age::armor::ArmoredReader::new(text.as_bytes());
+            let decryptor = age::Decryptor::new(armored).unwrap();
+            let mut reader = decryptor
+                .decrypt(std::iter::once(identity as &dyn age::Identity))
+                .ok()?;
+            let mut plaintext = String::new();
+            reader.read_to_string(&mut plaintext).unwrap();
+            Some(plaintext)
+        };
+        assert_eq!(open(&one).as_deref(), Some("\"hunter2\""));
+        assert_eq!(open(&two).as_deref(), Some("\"hunter2\""));
+        assert_eq!(open(&other), None);
+    }
+
+    #[test]
+    fn a_key_is_checked_and_brought_to_its_one_notation() {
+        let key = Identity::generate().to_public().to_string();
+        assert_eq!(AgeSealer.check(&format!(" {key}\n")), Ok(key.clone()));
+        let private = "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ";
+        for wrong in [
+            "",
+            "age1",
+            "age1notakey",
+            private,
+            &key.replace("age1", "age2"),
+        ] {
+            assert_eq!(AgeSealer.check(wrong), Err(KeyError), "{wrong}");
+        }
+        let plaintext = SecretValue::new(vec![]);
+        assert_eq!(AgeSealer.seal(&plaintext, &[]), Err(KeyError));
+    }
+}

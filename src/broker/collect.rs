@@ -1,0 +1,163 @@
+//! Asked for in Telegram, collected on the host: by the requester's own Unix user, once.
+//!
+//! What waits is the permission, not the secret: it is read when it is collected, and policy
+//! decides again at that moment.
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use crate::broker::ports::{Claim, CoordinationError};
+use crate::broker::{Broker, BrokerError};
+use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+use crate::domain::recipe::normalise_code;
+use crate::domain::{
+    Action, AuditEntry, AuditEvent, Caller, Decision, Delivery, Denial, Permit, Request, RequestId,
+    Secret,
+};
+
+/// How long an offer stands.
+const LIFETIME: Duration = Duration::minutes(10);
+/// Signs of an offer's code: nobody else can use it, so it need not be long.
+const CODE_LENGTH: usize = 6;
+/// Where offers are kept.
+const PREFIX: &str = "offers/";
+
+/// A secret that waits to be collected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Names it.
+    pub code: String,
+    /// The Unix user that may collect it.
+    pub uid: u32,
+    /// Until when.
+    pub expires: OffsetDateTime,
+}
+
+/// What came of collecting.
+pub enum Collected {
+    /// The secret.
+    Released(Secret),
+    /// Policy refuses by now.
+    Denied(Denial),
+}
+
+/// An offer as it is kept; it holds no plaintext.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    chat: i64,
+    message: i32,
+    user: i64,
+    group: bool,
+    target: String,
+    uid: u32,
+    expires: i64,
+}
+
+impl Broker {
+    /// Offers what `permit` is for to the Unix user of `user`.
+    pub(super) async fn offer(
+        &self,
+        permit: &Permit,
+        user: &TelegramUser,
+    ) -> Result<Offer, BrokerError> {
+        let uid = *self
+            .rules
+            .unix_users
+            .get(&user.id)
+            .ok_or(BrokerError::NoUnixUser)?;
+        let RequestId::Message { chat, message } = permit.request().id else {
+            return Err(BrokerError::NoUnixUser);
+        };
+        self.forget_old_offers().await?;
+        let expires = self.now() + LIFETIME;
+        let stored = Stored {
+            chat,
+            message,
+            user: user.id,
+            group: user.chat == ChatKind::Group,
+            target: permit.target().to_string(),
+            uid,
+            expires: expires.unix_timestamp(),
+        };
+        let code = self.code(CODE_LENGTH);
+        let value =
+            serde_json::to_vec(&stored).map_err(|error| CoordinationError(error.to_string()))?;
+        let coordination = &self.ports.coordination;
+        coordination.put(&format!("{PREFIX}{code}"), &value).await?;
+        Ok(Offer { code, uid, expires })
+    }
+
+    /// Hands what is offered under `code` to `peer`, once: claim, decide, record, read, record.
+    ///
+    /// # Errors
+    /// See [`BrokerError`]; on any error nothing is handed over.
+    pub async fn collect(&self, code: &str, peer: &UnixPeer) -> Result<Collected, BrokerError> {
+        let code = normalise_code(code);
+        let key = format!("{PREFIX}{code}");
+        // The code is not looked up as a prefix of others.
+        let offers = self.ports.coordination.list(PREFIX).await?;
+        let found = offers.into_iter().find(|(name, _)| *name == key);
+        let stored: Stored = found
+            .and_then(|(_, value)| serde_json::from_slice(&value).ok())
+            .filter(|stored: &Stored| stored.uid == peer.uid)
+            .filter(|stored| stored.expires > self.now().unix_timestamp())
+            .ok_or(BrokerError::NothingToCollect)?;
+        let until = self.now() + 2 * LIFETIME;
+        let coordination = &self.ports.coordination;
+        let once = format!("collected/{code}");
+        if coordination.claim(&once, until).await? != Claim::Ours {
+            return Err(BrokerError::NothingToCollect);
+        }
+        coordination.delete(&key).await?;
+        let target = self.rules.mounts.parse(&stored.target);
+        let request = Request {
+            id: RequestId::Message {
+                chat: stored.chat,
+                message: stored.message,
+            },
+            caller: Caller::Telegram(TelegramUser {
+                id: stored.user,
+                chat: if stored.group {
+                    ChatKind::Group
+                } else {
+                    ChatKind::Private
+                },
+            }),
+            action: Action::Read(Delivery::Socket),
+            // A mount that is configured no more.
+            target: target.map_err(|_| BrokerError::NothingToCollect)?,
+        };
+        match self.decide(&request).await? {
+            Decision::Deny(denial) => Ok(Collected::Denied(denial)),
+            Decision::Allow(permit) => self.hand_over(permit, peer).await.map(Collected::Released),
+        }
+    }
+
+    async fn hand_over(&self, permit: Permit, peer: &UnixPeer) -> Result<Secret, BrokerError> {
+        let result = self.read(&permit).await;
+        let event = match &result {
+            Ok(secret) => AuditEvent::Collected {
+                version: secret.version,
+                uid: peer.uid,
+                pid: peer.pid,
+            },
+            Err(error) => AuditEvent::Failed {
+                reason: error.name(),
+            },
+        };
+        let entry = AuditEntry::outcome(&permit, event, self.now());
+        self.ports.audit.record(entry).await?;
+        result
+    }
+
+    async fn forget_old_offers(&self) -> Result<(), BrokerError> {
+        let now = self.now().unix_timestamp();
+        for (key, value) in self.ports.coordination.list(PREFIX).await? {
+            let stored: Option<Stored> = serde_json::from_slice(&value).ok();
+            if stored.is_none_or(|stored| stored.expires <= now) {
+                self.ports.coordination.delete(&key).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+//! Before something that cannot simply be repeated: may the caller, and what is there now?
+
+use crate::broker::ports::{Claim, StoreError};
+use crate::broker::{Broker, BrokerError};
+use crate::domain::{AuditEntry, AuditEvent, Decision, Denial, Request};
+
+/// What the caller is to be told before they confirm.
+pub enum Asked {
+    /// They may: ask them, naming the newest version (0: there is none). The confirmation is a
+    /// request of its own, decided anew when it arrives.
+    Confirm {
+        /// The newest version.
+        current: u64,
+    },
+    /// Policy refused.
+    Denied(Denial),
+    /// Handled before.
+    Duplicate,
+    /// Begun by a process that then ended.
+    Interrupted,
+}
+
+impl Broker {
+    /// Claims and decides `request`, and changes nothing.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    pub async fn ask(&self, request: &Request) -> Result<Asked, BrokerError> {
+        match self.claim(&request.id).await? {
+            Claim::Ours => {}
+            Claim::Taken => return Ok(Asked::Duplicate),
+            Claim::Abandoned => return Ok(Asked::Interrupted),
+        }
+        let permit = match self.decide(request).await? {
+            Decision::Deny(denial) => return Ok(Asked::Denied(denial)),
+            Decision::Allow(permit) => permit,
+        };
+        let current = match self.ports.store.history(&permit).await {
+            Ok(history) => Ok(history.current),
+            Err(StoreError::NotFound) => Ok(0),
+            Err(error) => Err(error),
+        };
+        let event = match &current {
+            Ok(_) => AuditEvent::ConfirmationAsked,
+            Err(error) => AuditEvent::Failed {
+                reason: error.name(),
+            },
+        };
+        let entry = AuditEntry::outcome(&permit, event, self.now());
+        self.ports.audit.record(entry).await?;
+        Ok(Asked::Confirm { current: current? })
+    }
+}

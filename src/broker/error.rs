@@ -1,0 +1,84 @@
+//! Why a request has no outcome.
+
+use thiserror::Error;
+
+use crate::broker::ports::{AuditError, CoordinationError, KeyError, StoreError};
+
+/// Why a request has no outcome. `Display` is fit for the caller, and says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BrokerError {
+    /// The secret store said no.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The secret has no such field; the names of those it has.
+    #[error("the secret has no such field; it has: {}", .0.join(", "))]
+    NoSuchField(Vec<String>),
+    /// No audit, no secret. The cause is for the log.
+    #[error("vaultgram cannot write its audit, so it serves nothing; tell an operator")]
+    Audit(#[from] AuditError),
+    /// No claim, no effect. The cause is for the log.
+    #[error("vaultgram cannot reach its state store, so it serves nothing; tell an operator")]
+    Coordination(#[from] CoordinationError),
+    /// The permit ran out before it was used.
+    #[error("the permission ran out before the secret could be read; ask again")]
+    PermitExpired,
+    /// Vault wraps a whole answer.
+    #[error("a wrapped answer holds the whole secret; ask without #field")]
+    WrappedField,
+    /// A sealed answer needs a key.
+    #[error("you have no key registered to seal to; send /register_key age1…")]
+    NoKey,
+    /// Not a key.
+    #[error("{0}")]
+    Key(#[from] KeyError),
+    /// More keys than anybody needs.
+    #[error("you have {0} keys, which is the most; forget one first (/keys lists them)")]
+    TooManyKeys(usize),
+    /// No such key.
+    #[error("you have no such key; /keys lists them")]
+    UnknownKey,
+    /// Nobody collects for this account.
+    #[error(
+        "your account has no Unix user on vaultgram's host; ask an operator to add it to \
+         [telegram] unix_users"
+    )]
+    NoUnixUser,
+    /// Nothing is to be collected under this code, or not by this user, or not any more.
+    #[error(
+        "nothing is waiting for you under this code; it may have run out, so ask again in chat"
+    )]
+    NothingToCollect,
+    /// The request holds nothing to write.
+    #[error("there is nothing to write; give at least one key=value")]
+    NothingToWrite,
+    /// A random value needs a field to go into.
+    #[error("say which field to rotate: PATH#field")]
+    NoField,
+    /// No version is deleted.
+    #[error("no version of the secret is deleted")]
+    NothingDeleted,
+}
+
+impl BrokerError {
+    /// The name in audit and logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.name(),
+            Self::NoSuchField(_) => "no_such_field",
+            Self::Audit(_) => "audit_unavailable",
+            Self::Coordination(_) => "state_unavailable",
+            Self::PermitExpired => "permit_expired",
+            Self::WrappedField => "wrapped_field",
+            Self::NoKey => "no_key",
+            Self::Key(_) => "not_a_key",
+            Self::TooManyKeys(_) => "too_many_keys",
+            Self::UnknownKey => "unknown_key",
+            Self::NoUnixUser => "no_unix_user",
+            Self::NothingToCollect => "nothing_to_collect",
+            Self::NothingToWrite => "nothing_to_write",
+            Self::NoField => "no_field",
+            Self::NothingDeleted => "nothing_deleted",
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What is to be done with a secret.
+
+use crate::domain::{Delivery, Recipe};
+
+/// What one request asks to be done; each is an action of its own in the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Hand over its values.
+    Read(Delivery),
+    /// Name what lies in a folder.
+    List,
+    /// Tell its versions, without values.
+    Versions,
+    /// Write a new version that holds only what is given.
+    Put {
+        /// The version it replaces: 0 where there must be none yet. Another one than Vault has
+        /// is refused (check-and-set).
+        over: u64,
+    },
+    /// Write a new version in which the fields given are changed.
+    Patch,
+    /// Delete a version, so that it can be undeleted.
+    Delete,
+    /// Undo a deletion.
+    Undelete,
+    /// Replace one field by a random value.
+    Rotate(Recipe),
+}
+
+impl Action {
+    /// The name policies and the audit use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read(_) => "read",
+            Self::List => "list",
+            Self::Versions => "versions",
+            Self::Put { .. } => "put",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::Undelete => "undelete",
+            Self::Rotate(_) => "rotate",
+        }
+    }
+
+    /// How the new value is made, where one is.
+    #[must_use]
+    pub fn recipe(self) -> Option<Recipe> {
+        if let Self::Rotate(recipe) = self {
+            return Some(recipe);
+        }
+        None
+    }
+
+    /// How the answer is handed over, where it is a secret.
+    #[must_use]
+    pub fn delivery(self) -> Option<Delivery> {
+        if let Self::Read(delivery) = self {
+            return Some(delivery);
+        }
+        None
+    }
+}

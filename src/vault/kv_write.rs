@@ -1,0 +1,275 @@
+//! Writing, deleting and undeleting KV version 2 secrets, and what each answer means.
+
+use rustify::endpoint::Endpoint;
+use rustify::enums::{RequestMethod, RequestType, ResponseType};
+use serde::Deserialize;
+use tracing::warn;
+use vaultrs::api::kv2::requests::{DeleteSecretVersionsRequest, UndeleteSecretVersionsRequest};
+use zeroize::Zeroizing;
+
+use crate::broker::ports::StoreError;
+use crate::domain::{Field, SecretPath, Target};
+use crate::vault::client::{Access, Answer, Client, Failure, Payload};
+use crate::vault::kv::{gone, must_be_version_2};
+use crate::vault::metadata;
+
+/// What Vault says when another version is the newest.
+const MISMATCH: &str = "check-and-set parameter did not match";
+/// What it says where a mount or a secret has `cas_required`.
+const REQUIRED: &str = "check-and-set parameter required";
+
+/// Writes `fields` over version `over`, 0 for none; returns the new version's number.
+pub(super) async fn put(
+    client: &Client,
+    access: &Access,
+    target: &Target,
+    fields: &[Field],
+    over: u64,
+) -> Result<u64, StoreError> {
+    // Version 1 would take it as a secret named data/PATH.
+    must_be_version_2(client, access, &target.path).await?;
+    let answer = send(
+        client,
+        access,
+        target,
+        RequestMethod::POST,
+        fields,
+        Some(over),
+    )
+    .await?;
+    match answer.status {
+        200 => written(&answer),
+        403 => Err(StoreError::Forbidden),
+        404 => Err(StoreError::NotFound),
+        400 if answer.errors().contains(MISMATCH) => {
+            Err(conflict(client, access, &target.path).await)
+        }
+        _ => Err(refusal(answer)),
+    }
+}
+
+/// Changes `fields`, over version `over` if one is given; returns the new version's number.
+pub(super) async fn patch(
+    client: &Client,
+    access: &Access,
+    target: &Target,
+    fields: &[Field],
+    over: Option<u64>,
+) -> Result<u64, StoreError> {
+    let method = RequestMethod::PATCH;
+    let mut answer = send(client, access, target, method.clone(), fields, over).await?;
+    if answer.status == 400 && over.is_none() && answer.errors().contains(REQUIRED) {
+        let metadata = metadata::read(client, access, &target.path).await?;
+        let current = Some(metadata.current);
+        answer = send(client, access, target, method, fields, current).await?;
+    }
+    match answer.status {
+        200 => written(&answer),
+        // Mounts of another kind do not know the method.
+        403 | 405 => Err(StoreError::Forbidden),
+        404 => Err(gone(&answer.body).unwrap_or(StoreError::NotFound)),
+        400 if answer.errors().contains(MISMATCH) => {
+            Err(conflict(client, access, &target.path).await)
+        }
+        _ => Err(refusal(answer)),
+    }
+}
+
+/// Deletes the version `target` names, or the newest.
+pub(super) async fn delete(
+    client: &Client,
+    access: &Access,
+    target: &Target,
+) -> Result<(), StoreError> {
+    // Vault says 204 to everything, so we look first. It is told the number, also for the newest:
+    // one that somebody writes meanwhile stays.
+    let version = metadata::read(client, access, &target.path)
+        .await?
+        .live(target)?;
+    let request = DeleteSecretVersionsRequest {
+        mount: target.path.mount().to_owned(),
+        path: target.path.path().to_owned(),
+        versions: vec![version],
+    };
+    done(client.call(access, request).await)
+}
+
+/// Undoes the deletion of `version`.
+pub(super) async fn undelete(
+    client: &Client,
+    access: &Access,
+    target: &Target,
+    version: u64,
+) -> Result<(), StoreError> {
+    // As above.
+    metadata::read(client, access, &target.path)
+        .await?
+        .undeletable(version)?;
+    let request = UndeleteSecretVersionsRequest {
+        mount: target.path.mount().to_owned(),
+        path: target.path.path().to_owned(),
+        versions: vec![version],
+    };
+    done(client.call(access, request).await)
+}
+
+/// A request to `data/PATH` whose body goes beside it.
+struct DataRequest<'a> {
+    path: &'a SecretPath,
+    method: RequestMethod,
+}
+
+impl Endpoint for DataRequest<'_> {
+    type Response = ();
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        format!("{}/data/{}", self.path.mount(), self.path.path())
+    }
+
+    fn method(&self) -> RequestMethod {
+        self.method.clone()
+    }
+}
+
+async fn send(
+    client: &Client,
+    access: &Access,
+    target: &Target,
+    method: RequestMethod,
+    fields: &[Field],
+    over: Option<u64>,
+) -> Result<Answer, StoreError> {
+    let request = DataRequest {
+        path: &target.path,
+        method,
+    };
+    let payload = Payload {
+        // For a POST, Vault takes any type as JSON.
+        media_type: "application/merge-patch+json",
+        json: body(fields, over),
+    };
+    client
+        .write(access, request, payload)
+        .await
+        .map_err(|failure| failed(&failure))
+}
+
+/// `{"options":{"cas":OVER},"data":{…}}`.
+fn body(fields: &[Field], over: Option<u64>) -> Zeroizing<Vec<u8>> {
+    // In full from the beginning: a text that grows leaves halves of itself behind. A byte of a
+    // name takes six as an escape.
+    let size = |field: &Field| 6 * field.name.len() + exposed(field).len() + 4;
+    let size = 64 + fields.iter().map(size).sum::<usize>();
+    let mut json = Zeroizing::new(Vec::with_capacity(size));
+    json.push(b'{');
+    if let Some(over) = over {
+        json.extend_from_slice(format!(r#""options":{{"cas":{over}}},"#).as_bytes());
+    }
+    json.extend_from_slice(br#""data":{"#);
+    for (position, field) in fields.iter().enumerate() {
+        if position > 0 {
+            json.push(b',');
+        }
+        // A string is always JSON, and memory takes all.
+        serde_json::to_writer(&mut *json, &field.name).unwrap_or_default();
+        json.push(b':');
+        json.extend_from_slice(exposed(field));
+    }
+    json.extend_from_slice(b"}}");
+    json
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is what gets written to Vault"
+)]
+fn exposed(field: &Field) -> &[u8] {
+    field.json.expose_secret()
+}
+
+/// The number of the version that was written.
+fn written(answer: &Answer) -> Result<u64, StoreError> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        version: u64,
+    }
+    let envelope: Result<Envelope, _> = serde_json::from_slice(&answer.body);
+    envelope
+        .map(|envelope| envelope.data.version)
+        .map_err(|_| StoreError::Unclear)
+}
+
+/// Another version is the newest: which?
+async fn conflict(client: &Client, access: &Access, path: &SecretPath) -> StoreError {
+    let current = match metadata::read(client, access, path).await {
+        Ok(metadata) => metadata.current,
+        Err(_) => 0,
+    };
+    StoreError::Conflict { current }
+}
+
+/// The answer to a change that answers nothing.
+fn done(answer: Result<Answer, Failure>) -> Result<(), StoreError> {
+    let answer = answer.map_err(|failure| failed(&failure))?;
+    match answer.status {
+        200 | 204 => Ok(()),
+        403 => Err(StoreError::Forbidden),
+        404 => Err(StoreError::NotFound),
+        _ => Err(refusal(answer)),
+    }
+}
+
+/// An answer that does not say it was done.
+fn refusal(answer: Answer) -> StoreError {
+    match answer.accepted() {
+        Ok(_) => StoreError::Unclear,
+        Err(failure) => failed(&failure),
+    }
+}
+
+/// What the caller learns of a failure; the log learns its cause.
+fn failed(failure: &Failure) -> StoreError {
+    warn!(event = "vault.write_failed", cause = %failure);
+    match failure {
+        Failure::Unavailable(_) => StoreError::Unavailable,
+        // It may be an answer to what was done.
+        Failure::Unclear(_) | Failure::Invalid(_) => StoreError::Unclear,
+        Failure::Sealed => StoreError::Sealed,
+        Failure::Refused(_) => StoreError::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SecretValue;
+
+    #[test]
+    fn a_body_is_json_and_never_grows() {
+        let field = |name: &str, json: &str| Field {
+            name: name.to_owned(),
+            json: SecretValue::new(json.as_bytes().to_vec()),
+        };
+        let fields = [field("a\"\u{1}\u{e9}", r#""v\n""#), field("n", "1.50")];
+        for (over, wanted) in [
+            (
+                Some(u64::MAX),
+                r#"{"options":{"cas":18446744073709551615},"data":{"a\"\u0001é":"v\n","n":1.50}}"#,
+            ),
+            (None, r#"{"data":{"a\"\u0001é":"v\n","n":1.50}}"#),
+        ] {
+            let json = body(&fields, over);
+            assert_eq!(std::str::from_utf8(&json), Ok(wanted));
+        }
+        let worst: Vec<Field> = (0..100).map(|_| field(&"\u{1}".repeat(100), "1")).collect();
+        let json = body(&worst, Some(u64::MAX));
+        let predicted = 64 + worst.len() * (600 + 1 + 4);
+        assert_eq!(json.capacity(), predicted, "it grew");
+    }
+}
