@@ -146,6 +146,13 @@ pub struct Health {
     pub store: String,
 }
 
+/// What `vaultgram/unlock` says.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unlocked {
+    /// Whether chat was locked before.
+    pub was_locked: bool,
+}
+
 /// Vault's form of an error.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Errors {

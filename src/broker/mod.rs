@@ -5,6 +5,7 @@ mod confirm;
 mod error;
 mod execute;
 mod keys;
+mod lock;
 pub mod ports;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use clap::Args;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
@@ -32,7 +32,7 @@ pub struct SocketArgs {
 /// An answer that is not an error. Its body is wiped when dropped.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(super) body: Zeroizing<Vec<u8>>,
+    pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
 impl Answer {
@@ -73,11 +73,23 @@ impl Answer {
 /// # Errors
 /// When nobody answers there in time, or not in HTTP.
 pub(crate) async fn get(socket: &Path, target: &str) -> Result<Answer, Failure> {
+    send(socket, Method::GET, target).await
+}
+
+/// Sends `POST target` without a body to the socket.
+///
+/// # Errors
+/// When nobody answers there in time, or not in HTTP.
+pub(super) async fn post(socket: &Path, target: &str) -> Result<Answer, Failure> {
+    send(socket, Method::POST, target).await
+}
+
+async fn send(socket: &Path, method: Method, target: &str) -> Result<Answer, Failure> {
     let answer = async {
         let stream = UnixStream::connect(socket)
             .await
             .map_err(|error| not_reached(socket, &error))?;
-        exchange(stream, target).await.map_err(|error| {
+        exchange(stream, method, target).await.map_err(|error| {
             Failure::new(
                 Exit::Unavailable,
                 format!("{}: no proper answer: {error}", socket.display()),
@@ -98,10 +110,13 @@ pub(crate) async fn get(socket: &Path, target: &str) -> Result<Answer, Failure> 
 
 async fn exchange(
     stream: UnixStream,
+    method: Method,
     target: &str,
 ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(target)
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
         .header("host", "localhost")
         .header("x-vault-request", "true")
         .body(Empty::<Bytes>::new())?;

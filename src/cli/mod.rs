@@ -5,6 +5,7 @@ pub mod client;
 pub mod exit;
 pub mod get;
 pub mod init;
+pub mod unlock;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -39,6 +40,8 @@ pub enum Command {
     Serve(ConfigArgs),
     /// Get a secret, or one of its fields, from a running vaultgram
     Get(get::GetArgs),
+    /// Let a running vaultgram answer in chat again, after a new device made it stop
+    Unlock(unlock::UnlockArgs),
     /// Work with the audit
     #[command(subcommand)]
     Audit(audit::Audit),

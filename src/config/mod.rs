@@ -7,6 +7,7 @@ mod dotenv;
 pub mod environment;
 mod files;
 mod policy;
+mod proxy;
 mod raw;
 mod socket;
 mod state;
@@ -17,6 +18,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use environment::Environment;
+pub use proxy::ProxyConfig;
 pub use socket::SocketConfig;
 pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
 pub use telegram::{StrangerReply, TelegramConfig};

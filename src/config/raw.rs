@@ -34,6 +34,11 @@ pub(super) struct Telegram {
     pub(super) delete_after: Duration,
     #[serde(deserialize_with = "duration")]
     pub(super) request_timeout: Duration,
+    pub(super) proxy: Option<String>,
+    pub(super) admins: Vec<i64>,
+    #[serde(deserialize_with = "duration")]
+    pub(super) watchdog_interval: Duration,
+    pub(super) lock_on_new_device: bool,
 }
 
 impl Default for Telegram {
@@ -47,6 +52,10 @@ impl Default for Telegram {
             command_age: Duration::from_mins(1),
             delete_after: Duration::from_mins(1),
             request_timeout: Duration::from_secs(10),
+            proxy: None,
+            admins: vec![],
+            watchdog_interval: Duration::from_secs(30),
+            lock_on_new_device: false,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::config::environment::Environment;
 use crate::config::files::{self, Guard};
+use crate::config::proxy::{self, ProxyConfig};
 use crate::config::{MAX_FILE, Problems, raw};
 use crate::domain::SecretValue;
 
@@ -31,6 +32,14 @@ pub struct TelegramConfig {
     pub delete_after: Duration,
     /// How long Telegram may take to answer one call.
     pub request_timeout: Duration,
+    /// The way to Telegram, where it is not a direct one.
+    pub proxy: Option<ProxyConfig>,
+    /// Who of them is told of new devices on the account.
+    pub admins: BTreeSet<i64>,
+    /// How often the account's devices are looked at.
+    pub watchdog_interval: Duration,
+    /// Whether a new device locks chat.
+    pub lock_on_new_device: bool,
 }
 
 /// What somebody who is not on the allowlist hears.
@@ -66,10 +75,16 @@ pub(super) fn typed(
             "[telegram] allowed_users: {id} is not a user id; people have positive ids"
         ));
     }
+    if let Some(id) = raw.admins.iter().find(|id| !raw.allowed_users.contains(id)) {
+        problems.push(format!(
+            "[telegram] admins: {id} is not in allowed_users; add it there too"
+        ));
+    }
     for (key, value, least, most) in [
         ("command_age", raw.command_age, 1, 3600),
         ("delete_after", raw.delete_after, 1, 48 * 3600),
         ("request_timeout", raw.request_timeout, 1, 120),
+        ("watchdog_interval", raw.watchdog_interval, 1, 60),
     ] {
         if value < Duration::from_secs(least) || value > Duration::from_secs(most) {
             problems.push(format!(
@@ -89,6 +104,7 @@ pub(super) fn typed(
             ),
         }
     }
+    let proxy = proxy::typed(raw.proxy.as_deref(), environment, problems);
     let (api_id, api_hash) = keys(&directory.join(&raw.keys), environment, problems)?;
     Some(TelegramConfig {
         session: directory.join(raw.session),
@@ -104,6 +120,10 @@ pub(super) fn typed(
         command_age: raw.command_age,
         delete_after: raw.delete_after,
         request_timeout: raw.request_timeout,
+        proxy,
+        admins: raw.admins.into_iter().collect(),
+        watchdog_interval: raw.watchdog_interval,
+        lock_on_new_device: raw.lock_on_new_device,
     })
 }
 

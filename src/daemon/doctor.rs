@@ -20,6 +20,7 @@ use crate::coordination::{self, LocalStore};
 use crate::daemon::{load, people, settings};
 use crate::http;
 use crate::telegram::{self, FileSession};
+use crate::telemetry::metrics::{CHAT_LOCKED, TELEGRAM_STATE};
 use crate::vault::Store;
 
 /// How long Vault may take to let us in.
@@ -80,13 +81,17 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
         "audit",
         examine_audit(&config.audit.file, running),
     ));
+    let socket = config.socket.as_ref().map(|socket| socket.path.clone());
     if let Some(socket) = config.socket {
         findings.push(Finding::of("socket", examine_socket(socket, running).await));
     }
     if let Some(telegram) = config.telegram {
         findings.push(Finding::of(
             "telegram",
-            examine_telegram(telegram, running).await,
+            match socket {
+                Some(socket) if running => ask_about_telegram(&socket).await,
+                Some(_) | None => examine_telegram(telegram, running).await,
+            },
         ));
     }
     findings
@@ -221,11 +226,47 @@ async fn examine_telegram(config: TelegramConfig, running: bool) -> Result<Strin
         return Ok("the session is in use by the vaultgram that runs".to_owned());
     }
     let session = FileSession::open(&config.session).map_err(|error| error.to_string())?;
-    let account = telegram::probe(&Arc::new(session), config.api_id, config.request_timeout)
+    let proxy = settings::proxy(&config);
+    let limit = config.request_timeout;
+    let account = telegram::probe(&Arc::new(session), config.api_id, proxy.as_ref(), limit)
         .await
         .map_err(|error| error.to_string())?;
     let people = people(config.allowed_users.len());
     Ok(format!("signed in as {account}, listens to {people}"))
+}
+
+/// What the broker that runs says of its connection, in its metrics.
+async fn ask_about_telegram(socket: &Path) -> Result<String, String> {
+    let answer = client::get(socket, "/v1/sys/metrics?format=prometheus").await;
+    let answer = answer.map_err(|failure| failure.what)?;
+    let text = String::from_utf8_lossy(&answer.body);
+    let locked = text.lines().any(|line| line == format!("{CHAT_LOCKED} 1"));
+    let begin = format!("{TELEGRAM_STATE}{{state=\"");
+    let state = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&begin)?.strip_suffix("\"} 1"));
+    match state {
+        Some("connected") if locked => Err(
+            "chat is locked, because a new device signed in to the account; look at it in \
+             Telegram (Settings, Devices), then run: vaultgram unlock"
+                .to_owned(),
+        ),
+        Some("connected") => Ok("connected, says the vaultgram that runs".to_owned()),
+        Some("signed_out") => Err(
+            "Telegram does not accept the session any more (ended from another device, or used by \
+             two processes); remove the session file, run `vaultgram login`, and restart vaultgram"
+                .to_owned(),
+        ),
+        Some(other) => Err(format!(
+            "{other}, says the vaultgram that runs; its log says why; check the network and \
+             [telegram] proxy"
+        )),
+        None => Err(
+            "the vaultgram that runs does not say how it is connected; restart it, if [telegram] is \
+             new in the configuration"
+                .to_owned(),
+        ),
+    }
 }
 
 fn print(findings: &[Finding], json: bool, out: &mut dyn Write) -> std::io::Result<()> {

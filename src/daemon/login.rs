@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use crate::cli::LoginArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::TelegramConfig;
-use crate::daemon::load;
 use crate::daemon::serve::forbid_inspection;
+use crate::daemon::{load, settings};
 use crate::telegram::FileSession;
 use crate::telegram::login::{Account, Application, LoginError, Prompt, login as sign_in};
 
@@ -71,6 +71,7 @@ fn application(config: &TelegramConfig) -> Application {
     Application {
         id: config.api_id,
         hash: Zeroizing::new(hash),
+        proxy: settings::proxy(config),
     }
 }
 
@@ -83,7 +84,7 @@ fn failure(error: LoginError) -> Failure {
         | LoginError::NoAccount
         | LoginError::Refused(_) => Exit::Denied,
         LoginError::Wait(_) => Exit::TryAgain,
-        LoginError::Unreachable => Exit::Unavailable,
+        LoginError::Unreachable | LoginError::Proxy(_) => Exit::Unavailable,
     };
     Failure::new(exit, error)
 }

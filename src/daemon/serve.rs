@@ -20,9 +20,9 @@ use crate::coordination::LocalStore;
 use crate::daemon::signals::Signals;
 use crate::daemon::{load, settings, start_log};
 use crate::http::Listener;
-use crate::telegram::FileSession;
+use crate::telegram::{FileSession, TelegramError};
 use crate::vault::Store;
-use crate::{http, memory, telegram};
+use crate::{http, memory, telegram, telemetry};
 
 /// How long requests in flight may take after the first stop signal.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -30,12 +30,13 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Runs the broker until it is told to stop.
 ///
 /// # Errors
-/// When it cannot start, when the Telegram account is signed out under it, or when a second
-/// signal ends it at once.
+/// When it cannot start, when the Telegram account is signed out under it and there is no socket
+/// to go on with, or when a second signal ends it at once.
 pub async fn serve(file: &Path) -> Result<(), Failure> {
     forbid_inspection()?;
     let config = load(file)?;
     start_log(&config.log)?;
+    telemetry::metrics::start();
     let signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
     Daemon::open(config)?.run(signals).await
 }
@@ -118,6 +119,7 @@ impl Daemon {
             vault.run(stop).await;
             Ok(())
         }));
+        let beside_socket = self.socket.is_some();
         if let Some(socket) = self.socket {
             let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
             running.push(
@@ -133,9 +135,18 @@ impl Daemon {
             let stop = stop_fronts.clone();
             running.push(fronts.spawn(async move {
                 let status = Arc::default();
-                telegram::run(settings, session, ports, status, stop)
-                    .await
-                    .map_err(unavailable)
+                match telegram::run(settings, session, ports, status, stop.clone()).await {
+                    Err(error @ TelegramError::SignedOut(_)) if beside_socket => {
+                        tracing::error!(
+                            event = "telegram.signed_out",
+                            %error,
+                            hint = "then restart vaultgram; its socket serves on until then"
+                        );
+                        stop.cancelled().await;
+                        Ok(())
+                    }
+                    ended => ended.map_err(unavailable),
+                }
             }));
         }
         fronts.close();

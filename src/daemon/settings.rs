@@ -1,5 +1,7 @@
 //! From the configuration's types to those of the rooms, which know nothing of it.
 
+use zeroize::Zeroizing;
+
 use crate::config::{
     AuditConfig, SocketConfig, StrangerReply, TelegramConfig, VaultAuth, VaultConfig,
 };
@@ -56,6 +58,24 @@ pub(super) fn telegram(config: &TelegramConfig) -> telegram::Settings {
         command_age: config.command_age,
         delete_after: config.delete_after,
         request_timeout: config.request_timeout,
+        proxy: proxy(config),
+        admins: config.admins.clone(),
+        watchdog_interval: config.watchdog_interval,
+        lock_on_new_device: config.lock_on_new_device,
         ..telegram::Settings::new(config.api_id, config.allowed_users.clone())
     }
+}
+
+pub(super) fn proxy(config: &TelegramConfig) -> Option<telegram::Proxy> {
+    let proxy = config.proxy.as_ref()?;
+    #[expect(clippy::disallowed_methods, reason = "the proxy wants to see them")]
+    let credentials = proxy.credentials.as_ref().map(|credentials| {
+        let text = String::from_utf8_lossy(credentials.expose_secret());
+        Zeroizing::new(text.into_owned())
+    });
+    Some(telegram::Proxy::new(
+        proxy.host.clone(),
+        proxy.port,
+        credentials,
+    ))
 }

@@ -13,6 +13,10 @@ use crate::api::{Envelope, KvMetadata, KvVersion};
 use crate::domain::{Field, Secret};
 use crate::http::error::Refusal;
 
+/// Prometheus' text format.
+const METRICS_TYPE: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
 /// What every answer is.
 pub(super) type Reply = Response<Full<Bytes>>;
 
@@ -22,6 +26,15 @@ const ENVELOPE: usize = 512;
 /// `document` as JSON.
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Reply {
     sized_json(status, document, ENVELOPE)
+}
+
+/// What is counted, in Prometheus' text format.
+pub(super) fn metrics(text: String) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(text)));
+    let headers = reply.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_TYPE, METRICS_TYPE);
+    reply
 }
 
 /// An error in Vault's shape.

@@ -38,6 +38,10 @@ pub(super) enum Route {
     Health(HealthCodes),
     /// Who the caller is.
     LookupSelf,
+    /// What is counted.
+    Metrics,
+    /// Open the lock on chat: our own addition, and the one thing that is done and not read.
+    Unlock,
 }
 
 /// The statuses `sys/health` answers with.
@@ -70,6 +74,10 @@ pub(super) fn route(
         Route::Health(query.health_codes()?)
     } else if path == "auth/token/lookup-self" {
         Route::LookupSelf
+    } else if path == "vaultgram/unlock" {
+        Route::Unlock
+    } else if path == "sys/metrics" {
+        metrics_route(&mut query)?
     } else if let Some(path) = path.strip_prefix("sys/internal/ui/mounts/") {
         mount_route(path, &mut query)?
     } else {
@@ -77,6 +85,15 @@ pub(super) fn route(
     };
     query.finish()?;
     let head = matches!(route, Route::Health(_)) && method == Method::HEAD;
+    if matches!(route, Route::Unlock) {
+        return match method {
+            &Method::POST => Ok(route),
+            _ => Err(Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "to unlock chat, use POST, or run: vaultgram unlock",
+            )),
+        };
+    }
     if method == Method::GET || head {
         Ok(route)
     } else {
@@ -84,6 +101,16 @@ pub(super) fn route(
             StatusCode::METHOD_NOT_ALLOWED,
             "vaultgram only reads: use GET; to write, use Vault itself",
         ))
+    }
+}
+
+/// Vault has more formats; scrapers ask for this one.
+fn metrics_route(query: &mut Query) -> Result<Route, Refusal> {
+    match query.take("format").as_deref() {
+        Some("prometheus") => Ok(Route::Metrics),
+        Some(_) | None => Err(Refusal::bad_request(
+            "format: only \"prometheus\" is served; ask for sys/metrics?format=prometheus",
+        )),
     }
 }
 
@@ -146,7 +173,7 @@ fn unknown() -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         "no handler for this route; vaultgram serves GET /v1/MOUNT/data/PATH of its configured \
-         mounts, sys/internal/ui/mounts/PATH, sys/health and auth/token/lookup-self",
+         mounts, sys/internal/ui/mounts/PATH, sys/health, sys/metrics and auth/token/lookup-self",
     )
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use hyper::body::Body;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request as HttpRequest, StatusCode};
+use metrics::gauge;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{Envelope, Health, MountInfo, PeerInfo};
+use crate::api::{Envelope, Health, MountInfo, PeerInfo, Unlocked};
 use crate::broker::ports::{StoreError, StoreHealth};
 use crate::broker::{Broker, BrokerError, Outcome};
 use crate::domain::caller::UnixPeer;
@@ -17,6 +18,7 @@ use crate::domain::{Action, Caller, Delivery, Request, RequestId, Target};
 use crate::http::error::Refusal;
 use crate::http::reply::{self, Reply};
 use crate::http::target::{self, HealthCodes, Route};
+use crate::telemetry::metrics::{CHAT_LOCKED, VAULT_READY, render};
 
 /// Answers requests of peers that are known.
 pub(super) struct VaultApi {
@@ -74,6 +76,8 @@ impl VaultApi {
             Route::Mount { path, or_default } => self.mount(&id, &path, or_default),
             Route::Health(codes) => Ok(self.health(&codes).await),
             Route::LookupSelf => Ok(lookup_self(&id, peer)),
+            Route::Metrics => Ok(self.metrics().await),
+            Route::Unlock => self.unlock(&id, peer).await,
         }
     }
 
@@ -171,6 +175,39 @@ impl VaultApi {
             cluster_name: "vaultgram".to_owned(),
         };
         reply::json(status, &document)
+    }
+}
+
+impl VaultApi {
+    /// Whoever can connect may read them: there is nothing of anybody in them.
+    async fn metrics(&self) -> Reply {
+        let ready = matches!(self.broker.store_health().await, StoreHealth::Ready { .. });
+        gauge!(VAULT_READY).set(f64::from(u8::from(ready)));
+        // Taken for locked where nobody can tell: then nothing is answered in chat either.
+        let locked = self.broker.chat_locked().await.unwrap_or(true);
+        gauge!(CHAT_LOCKED).set(f64::from(u8::from(locked)));
+        reply::metrics(render())
+    }
+
+    /// For root and for the broker's own user: whoever they are could open the state itself.
+    async fn unlock(&self, id: &RequestId, peer: &UnixPeer) -> Result<Reply, Refusal> {
+        if peer.uid != 0 && peer.uid != rustix::process::geteuid().as_raw() {
+            tracing::warn!(event = "socket.unlock_refused", request = %id, uid = peer.uid);
+            return Err(Refusal::denied());
+        }
+        let was_locked = self.broker.unlock_chat().await.map_err(|error| {
+            tracing::error!(event = "socket.unlock_failed", request = %id, %error);
+            Refusal::from(&BrokerError::Coordination(error))
+        })?;
+        tracing::warn!(
+            event = "socket.chat_unlocked",
+            request = %id,
+            uid = peer.uid,
+            pid = peer.pid,
+            was_locked
+        );
+        let document = Envelope::new(id.to_string(), Unlocked { was_locked });
+        Ok(reply::json(StatusCode::OK, &document))
     }
 }
 

@@ -10,12 +10,14 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::call::CallError;
 use super::login::LoginError;
+use super::proxy::Proxy;
 use super::session::FileSession;
 
 /// Runs `work` with a client on `session`. `None`: the connection ended under it.
 pub(super) async fn briefly<T>(
     session: &Arc<FileSession>,
     api_id: i32,
+    proxy: Option<String>,
     work: impl AsyncFnOnce(Client) -> T,
 ) -> Option<T> {
     let SenderPool { runner, handle, .. } = SenderPool::with_configuration(
@@ -24,6 +26,7 @@ pub(super) async fn briefly<T>(
         ConnectionParams {
             app_version: env!("CARGO_PKG_VERSION").to_owned(),
             retry_policy: Box::new(NoRetries),
+            proxy_url: proxy,
             ..ConnectionParams::default()
         },
     );
@@ -36,6 +39,17 @@ pub(super) async fn briefly<T>(
     result
 }
 
+/// The URL of `proxy` for [`briefly`]; `None` where there is none.
+pub(super) async fn proxy_url(
+    proxy: Option<&Proxy>,
+    limit: Duration,
+) -> Result<Option<String>, LoginError> {
+    match proxy {
+        None => Ok(None),
+        Some(proxy) => proxy.url(limit).await.map(Some).map_err(LoginError::Proxy),
+    }
+}
+
 /// Asks Telegram whether it accepts `session`, within `limit`; the account, as `@name` or by
 /// its id.
 ///
@@ -44,12 +58,14 @@ pub(super) async fn briefly<T>(
 pub async fn probe(
     session: &Arc<FileSession>,
     api_id: i32,
+    proxy: Option<&Proxy>,
     limit: Duration,
 ) -> Result<String, LoginError> {
     if session.user().is_none() {
         return Err(LoginError::NotSignedIn);
     }
-    let asking = briefly(session, api_id, async |client| client.get_me().await);
+    let proxy = proxy_url(proxy, limit).await?;
+    let asking = briefly(session, api_id, proxy, async |client| client.get_me().await);
     let answer = timeout(limit, asking)
         .await
         .ok()

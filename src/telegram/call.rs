@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use grammers_mtsender::{InvocationError, SenderPoolHandle};
 use grammers_tl_types::{Deserializable, RemoteCall};
+use metrics::counter;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::backoff::Backoff;
+use crate::broker::Broker;
+use crate::telemetry::metrics::CALLS_RETRIED;
 
 /// What the server says of a message whose random id it has seen before.
 pub(super) const ALREADY_SENT: &str = "RANDOM_ID_DUPLICATE";
+
+/// What we say ourselves of a message that was held back.
+pub(super) const LOCKED: &str = "CHAT_LOCKED";
 
 /// Why a call failed, by what can be done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -32,6 +38,27 @@ pub(super) enum CallError {
     /// The server says no to this call.
     #[error("Telegram refuses ({0})")]
     Refused(String),
+}
+
+impl CallError {
+    /// Whether a later try may succeed.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Disconnected | Self::Flood(_) | Self::Server(_) => true,
+            Self::SignedOut(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// Its name in metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::Flood(_) => "flood",
+            Self::Server(_) => "server",
+            Self::SignedOut(_) => "signed_out",
+            Self::Refused(_) => "refused",
+        }
+    }
 }
 
 /// What grammers and the server mean by an error.
@@ -97,6 +124,8 @@ pub(super) struct Link {
     pool: watch::Sender<Option<Pool>>,
     /// Somebody had no answer: the connection should be looked at.
     pub(super) suspect: Notify,
+    /// A device may have signed in to the account.
+    pub(super) new_device: Notify,
     /// Why the session is not accepted, once that is known.
     signed_out: watch::Sender<Option<String>>,
     request_timeout: Duration,
@@ -107,6 +136,7 @@ impl Link {
         Self {
             pool: watch::Sender::new(None),
             suspect: Notify::new(),
+            new_device: Notify::new(),
             signed_out: watch::Sender::new(None),
             request_timeout,
         }
@@ -165,24 +195,31 @@ impl Link {
         deadline: Instant,
     ) -> Result<R::Return, CallError> {
         let mut unclear = None;
-        self.persist_noting(request, gate, deadline, &mut unclear)
+        self.persist_noting(request, gate, deadline, &mut unclear, None)
             .await
     }
 
     /// As [`Link::persist`]; also notes in `unclear` when the first try began of which nobody
-    /// knows whether it arrived.
+    /// knows whether it arrived. With a `lock`, each try is only made while chat is open.
     pub(super) async fn persist_noting<R: RemoteCall>(
         &self,
         request: &R,
         gate: &Gate,
         deadline: Instant,
         unclear: &mut Option<Instant>,
+        lock: Option<&Broker>,
     ) -> Result<R::Return, CallError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         loop {
             gate.open(deadline).await?;
             let error = match self.pool().await {
                 Ok(pool) => {
+                    // A lock closed meanwhile holds, also after the longest wait.
+                    if let Some(broker) = lock
+                        && broker.chat_locked().await.unwrap_or(true)
+                    {
+                        return Err(CallError::Refused(LOCKED.to_owned()));
+                    }
                     let began = Instant::now();
                     let result = self.invoke_on(&pool, request).await;
                     if let Err(CallError::Disconnected | CallError::Server(_)) = result {
@@ -206,6 +243,7 @@ impl Link {
             if Instant::now() + delay >= deadline {
                 return Err(error);
             }
+            counter!(CALLS_RETRIED, "reason" => error.name()).increment(1);
             sleep(delay).await;
         }
     }
@@ -226,6 +264,11 @@ impl Gate {
             *at = until.max(*at);
             later
         });
+    }
+
+    /// How long it stays closed.
+    pub(super) fn closed_for(&self) -> Duration {
+        self.0.borrow().saturating_duration_since(Instant::now())
     }
 
     /// Waits until the gate is open. One that stays closed beyond `deadline` is not waited

@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::call::{CallError, Link, Pool};
+use super::dialogs::Dialogs;
 use super::handler::Handler;
 use super::incoming::{Receiver, remember};
 use super::progress::{Batch, Progress};
@@ -32,8 +33,6 @@ const UPDATES_CAPACITY: NonZeroUsize = NonZeroUsize::new(1 << 16).unwrap();
 const GOOD_AFTER: Duration = Duration::from_secs(30);
 /// How long the server may take to hear our goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Dialogs read at the start.
-const DIALOGS: i32 = 100;
 
 /// Everything the connection needs.
 pub(super) struct Connection {
@@ -129,6 +128,13 @@ impl Connection {
             Ok(dc) => dc,
             Err(error) => return End::Lost(error.to_string()),
         };
+        let proxy = match &self.settings.proxy {
+            None => None,
+            Some(proxy) => match proxy.url(self.settings.request_timeout).await {
+                Ok(url) => Some(url),
+                Err(reason) => return End::Lost(reason),
+            },
+        };
         let SenderPool {
             runner,
             handle,
@@ -140,6 +146,7 @@ impl Connection {
                 app_version: env!("CARGO_PKG_VERSION").to_owned(),
                 updates_channel_capacity: UPDATES_CAPACITY,
                 retry_policy: Box::new(NoRetries),
+                proxy_url: proxy,
                 ..ConnectionParams::default()
             },
         );
@@ -153,6 +160,13 @@ impl Connection {
         let end = tokio::select! {
             end = self.serve(&pool, updates) => end,
             _ = &mut runner => End::Lost("grammers stopped".to_owned()),
+        };
+        let end = match (end, &self.settings.proxy) {
+            // The proxy answers, so it does not let us through, or Telegram is gone behind it.
+            (End::Lost(reason), Some(proxy)) => {
+                End::Lost(format!("{reason} by way of the proxy {proxy}"))
+            }
+            (end, _) => end,
         };
         self.link.publish(None);
         tasks.close();
@@ -180,7 +194,14 @@ impl Connection {
         let limit = self.settings.request_timeout;
         let latest = self.progress.latest();
         let place = latest.unwrap_or_else(|| self.session.read_until());
-        let mut receiver = Receiver::new(pool.clone(), updates, &self.session, place, limit);
+        let mut receiver = Receiver::new(
+            pool.clone(),
+            updates,
+            &self.session,
+            &self.link,
+            place,
+            limit,
+        );
         self.receive(pool, &mut receiver).await
     }
 
@@ -286,42 +307,28 @@ impl Connection {
 
     /// Learns how to address those we talked to before, and which groups to follow.
     async fn read_dialogs(&self, pool: &Pool) -> Result<(), CallError> {
-        let request = tl::functions::messages::GetDialogs {
-            exclude_pinned: false,
-            folder_id: None,
-            offset_date: 0,
-            offset_id: 0,
-            offset_peer: tl::enums::InputPeer::Empty,
-            limit: DIALOGS,
-            hash: 0,
-        };
-        let answer = match pool.invoke(&request, self.settings.request_timeout).await {
-            Ok(answer) => answer,
-            // It is a convenience: whoever is unknown is looked up when they write.
-            Err(CallError::Flood(_) | CallError::Refused(_) | CallError::Server(_)) => {
-                return Ok(());
-            }
-            Err(error @ (CallError::Disconnected | CallError::SignedOut(_))) => return Err(error),
-        };
-        let (dialogs, users, chats) = match answer {
-            tl::enums::messages::Dialogs::Dialogs(all) => (all.dialogs, all.users, all.chats),
-            tl::enums::messages::Dialogs::Slice(part) => (part.dialogs, part.users, part.chats),
-            tl::enums::messages::Dialogs::NotModified(_) => return Ok(()),
-        };
-        remember(&self.session, &users, &chats);
+        let mut dialogs = Dialogs::new();
         let mut place = self.session.read_until();
-        for dialog in dialogs {
-            let tl::enums::Dialog::Dialog(tl::types::Dialog {
-                peer: tl::enums::Peer::Channel(channel),
-                pts: Some(pts),
-                ..
-            }) = dialog
-            else {
-                continue;
+        loop {
+            let limit = self.settings.request_timeout;
+            let page = match dialogs.page(pool, &self.session, limit).await {
+                Ok(Some(page)) => page,
+                // Not a must: whoever is unknown is looked up when they write.
+                Ok(None)
+                | Err(CallError::Flood(_) | CallError::Refused(_) | CallError::Server(_)) => break,
+                Err(error @ (CallError::Disconnected | CallError::SignedOut(_))) => {
+                    return Err(error);
+                }
             };
-            let id = channel.channel_id;
-            if !place.channels.iter().any(|known| known.id == id) {
-                place.channels.push(ChannelState { id, pts });
+            for dialog in page.dialogs {
+                let (tl::enums::Peer::Channel(channel), Some(pts)) = (dialog.peer, dialog.pts)
+                else {
+                    continue;
+                };
+                let id = channel.channel_id;
+                if !place.channels.iter().any(|known| known.id == id) {
+                    place.channels.push(ChannelState { id, pts });
+                }
             }
         }
         self.session.set_read_until(place);

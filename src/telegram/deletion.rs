@@ -146,6 +146,11 @@ impl Deletions {
         }
     }
 
+    /// How many secrets, or chats to search for them, wait for their time.
+    pub(super) fn pending(&self) -> usize {
+        self.messages.len() + self.searches.len()
+    }
+
     /// Deletes what is due, for as long as it is polled.
     pub(super) async fn run(&self) {
         self.restore().await;

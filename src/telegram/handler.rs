@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use crate::broker::ports::{Claim, Clock};
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{Action, Caller, Delivery, Request, RequestId, Target};
+use crate::telemetry::metrics::COMMANDS;
 
 /// Commands worked on at the same time.
 const AT_ONCE: usize = 256;
@@ -195,9 +197,22 @@ impl Handler {
             request = %job.id,
             answered = answered.name(),
         );
+        counter!(COMMANDS, "command" => name, "answer" => answered.name()).increment(1);
     }
 
     async fn execute(&self, job: &Job) -> Option<Reply> {
+        let locked = match self.broker.chat_locked().await {
+            Ok(locked) => locked,
+            Err(error) => return Some(Reply::failed(&BrokerError::Coordination(error))),
+        };
+        // These tell nothing.
+        let harmless = matches!(
+            job.command,
+            Command::Start | Command::Help | Command::Status
+        );
+        if locked && !harmless {
+            return self.once(job, Reply::locked()).await;
+        }
         match &job.command {
             Command::GetSecret(text) => {
                 let mut words = text.split_whitespace();
@@ -218,7 +233,12 @@ impl Handler {
             Command::TooLong => self.once(job, Reply::too_long()).await,
             Command::Status => {
                 let health = self.broker.store_health().await;
-                let reply = Reply::status(&self.status.get(), &health);
+                let mut reply = Reply::status(&self.status.get(), &health);
+                reply.text.push_str(&self.outbox.queue(self.clock.now()));
+                if locked {
+                    reply.text.push('\n');
+                    reply.text.push_str(&Reply::locked().text);
+                }
                 self.once(job, reply).await
             }
         }

@@ -11,13 +11,17 @@ use tracing::{debug, warn};
 
 use super::admission::Envelope;
 use super::backoff::Backoff;
-use super::call::{CallError, Pool};
+use super::call::{CallError, Link, Pool};
+use super::recovery::Recovery;
 use super::session::FileSession;
 use crate::domain::RequestId;
 use crate::domain::caller::ChatKind;
 
 /// Channel updates asked for at once, as user accounts may.
 const CHANNEL_LIMIT: i32 = 100;
+
+/// The account that Telegram itself writes from.
+const TELEGRAM: i64 = 777_000;
 
 /// A new message. No `Debug`: the text is its writer's.
 pub(super) struct Incoming {
@@ -51,6 +55,19 @@ impl Incoming {
         } else {
             return None;
         };
+        let pts_before = match state.message_box {
+            Some(MessageBox::Common { pts }) => Some(pts - count.max(1)),
+            Some(MessageBox::Secondary { .. } | MessageBox::Channel { .. }) | None => None,
+        };
+        Self::of_message(message, channel, pts_before)
+    }
+
+    /// A message, wherever it was found; `channel` says that its chat counts for itself.
+    pub(super) fn of_message(
+        message: tl::enums::Message,
+        channel: bool,
+        pts_before: Option<i32>,
+    ) -> Option<Self> {
         let tl::enums::Message::Message(message) = message else {
             return None;
         };
@@ -64,10 +81,6 @@ impl Incoming {
             PeerKind::User => Some(ChatKind::Private),
             PeerKind::Chat => Some(ChatKind::Group),
             PeerKind::Channel => (channel && !message.post).then_some(ChatKind::Group),
-        };
-        let pts_before = match state.message_box {
-            Some(MessageBox::Common { pts }) => Some(pts - count.max(1)),
-            Some(MessageBox::Secondary { .. } | MessageBox::Channel { .. }) | None => None,
         };
         Some(Self {
             chat,
@@ -91,7 +104,7 @@ impl Incoming {
 }
 
 /// As grammers does it, but without its panic on an id out of range.
-fn peer_id(peer: &tl::enums::Peer) -> Option<PeerId> {
+pub(super) fn peer_id(peer: &tl::enums::Peer) -> Option<PeerId> {
     match peer {
         tl::enums::Peer::User(user) => PeerId::user(user.user_id),
         tl::enums::Peer::Chat(chat) => PeerId::chat(chat.chat_id),
@@ -122,8 +135,11 @@ pub(super) struct Receiver<'a> {
     updates: mpsc::Receiver<UpdatesLike>,
     pool: Pool,
     session: &'a FileSession,
+    link: &'a Link,
     request_timeout: Duration,
     backoff: Backoff,
+    /// What is read from the histories before anything else.
+    recovery: Option<Recovery>,
 }
 
 impl<'a> Receiver<'a> {
@@ -133,6 +149,7 @@ impl<'a> Receiver<'a> {
         pool: Pool,
         updates: mpsc::Receiver<UpdatesLike>,
         session: &'a FileSession,
+        link: &'a Link,
         place: UpdatesState,
         request_timeout: Duration,
     ) -> Self {
@@ -141,14 +158,19 @@ impl<'a> Receiver<'a> {
             updates,
             pool,
             session,
+            link,
             request_timeout,
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
+            recovery: None,
         }
     }
 
     /// How far we are.
     pub(super) fn read_until(&self) -> UpdatesState {
-        self.boxes.session_state()
+        match &self.recovery {
+            Some(recovery) => recovery.place().clone(),
+            None => self.boxes.session_state(),
+        }
     }
 
     /// The next new messages, possibly none. May be cancelled at any time.
@@ -156,6 +178,20 @@ impl<'a> Receiver<'a> {
     /// # Errors
     /// When this connection is of no more use, or the session is not accepted.
     pub(super) async fn next(&mut self) -> Result<Vec<Incoming>, CallError> {
+        if let Some(recovery) = &mut self.recovery {
+            let step = recovery.step(&self.pool, self.session, self.request_timeout);
+            return match step.await {
+                Ok(Some(messages)) => {
+                    self.backoff.reset();
+                    Ok(messages)
+                }
+                Ok(None) => {
+                    self.recovery = None;
+                    Ok(vec![])
+                }
+                Err(error) => self.wait_out(error).await,
+            };
+        }
         let deadline = self.boxes.check_deadlines();
         if let Some(request) = self.boxes.get_difference() {
             return match self.pool.invoke(&request, self.request_timeout).await {
@@ -181,28 +217,63 @@ impl<'a> Receiver<'a> {
 
     fn apply(&mut self, difference: tl::enums::updates::Difference) -> Vec<Incoming> {
         self.backoff.reset();
+        let before = self.boxes.session_state();
         let too_long = matches!(difference, tl::enums::updates::Difference::TooLong(_));
         let batch = self.boxes.apply_difference(difference);
         if too_long {
-            // The server only gave a newer starting point; what came after it is still to be
-            // fetched, and what was before it is lost to us (and too old to be executed).
-            warn!(event = "telegram.updates.skipped");
+            // The server only gave a newer starting point; what came after it is fetched from
+            // there, and what was before it is read from the chats.
+            warn!(event = "telegram.updates.too_long");
             self.boxes = MessageBoxes::load(self.boxes.session_state());
+            self.recovery_since(before).add_account();
         }
         self.messages(batch)
+    }
+
+    fn recovery_since(&mut self, place: UpdatesState) -> &mut Recovery {
+        self.recovery.get_or_insert_with(|| Recovery::since(place))
+    }
+
+    /// A channel's last messages are part of the answer, which grammers drops; what was before
+    /// them is read from its history.
+    fn apply_too_long(
+        &mut self,
+        channel: PeerId,
+        difference: tl::types::updates::ChannelDifferenceTooLong,
+    ) -> Vec<Incoming> {
+        warn!(
+            event = "telegram.channel.too_long",
+            channel = channel.bare_id()
+        );
+        let before = self.boxes.session_state();
+        let messages = difference.messages.iter().cloned();
+        let found = messages
+            .rev()
+            .filter_map(|message| Incoming::of_message(message, true, None))
+            .filter(|message| message.envelope.date >= before.date.into())
+            .collect();
+        let oldest = difference.messages.iter().map(tl::enums::Message::id).min();
+        self.recovery_since(before)
+            .add_channel(channel, oldest.unwrap_or(0));
+        let batch = self.boxes.apply_channel_difference(difference.into());
+        self.messages(batch);
+        found
     }
 
     async fn channel_difference(
         &mut self,
         mut request: tl::functions::updates::GetChannelDifference,
     ) -> Result<Vec<Incoming>, CallError> {
+        use tl::enums::updates::ChannelDifference;
+
         use grammers_session::updates::PrematureEndReason::{Banned, TemporaryServerIssues};
         let tl::enums::InputChannel::Channel(channel) = &mut request.channel else {
             self.boxes.end_channel_difference(Banned);
             return Ok(vec![]);
         };
-        let known = PeerId::channel(channel.channel_id).and_then(|id| self.session.access_hash(id));
-        let Some(hash) = known else {
+        let id = PeerId::channel(channel.channel_id);
+        let known = id.and_then(|id| Some((id, self.session.access_hash(id)?)));
+        let Some((id, hash)) = known else {
             debug!(
                 event = "telegram.channel.unknown",
                 channel = channel.channel_id
@@ -213,6 +284,16 @@ impl<'a> Receiver<'a> {
         channel.access_hash = hash;
         request.limit = CHANNEL_LIMIT;
         match self.pool.invoke(&request, self.request_timeout).await {
+            // grammers panics without the number.
+            Ok(ChannelDifference::TooLong(difference)) if !matches!(&difference.dialog, tl::enums::Dialog::Dialog(d) if d.pts.is_some()) =>
+            {
+                self.boxes.end_channel_difference(TemporaryServerIssues);
+                Ok(vec![])
+            }
+            Ok(ChannelDifference::TooLong(difference)) => {
+                self.backoff.reset();
+                Ok(self.apply_too_long(id, difference))
+            }
             Ok(difference) => {
                 self.backoff.reset();
                 let batch = self.boxes.apply_channel_difference(difference);
@@ -261,9 +342,25 @@ impl<'a> Receiver<'a> {
         (updates, users, chats): grammers_session::updates::UpdateAndPeers,
     ) -> Vec<Incoming> {
         remember(self.session, &users, &chats);
+        if updates.iter().any(|(update, _)| is_about_devices(update)) {
+            self.link.new_device.notify_one();
+        }
         updates
             .into_iter()
             .filter_map(|(update, state)| Incoming::read(update, &state))
             .collect()
     }
+}
+
+/// Whether somebody may have signed in: Telegram says so twice, and in words.
+fn is_about_devices(update: &tl::enums::Update) -> bool {
+    if let tl::enums::Update::NewMessage(new) = update
+        && let tl::enums::Message::Message(message) = &new.message
+    {
+        return matches!(&message.peer_id, tl::enums::Peer::User(user) if user.user_id == TELEGRAM);
+    }
+    matches!(
+        update,
+        tl::enums::Update::NewAuthorization(_) | tl::enums::Update::ServiceNotification(_)
+    )
 }

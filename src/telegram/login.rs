@@ -12,8 +12,9 @@ use thiserror::Error;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::brief::briefly;
+use super::brief::{briefly, proxy_url};
 use super::call::CallError;
+use super::proxy::Proxy;
 use super::session::{FileSession, SessionError};
 
 /// Wrong codes or passwords in a row; Telegram itself bans numbers that guess.
@@ -44,6 +45,8 @@ pub struct Application {
     pub id: i32,
     /// `api_hash`
     pub hash: Zeroizing<String>,
+    /// The way to Telegram, where it is not a direct one.
+    pub proxy: Option<Proxy>,
 }
 
 /// Why signing in did not work.
@@ -75,6 +78,9 @@ pub enum LoginError {
     /// No connection.
     #[error("Telegram cannot be reached; check the network and try again")]
     Unreachable,
+    /// The proxy is not there.
+    #[error("{0}; check [telegram] proxy or TELEGRAM_PROXY, and start it")]
+    Proxy(String),
     /// The session cannot be written.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -117,7 +123,8 @@ pub async fn login(
             Account::Bot(token) => signing_in.bot(&token).await,
         }
     };
-    let id = briefly(&session, application.id, signing_in)
+    let proxy = proxy_url(application.proxy.as_ref(), limit).await?;
+    let id = briefly(&session, application.id, proxy, signing_in)
         .await
         .ok_or(LoginError::Unreachable)??;
     let writer = Arc::clone(&session);

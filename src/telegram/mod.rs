@@ -16,16 +16,21 @@ mod call;
 mod command;
 mod connection;
 mod deletion;
+mod dialogs;
+mod gauges;
 mod handler;
 mod incoming;
 pub mod login;
 mod outbox;
 mod progress;
+mod proxy;
+mod recovery;
 mod reply;
 mod schedule;
 pub mod session;
 mod status;
 mod stranger;
+mod watchdog;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -46,9 +51,11 @@ use self::deletion::Deletions;
 use self::handler::Handler;
 use self::outbox::Outbox;
 use self::progress::Progress;
+pub use self::proxy::Proxy;
 pub use self::session::{FileSession, Login, SessionError};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
+use self::watchdog::Watchdog;
 use crate::broker::Broker;
 use crate::broker::ports::{Clock, Coordination};
 
@@ -74,6 +81,14 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How often a quiet connection is tried; by default 20 s.
     pub probe_interval: Duration,
+    /// The way to Telegram; by default a direct one.
+    pub proxy: Option<Proxy>,
+    /// Numeric ids of those who are told of new devices on the account.
+    pub admins: BTreeSet<i64>,
+    /// How often the account's devices are looked at; by default 30 s.
+    pub watchdog_interval: Duration,
+    /// Whether a new device locks chat; by default not.
+    pub lock_on_new_device: bool,
 }
 
 impl Settings {
@@ -88,6 +103,10 @@ impl Settings {
             delete_after: Duration::from_mins(1),
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
+            proxy: None,
+            admins: BTreeSet::new(),
+            watchdog_interval: Duration::from_secs(30),
+            lock_on_new_device: false,
         }
     }
 }
@@ -132,6 +151,7 @@ pub async fn run(
     accept: CancellationToken,
 ) -> Result<(), TelegramError> {
     let me = session.user().ok_or(TelegramError::NotSignedIn)?;
+    status.set(State::Connecting);
     let settings = Arc::new(settings);
     let link = Arc::new(Link::new(settings.request_timeout));
     let deletions = Arc::new(Deletions::new(
@@ -149,9 +169,13 @@ pub async fn run(
             command_age: settings.command_age,
         },
         settings: Arc::clone(&settings),
-        broker: ports.broker,
+        broker: Arc::clone(&ports.broker),
         clock: Arc::clone(&ports.clock),
-        outbox: Outbox::new(Arc::clone(&link), Arc::clone(&session)),
+        outbox: Outbox::new(
+            Arc::clone(&link),
+            Arc::clone(&session),
+            Arc::clone(&ports.broker),
+        ),
         deletions: Arc::clone(&deletions),
         status: Arc::clone(&status),
         tasks: TaskTracker::new(),
@@ -162,6 +186,15 @@ pub async fn run(
         username: Mutex::default(),
         clock_warned: Mutex::default(),
     });
+    let watchdog = Watchdog {
+        settings: Arc::clone(&settings),
+        link: Arc::clone(&link),
+        session: Arc::clone(&session),
+        coordination: ports.coordination,
+        broker: ports.broker,
+        handler: Arc::clone(&handler),
+    };
+    let counted = (Arc::clone(&handler), Arc::clone(&deletions));
     let drained = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let connection = Arc::new(Connection {
@@ -184,6 +217,10 @@ pub async fn run(
     let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
+        AbortOnDropHandle::new(services.spawn(async move {
+            gauges::publish(&counted.0.outbox, &counted.1).await;
+        })),
+        AbortOnDropHandle::new(services.spawn(async move { watchdog.run().await })),
     ];
     let saving = services.spawn(keep_saving(session, progress, closed.clone()));
     let closing = closed.drop_guard();

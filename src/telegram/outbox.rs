@@ -1,28 +1,42 @@
 //! Sending messages: each once, however often it has to be tried.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use grammers_session::types::{PeerAuth, PeerId, PeerRef};
 use grammers_tl_types as tl;
 use grammers_tl_types::enums::updates::Difference;
+use metrics::counter;
+use time::OffsetDateTime;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
-use super::call::{ALREADY_SENT, CallError, Gate, Link};
+use super::call::{ALREADY_SENT, CallError, Gate, LOCKED, Link};
 use super::incoming::{Incoming, remember};
 use super::reply::Reply;
 use super::session::FileSession;
+use crate::broker::Broker;
 use crate::domain::caller::ChatKind;
+use crate::telemetry::metrics::{REPLIES_LATE, REPLIES_LOST};
 
-/// How long a reply is tried: through a reconnect and through flood waits of some minutes.
-const TRY_FOR: Duration = Duration::from_mins(10);
+/// How long a reply is tried: through a long outage, and the longest flood wait that is usual.
+const TRY_FOR: Duration = Duration::from_hours(1);
+/// How long a secret is: whoever asked has left, and it should neither wait in our memory nor
+/// come up on an unwatched screen. Then a notice goes in its place, for the rest of the hour.
+const TRY_SECRET_FOR: Duration = Duration::from_mins(10);
+/// The notice.
+const TOO_LATE: &str =
+    "Telegram did not take my answer in time, so I dropped the secret; ask again.";
 
 /// Sends messages.
 pub(super) struct Outbox {
     link: Arc<Link>,
     session: Arc<FileSession>,
+    broker: Arc<Broker>,
     gate: Gate,
+    /// Replies that are not sent yet.
+    waiting: AtomicUsize,
     /// One look-up of an unknown sender at a time; the next may find it done.
     lookup: tokio::sync::Mutex<()>,
 }
@@ -43,14 +57,18 @@ pub(super) enum Sent {
     Id(i32),
     /// It arrived at an earlier try whose answer was lost, so under an id we do not know.
     Earlier,
+    /// A notice arrived in place of a secret that was too late.
+    Notice,
 }
 
 impl Outbox {
-    pub(super) fn new(link: Arc<Link>, session: Arc<FileSession>) -> Self {
+    pub(super) fn new(link: Arc<Link>, session: Arc<FileSession>, broker: Arc<Broker>) -> Self {
         Self {
             link,
             session,
+            broker,
             gate: Gate::new(),
+            waiting: AtomicUsize::new(0),
             lookup: tokio::sync::Mutex::new(()),
         }
     }
@@ -63,41 +81,86 @@ impl Outbox {
         reply_to: Option<i32>,
         random_id: i64,
     ) -> Sending {
-        let request = tl::functions::messages::SendMessage {
-            no_webpage: true,
-            silent: false,
-            background: false,
-            clear_draft: false,
-            noforwards: reply.secret,
-            update_stickersets_order: false,
-            invert_media: false,
-            allow_paid_floodskip: false,
-            peer,
-            reply_to: reply_to.map(in_reply_to),
-            message: reply.text,
-            random_id,
-            reply_markup: None,
-            entities: (!reply.entities.is_empty()).then_some(reply.entities),
-            schedule_date: None,
-            schedule_repeat_period: None,
-            send_as: None,
-            quick_reply_shortcut: None,
-            effect: None,
-            allow_paid_stars: None,
-            suggested_post: None,
-            rich_message: None,
-        };
-        let deadline = Instant::now() + TRY_FOR;
+        let _waiting = Waiting::new(&self.waiting);
+        let began = Instant::now();
         let mut unclear = None;
+        let secret = reply.secret;
+        let try_for = if secret { TRY_SECRET_FOR } else { TRY_FOR };
+        let first = request(peer.clone(), reply, reply_to, random_id);
+        let mut result = self
+            .try_until(&first, began + try_for, &mut unclear, secret)
+            .await;
+        // Its text is wiped here, before the notice waits.
+        drop(first);
+        let notice = match &result {
+            Err(CallError::Refused(reason)) if reason == LOCKED => Some(Reply::locked()),
+            Err(error) if secret && error.may_pass() => {
+                counter!(REPLIES_LATE).increment(1);
+                warn!(event = "telegram.reply_late");
+                Some(Reply::plain(TOO_LATE))
+            }
+            Ok(_) | Err(_) => None,
+        };
+        if let Some(notice) = notice {
+            // Under the same random id: should the secret have arrived after all, this does not.
+            let notice = request(peer, notice, reply_to, random_id);
+            let sent = self
+                .try_until(&notice, began + TRY_FOR, &mut unclear, false)
+                .await;
+            result = sent.map(|_| Sent::Notice);
+        }
+        if result.as_ref().is_err_and(CallError::may_pass) {
+            counter!(REPLIES_LOST).increment(1);
+        }
+        Sending { result, unclear }
+    }
+
+    async fn try_until(
+        &self,
+        request: &tl::functions::messages::SendMessage,
+        deadline: Instant,
+        unclear: &mut Option<Instant>,
+        secret: bool,
+    ) -> Result<Sent, CallError> {
+        let lock = secret.then_some(&*self.broker);
         let trying = self
             .link
-            .persist_noting(&request, &self.gate, deadline, &mut unclear);
-        let result = match trying.await {
-            Ok(updates) => Ok(sent_id(&updates, random_id).map_or(Sent::Earlier, Sent::Id)),
+            .persist_noting(request, &self.gate, deadline, unclear, lock);
+        match trying.await {
+            Ok(updates) => Ok(sent_id(&updates, request.random_id).map_or(Sent::Earlier, Sent::Id)),
             Err(CallError::Refused(reason)) if reason == ALREADY_SENT => Ok(Sent::Earlier),
             Err(error) => Err(error),
+        }
+    }
+
+    /// How many replies are not sent yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How long Telegram wants us to wait before the next message.
+    pub(super) fn flood_wait(&self) -> Duration {
+        self.gate.closed_for()
+    }
+
+    /// A line about what waits, for `/status`; empty when nothing does.
+    pub(super) fn queue(&self, now: OffsetDateTime) -> String {
+        let (waiting, wait) = (self.waiting(), self.flood_wait());
+        let until = if wait.is_zero() {
+            String::new()
+        } else {
+            let open = now + wait;
+            format!(
+                ", until {:02}:{:02}:{:02} UTC, as Telegram wants it",
+                open.hour(),
+                open.minute(),
+                open.second()
+            )
         };
-        Sending { result, unclear }
+        match waiting {
+            0 if until.is_empty() => String::new(),
+            _ => format!("\nReplies waiting: {waiting}{until}"),
+        }
     }
 
     /// How to address the chat of `message`; `None` for a group we know nothing of.
@@ -159,6 +222,54 @@ impl Outbox {
             Difference::Slice(part) => remember(&self.session, &part.users, &part.chats),
             Difference::Empty(_) | Difference::TooLong(_) => {}
         }
+    }
+}
+
+/// Counts a reply for as long as it is not sent.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn request(
+    peer: tl::enums::InputPeer,
+    reply: Reply,
+    reply_to: Option<i32>,
+    random_id: i64,
+) -> tl::functions::messages::SendMessage {
+    tl::functions::messages::SendMessage {
+        no_webpage: true,
+        silent: false,
+        background: false,
+        clear_draft: false,
+        noforwards: reply.secret,
+        update_stickersets_order: false,
+        invert_media: false,
+        allow_paid_floodskip: false,
+        peer,
+        reply_to: reply_to.map(in_reply_to),
+        message: reply.text,
+        random_id,
+        reply_markup: None,
+        entities: (!reply.entities.is_empty()).then_some(reply.entities),
+        schedule_date: None,
+        schedule_repeat_period: None,
+        send_as: None,
+        quick_reply_shortcut: None,
+        effect: None,
+        allow_paid_stars: None,
+        suggested_post: None,
+        rich_message: None,
     }
 }
 

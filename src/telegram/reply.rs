@@ -136,6 +136,14 @@ impl Reply {
         ))
     }
 
+    /// While chat is locked.
+    pub(super) fn locked() -> Self {
+        Self::plain(
+            "Locked, because a new device signed in to my account. An administrator must look at \
+             it and run `vaultgram unlock` on the host.",
+        )
+    }
+
     /// When a request has no outcome.
     pub(super) fn failed(error: &BrokerError) -> Self {
         let text = match error {

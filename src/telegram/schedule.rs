@@ -40,6 +40,11 @@ impl<T> Schedule<T> {
         self.added.notify_one();
     }
 
+    /// How much there is, due or not.
+    pub(super) fn len(&self) -> usize {
+        self.items().due.len()
+    }
+
     /// Takes what is due, at most so many, the oldest first; possibly nothing.
     pub(super) fn take(&self, most: usize) -> Vec<T> {
         let now = Instant::now();

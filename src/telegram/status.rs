@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use metrics::gauge;
 use time::OffsetDateTime;
 use tokio::sync::watch;
+
+use crate::telemetry::metrics::TELEGRAM_STATE;
 
 /// How the connection is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,28 @@ pub enum State {
     SignedOut,
     /// Stopped on request.
     Stopped,
+}
+
+/// Every state's name in metrics.
+const NAMES: [&str; 5] = [
+    "connecting",
+    "connected",
+    "reconnecting",
+    "signed_out",
+    "stopped",
+];
+
+impl State {
+    /// Its name in metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected { .. } => "connected",
+            Self::Reconnecting { .. } => "reconnecting",
+            Self::SignedOut => "signed_out",
+            Self::Stopped => "stopped",
+        }
+    }
 }
 
 impl fmt::Display for State {
@@ -74,6 +99,10 @@ impl Status {
     }
 
     pub(super) fn set(&self, state: State) {
+        for name in NAMES {
+            let is = f64::from(u8::from(name == state.name()));
+            gauge!(TELEGRAM_STATE, "state" => name).set(is);
+        }
         self.0.send_replace(state);
     }
 }

@@ -57,7 +57,8 @@ async fn all_is_well_before_and_while_it_serves() {
         detail("socket").ends_with("answers (health 200)"),
         "{found}"
     );
-    for name in ["telegram", "audit", "state"] {
+    assert!(detail("telegram").starts_with("connected"), "{found}");
+    for name in ["audit", "state"] {
         assert!(
             detail(name).ends_with("by the vaultgram that runs"),
             "{found}"

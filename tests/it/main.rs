@@ -14,14 +14,17 @@ mod burst;
 mod chat;
 mod doctor;
 mod login;
+mod metrics;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod outage;
+mod proxy;
 mod secrecy;
 mod socket;
 #[path = "../support/stage.rs"]
 mod stage;
 mod stop;
+mod watchdog;
 
 use stage::{Setting, Stage};
 

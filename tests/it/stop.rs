@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use telegram_dc::{Chat, Fault};
 
-use crate::serving;
-use crate::stage::{ALICE, BROKER, PASSWORD, PATIENCE};
+use crate::stage::{ALICE, BROKER, PASSWORD, PATIENCE, Stage};
+use crate::{serving, setting};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_is_answered_then_it_exits_with_0() {
@@ -86,8 +86,16 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signed_out_account_ends_it_with_advice() {
-    let mut stage = serving().await;
+async fn a_signed_out_account_without_a_socket_ends_it_with_advice() {
+    let mut stage = Stage::build(setting()).await;
+    let file = stage.path("vaultgram.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let socket = "[socket]\npath = \"vaultgram.sock\"\n";
+    assert!(config.contains(socket));
+    std::fs::write(&file, config.replace(socket, "")).unwrap();
+    stage.spawn();
+    let connected = || stage.log().contains("telegram.connected");
+    stage.wait("vaultgram is connected", connected).await;
     stage.dc.revoke(BROKER, telegram_dc::Revocation::Revoked);
     let status = stage.broker.take().unwrap().exit().await;
     assert_eq!(status.code(), Some(69));

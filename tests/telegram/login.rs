@@ -85,6 +85,7 @@ impl Desk {
             FileSession::create(&path, &login_with(&self.dc, key)).unwrap()
         };
         let application = Application {
+            proxy: None,
             id: 1,
             hash: Zeroizing::new("hash".to_owned()),
         };

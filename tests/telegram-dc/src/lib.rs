@@ -30,9 +30,11 @@ mod connection;
 mod content;
 mod control;
 mod datacenter;
+mod devices;
 mod faults;
 mod framing;
 mod keyexchange;
+mod logins;
 mod model;
 mod mtproto;
 mod people;
@@ -47,6 +49,7 @@ pub use bots::CallbackAnswer;
 pub use content::{Button, Document};
 pub use control::{Fault, UNKNOWN_METHOD};
 pub use datacenter::{Datacenter, Options};
+pub use devices::{Authorization, DeviceInfo};
 pub use faults::Revocation;
 pub use model::{
     ANONYMOUS_ADMIN, Announce, Chat, Draft, Event, Form, Message, Refusal, SERVICE_USER, Sender,

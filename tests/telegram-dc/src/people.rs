@@ -8,6 +8,10 @@ use crate::Datacenter;
 use crate::model::{Chat, Draft, Event, Form, Message, Refusal, Sent, User};
 use crate::world::{Outgoing, Standing, owner_of};
 
+/// How long ago a provisioned key was made, in seconds: long enough that it may end other
+/// devices, as one that has just signed in may not.
+const PROVISIONED_AGE: i32 = 30 * 24 * 3600;
+
 /// How many events wait for a subscriber before it misses some.
 const EVENTS: usize = 65_536;
 
@@ -49,7 +53,7 @@ impl Datacenter {
 
     fn add_key(&self, standing: Standing) -> [u8; 256] {
         let data = crate::random::bytes();
-        let now = self.shared.clock.unix();
+        let now = self.shared.clock.unix().saturating_sub(PROVISIONED_AGE);
         let dc_id = self.shared.dc_id;
         self.shared.world().keys.add(data, dc_id, standing, now);
         data

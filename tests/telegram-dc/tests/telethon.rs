@@ -1,39 +1,17 @@
 //! The independent witness: Telethon, a client in another language by other people.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a test reads where its tools are"
-)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+mod witness;
 
 use telegram_dc::{Chat, Datacenter, Options, User};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 const ALICE: i64 = 1001;
 const BOB: i64 = 1002;
 const GROUP: i64 = 40;
 const SUPERGROUP: i64 = 50;
 
-/// The interpreter that has Telethon, which `make tools` installs.
-fn python() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let tools = std::env::var_os("VAULTGRAM_TOOLS")
-        .map_or_else(|| here.join("../../target/tools"), PathBuf::from);
-    let python = tools.join("venv/bin/python");
-    assert!(
-        python.exists(),
-        "there is no {}; run: make tools",
-        python.display()
-    );
-    python
-}
-
 #[tokio::test]
 async fn telethon_signs_in_chats_and_catches_up() {
-    let python = python();
     let dc = Datacenter::start(Options::default()).await.unwrap();
     dc.add_user(
         User::new(ALICE, "Alice")
@@ -59,23 +37,7 @@ async fn telethon_signs_in_chats_and_catches_up() {
         code("+9996621002"),
     );
 
-    let mut witness = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/telethon_witness.py"))
-        .stdin(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut stdin = witness.stdin.take().unwrap();
-    stdin.write_all(world.as_bytes()).await.unwrap();
-    drop(stdin);
-    let status = tokio::time::timeout(Duration::from_secs(150), witness.wait())
-        .await
-        .expect("the witness ends in time")
-        .unwrap();
-    assert!(
-        status.success(),
-        "the witness found a fault: {status}; its words are above"
-    );
+    witness::testifies("telethon_witness.py", &world).await;
 
     let texts = |user, chat| -> Vec<String> {
         dc.history(user, chat)

@@ -1,6 +1,6 @@
-//! `account.*`: the two-step password, devices, being online.
+//! `account.*`: the two-step password, being online.
 
-use grammers_tl_types::functions::account::{GetAuthorizations, GetPassword, UpdateStatus};
+use grammers_tl_types::functions::account::{GetPassword, UpdateStatus};
 use grammers_tl_types::{enums, types};
 
 use super::{Answer, Context, Standing};
@@ -34,34 +34,4 @@ pub(super) fn get_password(
 
 pub(super) fn update_status(_: &mut Context<'_>, _: UpdateStatus) -> Answer<bool> {
     Ok(true)
-}
-
-pub(super) fn get_authorizations(
-    context: &mut Context<'_>,
-    _: GetAuthorizations,
-) -> Answer<enums::account::Authorizations> {
-    let now = context.shared.clock.unix();
-    let keys = context.world.keys.of_account(context.account);
-    let devices = keys
-        .into_iter()
-        .filter_map(|key| Some((key, context.world.keys.get(key)?)));
-    let authorizations = devices
-        .map(|(key, device)| {
-            let current = key == context.key;
-            // The current device is called 0, as Telegram does.
-            let hash = if current { 0 } else { key };
-            let (model, created) = (device.model.clone(), device.created);
-            let authorization = tl::authorization(hash, device.api_id, model, created, now);
-            types::Authorization {
-                current,
-                ..authorization
-            }
-            .into()
-        })
-        .collect();
-    Ok(types::account::Authorizations {
-        authorization_ttl_days: 180,
-        authorizations,
-    }
-    .into())
 }

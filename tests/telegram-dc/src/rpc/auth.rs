@@ -69,8 +69,7 @@ pub(super) fn import_bot(
     context: &mut Context<'_>,
     request: ImportBotAuthorization,
 ) -> Answer<enums::auth::Authorization> {
-    let found = context.world.by_bot_token(&request.bot_auth_token);
-    let id = found.ok_or_else(|| Refusal::bad("ACCESS_TOKEN_INVALID"))?;
+    let id = context.world.by_bot_token(&request.bot_auth_token)?;
     at_home(context, id, "USER")?;
     welcome(context, id)
 }
@@ -87,11 +86,7 @@ pub(super) fn log_out(context: &mut Context<'_>, _: LogOut) -> Answer<enums::aut
 }
 
 fn by_phone(context: &Context<'_>, phone: &str) -> Answer<i64> {
-    if !phone.chars().any(|c| c.is_ascii_digit()) {
-        return Err(Refusal::bad("PHONE_NUMBER_INVALID"));
-    }
-    let found = context.world.by_phone(phone);
-    let id = found.ok_or_else(|| Refusal::bad("PHONE_NUMBER_UNOCCUPIED"))?;
+    let id = context.world.signs_in_with(phone)?;
     at_home(context, id, "PHONE")?;
     Ok(id)
 }
@@ -107,10 +102,16 @@ fn at_home(context: &Context<'_>, id: i64, why: &str) -> Answer<()> {
 fn sent_code(context: &mut Context<'_>, id: i64) -> Answer<enums::auth::SentCode> {
     let now = context.shared.clock.unix();
     let account = context.world.account_mut(id)?;
-    let length = i32::try_from(account.login_code().len()).unwrap_or(5);
+    let (code, phone_code_hash) = (account.login_code(), account.send_code(now));
+    let length = i32::try_from(code.len()).unwrap_or(5);
+    let r#type = if context.world.tell_code(id, &code) {
+        types::auth::SentCodeTypeApp { length }.into()
+    } else {
+        types::auth::SentCodeTypeSms { length }.into()
+    };
     let sent = types::auth::SentCode {
-        r#type: types::auth::SentCodeTypeApp { length }.into(),
-        phone_code_hash: account.send_code(now),
+        r#type,
+        phone_code_hash,
         next_type: None,
         timeout: None,
     };
@@ -118,9 +119,7 @@ fn sent_code(context: &mut Context<'_>, id: i64) -> Answer<enums::auth::SentCode
 }
 
 fn welcome(context: &mut Context<'_>, id: i64) -> Answer<enums::auth::Authorization> {
-    context
-        .world
-        .set_standing(context.key, Standing::SignedIn(id));
+    context.world.sign_in(context.key, id);
     authorization(context, id)
 }
 

@@ -27,6 +27,7 @@ use grammers_tl_types::{
 };
 
 use crate::control::UNKNOWN_METHOD;
+use crate::devices::DeviceInfo;
 use crate::model::Refusal;
 use crate::shared::Shared;
 use crate::tl::{self, Rest};
@@ -41,7 +42,7 @@ pub(crate) struct Call {
     pub(crate) constructor: u32,
     body: Vec<u8>,
     /// What `initConnection` said about the client.
-    client: Option<(i32, String)>,
+    client: Option<(i32, DeviceInfo)>,
     without_updates: bool,
 }
 
@@ -63,7 +64,7 @@ impl Call {
                 }
                 functions::InitConnection::<Rest>::CONSTRUCTOR_ID => {
                     let init = functions::InitConnection::<Rest>::from_bytes(&call.body).ok()?;
-                    call.client = Some((init.api_id, init.device_model));
+                    call.client = Some((init.api_id, about(&init)));
                     init.query
                 }
                 functions::InvokeWithoutUpdates::<Rest>::CONSTRUCTOR_ID => {
@@ -141,9 +142,12 @@ fn dispatch(
     request: Option<i64>,
     call: &Call,
 ) -> Option<Vec<u8>> {
-    if let (Some((api_id, model)), Some(device)) = (&call.client, world.keys.get_mut(key)) {
-        device.api_id = *api_id;
-        device.model.clone_from(model);
+    if let Some(device) = world.keys.get_mut(key) {
+        device.active = shared.clock.unix();
+        if let Some((api_id, about)) = &call.client {
+            device.api_id = *api_id;
+            device.about.clone_from(about);
+        }
     }
     let account = world.keys.account(key).unwrap_or(0);
     let mut context = Context {
@@ -166,6 +170,18 @@ fn dispatch(
         tracing::debug!(method = call.method(), %refusal, "refused");
         Some(refuse(&refusal))
     })
+}
+
+/// What a client says about itself, and what Telegram makes of it.
+fn about(init: &functions::InitConnection<Rest>) -> DeviceInfo {
+    let platform = init.system_version.split_whitespace().next();
+    DeviceInfo {
+        platform: platform.unwrap_or("Unknown").to_owned(),
+        system: init.system_version.clone(),
+        app: format!("App {}", init.api_id),
+        app_version: init.app_version.clone(),
+        ..DeviceInfo::new(init.device_model.as_str())
+    }
 }
 
 /// Reads a request, hands it to its handler, and holds the answer to the schema.
@@ -235,7 +251,10 @@ fn signed_in(
         u::GetChannelDifference => updates::get_channel_difference,
         s::ExportAuthorization => authorizations::export,
         a::UpdateStatus => account::update_status,
-        a::GetAuthorizations => account::get_authorizations,
+        a::GetAuthorizations => authorizations::list,
+        a::ResetAuthorization => authorizations::reset,
+        a::ChangeAuthorizationSettings => authorizations::change_settings,
+        s::ResetAuthorizations => authorizations::reset_all,
         m::SendMessage => messages::send,
         m::SendMedia => files::send_media,
         functions::upload::SaveFilePart => files::save_part,

@@ -71,36 +71,6 @@ pub(crate) fn dc_option(id: i32, ip_address: String, port: i32) -> types::DcOpti
     }
 }
 
-/// One signed-in device.
-pub(crate) fn authorization(
-    hash: i64,
-    api_id: i32,
-    device_model: String,
-    date_created: i32,
-    date_active: i32,
-) -> types::Authorization {
-    types::Authorization {
-        current: false,
-        official_app: false,
-        password_pending: false,
-        encrypted_requests_disabled: false,
-        call_requests_disabled: false,
-        unconfirmed: false,
-        hash,
-        device_model,
-        platform: "simulated".to_owned(),
-        system_version: String::new(),
-        api_id,
-        app_name: "client".to_owned(),
-        app_version: String::new(),
-        date_created,
-        date_active,
-        ip: "127.0.0.1".to_owned(),
-        country: String::new(),
-        region: String::new(),
-    }
-}
-
 /// An account without a two-step password.
 pub(crate) fn password(secure_random: Vec<u8>) -> types::account::Password {
     types::account::Password {

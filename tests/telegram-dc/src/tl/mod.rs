@@ -5,7 +5,7 @@ mod document;
 mod message;
 mod people;
 
-pub(crate) use config::{authorization, config, dc_option, password};
+pub(crate) use config::{config, dc_option, password};
 pub(crate) use document::{document, document_media};
 pub(crate) use message::{
     forward, message, reply, service, short_chat_message, short_message, short_sent,

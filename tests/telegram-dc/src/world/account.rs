@@ -83,6 +83,13 @@ impl Account {
         hash
     }
 
+    /// Makes the code that was sent too old.
+    pub(crate) fn expire_code(&mut self) {
+        if let Some((_, sent)) = &mut self.code {
+            *sent = sent.saturating_sub(CODE_LIFETIME + 1);
+        }
+    }
+
     /// The hash of the code that was sent last.
     pub(crate) fn code_hash(&self) -> Option<&str> {
         self.code.as_ref().map(|(hash, _)| hash.as_str())

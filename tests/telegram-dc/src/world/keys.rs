@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::devices::DeviceInfo;
 use crate::model::{Chat, Refusal};
 use crate::mtproto::crypto::AuthKey;
 
@@ -31,9 +32,16 @@ pub(crate) struct Device {
     pub(crate) introduced: HashSet<Chat>,
     /// Its live connections, each with its session.
     pub(crate) links: Vec<(u64, i64)>,
+    /// When it was made or, later, signed in.
     pub(crate) created: i32,
+    /// When it last called.
+    pub(crate) active: i32,
     pub(crate) api_id: i32,
-    pub(crate) model: String,
+    pub(crate) about: DeviceInfo,
+    /// Signed in, and no other device has said that this is right.
+    pub(crate) unconfirmed: bool,
+    pub(crate) no_secret_chats: bool,
+    pub(crate) no_calls: bool,
 }
 
 /// All keys.
@@ -55,8 +63,12 @@ impl Keys {
             introduced: HashSet::new(),
             links: Vec::new(),
             created: now,
+            active: now,
             api_id: 0,
-            model: String::new(),
+            about: DeviceInfo::new(""),
+            unconfirmed: false,
+            no_secret_chats: false,
+            no_calls: false,
         };
         self.devices.insert(id, device);
         id
@@ -85,8 +97,26 @@ impl Keys {
 
     /// The keys that an account is signed in with.
     pub(crate) fn of_account(&self, account: i64) -> Vec<i64> {
-        let signed_in = Standing::SignedIn(account);
-        let of = |(id, device): (&i64, &Device)| (device.standing == signed_in).then_some(*id);
+        self.that(|device| device.standing == Standing::SignedIn(account))
+    }
+
+    /// The keys that could be signed in as this account if they knew its password.
+    pub(crate) fn password_due(&self, account: i64) -> Vec<i64> {
+        self.that(|device| device.standing == Standing::PasswordDue(account))
+    }
+
+    /// The key whose authorisation was carried over to this one.
+    pub(crate) fn leader(&self, id: i64) -> Option<i64> {
+        self.devices.get(&id)?.imported_from
+    }
+
+    /// The keys in other datacenters that this one's authorisation was carried over to.
+    pub(crate) fn followers(&self, id: i64) -> Vec<i64> {
+        self.that(|device| device.imported_from == Some(id))
+    }
+
+    fn that(&self, wanted: impl Fn(&Device) -> bool) -> Vec<i64> {
+        let of = |(id, device): (&i64, &Device)| wanted(device).then_some(*id);
         self.devices.iter().filter_map(of).collect()
     }
 }

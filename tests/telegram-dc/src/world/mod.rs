@@ -5,6 +5,7 @@
 
 mod account;
 mod act;
+mod authorizations;
 mod callbacks;
 mod datacenters;
 mod deliver;
@@ -13,6 +14,7 @@ mod files;
 mod keys;
 mod lifetimes;
 mod links;
+mod logins;
 mod mailbox;
 mod peers;
 mod presence;
@@ -83,7 +85,10 @@ pub(crate) struct World {
     secret: [u8; 32],
     usernames: HashMap<String, i64>,
     phones: HashMap<String, i64>,
-    bots: HashMap<String, i64>,
+    /// Numbers, in digits, that may not sign in.
+    banned: HashSet<String>,
+    /// Bots by token; a token that was taken back has none.
+    bots: HashMap<String, Option<i64>>,
     subscribers: Vec<mpsc::Sender<Event>>,
 }
 
@@ -106,6 +111,7 @@ impl World {
             secret: crate::random::bytes(),
             usernames: HashMap::new(),
             phones: HashMap::new(),
+            banned: HashSet::new(),
             bots: HashMap::new(),
             subscribers: Vec::new(),
         };
@@ -124,7 +130,7 @@ impl World {
             self.phones.insert(digits(phone), id);
         }
         if let Some(token) = &user.bot_token {
-            self.bots.insert(token.clone(), id);
+            self.bots.insert(token.clone(), Some(id));
         }
         self.accounts.insert(id, Account::new(user));
     }
@@ -143,10 +149,6 @@ impl World {
 
     pub(crate) fn by_phone(&self, phone: &str) -> Option<i64> {
         self.phones.get(&digits(phone)).copied()
-    }
-
-    pub(crate) fn by_bot_token(&self, token: &str) -> Option<i64> {
-        self.bots.get(token).copied()
     }
 
     /// The account, which must exist.

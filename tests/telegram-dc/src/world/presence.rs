@@ -45,12 +45,7 @@ impl World {
         if let Some(account) = self
             .keys
             .account(key)
-            .filter(|_| {
-                !self
-                    .keys
-                    .get(key)
-                    .is_some_and(|device| device.imported_from.is_some())
-            })
+            .filter(|_| self.keys.leader(key).is_none())
             .and_then(|id| self.accounts.get_mut(&id))
             && !account.links.contains(&link)
         {
@@ -78,7 +73,8 @@ impl World {
         self.set_standing(key, Standing::Ended(refusal));
     }
 
-    /// Changes how far a key has come in signing in.
+    /// Changes how far a key has come in signing in; keys of other datacenters that
+    /// follow it are signed out.
     pub(crate) fn set_standing(&mut self, key: i64, standing: Standing) {
         let links = self
             .keys
@@ -87,6 +83,17 @@ impl World {
             .unwrap_or_default();
         for (link, _) in links {
             self.detach(key, link);
+        }
+        for follower in self.keys.followers(key) {
+            self.set_standing(
+                follower,
+                match &standing {
+                    Standing::Ended(refusal) => Standing::Ended(refusal.clone()),
+                    Standing::Fresh | Standing::PasswordDue(_) | Standing::SignedIn(_) => {
+                        Standing::Fresh
+                    }
+                },
+            );
         }
         if let Some(device) = self.keys.get_mut(key) {
             device.standing = standing;

@@ -107,6 +107,13 @@ async fn an_authorisation_is_carried_over_once() {
     let id = vec![enums::InputUser::UserSelf];
     let elsewhere = client.invoke_in_dc(4, &GetUsers { id }).await;
     assert!(elsewhere.unwrap_err().is("USER_MIGRATE"));
+
+    // It is the same device, and signing out there ends it here.
+    assert_eq!(first.authorizations(ALICE).len(), 1);
+    client.sign_out().await.unwrap();
+    let id = vec![enums::InputUser::UserSelf];
+    let ended = client.invoke_in_dc(4, &GetUsers { id }).await;
+    assert!(ended.unwrap_err().is("AUTH_KEY_UNREGISTERED"));
 }
 
 #[tokio::test]

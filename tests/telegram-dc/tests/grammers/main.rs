@@ -10,6 +10,7 @@
 )]
 
 mod absence;
+mod authorizations;
 mod bots;
 mod datacenters;
 mod faults;

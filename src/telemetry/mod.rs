@@ -1,8 +1,10 @@
-//! Logs: what is shown, and what never can be.
+//! Logs and metrics: what is shown, and what never can be.
 //!
 //! Only vaultgram's own events are logged, at any level: the libraries below log message
 //! texts (grammers), URLs and bodies (rustify, hyper) at `trace`, and `RUST_LOG=trace` must not
 //! turn a log into a place where secrets are kept.
+
+pub mod metrics;
 
 use std::io::{IsTerminal, Write};
 

@@ -1,0 +1,165 @@
+//! After an absence that was too long for Telegram: the messages that came meanwhile, out of
+//! the chats themselves.
+//!
+//! Telegram then gives only a newer starting point (`differenceTooLong`), or a channel's last
+//! messages (`channelDifferenceTooLong`). What lies between is read from the histories, back
+//! to the moment we know everything of. A message read twice is harmless, for it is claimed.
+//!
+//! Bots may read neither chats nor histories; what a bot missed is lost, and the log says so.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use grammers_session::types::{PeerId, PeerKind, UpdatesState};
+use grammers_tl_types as tl;
+use grammers_tl_types::enums::messages::Messages;
+use tracing::{info, warn};
+
+use super::call::{CallError, Pool};
+use super::dialogs::Dialogs;
+use super::incoming::{Incoming, peer_id, remember};
+use super::outbox::input_peer;
+use super::session::FileSession;
+
+/// Messages of a history in one call; Telegram gives no more.
+const PAGE: i32 = 100;
+/// Pages of one history read at most: a person who wrote more meanwhile did not write commands.
+const MAX_PAGES: usize = 20;
+
+/// What is still to be read.
+pub(super) struct Recovery {
+    /// Where we stopped: here the next process begins, should this one end meanwhile.
+    place: UpdatesState,
+    /// The account's chats, where its own counter was too old.
+    dialogs: Option<Dialogs>,
+    /// Histories, each with the id before which it goes on and the pages already read.
+    chats: VecDeque<(PeerId, i32, usize)>,
+}
+
+impl Recovery {
+    /// Of what came after `place`; nothing yet.
+    pub(super) fn since(place: UpdatesState) -> Self {
+        Self {
+            place,
+            dialogs: None,
+            chats: VecDeque::new(),
+        }
+    }
+
+    /// All private chats and small groups, which share the account's counter.
+    pub(super) fn add_account(&mut self) {
+        self.dialogs = Some(Dialogs::new());
+    }
+
+    /// One channel, before its message `before`; 0 is its end.
+    pub(super) fn add_channel(&mut self, channel: PeerId, before: i32) {
+        self.chats.push_back((channel, before, 0));
+    }
+
+    /// Where we stopped.
+    pub(super) fn place(&self) -> &UpdatesState {
+        &self.place
+    }
+
+    /// The next messages, possibly none; `None` when all are read. May be cancelled.
+    pub(super) async fn step(
+        &mut self,
+        pool: &Pool,
+        session: &FileSession,
+        limit: Duration,
+    ) -> Result<Option<Vec<Incoming>>, CallError> {
+        let result = if let Some(dialogs) = &mut self.dialogs {
+            let page = dialogs.page(pool, session, limit).await;
+            page.map(|page| {
+                self.take(page);
+                vec![]
+            })
+        } else if let Some(chat) = self.chats.front().copied() {
+            self.history(pool, session, limit, chat).await
+        } else {
+            info!(event = "telegram.recovery.done");
+            return Ok(None);
+        };
+        match result {
+            Ok(messages) => Ok(Some(messages)),
+            Err(CallError::Refused(reason)) => {
+                warn!(event = "telegram.recovery.refused", reason);
+                // The list of chats, or this chat, is not ours to read.
+                if self.dialogs.take().is_none() {
+                    self.chats.pop_front();
+                }
+                Ok(Some(vec![]))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes up the chats of a page in which something was written since.
+    fn take(&mut self, page: Option<super::dialogs::Page>) {
+        let Some(page) = page else {
+            self.dialogs = None;
+            return;
+        };
+        let mut older = false;
+        for dialog in &page.dialogs {
+            // Where nobody knows the date, the history tells.
+            if page.date(dialog).is_some_and(|date| date < self.place.date) {
+                older |= !dialog.pinned;
+                continue;
+            }
+            if let Some(id) = peer_id(&dialog.peer)
+                && matches!(id.kind(), PeerKind::User | PeerKind::Chat)
+            {
+                self.chats.push_back((id, 0, 0));
+            }
+        }
+        if older && let Some(dialogs) = &mut self.dialogs {
+            dialogs.end();
+        }
+    }
+
+    async fn history(
+        &mut self,
+        pool: &Pool,
+        session: &FileSession,
+        limit: Duration,
+        (chat, before, pages): (PeerId, i32, usize),
+    ) -> Result<Vec<Incoming>, CallError> {
+        let request = tl::functions::messages::GetHistory {
+            peer: input_peer(chat, session.access_hash(chat).unwrap_or(0)),
+            offset_id: before,
+            offset_date: 0,
+            add_offset: 0,
+            limit: PAGE,
+            max_id: 0,
+            min_id: 0,
+            hash: 0,
+        };
+        let (messages, users, chats) = match pool.invoke(&request, limit).await? {
+            Messages::Messages(all) => (all.messages, all.users, all.chats),
+            Messages::Slice(part) => (part.messages, part.users, part.chats),
+            Messages::ChannelMessages(part) => (part.messages, part.users, part.chats),
+            Messages::NotModified(_) => (vec![], vec![], vec![]),
+        };
+        remember(session, &users, &chats);
+        let last = messages.last().map(tl::enums::Message::id);
+        let is_new = |message: &tl::enums::Message| match message {
+            tl::enums::Message::Message(m) => m.date >= self.place.date,
+            tl::enums::Message::Service(m) => m.date >= self.place.date,
+            tl::enums::Message::Empty(_) => true,
+        };
+        let all_new = messages.iter().all(is_new);
+        self.chats.pop_front();
+        match last {
+            Some(id) if all_new && id != before && pages + 1 < MAX_PAGES => {
+                self.chats.push_front((chat, id, pages + 1));
+            }
+            Some(_) | None => {}
+        }
+        let channel = matches!(chat.kind(), PeerKind::Channel);
+        let new = messages.into_iter().filter(is_new).rev();
+        Ok(new
+            .filter_map(|message| Incoming::of_message(message, channel, None))
+            .collect())
+    }
+}

@@ -1,0 +1,95 @@
+//! Metrics: what is counted, under which names, and their text in Prometheus' format.
+//!
+//! Labels come from closed lists in the code. No user, chat or path is ever one: whoever can
+//! connect to the socket may read all of this.
+
+use std::sync::OnceLock;
+
+use metrics::{describe_counter, describe_gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+/// Gauge, by `state`: 1 for the state the connection to Telegram is in, 0 for the others.
+pub const TELEGRAM_STATE: &str = "vaultgram_telegram_state";
+/// Gauge: replies that are not sent yet.
+pub const REPLIES_WAITING: &str = "vaultgram_telegram_replies_waiting";
+/// Gauge: seconds until Telegram takes messages again; 0 when it does.
+pub const FLOOD_WAIT: &str = "vaultgram_telegram_flood_wait_seconds";
+/// Counter: replies given up; the log says which.
+pub const REPLIES_LOST: &str = "vaultgram_telegram_replies_lost_total";
+/// Counter: secrets that would have come too late, so that a notice went in their place.
+pub const REPLIES_LATE: &str = "vaultgram_telegram_replies_late_total";
+/// Counter, by `command` and `answer`: commands taken care of.
+pub const COMMANDS: &str = "vaultgram_telegram_commands_total";
+/// Counter, by `reason`: calls made again.
+pub const CALLS_RETRIED: &str = "vaultgram_telegram_calls_retried_total";
+/// Gauge: sent secrets that are still to be deleted.
+pub const DELETIONS_PENDING: &str = "vaultgram_telegram_deletions_pending";
+/// Counter: devices that signed in to the account.
+pub const NEW_DEVICES: &str = "vaultgram_telegram_new_devices_total";
+/// Gauge: whether chat is locked.
+pub const CHAT_LOCKED: &str = "vaultgram_telegram_locked";
+/// Gauge: whether the secret store serves.
+pub const VAULT_READY: &str = "vaultgram_vault_ready";
+
+/// Renders what was recorded; set once.
+static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Begins to record. What was recorded before is lost.
+pub fn start() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    // Already set only where tests of one process start twice.
+    if metrics::set_global_recorder(recorder).is_err() || HANDLE.set(handle).is_err() {
+        return;
+    }
+    describe_gauge!(
+        TELEGRAM_STATE,
+        "1 for the state the connection to Telegram is in, 0 for the others."
+    );
+    describe_gauge!(
+        REPLIES_WAITING,
+        "Replies that are not sent to Telegram yet."
+    );
+    describe_gauge!(
+        FLOOD_WAIT,
+        "Seconds until Telegram takes messages again (flood wait); 0 when it does."
+    );
+    describe_counter!(
+        REPLIES_LOST,
+        "Replies given up because Telegram did not take them in time; the log says which."
+    );
+    describe_counter!(
+        REPLIES_LATE,
+        "Secrets not sent because they would have come too late; a notice went instead."
+    );
+    describe_counter!(
+        COMMANDS,
+        "Commands in Telegram taken care of, by command and by what became of the answer."
+    );
+    describe_counter!(CALLS_RETRIED, "Calls to Telegram made again, by reason.");
+    describe_gauge!(
+        DELETIONS_PENDING,
+        "Sent secrets that are still to be deleted."
+    );
+    describe_counter!(
+        NEW_DEVICES,
+        "Devices that signed in to vaultgram's Telegram account."
+    );
+    describe_gauge!(
+        CHAT_LOCKED,
+        "1 while chat is locked because of a new device; vaultgram unlock opens it."
+    );
+    describe_gauge!(
+        VAULT_READY,
+        "1 when the secret store serves and lets us in."
+    );
+}
+
+/// Everything recorded, in Prometheus' text format; empty before [`start`].
+#[must_use]
+pub fn render() -> String {
+    HANDLE
+        .get()
+        .map(PrometheusHandle::render)
+        .unwrap_or_default()
+}

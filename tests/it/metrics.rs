@@ -1,0 +1,155 @@
+//! What metrics and `doctor` say while things go wrong, and that the socket serves meanwhile.
+
+use std::time::Duration;
+
+use telegram_dc::{Chat, Fault, Revocation};
+
+use crate::serving;
+use crate::stage::{ALICE, BROKER, PASSWORD, Stage};
+
+/// The running vaultgram's metrics, fetched as a scraper does it.
+pub(crate) fn metrics(stage: &Stage) -> String {
+    fetch(stage, "/v1/sys/metrics?format=prometheus").1
+}
+
+/// Status and body of a `GET` on the socket.
+fn fetch(stage: &Stage, target: &str) -> (String, String) {
+    let ran = std::process::Command::new("curl")
+        .args(["--silent", "--show-error", "--max-time", "60"])
+        .args(["--write-out", "%{http_code} %{content_type}", "--output"])
+        .arg(stage.path("body"))
+        .arg("--unix-socket")
+        .arg(stage.path("vaultgram.sock"))
+        .arg(format!("http://localhost{target}"))
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let body = std::fs::read_to_string(stage.path("body")).unwrap();
+    (String::from_utf8(ran.stdout).unwrap(), body)
+}
+
+fn has(text: &str, line: &str) -> bool {
+    text.lines().any(|found| found == line)
+}
+
+fn doctor(stage: &Stage) -> (i32, String) {
+    let ran = stage.vaultgram(&["doctor"]).output().unwrap();
+    let said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
+    (ran.status.code().unwrap(), said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_session_ends_telegram_and_the_socket_serves_on() {
+    let mut stage = serving().await;
+    let connected = "vaultgram_telegram_state{state=\"connected\"} 1";
+    let signed_out = "vaultgram_telegram_state{state=\"signed_out\"} 1";
+    assert!(has(&metrics(&stage), connected), "{}", metrics(&stage));
+
+    stage.dc.revoke(BROKER, Revocation::Revoked);
+    stage
+        .wait("the metrics say it", || has(&metrics(&stage), signed_out))
+        .await;
+    assert!(!has(&metrics(&stage), connected), "{}", metrics(&stage));
+    let read = stage.vaultgram(&["get", "django/database#password"]);
+    let read = { read }.output().unwrap();
+    assert_eq!(read.stdout, PASSWORD.as_bytes(), "{read:?}");
+    let (code, said) = doctor(&stage);
+    assert_eq!(code, 69, "{said}");
+    let line = said.lines().find(|line| line.starts_with("FAIL"));
+    let line = line.unwrap_or_default();
+    assert!(
+        line.contains("telegram") && line.contains("vaultgram login"),
+        "{said}"
+    );
+    // Said once, and Telegram is left in peace.
+    let calls = stage.dc.count("users.getUsers") + stage.dc.count("updates.getState");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let log = stage.log();
+    assert_eq!(log.matches("telegram.signed_out").count(), 1, "{log}");
+    let later = stage.dc.count("users.getUsers") + stage.dc.count("updates.getState");
+    assert_eq!(calls, later);
+    assert_eq!(stage.dc.connections(), 0);
+
+    let broker = stage.broker.take().unwrap();
+    broker.terminate();
+    assert_eq!(broker.exit().await.code(), Some(0), "{}", stage.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_and_explain_and_name_nobody() {
+    let stage = serving().await;
+    stage.ask(ALICE, "/get_secret django/database").await;
+    stage.ask(ALICE, "/help").await;
+    let get = "vaultgram_telegram_commands_total{command=\"get_secret\",answer=\"private\"} 1";
+    stage
+        .wait("the commands are counted", || has(&metrics(&stage), get))
+        .await;
+    stage
+        .wait("the deletion is announced", || {
+            has(&metrics(&stage), "vaultgram_telegram_deletions_pending 1")
+        })
+        .await;
+    let (status, text) = fetch(&stage, "/v1/sys/metrics?format=prometheus");
+    assert!(status.starts_with("200 text/plain"), "{status}");
+    assert!(has(&text, "vaultgram_vault_ready 1"), "{text}");
+    assert!(!text.contains(&ALICE.to_string()), "{text}");
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        assert!(
+            name.is_empty() || text.contains(&format!("# HELP {name} ")),
+            "{line}"
+        );
+    }
+    for target in ["/v1/sys/metrics", "/v1/sys/metrics?format=json"] {
+        let (status, body) = fetch(&stage, target);
+        assert!(status.starts_with("400"), "{status}");
+        assert!(body.contains("sys/metrics?format=prometheus"), "{body}");
+    }
+    tokio::task::block_in_place(|| stage.bao.seal());
+    stage
+        .wait("the sealed Vault shows", || {
+            has(&metrics(&stage), "vaultgram_vault_ready 0")
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_wait_shows_and_no_reply_is_lost() {
+    let stage = serving().await;
+    stage.dc.fault(
+        "messages.sendMessage",
+        Fault::error(420, "FLOOD_WAIT_10"),
+        1,
+    );
+    stage.dc.send(ALICE, Chat::User(BROKER), "/help").unwrap();
+    stage
+        .wait("the wait shows", || {
+            metrics(&stage).lines().any(|line| {
+                let wait = line.strip_prefix("vaultgram_telegram_flood_wait_seconds ");
+                wait.is_some_and(|wait| (1..=10).contains(&wait.parse::<u32>().unwrap()))
+            })
+        })
+        .await;
+    for _ in 0..4 {
+        stage.dc.send(ALICE, Chat::User(BROKER), "/help").unwrap();
+    }
+    stage
+        .wait("the queue shows", || {
+            has(&metrics(&stage), "vaultgram_telegram_replies_waiting 5")
+        })
+        .await;
+    stage
+        .wait("all are answered", || {
+            stage.chat(ALICE).iter().filter(|m| !m.out).count() == 5
+        })
+        .await;
+    stage
+        .wait("the queue is empty", || {
+            let text = metrics(&stage);
+            has(&text, "vaultgram_telegram_replies_waiting 0")
+                && has(&text, "vaultgram_telegram_flood_wait_seconds 0")
+        })
+        .await;
+    let retried = "vaultgram_telegram_calls_retried_total{reason=\"flood\"} 1";
+    assert!(has(&metrics(&stage), retried), "{}", metrics(&stage));
+}
