@@ -13,7 +13,7 @@ mod admission;
 mod backoff;
 mod brief;
 mod call;
-mod command;
+pub mod command;
 mod connection;
 mod deletion;
 mod dialogs;
