@@ -34,8 +34,10 @@ pub struct TelegramConfig {
     pub request_timeout: Duration,
     /// The way to Telegram, where it is not a direct one.
     pub proxy: Option<ProxyConfig>,
-    /// Who of them is told of new devices on the account.
+    /// Who of them is told of new devices on the account, and may ask for its keys.
     pub admins: BTreeSet<i64>,
+    /// Where Vault has the account's keys, for those who may ask.
+    pub keys_path: String,
     /// How often the account's devices are looked at.
     pub watchdog_interval: Duration,
     /// Whether a new device locks chat.
@@ -122,6 +124,7 @@ pub(super) fn typed(
         request_timeout: raw.request_timeout,
         proxy,
         admins: raw.admins.into_iter().collect(),
+        keys_path: raw.keys_path,
         watchdog_interval: raw.watchdog_interval,
         lock_on_new_device: raw.lock_on_new_device,
     })

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::buttons;
 use super::call::{ALREADY_SENT, CallError, Gate, LOCKED, Link};
 use super::incoming::{Incoming, remember};
 use super::reply::Reply;
@@ -260,7 +261,7 @@ fn request(
         reply_to: reply_to.map(in_reply_to),
         message: reply.text,
         random_id,
-        reply_markup: None,
+        reply_markup: reply.code.as_deref().map(buttons::markup),
         entities: (!reply.entities.is_empty()).then_some(reply.entities),
         schedule_date: None,
         schedule_repeat_period: None,

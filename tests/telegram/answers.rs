@@ -70,7 +70,7 @@ async fn denied_and_missing_read_the_same_to_one_without_permission() {
             .await;
     }
     for answer in world.answers(BOB) {
-        let text = "You are not permitted to read this, or it does not exist.";
+        let text = "You are not permitted to do this, or it does not exist.";
         assert_eq!(answer.text, text);
     }
     assert_eq!(world.store.reads.load(Ordering::SeqCst), 0);

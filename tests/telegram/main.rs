@@ -9,9 +9,13 @@
 )]
 
 mod answers;
+mod bot;
+mod changes;
 mod connection;
 mod crash;
 mod deletion;
+mod kept;
 mod login;
 mod refusals;
 mod support;
+mod values;

@@ -64,7 +64,9 @@ pub enum ValueMistake {
     )]
     NoPair(usize),
     /// A name no field can have.
-    #[error("the name in part {0} is not one a field can have: give 1 to 128 visible characters, no #")]
+    #[error(
+        "the name in part {0} is not one a field can have: give 1 to 128 visible characters, no #"
+    )]
     Name(usize),
     /// The same name again.
     #[error("part {0} names a field that was named before")]
@@ -82,7 +84,9 @@ pub enum ValueMistake {
     )]
     Quote(usize),
     /// A backslash before something else.
-    #[error("part {0} has a \\ before another sign than \" \\ n or u2014; write \\\\ for a backslash in quotes")]
+    #[error(
+        "part {0} has a \\ before another sign than \" \\ n or u2014; write \\\\ for a backslash in quotes"
+    )]
     Escape(usize),
     /// What phones put in place of what was typed, or what cannot be seen.
     #[error(
@@ -141,7 +145,10 @@ fn recipes() -> String {
 /// A sign as people recognise it; its number where it cannot be seen.
 fn shown(sign: char) -> String {
     if sign.is_control() || sign.is_whitespace() || super::values::is_invisible(sign) {
-        format!("a space or sign that cannot be seen (U+{:04X})", u32::from(sign))
+        format!(
+            "a space or sign that cannot be seen (U+{:04X})",
+            u32::from(sign)
+        )
     } else {
         format!("the sign {sign}")
     }

@@ -74,7 +74,12 @@ pub struct Parsed {
 /// Reads a message. `None` when it is no command for us: talk, a command for another bot
 /// (`/help@other_bot`), or in a group one that we do not know. `username` is our own.
 #[must_use]
-pub fn parse(text: &str, username: Option<&str>, chat: ChatKind, mounts: &Mounts) -> Option<Parsed> {
+pub fn parse(
+    text: &str,
+    username: Option<&str>,
+    chat: ChatKind,
+    mounts: &Mounts,
+) -> Option<Parsed> {
     let text = text.trim_matches(is_space);
     let (name, argument) = split_word(text);
     let name = name.strip_prefix('/')?;
@@ -143,7 +148,9 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
             match (&target.field, target.version) {
                 (None, _) => return Err(Mistake::NoField),
                 (_, Some(_)) => return Err(Mistake::Version(word)),
-                (Some(_), None) => Command::Rotate(target, recipe.unwrap_or(Ok(Recipe::default()))?),
+                (Some(_), None) => {
+                    Command::Rotate(target, recipe.unwrap_or(Ok(Recipe::default()))?)
+                }
             }
         }
         Word::RegisterKey => Command::RegisterKey(words.one(word)?.to_owned()),

@@ -1,5 +1,7 @@
 //! What people may write, and what comes of it.
 
+use std::fmt::Write;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -15,7 +17,9 @@ fn read(text: &str) -> Result<Command, Mistake> {
 }
 
 fn mistake(text: &str) -> Mistake {
-    read(text).err().unwrap_or_else(|| panic!("{text} is accepted"))
+    read(text)
+        .err()
+        .unwrap_or_else(|| panic!("{text} is accepted"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the value is what is tested")]
@@ -25,13 +29,12 @@ fn text(value: &SecretValue) -> String {
 
 /// The fields of a command that writes.
 fn written(line: &str) -> Result<Vec<(String, String)>, Mistake> {
-    match read(line)? {
-        Command::Put(_, fields) | Command::Patch(_, fields) => Ok(fields
-            .iter()
-            .map(|field| (field.name.clone(), text(&field.json)))
-            .collect()),
-        _ => panic!("not a command that writes"),
-    }
+    let command = read(line)?;
+    let (Command::Put(_, fields) | Command::Patch(_, fields)) = &command else {
+        panic!("not a command that writes: {}", short(&command))
+    };
+    let pair = |field: &Field| (field.name.clone(), text(&field.json));
+    Ok(fields.iter().map(pair).collect())
 }
 
 /// What a command comes to, in short.
@@ -96,7 +99,10 @@ fn each_command_is_read() {
 #[test]
 fn each_mistake_says_what_to_write() {
     for (line, said) in [
-        ("/get_secret", "The path is missing: /get_secret django/database"),
+        (
+            "/get_secret",
+            "The path is missing: /get_secret django/database",
+        ),
         ("/get_secret a b", "message, wrapped, sealed, socket"),
         ("/get_secret a wrapped c", "more than /get_secret takes"),
         ("/get_secret ../a", "\"..\" part"),
@@ -110,8 +116,14 @@ fn each_mistake_says_what_to_write() {
         ("/put_secret a@2 c=d", "no @version"),
         ("/patch_secret a", "at least one key=value: /patch_secret"),
         ("/delete_secret a#b", "without #field"),
-        ("/rotate", "/rotate needs a field: /rotate django/database#password"),
-        ("/rotate a", "/rotate needs a field: /rotate django/database#password"),
+        (
+            "/rotate",
+            "/rotate needs a field: /rotate django/database#password",
+        ),
+        (
+            "/rotate a",
+            "/rotate needs a field: /rotate django/database#password",
+        ),
         ("/rotate a#b@2", "no @version"),
         ("/rotate a#b dice", "password, alphanumeric, hex, pin"),
         ("/register_key", "public key is missing: /register_key age1"),
@@ -197,7 +209,10 @@ fn values_are_what_was_written() {
         ("a=it's", vec![("a", "it's")]),
         (r#"a="""#, vec![("a", "")]),
         (r#"a="two words" b=c"#, vec![("a", "two words"), ("b", "c")]),
-        ("a=\"two\nlines\"\nb=c", vec![("a", "two\nlines"), ("b", "c")]),
+        (
+            "a=\"two\nlines\"\nb=c",
+            vec![("a", "two\nlines"), ("b", "c")],
+        ),
         (r#"a="\"\\\n\u2014\u0001""#, vec![("a", "\"\\\n—\u{1}")]),
         ("a=1 \t b=😀\r\n", vec![("a", "1"), ("b", "😀")]),
         ("пароль=ключ", vec![("пароль", "ключ")]),
@@ -245,19 +260,33 @@ fn what_may_not_be_what_was_typed_is_refused() {
         let mistake = mistake(&format!("/put_secret p {values}"));
         assert_eq!(mistake, Mistake::Value(expected), "{values}");
     }
-    let fields = |count| (0..count).map(|n| format!(" k{n}=v")).collect::<String>();
-    assert_eq!(written(&format!("/put_secret p{}", fields(90))).unwrap().len(), 90);
-    let many = mistake(&format!("/put_secret p{}", fields(91)));
+    let fields = |count| {
+        let pairs = (0..count).map(|n| format!("k{n}=v"));
+        pairs.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        written(&format!("/put_secret p {}", fields(90)))
+            .unwrap()
+            .len(),
+        90
+    );
+    let many = mistake(&format!("/put_secret p {}", fields(91)));
     assert_eq!(many, Mistake::Value(ValueMistake::TooMany));
 }
 
 #[test]
 fn advice_repeats_no_value() {
     let shown = mistake("/put_secret p a=“hunter2”").to_string();
-    assert!(shown.contains("the sign “") && shown.contains("\\u201c"), "{shown}");
+    assert!(
+        shown.contains("the sign “") && shown.contains("\\u201c"),
+        "{shown}"
+    );
     assert!(!shown.contains("hunter2"));
     let shown = mistake("/put_secret p a=hun\u{a0}ter2").to_string();
-    assert!(shown.contains("U+00A0") && !shown.contains("ter2"), "{shown}");
+    assert!(
+        shown.contains("U+00A0") && !shown.contains("ter2"),
+        "{shown}"
+    );
 }
 
 /// As a careful person writes any value.
@@ -272,7 +301,7 @@ fn quoted(value: &str) -> String {
             other => {
                 let mut units = [0; 2];
                 match other.encode_utf16(&mut units) {
-                    [unit] => text.push_str(&format!("\\u{unit:04x}")),
+                    [unit] => write!(text, "\\u{unit:04x}").unwrap(),
                     // Nothing odd is up there.
                     _ => text.push(other),
                 }
@@ -309,8 +338,8 @@ proptest! {
     #[test]
     fn every_value_can_be_written(values in proptest::collection::vec(any::<String>(), 1..4)) {
         let pairs = values.iter().enumerate();
-        let line: String = pairs.map(|(n, value)| format!(" k{n}={}", quoted(value))).collect();
-        let line = format!("/put_secret p{line}");
+        let pairs: Vec<_> = pairs.map(|(n, value)| format!("k{n}={}", quoted(value))).collect();
+        let line = format!("/put_secret p {}", pairs.join(" "));
         prop_assume!(line.encode_utf16().count() <= MAX_LENGTH);
         let fields = written(&line);
         prop_assert!(fields.is_ok(), "{:?}", fields);

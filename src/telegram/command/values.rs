@@ -108,9 +108,16 @@ fn plain(text: &str, part: usize) -> Result<(), ValueMistake> {
 fn is_odd(sign: char) -> bool {
     match sign {
         ' ' | '\n' | '\t' | '\r' => false,
-        '\u{2018}'..='\u{201f}' | '«' | '»' | '‹' | '›' | '–' | '—' | '…' | '\u{fffc}' | '\u{fffd}' => {
-            true
-        }
+        '\u{2018}'..='\u{201f}'
+        | '«'
+        | '»'
+        | '‹'
+        | '›'
+        | '–'
+        | '—'
+        | '…'
+        | '\u{fffc}'
+        | '\u{fffd}' => true,
         other => other.is_control() || other.is_whitespace() || is_invisible(other),
     }
 }
@@ -139,9 +146,12 @@ impl Json {
             '\n' => self.0.extend_from_slice(b"\\n"),
             '\t' => self.0.extend_from_slice(b"\\t"),
             sign if sign < ' ' => {
-                self.0.extend_from_slice(format!("\\u{:04x}", u32::from(sign)).as_bytes());
+                self.0
+                    .extend_from_slice(format!("\\u{:04x}", u32::from(sign)).as_bytes());
             }
-            sign => self.0.extend_from_slice(sign.encode_utf8(&mut [0; 4]).as_bytes()),
+            sign => self
+                .0
+                .extend_from_slice(sign.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
 

@@ -69,7 +69,10 @@ impl Word {
         let known = Self::ALL.into_iter().find(|word| word.name() == name);
         let lower = || name.to_ascii_lowercase();
         known.unwrap_or_else(|| {
-            if ["put", "patch"].iter().any(|verb| lower().starts_with(verb)) {
+            if ["put", "patch"]
+                .iter()
+                .any(|verb| lower().starts_with(verb))
+            {
                 Self::Misspelt
             } else {
                 Self::Unknown
