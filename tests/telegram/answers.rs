@@ -88,7 +88,7 @@ async fn mistakes_are_answered_with_what_to_do() {
         ("/status", "Telegram: connected as @vault_broker since"),
         ("/status", "Vault: ready (version 2.7.2)"),
         ("/nonsense", "/help lists"),
-        ("/get_secret", "the path is missing"),
+        ("/get_secret", "The path is missing"),
         ("/get_secret a//b", "empty, \".\" or \"..\" part"),
         ("/get_secret a\0b", "\\u{0}"),
         ("/get_secret a\u{202e}b", "\\u{202e}"),

@@ -206,7 +206,7 @@ async fn a_deletion_is_of_the_version_that_was_shown() {
         .says(
             ALICE,
             "/undelete django/database",
-            "no version of the secret is deleted",
+            "No version of the secret is deleted",
         )
         .await;
     world

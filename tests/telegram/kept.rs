@@ -118,7 +118,13 @@ impl SecretStore for KeptStore {
         let secrets = self.0.lock().unwrap();
         let versions = secrets.get(permit.target().path.path());
         let versions = versions.ok_or(StoreError::NotFound)?;
-        let numbered = versions.iter().zip(1..).rev();
+        let count = versions.len() as u64;
+        let numbered = versions
+            .iter()
+            .zip(1..=count)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev();
         Ok(History {
             current: versions.len() as u64,
             versions: numbered
