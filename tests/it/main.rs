@@ -12,6 +12,7 @@
 mod audit;
 mod burst;
 mod chat;
+mod crud;
 mod doctor;
 mod login;
 mod metrics;
