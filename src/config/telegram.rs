@@ -10,7 +10,7 @@ use crate::config::environment::Environment;
 use crate::config::files::{self, Guard};
 use crate::config::proxy::{self, ProxyConfig};
 use crate::config::{MAX_FILE, Problems, raw};
-use crate::domain::SecretValue;
+use crate::domain::{Mounts, SecretValue};
 
 /// The Telegram account and how it behaves.
 pub struct TelegramConfig {
@@ -105,6 +105,10 @@ pub(super) fn typed(
                  unix_users = { 1001 = 990 }",
             ),
         }
+    }
+    let mounts = Mounts::new(vec!["secret".to_owned()]);
+    if mounts.is_none_or(|mounts| mounts.parse(&raw.keys_path).is_err()) {
+        problems.push("[telegram] keys_path: must be a path such as secret/telegram");
     }
     let proxy = proxy::typed(raw.proxy.as_deref(), environment, problems);
     let (api_id, api_hash) = keys(&directory.join(&raw.keys), environment, problems)?;

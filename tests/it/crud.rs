@@ -144,18 +144,18 @@ async fn each_command_does_what_it_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirmation_counts_once_for_its_owner_and_for_what_was_shown() {
     let mut stage = serving().await;
-    let stale = "Nothing waits for you under this code";
+    let nothing = "Nothing waits for you under this code";
     stage.bao.put("django/c", &json!({"n": "1"}));
 
     let question = stage
         .says(ALICE, "/put_secret django/c n=2", "at version 1")
         .await;
     let confirm = format!("/confirm {}", code(&question));
-    stage.says(BOB, &confirm, stale).await;
+    stage.says(BOB, &confirm, nothing).await;
     // Somebody else writes meanwhile.
     stage.bao.put("django/c", &json!({"n": "other"}));
     stage.says(ALICE, &confirm, "at version 2 by now").await;
-    stage.says(ALICE, &confirm, stale).await;
+    stage.says(ALICE, &confirm, nothing).await;
     assert_eq!(stage.holds("django/c")["n"], "other");
 
     let question = stage
@@ -164,7 +164,7 @@ async fn a_confirmation_counts_once_for_its_owner_and_for_what_was_shown() {
     let cancel = format!("/cancel {}", code(&question));
     stage.says(ALICE, &cancel, "Cancelled").await;
     stage
-        .says(ALICE, &format!("/confirm {}", code(&question)), stale)
+        .says(ALICE, &format!("/confirm {}", code(&question)), nothing)
         .await;
 
     // What waits does not outlive the process, for it can hold values.
@@ -174,7 +174,7 @@ async fn a_confirmation_counts_once_for_its_owner_and_for_what_was_shown() {
     stage.broker.take().unwrap().kill();
     stage.start().await;
     stage
-        .says(ALICE, &format!("/confirm {}", code(&question)), stale)
+        .says(ALICE, &format!("/confirm {}", code(&question)), nothing)
         .await;
     assert_eq!(stage.holds("django/c")["n"], "other");
 }
