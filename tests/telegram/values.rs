@@ -142,3 +142,16 @@ async fn what_a_client_has_formatted_is_not_written() {
     world.unseen("hunter2").await;
     assert_eq!(world.newest("new").0, 0);
 }
+
+#[tokio::test]
+async fn what_telegram_holds_up_is_deleted_later() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    // Longer than the answer waits for it.
+    let flood = Fault::error(420, "FLOOD_WAIT_11");
+    world.dc.fault("messages.deleteMessages", flood, 1);
+    let answer = world.ask(ALICE, "/put_secret new a=hunter2").await.text;
+    assert!(answer.contains("could not delete your message"), "{answer}");
+    world.unseen("hunter2").await;
+    world.no_withdrawals().await;
+}
