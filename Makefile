@@ -1,5 +1,5 @@
 # `make` lists the targets. Everything that is installed goes into target/.
-.PHONY: help tools build demo test lint bench clean
+.PHONY: help tools build demo test soak lint bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -16,6 +16,9 @@ demo: tools ## the main job, end to end, on this machine: OpenBao, a simulated T
 
 test: tools lint ## every test, with the real servers
 	cargo test --locked --workspace
+
+soak: tools ## 20,000 commands while everything goes wrong; its short form is among the tests
+	SOAK_COMMANDS=20000 cargo test --locked --release --test soak -- --nocapture
 
 lint: ## format, clippy, documentation
 	cargo fmt --all --check

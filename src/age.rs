@@ -1,5 +1,8 @@
-//! age encryption: to people's public keys.
+//! Encryption with age (<https://age-encryption.org/v1>): to people's public keys, and of the
+//! session at rest. What is written here, the `age` command opens, and the other way round.
 
 pub mod seal;
+mod session_key;
 
 pub use seal::AgeSealer;
+pub use session_key::{KeyError, LockedKey, OpenError, SessionKey, StoredKey};

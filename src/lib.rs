@@ -19,15 +19,15 @@
 //! |---|---|---|
 //! | `domain` | the rules, pure: callers, paths, policy, permit | |
 //! | `broker` | the one function that answers, and the ports it needs | `domain` |
-//! | `telegram` | messages in, answers out, deletions | `broker` `domain` `telemetry::metrics` |
+//! | `telegram` | messages in, answers out, deletions | `broker` `domain` `age` `telemetry::metrics` |
 //! | `http` | the Unix socket in Vault's API shape, peer identity | `broker` `domain` `api` `telemetry::metrics` |
 //! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` |
 //! | `coordination` | state that outlives the process | `domain` `broker::ports` |
+//! | `age` | encryption with age: to people's keys, and of the session at rest | `domain` `broker::ports` |
 //! | `audit` | JSON Lines in a hash chain, and its verification | `domain` `broker::ports` |
 //! | `api` | wire types shared by the socket and the command line | |
-//! | `age` | age encryption, to people's keys | `domain` `broker::ports` |
-//! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` |
-//! | `cli` | the command line, one file per command | `api` `audit::verify` |
+//! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` `age` |
+//! | `cli` | the command line, one file per command | `api` `age` `audit::verify` |
 //! | `telemetry` | logs: only our own events, ever; metrics | |
 //! | `memory` | freed memory is wiped, no core dumps | |
 //! | `daemon` | puts everything together: start, stop, check, doctor | everything |

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vaultgram::cli::audit::Audit;
 use vaultgram::cli::exit::{Exit, Failure};
-use vaultgram::cli::{self, Command};
+use vaultgram::cli::{self, Command, Session};
 use vaultgram::{daemon, memory, telemetry};
 
 /// How long what cannot be cancelled may hold up the exit, such as a look at a hanging disk.
@@ -40,6 +40,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Check(arguments) => daemon::check(&arguments.config, out),
         Command::Doctor(arguments) => daemon::doctor(&arguments, out).await,
         Command::Login(arguments) => daemon::login(&arguments, out).await,
+        Command::Logout(arguments) => daemon::logout(&arguments, out).await,
+        Command::Session(Session::Show(arguments)) => daemon::session_show(&arguments, out).await,
         Command::Serve(arguments) => daemon::serve(&arguments.config).await,
         Command::Get(arguments) => cli::get::run(&arguments, out, terminal).await,
         Command::Unlock(arguments) => cli::unlock::run(&arguments, out).await,

@@ -1,9 +1,7 @@
 //! People's public keys, which sealed answers are encrypted to.
 //!
-//! They are kept in the coordination store, one entry for each account. A key is public; that it
-//! belongs to the account rests on who sent it, so every change is on record.
-
-use serde::{Deserialize, Serialize};
+//! They are kept in the coordination store, an entry each. A key is public; that it belongs to
+//! the account rests on who sent it, so every change is on record.
 
 use crate::broker::ports::CoordinationError;
 use crate::broker::{Broker, BrokerError};
@@ -14,7 +12,7 @@ use crate::domain::{AuditEntry, AuditEvent, Caller, RequestId, Subject};
 const MAX_KEYS: usize = 5;
 
 /// A public key of somebody.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisteredKey {
     /// `age1…`
     pub key: String,
@@ -28,14 +26,17 @@ impl Broker {
     /// # Errors
     /// When the coordination store cannot tell.
     pub async fn keys(&self, user: &TelegramUser) -> Result<Vec<RegisteredKey>, BrokerError> {
-        let name = entry(user);
-        let found = self.ports.coordination.list(&name).await?;
-        // `keys/12` is a prefix of `keys/123` too.
-        let Some((_, value)) = found.into_iter().find(|(key, _)| *key == name) else {
-            return Ok(vec![]);
-        };
-        let keys = serde_json::from_slice(&value);
-        Ok(keys.map_err(|error| CoordinationError(format!("{name}: {error}")))?)
+        let prefix = entry(user, "");
+        let found = self.ports.coordination.list(&prefix).await?;
+        let mut keys = vec![];
+        for (name, value) in found {
+            let key = name.strip_prefix(&prefix).unwrap_or_default().to_owned();
+            let since = <[u8; 8]>::try_from(value.as_slice()).map(i64::from_be_bytes);
+            let since = since.map_err(|_| CoordinationError(format!("{name} is damaged")))?;
+            keys.push(RegisteredKey { key, since });
+        }
+        keys.sort_by_key(|key| key.since);
+        Ok(keys)
     }
 
     /// Checks a public key, without registering it; returns it in its one notation.
@@ -57,17 +58,18 @@ impl Broker {
         key: &str,
     ) -> Result<(), BrokerError> {
         let key = self.check_key(key)?;
-        let mut keys = self.keys(user).await?;
+        let keys = self.keys(user).await?;
         if keys.iter().any(|known| known.key == key) {
             return Ok(());
         }
         if keys.len() >= MAX_KEYS {
             return Err(BrokerError::TooManyKeys(MAX_KEYS));
         }
-        self.record_key(id, user, &key, true).await?;
-        let since = self.now().unix_timestamp();
-        keys.push(RegisteredKey { key, since });
-        self.store_keys(user, &keys).await
+        self.record_key(id, user, &key, AuditEvent::KeyRegistered)
+            .await?;
+        let since = self.now().unix_timestamp().to_be_bytes();
+        let coordination = &self.ports.coordination;
+        Ok(coordination.put(&entry(user, &key), &since).await?)
     }
 
     /// Forgets `key` of `user`.
@@ -80,14 +82,13 @@ impl Broker {
         user: &TelegramUser,
         key: &str,
     ) -> Result<(), BrokerError> {
-        let mut keys = self.keys(user).await?;
-        let before = keys.len();
-        keys.retain(|known| known.key != key);
-        if keys.len() == before {
+        let keys = self.keys(user).await?;
+        if !keys.iter().any(|known| known.key == key) {
             return Err(BrokerError::UnknownKey);
         }
-        self.record_key(id, user, key, false).await?;
-        self.store_keys(user, &keys).await
+        self.record_key(id, user, key, AuditEvent::KeyForgotten)
+            .await?;
+        Ok(self.ports.coordination.delete(&entry(user, key)).await?)
     }
 
     /// The keys to encrypt an answer to `caller` to.
@@ -105,29 +106,13 @@ impl Broker {
         Ok(keys.into_iter().map(|key| key.key).collect())
     }
 
-    async fn store_keys(
-        &self,
-        user: &TelegramUser,
-        keys: &[RegisteredKey],
-    ) -> Result<(), BrokerError> {
-        let value =
-            serde_json::to_vec(keys).map_err(|error| CoordinationError(error.to_string()))?;
-        self.ports.coordination.put(&entry(user), &value).await?;
-        Ok(())
-    }
-
     async fn record_key(
         &self,
         id: &RequestId,
         user: &TelegramUser,
         key: &str,
-        registered: bool,
+        event: AuditEvent,
     ) -> Result<(), BrokerError> {
-        let event = if registered {
-            AuditEvent::KeyRegistered
-        } else {
-            AuditEvent::KeyForgotten
-        };
         let entry = AuditEntry {
             at: self.now(),
             id: id.clone(),
@@ -139,6 +124,6 @@ impl Broker {
     }
 }
 
-fn entry(user: &TelegramUser) -> String {
-    format!("keys/{}", user.id)
+fn entry(user: &TelegramUser, key: &str) -> String {
+    format!("keys/{}/{key}", user.id)
 }

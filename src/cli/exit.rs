@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-/// Exit codes, from `sysexits.h`.
+/// Exit codes, from `sysexits.h` but for the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// `EX_USAGE`: the command was typed wrong.
@@ -22,6 +22,8 @@ pub enum Exit {
     Denied = 77,
     /// `EX_CONFIG`: the configuration is wrong.
     Config = 78,
+    /// What a shell says of a command that Ctrl-C ended.
+    Cancelled = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -25,6 +25,14 @@ pub struct Arguments {
     pub command: Command,
 }
 
+/// What `login --help` says: an answer need not be typed.
+const LOGIN: &str = "\
+Sign the Telegram account in, and store the session
+
+Asks for what it needs. Without a terminal it takes TELEGRAM_PHONE, TELEGRAM_PASSWORD and
+TELEGRAM_BOT_TOKEN from where all secrets come from (a systemd credential, a Docker secret, a file
+that NAME_FILE names, a variable, .env), and the code from --code-file.";
+
 /// Every command there is.
 #[derive(Subcommand)]
 pub enum Command {
@@ -35,7 +43,13 @@ pub enum Command {
     /// Try each thing vaultgram depends on, and say what to do about what fails
     Doctor(DoctorArgs),
     /// Sign the Telegram account in, and store the session
+    #[command(long_about = LOGIN)]
     Login(LoginArgs),
+    /// Sign the Telegram account out, and remove the session
+    Logout(LogoutArgs),
+    /// Look at the Telegram session
+    #[command(subcommand)]
+    Session(Session),
     /// Run the broker
     Serve(ConfigArgs),
     /// Get a secret, or one of its fields, from a running vaultgram
@@ -68,8 +82,47 @@ pub struct LoginArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// Sign in as a bot, by its token
-    #[arg(long)]
+    #[arg(long, conflicts_with = "code_file")]
     pub bot: bool,
+    /// Lock the new session key with a passphrase
+    #[arg(long)]
+    pub passphrase: bool,
+    /// Wait for the code in this file, five minutes at most, instead of asking for it; the file
+    /// must not exist before
+    #[arg(long, value_name = "PATH")]
+    pub code_file: Option<PathBuf>,
+}
+
+/// Arguments of `logout`.
+#[derive(Args)]
+pub struct LogoutArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Only remove the session's file, and do not tell Telegram
+    #[arg(long)]
+    pub local: bool,
+    /// Do not ask first
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// What can be done with the session.
+#[derive(Subcommand)]
+pub enum Session {
+    /// Show the account, its datacenters and devices; never a key
+    Show(SessionShowArgs),
+}
+
+/// Arguments of `session show`.
+#[derive(Args)]
+pub struct SessionShowArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `doctor`.

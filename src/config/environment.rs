@@ -65,10 +65,29 @@ impl Environment {
     /// # Errors
     /// When a source has it but cannot be read; the message names the source.
     pub fn get(&self, name: &str) -> Result<Option<SecretValue>, String> {
+        self.find(name, credential)
+    }
+
+    /// As [`Environment::get`], with what may be a newline at the end left in place: the value
+    /// may be binary.
+    ///
+    /// # Errors
+    /// As [`Environment::get`].
+    pub fn bytes(&self, name: &str) -> Result<Option<SecretValue>, String> {
+        self.find(name, |bytes| {
+            (!bytes.is_empty()).then(|| SecretValue::new(bytes.to_vec()))
+        })
+    }
+
+    fn find(
+        &self,
+        name: &str,
+        value: impl Fn(&[u8]) -> Option<SecretValue>,
+    ) -> Result<Option<SecretValue>, String> {
         for directory in &self.directories {
             let path = directory.join(name.to_lowercase());
             let bytes = files::read(&path, MAX_CREDENTIAL, Guard::None)?;
-            if let Some(value) = bytes.and_then(|bytes| credential(&bytes)) {
+            if let Some(value) = bytes.and_then(|bytes| value(&bytes)) {
                 return Ok(Some(value));
             }
         }
@@ -77,7 +96,7 @@ impl Environment {
             let guard = if kept { Guard::None } else { Guard::Others };
             let bytes = files::read(path, MAX_CREDENTIAL, guard)?
                 .ok_or_else(|| format!("{}: cannot be read: no such file", path.display()))?;
-            if let Some(value) = credential(&bytes) {
+            if let Some(value) = value(&bytes) {
                 return Ok(Some(value));
             }
         }
@@ -98,6 +117,14 @@ impl Environment {
         let text = std::str::from_utf8(value.expose_secret());
         text.map(|text| Some(text.to_owned()))
             .map_err(|_| format!("{name} is not UTF-8 text"))
+    }
+
+    /// The setting `name` as text that is secret.
+    ///
+    /// # Errors
+    /// As [`Environment::text`].
+    pub fn secret_text(&self, name: &str) -> Result<Option<Zeroizing<String>>, String> {
+        Ok(self.text(name)?.map(Zeroizing::new))
     }
 
     /// The variable `name`, of the process or in `.env`; `None` when empty.

@@ -3,6 +3,7 @@
 //! One file per section. What is wrong is collected, so that one run of `vaultgram check`
 //! shows every mistake with its place and what to do.
 
+mod application;
 mod dotenv;
 pub mod environment;
 mod files;
@@ -17,11 +18,12 @@ mod vault;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use application::ApplicationConfig;
 pub use environment::Environment;
 pub use proxy::ProxyConfig;
 pub use socket::SocketConfig;
 pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
-pub use telegram::{StrangerReply, TelegramConfig};
+pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig};
 pub use vault::{VaultAuth, VaultConfig};
 
 use zeroize::Zeroizing;
@@ -30,6 +32,9 @@ use crate::domain::Policy;
 
 /// Largest configuration or policy file read, in bytes.
 pub(crate) const MAX_FILE: u64 = 1 << 20;
+
+/// Largest file with a one-time code, in bytes.
+const MAX_CODE: u64 = 1 << 10;
 
 /// Everything the daemon is told.
 pub struct Config {
@@ -49,12 +54,74 @@ pub struct Config {
     pub log: LogConfig,
 }
 
+/// The part that concerns the Telegram account alone. It can be read where Vault's token is
+/// not at hand.
+pub struct AccountConfig {
+    /// The account; `None` where there is no such section.
+    pub telegram: Option<TelegramConfig>,
+    /// The secret store, where its token is at hand.
+    pub vault: Option<VaultConfig>,
+}
+
 impl Config {
     /// Reads `file` and what the environment adds to it.
     ///
     /// # Errors
     /// Lists everything that is wrong, a line each. No value is repeated, only names.
     pub fn load(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let (parts, mut problems) = Parts::read(file, environment)?;
+        problems.found.append(&mut problems.tokens);
+        match (parts.vault, parts.policy) {
+            (Some(vault), Some(policy)) if problems.found.is_empty() => Ok(Self {
+                telegram: parts.telegram,
+                vault,
+                policy,
+                socket: parts.socket,
+                audit: parts.audit,
+                state: parts.state,
+                log: parts.log,
+            }),
+            _ => Err(ConfigError(problems.found)),
+        }
+    }
+}
+
+impl AccountConfig {
+    /// Reads `file` and what the environment adds to it, as [`Config::load`] does, but that
+    /// Vault's token may be missing unless the account's own keys are in Vault.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let (parts, mut problems) = Parts::read(file, environment)?;
+        let telegram = parts.telegram;
+        let application = telegram.as_ref().map(|telegram| &telegram.application);
+        if matches!(application, Some(ApplicationConfig::InVault(_))) {
+            problems.found.append(&mut problems.tokens);
+        }
+        if !problems.found.is_empty() {
+            return Err(ConfigError(problems.found));
+        }
+        Ok(Self {
+            telegram,
+            vault: parts.vault,
+        })
+    }
+}
+
+/// Every section, as far as it could be understood.
+struct Parts {
+    telegram: Option<TelegramConfig>,
+    vault: Option<VaultConfig>,
+    policy: Option<Policy>,
+    socket: Option<SocketConfig>,
+    audit: AuditConfig,
+    state: StateConfig,
+    log: LogConfig,
+}
+
+impl Parts {
+    fn read(file: &Path, environment: &Environment) -> Result<(Self, Problems), ConfigError> {
         let text = read_deciding(file).map_err(|problem| ConfigError(vec![problem]))?;
         let raw = raw::parse(file, &text).map_err(|problem| ConfigError(vec![problem]))?;
         let directory = std::path::absolute(file.parent().unwrap_or(Path::new("")).join("."))
@@ -62,18 +129,19 @@ impl Config {
         let mut problems = Problems {
             file: file.to_owned(),
             found: vec![],
+            tokens: vec![],
         };
 
-        let telegram = raw
-            .telegram
-            .map(|raw| telegram::typed(raw, &directory, environment, &mut problems));
-        let socket = raw
-            .socket
-            .map(|raw| socket::typed(raw, &directory, &mut problems));
-        if telegram.is_none() && socket.is_none() {
+        if raw.telegram.is_none() && raw.socket.is_none() {
             problems.push("nothing to serve: add a [telegram] or a [socket] section");
         }
         let mounts = vault::mounts(raw.vault.mounts.clone(), &mut problems);
+        let telegram = raw.telegram.and_then(|raw| {
+            telegram::typed(raw, mounts.as_ref(), &directory, environment, &mut problems)
+        });
+        let socket = raw
+            .socket
+            .and_then(|raw| socket::typed(raw, &directory, &mut problems));
         let policy = policy::typed(
             raw.policy,
             &raw.groups,
@@ -84,19 +152,16 @@ impl Config {
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         let (audit, state, log) =
             state::typed(raw.audit, raw.state, &raw.log, &directory, environment);
-
-        match (vault, policy) {
-            (Some(vault), Some(policy)) if problems.found.is_empty() => Ok(Self {
-                telegram: telegram.flatten(),
-                vault,
-                policy,
-                socket: socket.flatten(),
-                audit,
-                state,
-                log,
-            }),
-            _ => Err(ConfigError(problems.found)),
-        }
+        let parts = Self {
+            telegram,
+            vault,
+            policy,
+            socket,
+            audit,
+            state,
+            log,
+        };
+        Ok((parts, problems))
     }
 }
 
@@ -104,6 +169,8 @@ impl Config {
 struct Problems {
     file: PathBuf,
     found: Vec<String>,
+    /// Of Vault's token alone, which not every command needs.
+    tokens: Vec<String>,
 }
 
 impl Problems {
@@ -130,6 +197,14 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// The content of a file that somebody puts a one-time code into; `None` before it is there.
+///
+/// # Errors
+/// When it is too large, no text, or open to everybody.
+pub(crate) fn one_time_code(path: &Path) -> Result<Option<Zeroizing<String>>, String> {
+    files::read_text(path, MAX_CODE, files::Guard::Others)
+}
 
 /// Reads a text file that decides who gets what.
 fn read_deciding(path: &Path) -> Result<Zeroizing<String>, String> {

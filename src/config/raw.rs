@@ -24,6 +24,7 @@ pub(super) struct Raw {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Telegram {
     pub(super) session: PathBuf,
+    pub(super) session_key: Option<PathBuf>,
     pub(super) keys: PathBuf,
     pub(super) allowed_users: Vec<i64>,
     pub(super) unix_users: BTreeMap<String, u32>,
@@ -46,6 +47,7 @@ impl Default for Telegram {
     fn default() -> Self {
         Self {
             session: "session/telegram.session".into(),
+            session_key: None,
             keys: "session/session_keys.json".into(),
             allowed_users: vec![],
             unix_users: BTreeMap::new(),

@@ -4,22 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use crate::config::application::{self, ApplicationConfig};
 use crate::config::environment::Environment;
 use crate::config::files::{self, Guard};
 use crate::config::proxy::{self, ProxyConfig};
-use crate::config::{MAX_FILE, Problems, raw};
+use crate::config::{Problems, raw};
 use crate::domain::{Mounts, SecretValue};
+
+/// The setting that may hold the session key.
+const SESSION_KEY: &str = "TELEGRAM_SESSION_KEY";
+/// Largest key file read, in bytes.
+const MAX_KEY: u64 = 16 << 10;
 
 /// The Telegram account and how it behaves.
 pub struct TelegramConfig {
     /// The file of the signed-in session.
     pub session: PathBuf,
-    /// The application's id, from my.telegram.org.
-    pub api_id: i32,
-    /// The application's hash, needed to sign in.
-    pub api_hash: SecretValue,
+    /// What that file is encrypted to.
+    pub session_key: SessionKeyConfig,
+    /// The application's id and hash.
+    pub application: ApplicationConfig,
     /// The numeric ids of the accounts that are listened to. Empty: nobody.
     pub allowed_users: BTreeSet<i64>,
     /// The Unix user of each account that may collect secrets on this host.
@@ -44,6 +48,19 @@ pub struct TelegramConfig {
     pub lock_on_new_device: bool,
 }
 
+/// The key of the session at rest.
+pub struct SessionKeyConfig {
+    /// What was found: an age identity, perhaps locked with a passphrase. `None`: there is none
+    /// yet, and `vaultgram login` makes one.
+    pub found: Option<SecretValue>,
+    /// Where it was found: a file, or the setting `TELEGRAM_SESSION_KEY`.
+    pub source: String,
+    /// The file a new key goes into.
+    pub file: PathBuf,
+    /// The passphrase, where the environment has it.
+    pub passphrase: Option<SecretValue>,
+}
+
 /// What somebody who is not on the allowlist hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StrangerReply {
@@ -53,15 +70,9 @@ pub enum StrangerReply {
     Sentence(String),
 }
 
-/// `session_keys.json`, in the form the Telegram tutorials use.
-#[derive(Deserialize)]
-struct SessionKeys {
-    api_id: i32,
-    api_hash: String,
-}
-
 pub(super) fn typed(
     raw: raw::Telegram,
+    mounts: Option<&Mounts>,
     directory: &Path,
     environment: &Environment,
     problems: &mut Problems,
@@ -94,6 +105,16 @@ pub(super) fn typed(
             ));
         }
     }
+    let proxy = proxy::typed(raw.proxy.as_deref(), environment, problems);
+    let session = directory.join(raw.session);
+    let key_file = match raw.session_key {
+        Some(path) => directory.join(path),
+        None => session.with_file_name("session.key"),
+    };
+    let session_key = session_key(key_file, environment)
+        .map_err(|problem| problems.elsewhere(problem))
+        .ok();
+    let application = application::typed(&raw.keys, mounts, directory, environment, problems);
     let mut unix_users = BTreeMap::new();
     for (account, uid) in raw.unix_users {
         match account.parse() {
@@ -106,16 +127,14 @@ pub(super) fn typed(
             ),
         }
     }
-    let mounts = Mounts::new(vec!["secret".to_owned()]);
-    if mounts.is_none_or(|mounts| mounts.parse(&raw.keys_path).is_err()) {
+    let path = |mounts: &Mounts| mounts.parse(&raw.keys_path).is_ok();
+    if !mounts.is_none_or(path) {
         problems.push("[telegram] keys_path: must be a path such as secret/telegram");
     }
-    let proxy = proxy::typed(raw.proxy.as_deref(), environment, problems);
-    let (api_id, api_hash) = keys(&directory.join(&raw.keys), environment, problems)?;
     Some(TelegramConfig {
-        session: directory.join(raw.session),
-        api_id,
-        api_hash,
+        session,
+        session_key: session_key?,
+        application: application?,
         allowed_users: raw.allowed_users.into_iter().collect(),
         unix_users,
         stranger_reply: if raw.stranger_reply.is_empty() {
@@ -134,76 +153,19 @@ pub(super) fn typed(
     })
 }
 
-/// `TELEGRAM_API_ID` and `TELEGRAM_API_HASH`, else the keys file.
-fn keys(
-    file: &Path,
-    environment: &Environment,
-    problems: &mut Problems,
-) -> Option<(i32, SecretValue)> {
-    let from_environment = || -> Result<_, String> {
-        Ok((
-            environment.text("TELEGRAM_API_ID")?,
-            environment.get("TELEGRAM_API_HASH")?,
-        ))
+/// `TELEGRAM_SESSION_KEY`, else the file.
+fn session_key(file: PathBuf, environment: &Environment) -> Result<SessionKeyConfig, String> {
+    let (found, source) = if let Some(key) = environment.bytes(SESSION_KEY)? {
+        (Some(key), SESSION_KEY.to_owned())
+    } else {
+        let bytes = files::read(&file, MAX_KEY, Guard::Others)?;
+        let key = bytes.map(|bytes| SecretValue::new(bytes.to_vec()));
+        (key, file.display().to_string())
     };
-    match from_environment() {
-        Err(problem) => {
-            problems.elsewhere(problem);
-            None
-        }
-        Ok((Some(id), Some(hash))) => {
-            let id = id.trim().parse().ok().filter(|id| *id > 0);
-            if id.is_none() {
-                problems.elsewhere("TELEGRAM_API_ID is not a number from 1");
-            }
-            id.map(|id| (id, hash))
-        }
-        Ok((Some(_), None)) => {
-            problems.elsewhere("TELEGRAM_API_ID is set, TELEGRAM_API_HASH is not; set both");
-            None
-        }
-        Ok((None, Some(_))) => {
-            problems.elsewhere("TELEGRAM_API_HASH is set, TELEGRAM_API_ID is not; set both");
-            None
-        }
-        Ok((None, None)) => keys_file(file, problems),
-    }
-}
-
-fn keys_file(file: &Path, problems: &mut Problems) -> Option<(i32, SecretValue)> {
-    let text = match files::read_text(file, MAX_FILE, Guard::Others) {
-        Ok(Some(text)) => text,
-        Ok(None) => {
-            problems.elsewhere(format!(
-                "{}: no such file; put {{\"api_id\": …, \"api_hash\": \"…\"}} from \
-                 my.telegram.org into it, or set TELEGRAM_API_ID and TELEGRAM_API_HASH",
-                file.display()
-            ));
-            return None;
-        }
-        Err(problem) => {
-            problems.elsewhere(problem);
-            return None;
-        }
-    };
-    match serde_json::from_str::<SessionKeys>(&text) {
-        Ok(keys) if keys.api_id <= 0 || keys.api_hash.trim().is_empty() => {
-            problems.elsewhere(format!(
-                "{}: api_id must be a number from 1, and api_hash not empty; both are on \
-                 my.telegram.org",
-                file.display()
-            ));
-            None
-        }
-        Ok(keys) => Some((keys.api_id, SecretValue::new(keys.api_hash.into_bytes()))),
-        Err(error) => {
-            problems.elsewhere(format!(
-                "{}:{}:{}: not {{\"api_id\": 12345, \"api_hash\": \"…\"}}",
-                file.display(),
-                error.line(),
-                error.column()
-            ));
-            None
-        }
-    }
+    Ok(SessionKeyConfig {
+        found,
+        source,
+        file,
+        passphrase: environment.get("TELEGRAM_SESSION_PASSPHRASE")?,
+    })
 }

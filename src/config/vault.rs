@@ -128,7 +128,7 @@ fn secret(name: &str, environment: &Environment, problems: &mut Problems) -> Opt
     match environment.get(name) {
         Ok(Some(value)) => Some(value),
         Ok(None) => {
-            problems.elsewhere(format!(
+            problems.tokens.push(format!(
                 "{name} is not set; give it as the systemd credential or Docker secret \"{}\", \
                  as a file named by {name}_FILE, as the variable {name}, or in .env",
                 name.to_lowercase()
@@ -136,7 +136,7 @@ fn secret(name: &str, environment: &Environment, problems: &mut Problems) -> Opt
             None
         }
         Err(problem) => {
-            problems.elsewhere(problem);
+            problems.tokens.push(problem);
             None
         }
     }
@@ -166,6 +166,7 @@ mod tests {
             let mut problems = Problems {
                 file: "vaultgram.toml".into(),
                 found: vec![],
+                tokens: vec![],
             };
             let mounts = Mounts::new(vec!["secret".to_owned()]);
             let directory = Path::new("/etc/vaultgram");

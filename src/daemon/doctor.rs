@@ -17,9 +17,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{DoctorArgs, client};
 use crate::config::{Config, SocketConfig, TelegramConfig, VaultConfig};
 use crate::coordination::{self, LocalStore};
-use crate::daemon::{load, people, settings};
+use crate::daemon::{application, load, people, session_key, settings};
 use crate::http;
-use crate::telegram::{self, FileSession};
+use crate::telegram::{self, FileSession, SessionError};
 use crate::telemetry::metrics::{CHAT_LOCKED, TELEGRAM_STATE};
 use crate::vault::Store;
 
@@ -90,7 +90,7 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
             "telegram",
             match socket {
                 Some(socket) if running => ask_about_telegram(&socket).await,
-                Some(_) | None => examine_telegram(telegram, running).await,
+                Some(_) | None => examine_telegram(telegram, file, running).await,
             },
         ));
     }
@@ -221,14 +221,24 @@ async fn examine_socket(config: SocketConfig, running: bool) -> Result<String, S
     }
 }
 
-async fn examine_telegram(config: TelegramConfig, running: bool) -> Result<String, String> {
+async fn examine_telegram(
+    config: TelegramConfig,
+    file: &Path,
+    running: bool,
+) -> Result<String, String> {
     if running {
         return Ok("the session is in use by the vaultgram that runs".to_owned());
     }
-    let session = FileSession::open(&config.session).map_err(|error| error.to_string())?;
-    let proxy = settings::proxy(&config);
-    let limit = config.request_timeout;
-    let account = telegram::probe(&Arc::new(session), config.api_id, proxy.as_ref(), limit)
+    if !config.session.exists() {
+        return Err(SessionError::Missing(config.session).to_string());
+    }
+    let key = session_key::required(&config.session_key).await;
+    let key = key.map_err(|failure| failure.what)?;
+    let session = FileSession::open(&config.session, key).map_err(|error| error.to_string())?;
+    let application = application::resolve(&config.application, file).await;
+    let api_id = application.map_err(|failure| failure.what)?.id;
+    let reach = settings::reach(&config);
+    let account = telegram::probe(&Arc::new(session), api_id, &reach)
         .await
         .map_err(|error| error.to_string())?;
     let people = people(config.allowed_users.len());

@@ -1,22 +1,28 @@
 //! `vaultgram login`: asks for what Telegram needs, and stores the session.
 
-use std::io::{BufRead, IsTerminal, Read, Write};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use crate::cli::LoginArgs;
 use crate::cli::exit::{Exit, Failure};
-use crate::config::TelegramConfig;
+use crate::config::{self, Environment, TelegramConfig};
 use crate::daemon::serve::forbid_inspection;
-use crate::daemon::{load, settings};
+use crate::daemon::signals::unless_stopped;
+use crate::daemon::terminal::{self, Echo};
+use crate::daemon::{application, load_telegram, session_key, settings};
 use crate::telegram::FileSession;
-use crate::telegram::login::{Account, Application, LoginError, Prompt, login as sign_in};
+use crate::telegram::login::{Account, LoginError, NoAnswer, Prompt, login as sign_in};
 
-/// Longest answer read, in bytes.
-const MAX_ANSWER: u64 = 1024;
+/// How long the file with the code is waited for. Telegram's codes do not live longer.
+const CODE_LIMIT: Duration = Duration::from_mins(5);
+/// How often it is looked for.
+const CODE_POLL: Duration = Duration::from_millis(200);
 
 /// Signs the configured account in.
 ///
@@ -24,27 +30,8 @@ const MAX_ANSWER: u64 = 1024;
 /// When the session is in use, Telegram refuses, or nothing more can be read.
 pub async fn login(arguments: &LoginArgs, out: &mut dyn Write) -> Result<(), Failure> {
     forbid_inspection()?;
-    let file = &arguments.config.config;
-    let Some(config) = load(file)?.telegram else {
-        let what = format!("{}: there is no [telegram] section", file.display());
-        return Err(Failure::new(Exit::Config, what));
-    };
-    let session = open(&config.session)?;
-    let application = application(&config);
-    let mut terminal = Terminal;
-    let account = if arguments.bot {
-        Account::Bot(terminal.ask("bot token", true).await)
-    } else {
-        Account::User(Box::new(terminal))
-    };
-    let id = sign_in(
-        Arc::new(session),
-        &application,
-        account,
-        config.request_timeout,
-    )
-    .await
-    .map_err(failure)?;
+    let (config, environment) = load_telegram(&arguments.config.config)?;
+    let id = unless_stopped(run(arguments, &config, &environment)).await?;
     writeln!(
         out,
         "signed in as user {id}; the session is in {}",
@@ -53,91 +40,212 @@ pub async fn login(arguments: &LoginArgs, out: &mut dyn Write) -> Result<(), Fai
     .map_err(|error| Failure::new(Exit::CannotCreate, error))
 }
 
-fn open(path: &Path) -> Result<FileSession, Failure> {
-    let session = if path.exists() {
-        FileSession::open(path)
+async fn run(
+    arguments: &LoginArgs,
+    config: &TelegramConfig,
+    environment: &Environment,
+) -> Result<i64, Failure> {
+    let application = application::resolve(&config.application, &arguments.config.config).await?;
+    let mut answers = Answers::new(arguments, environment)?;
+    let account = if arguments.bot {
+        Account::Bot(answers.token().await.map_err(|none| failure(none.into()))?)
     } else {
-        FileSession::create_empty(path)
+        Account::User(Box::new(answers))
     };
-    session.map_err(|error| Failure::new(Exit::CannotCreate, error))
+    let (session, made) = open(arguments, config).await?;
+    let session = Arc::new(session);
+    let reach = settings::reach(config);
+    let result = sign_in(session, application, account, reach).await;
+    if result.is_ok() {
+        made.keep();
+    }
+    result.map_err(failure)
 }
 
-fn application(config: &TelegramConfig) -> Application {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "Telegram wants to see the application's hash"
-    )]
-    let hash = String::from_utf8_lossy(config.api_hash.expose_secret()).into_owned();
-    Application {
-        id: config.api_id,
-        hash: Zeroizing::new(hash),
-        proxy: settings::proxy(config),
+/// The session and its key; a new one of each where there is none.
+async fn open(
+    arguments: &LoginArgs,
+    config: &TelegramConfig,
+) -> Result<(FileSession, NewFile), Failure> {
+    let cannot = |error| Failure::new(Exit::CannotCreate, error);
+    let path = &config.session;
+    let keys = &config.session_key;
+    let found = session_key::found(keys).await?;
+    if path.exists() {
+        let key = match found {
+            Some(key) => key,
+            None => session_key::required(keys).await?,
+        };
+        let session = FileSession::open(path, key).map_err(cannot)?;
+        return Ok((session, NewFile(None)));
+    }
+    if let Some(key) = found {
+        if arguments.passphrase {
+            let what = format!("there is a session key already: {}", keys.source);
+            return Err(Failure::new(Exit::Usage, what)
+                .hint("session/README.md says how to lock it with a passphrase"));
+        }
+        let session = FileSession::create_empty(path, key).map_err(cannot)?;
+        return Ok((session, NewFile(None)));
+    }
+    let key = session_key::make(keys, arguments.passphrase).await?;
+    let made = NewFile(Some(keys.file.clone()));
+    let session = FileSession::create_empty(path, key).map_err(cannot)?;
+    Ok((session, made))
+}
+
+/// The file of a new session key, which goes away again unless it is kept.
+struct NewFile(Option<PathBuf>);
+
+impl NewFile {
+    fn keep(mut self) {
+        if let Some(path) = self.0.take() {
+            terminal::say(&format!(
+                "made a session key: {}\nwithout it the session cannot be opened\n",
+                path.display()
+            ));
+        }
     }
 }
 
-fn failure(error: LoginError) -> Failure {
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // Left behind it does no harm: the next login takes it.
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
+pub(super) fn failure(error: LoginError) -> Failure {
     let exit = match &error {
         LoginError::AlreadySignedIn | LoginError::Session(_) => Exit::CannotCreate,
         LoginError::NotSignedIn
         | LoginError::WrongCode
         | LoginError::WrongPassword
-        | LoginError::NoAccount
+        | LoginError::Banned
+        | LoginError::BadToken
+        | LoginError::PaymentRequired
         | LoginError::Refused(_) => Exit::Denied,
-        LoginError::Wait(_) => Exit::TryAgain,
-        LoginError::Unreachable | LoginError::Proxy(_) => Exit::Unavailable,
+        LoginError::BadApplication => Exit::Config,
+        LoginError::InvalidNumber => Exit::Data,
+        LoginError::Wait(_) | LoginError::CodeExpired => Exit::TryAgain,
+        LoginError::Unreachable | LoginError::Proxy(_) | LoginError::Unexpected => {
+            Exit::Unavailable
+        }
+        LoginError::NoAnswer(NoAnswer::Cancelled) => Exit::Cancelled,
+        LoginError::NoAnswer(NoAnswer::NotGiven(_)) => Exit::Usage,
+        LoginError::NoAccount | LoginError::NoAnswer(NoAnswer::Failed(_)) => Exit::NotFound,
     };
     Failure::new(exit, error)
 }
 
-/// Questions on standard error, answers from standard input.
-struct Terminal;
+/// Answers from the environment first, then from the person.
+struct Answers {
+    phone: Option<Zeroizing<String>>,
+    password: Option<Zeroizing<String>>,
+    token: Option<Zeroizing<String>>,
+    code_file: Option<PathBuf>,
+    /// The last code that the file held.
+    tried: Zeroizing<String>,
+}
 
-impl Terminal {
-    /// Asks; on a terminal a `hidden` answer is not shown. No answer is an empty one, which
-    /// Telegram refuses.
-    async fn ask(&mut self, question: &str, hidden: bool) -> Zeroizing<String> {
-        let question = format!("{question}: ");
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut stderr = std::io::stderr();
-            // Without a place to show the question, the answer can still be read.
-            drop(
-                stderr
-                    .write_all(question.as_bytes())
-                    .and_then(|()| stderr.flush()),
+impl Answers {
+    fn new(arguments: &LoginArgs, environment: &Environment) -> Result<Self, Failure> {
+        let code_file = arguments.code_file.clone();
+        if let Some(path) = code_file.as_ref().filter(|path| path.exists()) {
+            let what = format!(
+                "{} is there already, and can only hold an older code; remove it",
+                path.display()
             );
-            if hidden && std::io::stdin().is_terminal() {
-                return rpassword::read_password().map(Zeroizing::new);
-            }
-            let mut line = Zeroizing::new(String::new());
-            // Locked for one line only, so that the next answer is still there for the next.
-            let mut input = std::io::stdin().lock();
-            (&mut input as &mut dyn BufRead)
-                .take(MAX_ANSWER)
-                .read_line(&mut line)?;
-            Ok::<_, std::io::Error>(Zeroizing::new(line.trim().to_owned()))
-        });
-        reading.await.ok().and_then(Result::ok).unwrap_or_default()
+            return Err(Failure::new(Exit::Usage, what));
+        }
+        let get = |name: &str| {
+            let text = environment.secret_text(name);
+            text.map_err(|problem| Failure::new(Exit::Config, problem))
+        };
+        Ok(Self {
+            phone: get("TELEGRAM_PHONE")?,
+            password: get("TELEGRAM_PASSWORD")?,
+            token: get("TELEGRAM_BOT_TOKEN")?,
+            code_file,
+            tried: Zeroizing::default(),
+        })
+    }
+
+    async fn token(&mut self) -> Result<Zeroizing<String>, NoAnswer> {
+        let given = self.token.take();
+        or_ask(given, "bot token", Echo::Hidden, "TELEGRAM_BOT_TOKEN").await
     }
 }
 
-#[async_trait]
-impl Prompt for Terminal {
-    async fn phone(&mut self) -> Zeroizing<String> {
-        self.ask("phone number, with its country's code", false)
-            .await
+/// What was given, else what is typed; `setting` is how to give it.
+async fn or_ask(
+    given: Option<Zeroizing<String>>,
+    question: &str,
+    echo: Echo,
+    setting: &'static str,
+) -> Result<Zeroizing<String>, NoAnswer> {
+    if let Some(given) = given {
+        return Ok(given);
     }
+    let answer = terminal::ask(question, echo).await;
+    answer.ok_or(if terminal::is_there() {
+        NoAnswer::Cancelled
+    } else {
+        NoAnswer::NotGiven(setting)
+    })
+}
 
-    async fn code(&mut self) -> Zeroizing<String> {
-        self.ask("code that Telegram sent", false).await
-    }
-
-    async fn password(&mut self, hint: Option<&str>) -> Zeroizing<String> {
-        match hint {
-            Some(hint) => {
-                self.ask(&format!("two-step password (hint: {hint})"), true)
-                    .await
+/// Waits until the file holds another code than `tried`.
+async fn code_in(path: &Path, tried: &str) -> Result<Zeroizing<String>, NoAnswer> {
+    let end = Instant::now() + CODE_LIMIT;
+    while Instant::now() < end {
+        if let Some(text) = config::one_time_code(path).map_err(NoAnswer::Failed)? {
+            let code = text.trim();
+            // The newline says that it was written to its end.
+            if text.ends_with('\n') && !code.is_empty() && code != tried {
+                return Ok(Zeroizing::new(code.to_owned()));
             }
-            None => self.ask("two-step password", true).await,
         }
+        sleep(CODE_POLL).await;
+    }
+    Err(NoAnswer::Failed(format!(
+        "{}: no code came within {} minutes",
+        path.display(),
+        CODE_LIMIT.as_secs() / 60
+    )))
+}
+
+#[async_trait]
+impl Prompt for Answers {
+    async fn phone(&mut self) -> Result<Zeroizing<String>, NoAnswer> {
+        let given = self.phone.take();
+        let question = "phone number, with its country's code";
+        or_ask(given, question, Echo::Shown, "TELEGRAM_PHONE").await
+    }
+
+    async fn code(&mut self) -> Result<Zeroizing<String>, NoAnswer> {
+        let Some(path) = &self.code_file else {
+            let question = "code that Telegram sent";
+            return or_ask(None, question, Echo::Hidden, "--code-file").await;
+        };
+        terminal::say(&format!("waiting for the code in {}\n", path.display()));
+        let code = code_in(path, &self.tried).await?;
+        self.tried.clone_from(&code);
+        Ok(code)
+    }
+
+    async fn password(&mut self, hint: Option<&str>) -> Result<Zeroizing<String>, NoAnswer> {
+        let given = self.password.take();
+        let question = match hint {
+            Some(hint) => format!("two-step password (hint: {hint})"),
+            None => "two-step password".to_owned(),
+        };
+        or_ask(given, &question, Echo::Hidden, "TELEGRAM_PASSWORD").await
+    }
+
+    fn note(&mut self, text: &str) {
+        terminal::say(&format!("{text}\n"));
     }
 }

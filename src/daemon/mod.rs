@@ -1,11 +1,16 @@
 //! The composition root: reads the configuration, puts the broker together, runs and stops it.
 
+mod application;
 mod check;
 mod doctor;
 mod login;
+mod logout;
 mod serve;
+mod session;
+mod session_key;
 mod settings;
 mod signals;
+mod terminal;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -13,10 +18,12 @@ use std::path::Path;
 pub use check::check;
 pub use doctor::doctor;
 pub use login::login;
+pub use logout::logout;
 pub use serve::serve;
+pub use session::session_show;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{Config, Environment, LogConfig, LogFormat};
+use crate::config::{AccountConfig, Config, Environment, LogConfig, LogFormat, TelegramConfig};
 use crate::telemetry;
 
 /// Reads `file` and the environment.
@@ -24,10 +31,31 @@ use crate::telemetry;
 /// # Errors
 /// Lists everything that is wrong.
 fn load(file: &Path) -> Result<Config, Failure> {
-    let wrong = |what: String| Failure::new(Exit::Config, what);
+    Config::load(file, &environment(file)?).map_err(|error| Failure::new(Exit::Config, error))
+}
+
+/// As [`load`], of what concerns the Telegram account alone; and the environment, which may
+/// have answers to what its owner would be asked.
+fn load_account(file: &Path) -> Result<(AccountConfig, Environment), Failure> {
+    let environment = environment(file)?;
+    let config = AccountConfig::load(file, &environment)
+        .map_err(|error| Failure::new(Exit::Config, error))?;
+    Ok((config, environment))
+}
+
+/// As [`load_account`], for commands that need the account.
+fn load_telegram(file: &Path) -> Result<(TelegramConfig, Environment), Failure> {
+    let (config, environment) = load_account(file)?;
+    let telegram = config.telegram.ok_or_else(|| {
+        let what = format!("{}: there is no [telegram] section", file.display());
+        Failure::new(Exit::Config, what)
+    })?;
+    Ok((telegram, environment))
+}
+
+fn environment(file: &Path) -> Result<Environment, Failure> {
     let directory = file.parent().unwrap_or(Path::new(""));
-    let environment = Environment::of_process(directory).map_err(wrong)?;
-    Config::load(file, &environment).map_err(|error| wrong(error.to_string()))
+    Environment::of_process(directory).map_err(|what| Failure::new(Exit::Config, what))
 }
 
 fn start_log(log: &LogConfig) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::age::AgeSealer;
+use crate::age::{AgeSealer, SessionKey};
 use crate::audit::AuditFile;
 use crate::broker::ports::{Clock, SystemClock, SystemRandom};
 use crate::broker::{Broker, Ports, Rules};
@@ -18,9 +18,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::{Config, TelegramConfig};
 use crate::coordination::LocalStore;
 use crate::daemon::signals::Signals;
-use crate::daemon::{load, settings, start_log};
+use crate::daemon::{application, load, session_key, settings, start_log};
 use crate::http::Listener;
-use crate::telegram::{FileSession, TelegramError};
+use crate::telegram::{FileSession, SessionError, TelegramError};
 use crate::vault::Store;
 use crate::{http, memory, telegram, telemetry};
 
@@ -37,8 +37,36 @@ pub async fn serve(file: &Path) -> Result<(), Failure> {
     let config = load(file)?;
     start_log(&config.log)?;
     telemetry::metrics::start();
-    let signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
-    Daemon::open(config)?.run(signals).await
+    let mut signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
+    let account = tokio::select! {
+        account = Account::find(config.telegram.as_ref(), file) => account?,
+        () = signals.stop() => return Err(Failure::new(Exit::Cancelled, "stopped")),
+    };
+    Daemon::open(config, account)?.run(signals).await
+}
+
+/// What the Telegram account needs before anything is opened: it may be asked for, or come from
+/// Vault.
+struct Account {
+    key: SessionKey,
+    api_id: i32,
+}
+
+impl Account {
+    async fn find(config: Option<&TelegramConfig>, file: &Path) -> Result<Option<Self>, Failure> {
+        let Some(config) = config else {
+            return Ok(None);
+        };
+        // A missing session is said before a missing key: the first cure is the same.
+        if !config.session.exists() {
+            let missing = SessionError::Missing(config.session.clone());
+            return Err(Failure::new(Exit::CannotCreate, missing));
+        }
+        let key = session_key::required(&config.session_key).await?;
+        let application = application::resolve(&config.application, file).await?;
+        let api_id = application.id;
+        Ok(Some(Self { key, api_id }))
+    }
 }
 
 /// Everything that was opened, before anything runs.
@@ -54,7 +82,7 @@ struct Daemon {
 
 impl Daemon {
     /// Opens files, session and socket; connects to nothing.
-    fn open(config: Config) -> Result<Self, Failure> {
+    fn open(config: Config, account: Option<Account>) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rules = Rules {
             policy: config.policy,
@@ -78,7 +106,9 @@ impl Daemon {
         let state = LocalStore::open(config.state.file, Arc::clone(&clock))
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let state = Arc::new(state);
-        let telegram = config.telegram.as_ref().map(open_telegram).transpose()?;
+        let telegram = config.telegram.as_ref().zip(account);
+        let telegram = telegram.map(|(config, account)| open_telegram(config, account));
+        let telegram = telegram.transpose()?;
         let socket = config
             .socket
             .map(|socket| http::bind(&settings::socket(socket)));
@@ -194,10 +224,14 @@ impl Daemon {
 
 fn open_telegram(
     config: &TelegramConfig,
+    account: Account,
 ) -> Result<(telegram::Settings, Arc<FileSession>), Failure> {
-    let session = FileSession::open(&config.session)
+    let session = FileSession::open(&config.session, account.key)
         .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-    Ok((settings::telegram(config), Arc::new(session)))
+    Ok((
+        settings::telegram(config, account.api_id),
+        Arc::new(session),
+    ))
 }
 
 fn unavailable(error: impl fmt::Display) -> Failure {

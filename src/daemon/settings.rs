@@ -49,7 +49,7 @@ pub(super) fn socket(config: SocketConfig) -> http::Settings {
     }
 }
 
-pub(super) fn telegram(config: &TelegramConfig) -> telegram::Settings {
+pub(super) fn telegram(config: &TelegramConfig, api_id: i32) -> telegram::Settings {
     telegram::Settings {
         stranger_reply: match &config.stranger_reply {
             StrangerReply::Silence => telegram::StrangerReply::Silent,
@@ -63,11 +63,19 @@ pub(super) fn telegram(config: &TelegramConfig) -> telegram::Settings {
         keys_path: config.keys_path.clone(),
         watchdog_interval: config.watchdog_interval,
         lock_on_new_device: config.lock_on_new_device,
-        ..telegram::Settings::new(config.api_id, config.allowed_users.clone())
+        ..telegram::Settings::new(api_id, config.allowed_users.clone())
     }
 }
 
-pub(super) fn proxy(config: &TelegramConfig) -> Option<telegram::Proxy> {
+/// The way to Telegram.
+pub(super) fn reach(config: &TelegramConfig) -> telegram::Reach {
+    telegram::Reach {
+        proxy: proxy(config),
+        limit: config.request_timeout,
+    }
+}
+
+fn proxy(config: &TelegramConfig) -> Option<telegram::Proxy> {
     let proxy = config.proxy.as_ref()?;
     #[expect(clippy::disallowed_methods, reason = "the proxy wants to see them")]
     let credentials = proxy.credentials.as_ref().map(|credentials| {

@@ -2,6 +2,8 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::cli::exit::{Exit, Failure};
+
 /// The signals the daemon listens to, from the moment this is made.
 pub(super) struct Signals {
     terminate: Signal,
@@ -33,5 +35,21 @@ impl Signals {
                 }
             }
         }
+    }
+}
+
+/// Does `work` unless a signal ends it first: dropped, it tidies up after itself (a terminal
+/// that shows nothing, a file half made), which a killed process would not.
+///
+/// # Errors
+/// As `work`, or when it was ended.
+pub(super) async fn unless_stopped<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error));
+    let mut signals = signals?;
+    tokio::select! {
+        result = work => result,
+        () = signals.stop() => Err(Failure::new(Exit::Cancelled, "cancelled")),
     }
 }

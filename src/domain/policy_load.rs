@@ -174,15 +174,22 @@ fn parse_file<'s>(
             .collect::<Vec<_>>()
     })?;
     let result = validator.validate(&parsed, ValidationMode::Strict);
-    let mut problems: Vec<String> = result
+    let errors = result
         .validation_errors()
-        .map(|error| at(source, error, &error.to_string()))
-        .chain(
-            result
-                .validation_warnings()
-                .map(|warning| at(source, warning, &warning.to_string())),
-        )
-        .collect();
+        .map(|found| found as &dyn Diagnostic);
+    let warnings = result
+        .validation_warnings()
+        .map(|found| found as &dyn Diagnostic);
+    // A policy for several actions is checked for each, in no certain order: one of what is wrong
+    // at one place is enough.
+    let placed = errors.chain(warnings).map(|found| {
+        let text = at(source, found, &found.to_string());
+        (offset(found), text)
+    });
+    let mut placed: Vec<_> = placed.collect();
+    placed.sort();
+    placed.dedup_by(|one, other| one.0.is_some() && one.0 == other.0);
+    let mut problems: Vec<String> = placed.into_iter().map(|(_, text)| text).collect();
     for template in parsed.templates() {
         problems.push(place(
             source,
@@ -246,15 +253,17 @@ fn find(source: &PolicySource, text: &str, start: usize) -> Option<usize> {
 
 /// What Cedar says, as `file:line:column: message (help)`.
 fn at(source: &PolicySource, error: &dyn Diagnostic, message: &str) -> String {
-    let offset = error
-        .labels()
-        .and_then(|mut labels| labels.next())
-        .map(|label| label.offset());
     let help = error
         .help()
         .map(|help| format!(" ({help})"))
         .unwrap_or_default();
-    place(source, offset, &format!("{message}{help}"))
+    place(source, offset(error), &format!("{message}{help}"))
+}
+
+/// Where Cedar found it.
+fn offset(error: &dyn Diagnostic) -> Option<usize> {
+    let label = error.labels().and_then(|mut labels| labels.next());
+    label.map(|label| label.offset())
 }
 
 /// `file:line:column: message`.

@@ -13,44 +13,49 @@ use super::login::LoginError;
 use super::proxy::Proxy;
 use super::session::FileSession;
 
-/// Runs `work` with a client on `session`. `None`: the connection ended under it.
+/// How Telegram is reached.
+#[derive(Clone)]
+pub struct Reach {
+    /// The way there, where it is not a direct one.
+    pub proxy: Option<Proxy>,
+    /// How long one call may take.
+    pub limit: Duration,
+}
+
+/// Runs `work` with a client on `session`.
+///
+/// # Errors
+/// When the proxy is not there, or the connection ended under `work`.
 pub(super) async fn briefly<T>(
     session: &Arc<FileSession>,
     api_id: i32,
-    proxy: Option<String>,
+    reach: &Reach,
     work: impl AsyncFnOnce(Client) -> T,
-) -> Option<T> {
+) -> Result<T, LoginError> {
+    let proxy_url = match &reach.proxy {
+        None => None,
+        Some(proxy) => Some(proxy.url(reach.limit).await.map_err(LoginError::Proxy)?),
+    };
     let SenderPool { runner, handle, .. } = SenderPool::with_configuration(
         Arc::clone(session),
         api_id,
         ConnectionParams {
             app_version: env!("CARGO_PKG_VERSION").to_owned(),
             retry_policy: Box::new(NoRetries),
-            proxy_url: proxy,
+            proxy_url,
             ..ConnectionParams::default()
         },
     );
     let mut runner = AbortOnDropHandle::new(TaskTracker::new().spawn(runner.run()));
     let result = tokio::select! {
-        result = work(Client::new(handle.clone())) => Some(result),
-        _ = &mut runner => None,
+        result = work(Client::new(handle.clone())) => Ok(result),
+        _ = &mut runner => Err(LoginError::Unreachable),
     };
     handle.quit();
     result
 }
 
-/// The URL of `proxy` for [`briefly`]; `None` where there is none.
-pub(super) async fn proxy_url(
-    proxy: Option<&Proxy>,
-    limit: Duration,
-) -> Result<Option<String>, LoginError> {
-    match proxy {
-        None => Ok(None),
-        Some(proxy) => proxy.url(limit).await.map(Some).map_err(LoginError::Proxy),
-    }
-}
-
-/// Asks Telegram whether it accepts `session`, within `limit`; the account, as `@name` or by
+/// Asks Telegram whether it accepts `session`; the account, as `@name` or by
 /// its id.
 ///
 /// # Errors
@@ -58,19 +63,15 @@ pub(super) async fn proxy_url(
 pub async fn probe(
     session: &Arc<FileSession>,
     api_id: i32,
-    proxy: Option<&Proxy>,
-    limit: Duration,
+    reach: &Reach,
 ) -> Result<String, LoginError> {
     if session.user().is_none() {
         return Err(LoginError::NotSignedIn);
     }
-    let proxy = proxy_url(proxy, limit).await?;
-    let asking = briefly(session, api_id, proxy, async |client| client.get_me().await);
-    let answer = timeout(limit, asking)
+    let asking = briefly(session, api_id, reach, async |client| client.get_me().await);
+    let answer = timeout(reach.limit, asking)
         .await
-        .ok()
-        .flatten()
-        .ok_or(LoginError::Unreachable)?;
+        .map_err(|_| LoginError::Unreachable)??;
     let user = answer.map_err(|error| match CallError::from(error) {
         CallError::SignedOut(_) => LoginError::NotSignedIn,
         CallError::Flood(wait) => LoginError::Wait(wait),

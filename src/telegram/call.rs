@@ -10,6 +10,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::backoff::Backoff;
+use super::dialogs::{Dialogs, Page};
+use super::session::FileSession;
 use crate::broker::Broker;
 use crate::telemetry::metrics::CALLS_RETRIED;
 
@@ -151,6 +153,14 @@ impl Link {
     pub(super) async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, CallError> {
         let pool = self.pool().await?;
         self.invoke_on(&pool, request).await
+    }
+
+    /// The latest chats, on the current connection, which is waited for.
+    pub(super) async fn dialogs(&self, session: &FileSession) -> Result<Option<Page>, CallError> {
+        let pool = self.pool().await?;
+        Dialogs::new()
+            .page(&pool, session, self.request_timeout)
+            .await
     }
 
     async fn pool(&self) -> Result<Pool, CallError> {

@@ -10,6 +10,7 @@
 //! A secret's plaintext passes through here, so nothing here logs a text, and the log
 //! filter keeps grammers' own logs, which hold message texts, off for good.
 
+mod account;
 mod admission;
 mod backoff;
 mod brief;
@@ -44,13 +45,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
+pub use self::account::{Device, Profile, look, sign_out};
 use self::admission::Rules;
-pub use self::brief::probe;
+pub use self::brief::{Reach, probe};
 use self::call::{Gate, Link};
 use self::confirm::Pending;
 use self::connection::Connection;
@@ -59,7 +61,7 @@ use self::handler::Handler;
 use self::outbox::Outbox;
 use self::progress::Progress;
 pub use self::proxy::Proxy;
-pub use self::session::{FileSession, Login, SessionError};
+pub use self::session::{DcSummary, FileSession, Login, SessionError, Summary};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
 use self::watchdog::Watchdog;
@@ -67,8 +69,6 @@ use self::withdrawal::Withdrawals;
 use crate::broker::Broker;
 use crate::broker::ports::{Clock, Coordination};
 
-/// How often the session is written, when it changed.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// How long the commands in flight may take when we stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -278,26 +278,34 @@ async fn drain(accept: CancellationToken, commands: TaskTracker, drained: Cancel
     drained.cancel();
 }
 
-/// Writes the session now and then, and at the end.
+/// Writes the session: at once what must not be lost, the rest now and then, all of it at the
+/// end.
 async fn keep_saving(
     session: Arc<FileSession>,
     progress: Arc<Progress>,
     closed: CancellationToken,
 ) -> Result<(), SessionError> {
+    let mut pause = session::pause_after(0);
     loop {
-        let last = timeout(SAVE_EVERY, closed.cancelled()).await.is_ok();
+        let last = tokio::select! {
+            () = closed.cancelled() => true,
+            () = session.precious() => false,
+            () = sleep(pause) => false,
+        };
         if let Some(place) = progress.take_settled() {
             session.set_read_until(place);
         }
         let writer = Arc::clone(&session);
         let writing = tokio::task::spawn_blocking(move || writer.save());
         // It does not panic, and nobody aborts it.
-        let result = writing.await.unwrap_or(Ok(()));
+        let result = writing.await.unwrap_or(Ok(0));
         if last {
-            return result;
+            return result.map(drop);
         }
-        if let Err(error) = result {
+        let written = result.unwrap_or_else(|error| {
             warn!(event = "telegram.session.unwritable", %error);
-        }
+            0
+        });
+        pause = session::pause_after(written);
     }
 }

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use super::buttons;
 use super::call::{ALREADY_SENT, CallError, Gate, LOCKED, Link};
-use super::incoming::{Incoming, remember};
+use super::incoming::{Incoming, peer_id, remember};
 use super::reply::Reply;
 use super::session::FileSession;
 use crate::broker::Broker;
@@ -87,10 +87,20 @@ impl Outbox {
         let mut unclear = None;
         let secret = reply.secret;
         let try_for = if secret { TRY_SECRET_FOR } else { TRY_FOR };
-        let first = request(peer.clone(), reply, reply_to, random_id);
+        let mut peer = peer;
+        let mut first = request(peer.clone(), reply, reply_to, random_id);
         let mut result = self
             .try_until(&first, began + try_for, &mut unclear, secret)
             .await;
+        if result.as_ref().is_err_and(is_stale)
+            && let Some(fresh) = self.look_up_again(&peer).await
+        {
+            peer = fresh;
+            first.peer = peer.clone();
+            result = self
+                .try_until(&first, began + try_for, &mut unclear, secret)
+                .await;
+        }
         // Its text is wiped here, before the notice waits.
         drop(first);
         let notice = match &result {
@@ -202,6 +212,24 @@ impl Outbox {
         }
     }
 
+    /// Somebody whose access hash Telegram no longer takes: their message made their chat one
+    /// of the latest. `None` where it is not there; a bot cannot look, and needs no hash.
+    async fn look_up_again(&self, peer: &tl::enums::InputPeer) -> Option<tl::enums::InputPeer> {
+        let tl::enums::InputPeer::User(user) = peer else {
+            return None;
+        };
+        let id = PeerId::user(user.user_id)?;
+        let page = self.link.dialogs(&self.session).await;
+        let page = page
+            .inspect_err(|error| debug!(event = "telegram.sender.unknown", %error))
+            .ok()??;
+        let mut chats = page.dialogs.iter();
+        chats.find(|dialog| peer_id(&dialog.peer) == Some(id))?;
+        self.session
+            .access_hash(id)
+            .map(|hash| input_peer(id, hash))
+    }
+
     async fn look_up(&self, pts: i32, date: i64) {
         let request = tl::functions::updates::GetDifference {
             pts,
@@ -224,6 +252,12 @@ impl Outbox {
             Difference::Empty(_) | Difference::TooLong(_) => {}
         }
     }
+}
+
+/// Whether the server does not know whom we mean.
+fn is_stale(error: &CallError) -> bool {
+    matches!(error, CallError::Refused(reason)
+        if matches!(reason.as_str(), "PEER_ID_INVALID" | "USER_ID_INVALID" | "ACCESS_HASH_INVALID"))
 }
 
 /// Counts a reply for as long as it is not sent.

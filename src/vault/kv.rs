@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use rustify::endpoint::Endpoint;
-use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -11,9 +9,10 @@ use tracing::{debug, warn};
 use vaultrs::api::kv2::requests::ReadSecretRequest;
 
 use crate::broker::ports::StoreError;
-use crate::domain::{Field, Secret, SecretPath, SecretValue, Target};
+use crate::domain::{Field, Secret, SecretValue, Target};
 use crate::vault::client::{Access, Answer, Client, Failure};
 use crate::vault::metadata;
+use crate::vault::mount::must_be_version_2;
 
 /// Reads all fields of `target`.
 pub(super) async fn read(
@@ -155,23 +154,6 @@ async fn absent(client: &Client, access: &Access, target: &Target) -> StoreError
     }
 }
 
-/// Refuses a path on a mount of another kind.
-pub(super) async fn must_be_version_2(
-    client: &Client,
-    access: &Access,
-    path: &SecretPath,
-) -> Result<(), StoreError> {
-    if is_version_2(client, access, path).await? {
-        return Ok(());
-    }
-    warn!(
-        event = "vault.mount_unusable",
-        mount = path.mount(),
-        advice = "enable KV version 2 there, or take the mount out of the configuration"
-    );
-    Err(StoreError::Invalid)
-}
-
 /// What a 404 that describes a version says of it: deleted or destroyed.
 pub(super) fn gone(body: &[u8]) -> Option<StoreError> {
     // A PATCH describes the version in `data` itself.
@@ -181,58 +163,6 @@ pub(super) fn gone(body: &[u8]) -> Option<StoreError> {
     }
     let envelope: Envelope = serde_json::from_slice(body).ok()?;
     envelope.data.map(Metadata::gone)
-}
-
-/// Whether `path` lies on a KV version 2 mount; supposed so where Vault does not say.
-async fn is_version_2(
-    client: &Client,
-    access: &Access,
-    path: &SecretPath,
-) -> Result<bool, StoreError> {
-    #[derive(Deserialize)]
-    struct Envelope {
-        data: Mount,
-    }
-    #[derive(Deserialize)]
-    struct Mount {
-        #[serde(rename = "type")]
-        kind: String,
-        options: Option<Options>,
-    }
-    #[derive(Deserialize)]
-    struct Options {
-        version: Option<String>,
-    }
-    let answer = client
-        .call(access, MountRequest { path })
-        .await
-        .map_err(|failure| failed(&failure))?;
-    if answer.status != 200 {
-        return Ok(true);
-    }
-    let Envelope { data: mount } =
-        serde_json::from_slice(&answer.body).map_err(|_| StoreError::Invalid)?;
-    let version = mount.options.and_then(|options| options.version);
-    Ok(mount.kind == "kv" && version.as_deref() == Some("2"))
-}
-
-/// Which mount a path lies on; vaultrs has no such request.
-struct MountRequest<'a> {
-    path: &'a SecretPath,
-}
-
-impl Endpoint for MountRequest<'_> {
-    type Response = ();
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        format!("sys/internal/ui/mounts/{}", self.path)
-    }
-
-    fn method(&self) -> RequestMethod {
-        RequestMethod::GET
-    }
 }
 
 /// An answer that is neither a secret nor its absence.

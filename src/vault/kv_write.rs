@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 use crate::broker::ports::StoreError;
 use crate::domain::{Field, SecretPath, Target};
 use crate::vault::client::{Access, Answer, Client, Failure, Payload};
-use crate::vault::kv::{gone, must_be_version_2};
+use crate::vault::kv::gone;
 use crate::vault::metadata;
+use crate::vault::mount::must_be_version_2;
 
 /// What Vault says when another version is the newest.
 const MISMATCH: &str = "check-and-set parameter did not match";

@@ -10,7 +10,8 @@ use vaultrs::api::kv2::requests::{ListSecretsRequest, ReadSecretMetadataRequest}
 use crate::broker::ports::StoreError;
 use crate::domain::{History, SecretPath, Target, Version, VersionState};
 use crate::vault::client::{Access, Answer, Client};
-use crate::vault::kv::{failed, must_be_version_2, refusal};
+use crate::vault::kv::{failed, refusal};
+use crate::vault::mount::must_be_version_2;
 
 /// Most names in a folder; more are an error.
 const MAX_NAMES: usize = 10_000;

@@ -7,6 +7,7 @@
 //! | `kv` | reading a secret, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
 //! | `kv_write` | writing, deleting, undeleting, and what each answer means |
+//! | `mount` | whether a mount is KV version 2 |
 //! | `wrap` | having Vault keep an answer for who brings a token |
 //! | `session` | a token and its lease: log in, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |
@@ -23,6 +24,7 @@ mod kv;
 mod kv_write;
 mod login;
 mod metadata;
+mod mount;
 mod schedule;
 mod session;
 mod settings;
@@ -79,9 +81,7 @@ impl Store {
     pub async fn run(&self, stop: CancellationToken) {
         keeper::keep(&self.login, &self.client, &stop).await;
     }
-}
 
-impl Store {
     /// Does `what` with the current session, and once more with a new one if that one turns out
     /// dead: what Vault refused it has not done.
     async fn logged_in<T, F>(&self, what: impl Fn(Arc<Session>) -> F) -> Result<T, StoreError>

@@ -170,6 +170,33 @@ fn each_mistake_is_told_with_its_place() {
 }
 
 #[test]
+fn mistakes_about_telegram_are_told() {
+    for (config, expected) in [
+        (
+            "[telegram]\nallowed_users = [5]\nadmins = [6]\n",
+            "[telegram] admins: 6 is not in allowed_users",
+        ),
+        (
+            "[telegram]\nwatchdog_interval = \"2m\"\n",
+            "[telegram] watchdog_interval: must be from 1s to 60s",
+        ),
+        (
+            "[telegram]\nproxy = \"http://127.0.0.1:1080\"\n",
+            "[telegram] proxy: only SOCKS5 is supported",
+        ),
+        (
+            "[telegram]\nproxy = \"socks5://u:p@127.0.0.1:1080\"\n",
+            "[telegram] proxy: user and password do not belong into this file",
+        ),
+    ] {
+        let policy = "permit(principal, action, resource);";
+        let ran = check(config, policy, VARIABLES);
+        assert_eq!(ran.code, 78, "{config}: {ran:?}");
+        assert!(ran.err.contains(expected), "{config}: {ran:?}");
+    }
+}
+
+#[test]
 fn wrong_cedar_is_placed() {
     let ran = check(
         "[socket]\n",
@@ -178,6 +205,8 @@ fn wrong_cedar_is_placed() {
     );
     assert_eq!(ran.code, 78);
     assert!(ran.err.contains("policy.cedar:2:44: "), "{ran:?}");
+    // Once, not for every action that it could be about.
+    assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
 }
 
 #[test]

@@ -21,10 +21,13 @@ mod openbao;
 mod outage;
 mod proxy;
 mod secrecy;
+mod session;
 mod socket;
 #[path = "../support/stage.rs"]
 mod stage;
 mod stop;
+mod terminal;
+mod typed;
 mod watchdog;
 
 use stage::{Setting, Stage};

@@ -153,3 +153,26 @@ async fn a_flood_wait_shows_and_no_reply_is_lost() {
     let retried = "vaultgram_telegram_calls_retried_total{reason=\"flood\"} 1";
     assert!(has(&metrics(&stage), retried), "{}", metrics(&stage));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_cannot_be_sent_within_an_hour_is_counted_and_logged() {
+    let stage = serving().await;
+    let flood = Fault::error(420, "FLOOD_WAIT_7200");
+    stage.dc.fault("messages.sendMessage", flood, 1);
+    stage
+        .dc
+        .send(ALICE, Chat::User(BROKER), "/get_secret django/database")
+        .unwrap();
+    stage
+        .wait("it is counted", || {
+            let text = metrics(&stage);
+            has(&text, "vaultgram_telegram_replies_lost_total 1")
+                && has(&text, "vaultgram_telegram_replies_late_total 1")
+        })
+        .await;
+    assert!(
+        stage.log().contains("telegram.reply_failed"),
+        "{}",
+        stage.log()
+    );
+}

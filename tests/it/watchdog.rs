@@ -3,7 +3,7 @@
 
 use std::process::Output;
 
-use telegram_dc::DeviceInfo;
+use telegram_dc::{Chat, DeviceInfo, Fault};
 
 use crate::metrics::metrics;
 use crate::setting;
@@ -117,4 +117,26 @@ async fn a_locked_chat_stays_locked_until_the_host_unlocks_it() {
     assert!(stage.ask(ALICE, GET).await.contains(PASSWORD));
     let again = run(&stage, "unlock");
     assert!(String::from_utf8_lossy(&again.stdout).contains("was not locked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_holds_back_a_secret_that_is_waiting_to_be_sent() {
+    let stage = watched("lock_on_new_device = true", "1s").await;
+    let flood = Fault::error(420, "FLOOD_WAIT_8");
+    let before = stage.dc.count("messages.sendMessage");
+    stage.dc.fault("messages.sendMessage", flood, 1);
+    stage.dc.send(ALICE, Chat::User(BROKER), GET).unwrap();
+    stage
+        .wait("the secret has to wait", || {
+            stage.dc.count("messages.sendMessage") > before
+        })
+        .await;
+    stage
+        .dc
+        .add_authorization(BROKER, DeviceInfo::new("Burglar's Pixel"));
+    let locked = |m: &telegram_dc::Message| !m.out && m.text.starts_with("Locked");
+    stage
+        .wait("the answer", || stage.chat(ALICE).iter().any(locked))
+        .await;
+    assert!(!stage.chat(ALICE).iter().any(|m| m.text.contains(PASSWORD)));
 }

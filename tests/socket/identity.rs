@@ -18,6 +18,10 @@ fn canonical(program: &str) -> String {
 
 /// Asks with curl, or a copy of it, as another user where `uid` says so.
 async fn status(server: &Server, curl: &Path, uid: Option<u32>) -> String {
+    ask(server, curl, uid, "GET", "secret/data/django/database").await
+}
+
+async fn ask(server: &Server, curl: &Path, uid: Option<u32>, method: &str, target: &str) -> String {
     let mut command = server.client(curl);
     command.args([
         "--silent",
@@ -28,7 +32,8 @@ async fn status(server: &Server, curl: &Path, uid: Option<u32>) -> String {
     ]);
     command.args(["--header", "X-Vault-Token: root"]);
     command.arg("--unix-socket").arg(&server.path);
-    command.arg("http://localhost/v1/secret/data/django/database");
+    command.args(["--request", method]);
+    command.arg(format!("http://localhost/v1/{target}"));
     if let Some(uid) = uid {
         command.uid(uid);
     }
@@ -65,6 +70,18 @@ async fn another_user_is_another_principal() {
     assert_eq!(status(&server, Path::new(&curl), Some(65534)).await, "200");
     assert_eq!(status(&server, Path::new(&curl), Some(65533)).await, "403");
     assert_eq!(status(&server, Path::new(&curl), None).await, "403", "root");
+    // Nor may they unlock chat, whatever the policy permits them.
+    let curl = Path::new(&curl);
+    let unlock = "vaultgram/unlock";
+    assert_eq!(ask(&server, curl, Some(65534), "POST", unlock).await, "403");
+    assert_eq!(ask(&server, curl, None, "POST", unlock).await, "200");
+    assert_eq!(ask(&server, curl, None, "GET", unlock).await, "405");
+    let metrics = "sys/metrics?format=prometheus";
+    assert_eq!(
+        ask(&server, curl, Some(65533), "GET", metrics).await,
+        "200",
+        "metrics are for everybody who can connect"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use telegram_dc::{Chat, Datacenter, Options, User};
 use tempfile::TempDir;
+use vaultgram::age::{SessionKey, StoredKey};
 use vaultgram::telegram::{FileSession, Login};
 
 use crate::openbao::OpenBao;
@@ -102,7 +103,12 @@ impl Stage {
             auth_key,
             user: Some(BROKER),
         };
-        drop(FileSession::create(&directory.path().join("telegram.session"), &login).unwrap());
+        let key = SessionKey::generate();
+        let key_file = directory.path().join("session.key");
+        std::fs::write(&key_file, key.to_file()).unwrap();
+        std::fs::set_permissions(&key_file, PermissionsExt::from_mode(0o600)).unwrap();
+        let session = directory.path().join("telegram.session");
+        drop(FileSession::create(&session, key, &login).unwrap());
 
         let bao = bao.await.unwrap();
         let (program, log) = (setting.program.clone(), setting.log.to_owned());
@@ -176,6 +182,15 @@ impl Stage {
     /// A file in the broker's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// The session's key.
+    pub(crate) fn key(&self) -> SessionKey {
+        let text = std::fs::read(self.path("session.key")).unwrap();
+        match StoredKey::read(&text) {
+            Ok(StoredKey::Open(key)) => key,
+            Ok(StoredKey::Locked(_)) | Err(_) => panic!("an open key"),
+        }
     }
 
     /// `vaultgram` with the broker's configuration at hand.

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use grammers_session::Session;
 use grammers_session::types::PeerId;
 use telegram_dc::{Datacenter, Fault, Options, User};
-use vaultgram::telegram::FileSession;
-use vaultgram::telegram::login::{Account, Application, LoginError, Prompt, login};
+use vaultgram::telegram::login::{Account, Application, LoginError, NoAnswer, Prompt, login};
+use vaultgram::telegram::{FileSession, Reach};
 use zeroize::Zeroizing;
 
-use super::support::{SOON, login_with, open_when_free};
+use super::support::{SOON, key as session_key, login_with, open_when_free};
 
 const PHONE: &str = "+9996621001";
 const PASSWORD: &str = "correct horse";
@@ -33,24 +33,33 @@ impl Typist {
         }
     }
 
-    fn answer(&self, question: &'static str) -> Zeroizing<String> {
+    fn answer(&self, question: &'static str) -> Result<Zeroizing<String>, NoAnswer> {
         self.asked.lock().unwrap().push(question);
-        Zeroizing::new(self.answers.lock().unwrap().pop_front().unwrap())
+        let answer = self.answers.lock().unwrap().pop_front();
+        answer.map(Zeroizing::new).ok_or(NoAnswer::Cancelled)
+    }
+
+    fn asked(&self) -> Vec<&'static str> {
+        self.asked.lock().unwrap().clone()
     }
 }
 
 #[async_trait]
 impl Prompt for Typist {
-    async fn phone(&mut self) -> Zeroizing<String> {
+    async fn phone(&mut self) -> Result<Zeroizing<String>, NoAnswer> {
         self.answer("phone")
     }
 
-    async fn code(&mut self) -> Zeroizing<String> {
+    async fn code(&mut self) -> Result<Zeroizing<String>, NoAnswer> {
         self.answer("code")
     }
 
-    async fn password(&mut self, _: Option<&str>) -> Zeroizing<String> {
+    async fn password(&mut self, _: Option<&str>) -> Result<Zeroizing<String>, NoAnswer> {
         self.answer("password")
+    }
+
+    fn note(&mut self, _: &str) {
+        self.asked.lock().unwrap().push("note");
     }
 }
 
@@ -82,14 +91,17 @@ impl Desk {
             open_when_free(&path).await
         } else {
             let key = self.dc.provision_signed_out_key();
-            FileSession::create(&path, &login_with(&self.dc, key)).unwrap()
+            FileSession::create(&path, session_key(), &login_with(&self.dc, key)).unwrap()
         };
         let application = Application {
-            proxy: None,
             id: 1,
             hash: Zeroizing::new("hash".to_owned()),
         };
-        login(Arc::new(session), &application, account, SOON * 3).await
+        let reach = Reach {
+            proxy: None,
+            limit: SOON * 3,
+        };
+        login(Arc::new(session), application, account, reach).await
     }
 
     /// Who the file says is signed in.
@@ -111,7 +123,7 @@ async fn a_code_signs_in_and_is_kept() {
     let desk = Desk::new().await;
     let typist = Typist::typing(&["+9996620001", "99999", "11111"]);
     assert_eq!(desk.login(user(&typist)).await.unwrap(), 1);
-    assert_eq!(*typist.asked.lock().unwrap(), ["phone", "code", "code"]);
+    assert_eq!(typist.asked(), ["phone", "code", "note", "code"]);
     assert_eq!(desk.signed_in().await, Some(1));
     let again = desk.login(user(&typist)).await.unwrap_err();
     assert!(matches!(again, LoginError::AlreadySignedIn));
@@ -142,7 +154,7 @@ async fn a_bot_signs_in_by_its_token() {
     let desk = Desk::new().await;
     let wrong = Account::Bot(Zeroizing::new("3:other".to_owned()));
     let error = desk.login(wrong).await.unwrap_err();
-    assert!(matches!(error, LoginError::Refused(_)), "{error}");
+    assert!(matches!(error, LoginError::BadToken), "{error}");
     assert!(!error.to_string().contains("3:other"));
     let right = Account::Bot(Zeroizing::new("3:token".to_owned()));
     assert_eq!(desk.login(right).await.unwrap(), 3);

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod absence;
 mod answers;
 mod bot;
 mod changes;

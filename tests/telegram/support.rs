@@ -12,7 +12,7 @@ use telegram_dc::{Chat, Datacenter, Message, Options, User};
 use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use vaultgram::age::AgeSealer;
+use vaultgram::age::{AgeSealer, SessionKey, StoredKey};
 use vaultgram::broker::ports::{
     AuditError, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore, StoreError,
     StoreHealth, SystemClock, SystemRandom,
@@ -93,7 +93,7 @@ impl World {
             directory: tempfile::tempdir().unwrap(),
         };
         let login = world.login();
-        drop(FileSession::create(&world.session_path(), &login).unwrap());
+        drop(FileSession::create(&world.session_path(), key(), &login).unwrap());
         world
     }
 
@@ -109,7 +109,7 @@ impl World {
     }
 
     pub(crate) fn open_session(&self) -> Result<FileSession, SessionError> {
-        FileSession::open(&self.session_path())
+        FileSession::open(&self.session_path(), key())
     }
 
     /// Starts the front end, without waiting for anything.
@@ -211,11 +211,20 @@ impl Clock for ShiftedClock {
     }
 }
 
+/// Every session's key here.
+pub(crate) fn key() -> SessionKey {
+    let text = b"AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    match StoredKey::read(text) {
+        Ok(StoredKey::Open(key)) => key,
+        Ok(StoredKey::Locked(_)) | Err(_) => panic!("a good key"),
+    }
+}
+
 /// Opens a session file; an aborted task lets go of it a moment later.
 pub(crate) async fn open_when_free(path: &Path) -> FileSession {
     let opening = async {
         loop {
-            match FileSession::open(path) {
+            match FileSession::open(path, key()) {
                 Err(SessionError::InUse { .. }) => {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }

@@ -2,15 +2,15 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-
-use zeroize::Zeroizing;
 
 use super::SessionError;
 
 /// A session is some kilobytes; this is where a file is certainly something else.
 const MAX_SIZE: u64 = 16 * 1024 * 1024;
+/// Longest text of a lock that is read, in bytes.
+const MAX_OWNER: u64 = 200;
 
 /// Takes the lock beside `path`. The session itself cannot carry it, for each write replaces
 /// that file by another.
@@ -38,24 +38,52 @@ pub(super) fn lock(path: &Path) -> Result<File, SessionError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
-            let read = file.take(16).read_to_string(&mut text);
+            let read = file.take(MAX_OWNER).read_to_string(&mut text);
+            let owner = read.ok().and_then(|_| owner(&text));
             return Err(SessionError::InUse {
                 path: path.to_owned(),
-                owner: match (read, text.trim().parse::<u32>()) {
-                    (Ok(_), Ok(pid)) => format!("pid {pid}"),
-                    _ => "another process".to_owned(),
-                },
+                owner: owner.unwrap_or_else(|| "another process".to_owned()),
             });
         }
         Err(TryLockError::Error(error)) => return Err(fail(error)),
     }
     file.set_len(0).map_err(fail)?;
-    writeln!(file, "{}", std::process::id()).map_err(fail)?;
+    writeln!(file, "{} {}", std::process::id(), our_name()).map_err(fail)?;
     Ok(file)
 }
 
+/// What a lock's text says of who holds it: `pid 123 (vaultgram serve)`.
+fn owner(text: &str) -> Option<String> {
+    let (pid, name) = text.trim().split_once(' ')?;
+    let pid: u32 = pid.parse().ok()?;
+    let plain = name.chars().all(|c| is_plain(c) || c == ' ');
+    Some(if plain && !name.is_empty() {
+        format!("pid {pid} ({name})")
+    } else {
+        format!("pid {pid}")
+    })
+}
+
+/// The program and its command. Later arguments are nobody's business.
+fn our_name() -> String {
+    let mut arguments = std::env::args_os().take(2).map(PathBuf::from);
+    let program = arguments.next().unwrap_or_default();
+    let program = program.file_name().unwrap_or_default();
+    let command = arguments.next().unwrap_or_default();
+    [program, command.as_os_str()]
+        .into_iter()
+        .filter_map(|word| word.to_str())
+        .filter(|word| !word.is_empty() && word.chars().all(is_plain))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
 /// Reads the file, if it is for its owner's eyes only.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SessionError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, SessionError> {
     let fail = |error| SessionError::Io {
         path: path.to_owned(),
         error,
@@ -75,15 +103,28 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SessionError> {
             mode,
         });
     }
+    owned(path, metadata.uid(), rustix::process::geteuid().as_raw())?;
     if metadata.len() > MAX_SIZE {
         return Err(SessionError::Damaged {
             path: path.to_owned(),
             reason: format!("larger than {MAX_SIZE} bytes"),
         });
     }
-    let mut bytes = Zeroizing::new(Vec::new());
+    let mut bytes = Vec::new();
     file.take(MAX_SIZE).read_to_end(&mut bytes).map_err(fail)?;
     Ok(bytes)
+}
+
+/// What another user owns, they could have put there; and the next write would make it ours.
+pub(super) fn owned(path: &Path, owner: u32, us: u32) -> Result<(), SessionError> {
+    if owner == us {
+        return Ok(());
+    }
+    Err(SessionError::Owner {
+        path: path.to_owned(),
+        owner,
+        us,
+    })
 }
 
 /// Replaces the file: after a crash there is the old one or the new one.
@@ -104,6 +145,21 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), SessionError> {
     replace().map_err(|error| SessionError::Io {
         path: path.to_owned(),
         error,
+    })
+}
+
+/// Removes the file, for good also after a power cut.
+pub(super) fn remove(path: &Path) -> Result<(), SessionError> {
+    let removed = std::fs::remove_file(path).and_then(|()| File::open(folder(path))?.sync_all());
+    removed.map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            SessionError::Missing(path.to_owned())
+        } else {
+            SessionError::Io {
+                path: path.to_owned(),
+                error,
+            }
+        }
     })
 }
 

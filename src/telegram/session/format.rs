@@ -1,4 +1,4 @@
-//! The session's notation on disk. Encryption at rest goes between this and the file.
+//! The session's notation, JSON, which is encrypted before it goes into the file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{SocketAddrV4, SocketAddrV6};

@@ -3,6 +3,8 @@
 
 mod file;
 mod format;
+mod pace;
+mod summary;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -17,21 +19,29 @@ use grammers_session::types::{
 };
 use grammers_session::{BoxFuture, Session, SessionData};
 use thiserror::Error;
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
+
+pub(super) use self::pace::pause_after;
+pub use self::summary::{DcSummary, Summary};
+use crate::age::{OpenError, SessionKey};
 
 /// Most peers remembered. Every stranger who writes becomes a peer, so there must be an end.
 const MAX_PEERS: usize = 20_000;
 
-/// A session in one file, which no other process may use at the same time: two live
+/// A session in one encrypted file, which no other process may use at the same time: two live
 /// processes on one key make Telegram revoke it.
 pub struct FileSession {
     path: PathBuf,
+    key: SessionKey,
     /// Held for as long as this value lives.
     _lock: File,
     home_dc: AtomicI32,
     data: Mutex<Data>,
     /// Counts changes.
     changes: AtomicU64,
+    /// Wakes the writer for a change that must not be lost.
+    precious: Notify,
     /// The count at the last write; held while writing, for there is one temporary file.
     saved: Mutex<u64>,
 }
@@ -87,14 +97,33 @@ pub enum SessionError {
         /// Its mode.
         mode: u32,
     },
+    /// It is somebody else's.
+    #[error(
+        "{path} belongs to user {owner}, and this is user {us}; run the command as that user \
+         (sudo -u '#{owner}'), or: chown {us} {path}"
+    )]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// Its owner's id.
+        owner: u32,
+        /// Ours.
+        us: u32,
+    },
     /// Another process has it.
     #[error("the Telegram session {path} is in use by {owner}; stop that process first")]
     InUse {
         /// The file.
         path: PathBuf,
-        /// `pid 123`, or a guess when the lock does not say.
+        /// `pid 123 (vaultgram serve)`, or a guess when the lock does not say.
         owner: String,
     },
+    /// It is sound, but the key is not its own. It is left as it is.
+    #[error(
+        "{0} is encrypted to another key; give the session key it was made with (see [telegram] \
+         session_key), or remove the file and run: vaultgram login"
+    )]
+    AnotherKey(PathBuf),
     /// It does not hold what it should. It is left as it is.
     #[error(
         "{path} is damaged ({reason}); restore it from a backup, or remove it and run: vaultgram login"
@@ -123,21 +152,17 @@ impl FileSession {
     ///
     /// # Errors
     /// See [`SessionError`]; the file is never changed by a failure.
-    pub fn open(path: &Path) -> Result<Self, SessionError> {
+    pub fn open(path: &Path, key: SessionKey) -> Result<Self, SessionError> {
         let lock = file::lock(path)?;
-        let bytes = file::read(path)?;
-        let data = format::decode(&bytes).map_err(|reason| SessionError::Damaged {
-            path: path.to_owned(),
-            reason,
-        })?;
-        Ok(Self::with(path, lock, data))
+        let data = read(path, &key)?;
+        Ok(Self::with(path, key, lock, data))
     }
 
     /// Makes a session file from a login made elsewhere.
     ///
     /// # Errors
     /// When the file exists, is in use or cannot be written.
-    pub fn create(path: &Path, login: &Login) -> Result<Self, SessionError> {
+    pub fn create(path: &Path, key: SessionKey, login: &Login) -> Result<Self, SessionError> {
         let mut data = Data::empty();
         data.home_dc = login.dc;
         data.dcs = BTreeMap::from([(
@@ -156,54 +181,88 @@ impl FileSession {
                 is_self: Some(true),
             });
         }
-        Self::create_with(path, data)
-    }
-
-    /// Makes a session file that is not signed in, for `login` to fill; it knows Telegram's
-    /// own datacenters.
-    ///
-    /// # Errors
-    /// As [`FileSession::create`].
-    pub fn create_empty(path: &Path) -> Result<Self, SessionError> {
-        Self::create_with(path, Data::empty())
-    }
-
-    fn create_with(path: &Path, data: Data) -> Result<Self, SessionError> {
-        let lock = file::lock(path)?;
-        if path.exists() {
-            return Err(SessionError::Exists(path.to_owned()));
-        }
-        let session = Self::with(path, lock, data);
-        session.changed();
+        let session = Self::create_with(path, key, data)?;
         session.save()?;
         Ok(session)
     }
 
-    fn with(path: &Path, lock: File, data: Data) -> Self {
+    /// A new session that is not signed in, for `login` to fill; it knows Telegram's own
+    /// datacenters. Nothing is written before the first [`FileSession::save`].
+    ///
+    /// # Errors
+    /// As [`FileSession::create`].
+    pub fn create_empty(path: &Path, key: SessionKey) -> Result<Self, SessionError> {
+        Self::create_with(path, key, Data::empty())
+    }
+
+    fn create_with(path: &Path, key: SessionKey, data: Data) -> Result<Self, SessionError> {
+        let lock = file::lock(path)?;
+        if path.exists() {
+            return Err(SessionError::Exists(path.to_owned()));
+        }
+        let session = Self::with(path, key, lock, data);
+        session.changed();
+        Ok(session)
+    }
+
+    fn with(path: &Path, key: SessionKey, lock: File, data: Data) -> Self {
         Self {
             path: path.to_owned(),
+            key,
             _lock: lock,
             home_dc: AtomicI32::new(data.home_dc),
             data: Mutex::new(data),
             changes: AtomicU64::new(0),
+            precious: Notify::new(),
             saved: Mutex::new(0),
         }
     }
 
-    /// Writes what changed since the last time, if anything did. Blocks on the disk.
+    /// Writes what changed since the last time, if anything did. Blocks on the disk. Returns
+    /// the size of what was written, in bytes.
     ///
     /// # Errors
     /// When the file cannot be written; the change is kept for the next time.
-    pub fn save(&self) -> Result<(), SessionError> {
+    pub fn save(&self) -> Result<usize, SessionError> {
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = self.changes.load(Ordering::Acquire);
         if changes == *saved {
-            return Ok(());
+            return Ok(0);
         }
-        let bytes = format::encode(&self.data());
+        let plain = format::encode(&self.data());
+        let failed = |error| SessionError::Io {
+            path: self.path.clone(),
+            error,
+        };
+        let bytes = self.key.encrypt(&plain).map_err(failed)?;
         file::write(&self.path, &bytes)?;
         *saved = changes;
-        Ok(())
+        Ok(bytes.len())
+    }
+
+    /// Removes the session's file, whether or not its key is known. No process may be using it.
+    ///
+    /// # Errors
+    /// When there is none, it is in use, or it cannot be removed.
+    pub fn remove(path: &Path) -> Result<(), SessionError> {
+        let _lock = file::lock(path)?;
+        file::remove(path)
+    }
+
+    /// Removes the file of this session, which ends with it.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget(&self) -> Result<(), SessionError> {
+        // Counted as saved, so that nobody writes it again.
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        *saved = self.changes.load(Ordering::Acquire);
+        file::remove(&self.path)
+    }
+
+    /// Returns once something changed that must not be lost: a sign-in, a datacenter's key.
+    pub(super) async fn precious(&self) {
+        self.precious.notified().await;
     }
 
     /// The signed-in account's id; `None` before login.
@@ -225,11 +284,15 @@ impl FileSession {
     pub(crate) fn remember(&self, peers: impl Iterator<Item = PeerInfo>) {
         let mut data = self.data();
         let mut changed = false;
+        let me = data.me;
         for peer in peers {
             changed |= data.remember(&peer);
         }
+        let signed_in = data.me != me;
         drop(data);
-        if changed {
+        if signed_in {
+            self.changed_for_good();
+        } else if changed {
             self.changed();
         }
     }
@@ -257,6 +320,26 @@ impl FileSession {
     fn changed(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
+
+    /// For what cannot be had again from the server.
+    fn changed_for_good(&self) {
+        self.changed();
+        self.precious.notify_one();
+    }
+}
+
+/// Reads and opens the file.
+fn read(path: &Path, key: &SessionKey) -> Result<Data, SessionError> {
+    let bytes = file::read(path)?;
+    let damaged = |reason| SessionError::Damaged {
+        path: path.to_owned(),
+        reason,
+    };
+    let plain = key.decrypt(&bytes).map_err(|error| match error {
+        OpenError::AnotherKey => SessionError::AnotherKey(path.to_owned()),
+        OpenError::NotEncrypted | OpenError::Damaged => damaged(error.to_string()),
+    })?;
+    format::decode(&plain).map_err(damaged)
 }
 
 impl Data {
@@ -325,7 +408,7 @@ impl Session for FileSession {
         Box::pin(async move {
             self.home_dc.store(dc_id, Ordering::Release);
             self.data().home_dc = dc_id;
-            self.changed();
+            self.changed_for_good();
             Ok(())
         })
     }
@@ -358,7 +441,7 @@ impl Session for FileSession {
             }
             data.dcs.insert(id, new);
             drop(data);
-            self.changed();
+            self.changed_for_good();
             Ok(())
         })
     }

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
     after_help = "Lines of standard input:
   1001 > 5000: hello      person 1001 writes to person 5000
   1001 > group 40: hello  to a group (or: supergroup 50)
-  1001 press 5000 #3 yes  presses the button with the data "yes" under message 3
+  1001 press 5000 #3 yes  press the button with the data yes under message 3
   quit                    stop, as the end of the input does
 
 Example:
@@ -120,8 +120,8 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         tokio::select! {
             biased;
             Some(event) = events.recv() => say(&describe(&event))?,
-            Some(pressed) = presses.join_next() => {
-                say(&pressed.unwrap_or_else(|error| format!("! {error}")))?;
+            Some(answer) = presses.join_next() => {
+                say(&answer.unwrap_or_else(|error| format!("! {error}")))?;
             }
             line = lines.next_line() => match line.map_err(|error| error.to_string())?.as_deref() {
                 None | Some("quit") => break,
@@ -252,15 +252,17 @@ fn line(message: &Message) -> String {
         Chat::Group(id) => format!(" in group {id}"),
         Chat::Channel(id) => format!(" in supergroup {id}"),
     };
-    let mut line = format!("#{} from {from}{place}: {}", message.id, message.text);
-    if let Some(document) = &message.document {
-        line += &format!(" [{}, {} bytes]", document.name, document.bytes.len());
-    }
-    for button in message.buttons.iter().flatten() {
+    let line = format!("#{} from {from}{place}: {}", message.id, message.text);
+    let document = message.document.iter();
+    let document = document.map(|one| format!(" [{}, {} bytes]", one.name, one.bytes.len()));
+    let buttons = message.buttons.iter().flatten().map(|button| {
         let data = String::from_utf8_lossy(&button.data);
-        line += &format!(" ({}: {data})", button.text);
-    }
-    line
+        format!(" ({}: {data})", button.text)
+    });
+    std::iter::once(line)
+        .chain(document)
+        .chain(buttons)
+        .collect()
 }
 
 fn parse_person(text: &str) -> Result<Person, String> {

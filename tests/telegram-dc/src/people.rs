@@ -39,7 +39,8 @@ impl Datacenter {
         self.shared.world().add_channel(id, title, members, true);
     }
 
-    /// An auth key of this datacenter that is signed in as this user already.
+    /// An auth key of this datacenter, which is to be the user's home, that is signed in
+    /// as this user already.
     #[must_use]
     pub fn provision_key(&self, user: i64) -> [u8; 256] {
         self.add_key(Standing::SignedIn(user))

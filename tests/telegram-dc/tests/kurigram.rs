@@ -1,5 +1,4 @@
 //! The second independent witness: Kurigram, on two datacenters.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod witness;
 

@@ -1,5 +1,4 @@
 //! The independent witness: Telethon, a client in another language by other people.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod witness;
 
@@ -57,5 +56,23 @@ async fn telethon_signs_in_chats_and_catches_up() {
         ["welcome", "missed in the supergroup"]
     );
     assert!(dc.count("updates.getChannelDifference") > 0);
+    assert_eq!(dc.count(telegram_dc::UNKNOWN_METHOD), 0);
+}
+
+#[tokio::test]
+async fn telethon_is_a_bot_with_buttons_and_files() {
+    let dc = Datacenter::start(Options::default()).await.unwrap();
+    let phone = "+9996621001";
+    dc.add_user(User::new(ALICE, "Alice").username("alice").phone(phone));
+    dc.add_user(User::new(6000, "Robot").username("robot").bot("6000:token"));
+    let world = format!(
+        r#"{{"dc": {}, "port": {}, "public_key": {:?}, "token": "6000:token",
+        "alice": {ALICE}, "phone": "{phone}", "code": {:?}}}"#,
+        dc.id(),
+        dc.address().port(),
+        dc.public_key_pem(),
+        dc.login_code(phone).unwrap(),
+    );
+    witness::testifies("telethon_bots.py", &world).await;
     assert_eq!(dc.count(telegram_dc::UNKNOWN_METHOD), 0);
 }

@@ -62,6 +62,12 @@ impl World {
         self.clock.unix().saturating_sub(created) < FRESH
     }
 
+    /// Whether an account is a bot, which has no devices and gets no word from Telegram.
+    pub(crate) fn is_bot(&self, account: i64) -> bool {
+        let account = self.accounts.get(&account);
+        account.is_some_and(|account| account.user.bot_token.is_some())
+    }
+
     /// Tells an account's other devices of a new one: by an update, and by a message.
     fn announce(&mut self, key: i64, account: i64) {
         let (Some(device), Some(owner)) = (self.keys.get(key), self.accounts.get(&account)) else {
@@ -93,7 +99,7 @@ impl World {
             about.ip,
         );
         self.push_update(account, update.into());
-        self.write_to(account, text);
+        self.tell(account, text);
     }
 
     /// Pushes an update that belongs to no box.
@@ -117,7 +123,7 @@ impl World {
     }
 
     /// A message from Telegram itself.
-    pub(crate) fn write_to(&mut self, account: i64, text: String) {
+    pub(crate) fn tell(&mut self, account: i64, text: String) {
         let sent = self.send(SERVICE_USER, Chat::User(account), Draft::new(text), None);
         if let Err(refusal) = sent {
             tracing::error!(account, %refusal, "cannot send a message from Telegram");

@@ -95,7 +95,7 @@ impl World {
         let mut peers = Peers::default();
         peers.users.insert(user);
         peers.add(chat);
-        let told = self.tell(bot, &update.clone().into(), &peers, None);
+        let told = self.push_unnumbered(bot, &update.clone().into(), &peers, None);
         let press = Press {
             bot,
             update,
@@ -164,7 +164,7 @@ impl World {
     }
 
     /// Tells an account something that is in no box; whether a connection was there to hear it.
-    pub(crate) fn tell(
+    pub(crate) fn push_unnumbered(
         &mut self,
         viewer: i64,
         update: &enums::Update,

@@ -149,7 +149,7 @@ impl World {
             if let Owner::Channel(id) = owner {
                 peers.add(Chat::Channel(id));
             }
-            self.tell(viewer, &update, &peers, origin);
+            self.push_unnumbered(viewer, &update, &peers, origin);
             return;
         }
         let peers = self.mentioned(owner, change);

@@ -80,7 +80,7 @@ impl World {
             };
             let mut peers = Peers::default();
             peers.add(chat);
-            self.tell(viewer, &update.into(), &peers, origin);
+            self.push_unnumbered(viewer, &update.into(), &peers, origin);
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl World {
              If you didn't request this code by trying to log in on another device, simply \
              ignore this message."
         );
-        self.write_to(account, text);
+        self.tell(account, text);
         true
     }
 }

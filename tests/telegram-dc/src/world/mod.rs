@@ -135,12 +135,6 @@ impl World {
         self.accounts.insert(id, Account::new(user));
     }
 
-    /// Whether an account is a bot.
-    pub(crate) fn is_bot(&self, id: i64) -> bool {
-        let account = self.accounts.get(&id);
-        account.is_some_and(|account| account.user.bot_token.is_some())
-    }
-
     pub(crate) fn by_username(&self, username: &str) -> Option<i64> {
         self.usernames
             .get(&username.trim_start_matches('@').to_lowercase())

@@ -66,7 +66,7 @@ impl World {
             if let Some(id) = id.filter(|_| !self.is_bot(viewer))
                 && let Some((update, peers)) = self.reactions_update(viewer, chat, id)
             {
-                self.tell(viewer, &update, &peers, origin);
+                self.push_unnumbered(viewer, &update, &peers, origin);
             }
         }
         Ok(())

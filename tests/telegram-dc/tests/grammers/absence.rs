@@ -9,7 +9,7 @@ use grammers_session::Session;
 use grammers_tl_types::{enums, functions, types};
 use telegram_dc::{Announce, Chat, Datacenter, Revocation};
 
-use crate::support::{ALICE, BOT, Connected, SUPERGROUP, TestSession, datacenter};
+use crate::support::{ALICE, BOT, Connected, SOON, SUPERGROUP, TestSession, datacenter};
 
 const DAY: i32 = 86_400;
 
@@ -245,13 +245,18 @@ async fn reactions_are_told_without_a_pts() {
     let letter = dc.react(ALICE, Chat::User(BOT), id, Some("a")).unwrap_err();
     assert_eq!(letter.text, "REACTION_INVALID");
     assert_eq!(state().await, pts);
-    let told = loop {
-        if let Update::Raw(update) = broker.updates.next().await.unwrap()
-            && let enums::Update::MessageReactions(told) = update.raw
-        {
-            break told;
+    let next = async {
+        loop {
+            if let Update::Raw(update) = broker.updates.next().await.unwrap()
+                && let enums::Update::MessageReactions(told) = update.raw
+            {
+                return told;
+            }
         }
     };
+    let told = tokio::time::timeout(SOON, next)
+        .await
+        .expect("an update in time");
     assert_eq!(told.msg_id, sent.id());
 
     let react = functions::messages::SendReaction {

@@ -1,9 +1,9 @@
 //! The devices of an account: listed, announced, ended.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use grammers_client::update::Update;
-use grammers_client::{Client, InvocationError};
+use grammers_client::{Client, InvocationError, SignInError};
 use grammers_mtsender::ConnectionParams;
 use grammers_tl_types::functions::account::{
     ChangeAuthorizationSettings, GetAuthorizations, ResetAuthorization,
@@ -211,10 +211,39 @@ async fn a_bot_has_no_devices_and_no_word_from_telegram() {
     dc.add_authorization(BOT, phone());
     let refused = bot.client.invoke(&GetAuthorizations {}).await.unwrap_err();
     assert!(refused.is("BOT_METHOD_INVALID"), "{refused}");
-    let chat = Chat::User(SERVICE_USER);
-    let login = |message: &telegram_dc::Message| message.text.starts_with("New login");
-    let word = dc
-        .wait_for(BOT, chat, Duration::from_millis(100), login)
-        .await;
-    assert_eq!(word, None);
+    let history = dc.history(BOT, Chat::User(SERVICE_USER));
+    let texts: Vec<_> = history.iter().map(|message| &message.text).collect();
+    assert_eq!(texts, ["settled"]);
+}
+
+#[tokio::test]
+async fn a_device_whose_password_is_due_is_listed_and_can_be_ended() {
+    let dc = world().await;
+    dc.add_user(User::new(ALICE, "Alice").phone(PHONE).password("horse"));
+    let alice = Connected::settled(&dc, ALICE).await;
+    let session = TestSession::with_key(&dc, dc.provision_signed_out_key()).await;
+    let connected = Connected::new(&session).await;
+    let token = connected.client.request_login_code(PHONE, "hash").await;
+    let code = dc.login_code(PHONE).unwrap();
+    let asked = connected.client.sign_in(&token.unwrap(), &code).await;
+    let Err(SignInError::PasswordRequired(password)) = asked else {
+        panic!("{asked:?}")
+    };
+    let devices = list(&alice.client).await;
+    let pending = devices.iter().find(|device| device.password_pending);
+    let hash = pending.expect("a device that waits for its password").hash;
+    assert_eq!(devices.len(), 2);
+    assert_eq!(dc.authorizations(ALICE).len(), 1, "it is not signed in");
+    assert!(
+        alice
+            .client
+            .invoke(&ResetAuthorization { hash })
+            .await
+            .unwrap()
+    );
+    let late = connected.client.check_password(password, "horse").await;
+    let Err(SignInError::Other(late)) = late else {
+        panic!("{late:?}")
+    };
+    assert!(late.is("AUTH_KEY_UNREGISTERED"), "{late}");
 }

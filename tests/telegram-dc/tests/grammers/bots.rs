@@ -9,7 +9,7 @@ use grammers_session::types::PeerRef;
 use grammers_tl_types::{enums, functions, types};
 use telegram_dc::{CallbackAnswer, Chat, Datacenter, Draft, User};
 
-use crate::support::{ALICE, BOT, Connected, TestSession, datacenter};
+use crate::support::{ALICE, BOT, Connected, SOON, TestSession, datacenter};
 
 const ROBOT: i64 = 6000;
 
@@ -48,11 +48,16 @@ async fn asks_alice(dc: &Datacenter, robot: &Connected) -> (PeerRef, i32, i32) {
 }
 
 async fn next_press(robot: &mut Connected) -> grammers_client::update::CallbackQuery {
-    loop {
-        if let Update::CallbackQuery(press) = robot.updates.next().await.unwrap() {
-            return press;
+    let next = async {
+        loop {
+            if let Update::CallbackQuery(press) = robot.updates.next().await.unwrap() {
+                return press;
+            }
         }
-    }
+    };
+    tokio::time::timeout(SOON, next)
+        .await
+        .expect("a press in time")
 }
 
 fn refused<T: std::fmt::Debug>(result: Result<T, InvocationError>) -> String {
@@ -124,9 +129,9 @@ async fn a_press_that_the_bot_was_away_for_comes_with_its_difference() {
     while dc.connections() > 0 {
         tokio::task::yield_now().await;
     }
-    let presser = dc.clone();
+    let alice = dc.clone();
     let pressed =
-        tokio::spawn(async move { presser.press(ALICE, Chat::User(ROBOT), id, "deny:7").await });
+        tokio::spawn(async move { alice.press(ALICE, Chat::User(ROBOT), id, "deny:7").await });
     let mut robot = Connected::new(&TestSession::signed_in(&dc, ROBOT).await).await;
     let query = next_press(&mut robot).await;
     query.answer().text("late").send().await.unwrap();

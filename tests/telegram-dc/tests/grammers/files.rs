@@ -164,7 +164,10 @@ async fn parts_and_captions_have_to_fit_and_a_repeated_send_is_one_message() {
     let save = async |file_part, bytes: &[u8]| broker.client.invoke(&part(file_part, bytes)).await;
     assert_eq!(refused(save(0, b"").await), "FILE_PART_EMPTY");
     assert_eq!(refused(save(-1, b"x").await), "FILE_PART_INVALID");
-    assert_eq!(refused(save(0, &[0; 524_289]).await), "FILE_PART_TOO_BIG");
+    assert_eq!(
+        refused(save(0, &vec![0; 524_289]).await),
+        "FILE_PART_TOO_BIG"
+    );
     assert!(save(0, &[1; 1024]).await.unwrap());
 
     let with = |random_id, parts| send(peer.clone(), random_id, parts);

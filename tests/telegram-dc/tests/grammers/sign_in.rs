@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use grammers_client::{Client, InvocationError, SignInError};
+use grammers_session::types::PeerId;
 use grammers_tl_types::functions::auth::{SendCode, SignIn};
 use grammers_tl_types::{enums, types};
 use telegram_dc::{Datacenter, Fault, Options, Revocation, SERVICE_USER, User};
@@ -194,7 +195,7 @@ async fn the_code_is_told_to_the_other_devices() {
     let message = alice.next_message().await;
     let code = format!("Login code: {}. ", dc.login_code(PHONE).unwrap());
     assert!(message.text().starts_with(&code), "{}", message.text());
-    let from = message.sender_id().and_then(|id| id.bare_id());
+    let from = message.sender_id().and_then(PeerId::bare_id);
     assert_eq!(from, Some(SERVICE_USER));
 }
 

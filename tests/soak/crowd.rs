@@ -1,0 +1,234 @@
+//! The people: each asks, waits for the answer, and asks again; sometimes a few at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use telegram_dc::{Chat, Event, Message};
+use tokio::sync::mpsc::Receiver;
+
+use crate::faults::Faults;
+use crate::stage::{BROKER, PASSWORD, Stage};
+use crate::{COMMAND_AGE, DELETE_AFTER};
+
+/// The longest anything takes: an outage, a restart and a flood wait one after the other.
+const LOST: Duration = Duration::from_mins(2);
+/// How much later than due a secret may be deleted, when the deletion too meets faults.
+const LATE: Duration = Duration::from_mins(1);
+/// Questions somebody asks at once.
+const BURST: u64 = 5;
+
+/// A question, and what its answer holds and no other answer does.
+const QUESTIONS: [(&str, &str); 6] = [
+    ("/get_secret django/database", PASSWORD),
+    ("/get_secret django/other#word", "unmistakable"),
+    ("/get_secret django/nothing", "no secret at this path"),
+    ("/get_secret payroll/key", "not permitted"),
+    ("/status", "Vault:"),
+    ("/help", "/get_secret PATH"),
+];
+
+/// The people and what they have been through.
+pub(crate) struct Crowd {
+    people: Vec<i64>,
+    random: StdRng,
+    events: Receiver<Event>,
+    asked: u64,
+    /// Of each person, the questions without an answer, in order, and since when.
+    waiting: HashMap<i64, Vec<(usize, Instant)>>,
+    /// Secrets that stand, by person and message.
+    standing: HashMap<(i64, i32), Instant>,
+    longest: Duration,
+    answers: BTreeMap<&'static str, u64>,
+    wrong: Vec<String>,
+}
+
+impl Crowd {
+    pub(crate) fn new(stage: &Stage, people: Vec<i64>, random: StdRng) -> Self {
+        Self {
+            people,
+            random,
+            events: stage.dc.subscribe(),
+            asked: 0,
+            waiting: HashMap::new(),
+            standing: HashMap::new(),
+            longest: Duration::ZERO,
+            answers: BTreeMap::new(),
+            wrong: vec![],
+        }
+    }
+
+    /// Asks until `commands` have been asked in all, while `faults` happen.
+    pub(crate) async fn run(&mut self, stage: &mut Stage, faults: &mut Faults, commands: u64) {
+        let mut shown = Instant::now();
+        while self.asked < commands {
+            for person in self.people.clone() {
+                if self.waiting.get(&person).is_none_or(Vec::is_empty) {
+                    let burst = if self.random.random_range(0..10) == 0 {
+                        BURST
+                    } else {
+                        1
+                    };
+                    for _ in 0..burst.min(commands - self.asked) {
+                        self.ask(stage, person);
+                    }
+                }
+            }
+            faults.step(stage).await;
+            self.listen(Duration::from_millis(20)).await;
+            self.look_for_losses(stage);
+            if shown.elapsed() > Duration::from_secs(10) {
+                println!("{}", self.report());
+                shown = Instant::now();
+            }
+        }
+    }
+
+    /// Waits until everything is answered and every secret is gone.
+    pub(crate) async fn settle(&mut self, stage: &Stage) {
+        while self.waiting.values().any(|asked| !asked.is_empty()) || !self.standing.is_empty() {
+            self.listen(Duration::from_millis(50)).await;
+            self.look_for_losses(stage);
+            let overdue = self.standing.values().map(Instant::elapsed).max();
+            assert!(
+                overdue.unwrap_or_default() < DELETE_AFTER + LATE,
+                "{} secrets still stand",
+                self.standing.len()
+            );
+        }
+        // Whatever comes twice comes now.
+        self.listen(Duration::from_secs(2)).await;
+        self.look_for_losses(stage);
+    }
+
+    /// Fails if anything was not as it should be.
+    pub(crate) fn verify(&self) {
+        assert_eq!(self.answers.values().sum::<u64>(), self.asked);
+        assert!(
+            self.longest < DELETE_AFTER + LATE,
+            "a secret stood for {:?}",
+            self.longest
+        );
+        let answered = self.answers.get("as expected").copied().unwrap_or_default();
+        assert!(
+            answered * 2 > self.asked,
+            "most commands are answered for what they are"
+        );
+    }
+
+    pub(crate) fn report(&self) -> String {
+        let answers = self
+            .answers
+            .iter()
+            .map(|(name, times)| format!("{times} {name}"));
+        format!(
+            "{} commands: {}; {} secrets stand, the longest stood {:.1} s",
+            self.asked,
+            answers.collect::<Vec<_>>().join(", "),
+            self.standing.len(),
+            self.longest.as_secs_f64()
+        )
+    }
+
+    fn ask(&mut self, stage: &Stage, person: i64) {
+        let question = self.random.random_range(0..QUESTIONS.len());
+        stage
+            .dc
+            .send(person, Chat::User(BROKER), QUESTIONS[question].0)
+            .unwrap();
+        let asked = (question, Instant::now());
+        self.waiting.entry(person).or_default().push(asked);
+        self.asked += 1;
+    }
+
+    /// Takes in what happens within `time`.
+    async fn listen(&mut self, time: Duration) {
+        let end = tokio::time::Instant::now() + time;
+        while let Ok(event) = tokio::time::timeout_at(end, self.events.recv()).await {
+            match event.expect("the datacenter runs") {
+                Event::New { account, message } => {
+                    if message.chat == Chat::User(BROKER) && !message.out {
+                        self.answered(account, &message);
+                    }
+                }
+                Event::Deleted { account, ids, .. } => {
+                    for id in ids {
+                        if let Some(since) = self.standing.remove(&(account, id)) {
+                            self.longest = self.longest.max(since.elapsed());
+                        }
+                    }
+                }
+                Event::Edited { account, message } => {
+                    self.wrong
+                        .push(format!("{account}: #{} was edited", message.id));
+                }
+            }
+        }
+    }
+
+    /// Answers to questions asked at once come in any order, so one is looked for that fits.
+    fn answered(&mut self, person: i64, message: &Message) {
+        if message.text.starts_with('🔑') {
+            self.standing.insert((person, message.id), Instant::now());
+        }
+        let waiting = self.waiting.entry(person).or_default();
+        let fits = |(question, _): &(usize, Instant)| message.text.contains(QUESTIONS[*question].1);
+        let (position, name) = if let Some(position) = waiting.iter().position(fits) {
+            (position, "as expected")
+        } else if let Some(name) = excuse(&message.text) {
+            (0, name)
+        } else {
+            self.wrong
+                .push(format!("{person}: fits no question: {}", message.text));
+            return;
+        };
+        if waiting.is_empty() {
+            self.wrong
+                .push(format!("{person}: answered twice: {}", message.text));
+            return;
+        }
+        let (_, since) = waiting.remove(position);
+        if name == "too old" && since.elapsed() < COMMAND_AGE / 2 {
+            self.wrong
+                .push(format!("{person}: too old after {:?}", since.elapsed()));
+        }
+        *self.answers.entry(name).or_default() += 1;
+    }
+
+    fn look_for_losses(&self, stage: &Stage) {
+        assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
+        for (person, asked) in &self.waiting {
+            for (question, since) in asked {
+                assert!(
+                    since.elapsed() < LOST,
+                    "{person}: no answer to {} for {:?}\n{}\n{}",
+                    QUESTIONS[*question].0,
+                    since.elapsed(),
+                    self.report(),
+                    last_lines(&stage.log())
+                );
+            }
+        }
+    }
+}
+
+/// What may be said instead of an answer when things go wrong.
+fn excuse(text: &str) -> Option<&'static str> {
+    for (part, name) in [
+        ("too old", "too old"),
+        ("interrupted", "interrupted"),
+        ("Vault cannot be reached", "without Vault"),
+        ("clocks disagree", "clocks disagree"),
+    ] {
+        if text.contains(part) {
+            return Some(name);
+        }
+    }
+    None
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}

@@ -1,0 +1,102 @@
+//! Many commands while everything goes wrong: each is answered once, secrets go away again, and
+//! memory stays flat.
+//!
+//! A short form runs with the other tests; `make soak` runs 20,000 commands. `SOAK_COMMANDS` and
+//! `SOAK_SEED` choose others; the seed of a run is printed, and decides the faults and commands,
+//! though not how they meet.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and a long one shows where it is"
+)]
+
+mod crowd;
+mod faults;
+#[path = "../support/openbao.rs"]
+mod openbao;
+#[path = "../support/stage.rs"]
+mod stage;
+
+use std::time::Duration;
+
+use crowd::Crowd;
+use faults::Faults;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use stage::{Setting, Stage};
+
+/// How long a secret stands.
+const DELETE_AFTER: Duration = Duration::from_secs(5);
+/// The command's age over which it is refused.
+const COMMAND_AGE: Duration = Duration::from_secs(20);
+/// Growth of the process, in kB, from halfway to the end, that is not a leak: a leak of one
+/// answer's size for each command is far more in the long form.
+const GROWTH: u64 = 16 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_is_answered_once_whatever_happens() {
+    let commands = from_environment("SOAK_COMMANDS").unwrap_or(600);
+    let seed = from_environment("SOAK_SEED").unwrap_or_else(rand::random);
+    println!("SOAK_COMMANDS={commands} SOAK_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+
+    let people: Vec<i64> = (20_000..20_040).collect();
+    let telegram = format!(
+        "command_age = \"{}s\"\ndelete_after = \"{}s\"\nrequest_timeout = \"2s\"",
+        COMMAND_AGE.as_secs(),
+        DELETE_AFTER.as_secs()
+    );
+    let mut stage = Stage::build(Setting {
+        program: env!("CARGO_BIN_EXE_vaultgram").into(),
+        telegram: &telegram,
+        audit: "",
+        crowd: people.clone(),
+        log: "vaultgram=info",
+        plain_token: false,
+    })
+    .await;
+    let other = serde_json::json!({"word": "unmistakable"});
+    stage.bao.put("django/other", &other);
+    stage.start().await;
+    let mut crowd = Crowd::new(&stage, people, StdRng::from_rng(&mut random));
+
+    // First half: everything goes wrong, restarts included. Then one process does the rest, so
+    // that its memory can be compared with itself.
+    let mut faults = Faults::new(random);
+    crowd.run(&mut stage, &mut faults, commands / 2).await;
+    faults.without_restarts();
+    crowd.run(&mut stage, &mut faults, commands * 3 / 4).await;
+    let before = resident(&stage);
+    crowd.run(&mut stage, &mut faults, commands).await;
+    faults.end(&stage);
+    crowd.settle(&stage).await;
+    let after = resident(&stage);
+
+    println!("{}", crowd.report());
+    println!("{}", faults.report());
+    println!("resident: {before} kB at three quarters, {after} kB at the end");
+    crowd.verify();
+    assert!(
+        after < before + GROWTH,
+        "memory grows: {before} kB, then {after} kB"
+    );
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}: a number")))
+}
+
+/// The broker's resident memory in kB.
+fn resident(stage: &Stage) -> u64 {
+    let pid = stage.broker.as_ref().unwrap().pid();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.unwrap().split_whitespace().nth(1).unwrap();
+    number.parse().unwrap()
+}
