@@ -7,7 +7,7 @@ use tracing::warn;
 use super::command::{Command, KeyName, Mistake};
 use super::confirm::{Found, Wish};
 use super::handler::{Handler, Origin};
-use super::reply::Reply;
+use super::reply::{Reply, Terms};
 use crate::broker::ports::{Claim, StoreError};
 use crate::broker::{Asked, BrokerError, Outcome};
 use crate::domain::{Action, Caller, Delivery, Field, Request, Target};
@@ -138,18 +138,32 @@ impl Handler {
         fields: Vec<Field>,
     ) -> Option<Reply> {
         let request = request(origin, action, target.clone());
-        match self.handle(request, fields).await?.0 {
-            Ok(outcome) => Reply::outcome(&outcome, &target, self.settings.delete_after),
+        let Some((result, _)) = self.handle(request, fields).await else {
+            return Some(broken(origin));
+        };
+        match result {
+            Ok(outcome) => self.outcome(&outcome, &target),
             Err(error) => Some(failed(origin, &error)),
         }
+    }
+
+    fn outcome(&self, outcome: &Outcome, target: &Target) -> Option<Reply> {
+        let terms = Terms {
+            delete_after: self.settings.delete_after,
+            vault: self.settings.vault_address.as_deref(),
+            now: self.clock.now(),
+        };
+        Reply::outcome(outcome, target, &terms)
     }
 
     /// Writes a secret that does not exist; asks about one that does.
     async fn put(&self, origin: &Origin, target: Target, fields: Vec<Field>) -> Option<Reply> {
         let request = request(origin, Action::Put { over: 0 }, target.clone());
-        let (result, fields) = self.handle(request, fields).await?;
+        let Some((result, fields)) = self.handle(request, fields).await else {
+            return Some(broken(origin));
+        };
         match result {
-            Ok(outcome) => Reply::outcome(&outcome, &target, self.settings.delete_after),
+            Ok(outcome) => self.outcome(&outcome, &target),
             // Without a number there is nothing to replace for sure.
             Err(BrokerError::Store(StoreError::Conflict { current })) if current > 0 => {
                 let action = Action::Put { over: current };
@@ -263,7 +277,8 @@ impl Handler {
         }
     }
 
-    /// Asks the broker, in a task that nobody cuts off, and gives the values back.
+    /// Asks the broker, in a task that nobody cuts off, and gives the values back; `None` after
+    /// a fault of our own.
     async fn handle(
         &self,
         request: Request,
@@ -278,6 +293,11 @@ impl Handler {
 fn failed(origin: &Origin, error: &BrokerError) -> Reply {
     warn!(event = "telegram.request_failed", request = %origin.id, error = error.name());
     Reply::failed(error)
+}
+
+fn broken(origin: &Origin) -> Reply {
+    warn!(event = "telegram.request_failed", request = %origin.id, error = "panic");
+    Reply::broken()
 }
 
 fn request(origin: &Origin, action: Action, target: Target) -> Request {

@@ -22,6 +22,7 @@ use super::incoming::{Event, Incoming};
 use super::outbox::Outbox;
 use super::progress::Batch;
 use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Reply, random_id};
+use super::second_net::SecondNet;
 use super::session::FileSession;
 use super::status::Status;
 use super::stranger::{Limiter, StrangerReply};
@@ -56,6 +57,7 @@ pub(super) struct Handler {
     /// We are a bot, whose questions have buttons.
     pub(super) bot: AtomicBool,
     pub(super) buttons_gate: Gate,
+    pub(super) second_net: Arc<SecondNet>,
     pub(super) status: Arc<Status>,
     pub(super) tasks: TaskTracker,
     /// The broker's work, which is never cut off: what it decided has an outcome on record.
@@ -314,8 +316,15 @@ impl Handler {
         };
         let mut intent = None;
         if reply.secret {
-            match self.deletions.intend(&job.origin.id, &peer).await {
-                Ok(made) => intent = Some(made),
+            let made = self.deletions.intend(&job.origin.id, &peer, reply.lasts);
+            match made.await {
+                Ok(made) => {
+                    intent = Some(made);
+                    let net = Arc::clone(&self.second_net);
+                    let (user, peer) = (job.origin.user.id, peer.clone());
+                    self.tasks
+                        .spawn(async move { net.spread(user, peer).await });
+                }
                 // What could not be deleted again is not sent.
                 Err(error) => {
                     warn!(event = "telegram.deletions.unwritable", %error);

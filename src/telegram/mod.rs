@@ -27,12 +27,15 @@ mod handler;
 mod incoming;
 pub mod login;
 mod outbox;
+mod outgoing;
 mod press;
 mod progress;
 mod proxy;
 mod recovery;
 mod reply;
 mod schedule;
+mod search;
+mod second_net;
 pub mod session;
 mod status;
 mod stranger;
@@ -61,6 +64,7 @@ use self::handler::Handler;
 use self::outbox::Outbox;
 use self::progress::Progress;
 pub use self::proxy::Proxy;
+use self::second_net::SecondNet;
 pub use self::session::{DcSummary, FileSession, Login, SessionError, Summary};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
@@ -85,6 +89,11 @@ pub struct Settings {
     pub command_age: Duration,
     /// How long a sent secret stands; by default 60 s.
     pub delete_after: Duration,
+    /// Where people reach Vault, to be told with a wrapping token.
+    pub vault_address: Option<String>,
+    /// After how long Telegram itself deletes what is in a chat with secrets, in seconds, should
+    /// we be gone; by default a day.
+    pub history_ttl: Option<i32>,
     /// How long Telegram may take for one call; by default 10 s.
     pub request_timeout: Duration,
     /// How often a quiet connection is tried; by default 20 s.
@@ -111,6 +120,8 @@ impl Settings {
             stranger_reply: StrangerReply::Silent,
             command_age: Duration::from_mins(1),
             delete_after: Duration::from_mins(1),
+            vault_address: None,
+            history_ttl: Some(24 * 60 * 60),
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
             proxy: None,
@@ -172,19 +183,11 @@ pub async fn run(
         Arc::clone(&ports.clock),
         settings.delete_after,
     ));
-    let withdrawals = Arc::new(Withdrawals::new(
-        Arc::clone(&link),
-        Arc::clone(&session),
-        Arc::clone(&ports.coordination),
-    ));
+    let withdrawals = Arc::new(Withdrawals::new(&link, &session, &ports.coordination));
     let pending = Arc::new(Pending::new(Arc::clone(&ports.clock)));
     let closed = CancellationToken::new();
     let handler = Arc::new(Handler {
-        rules: Rules {
-            allowed: settings.allowed_users.clone(),
-            me,
-            command_age: settings.command_age,
-        },
+        rules: rules(&settings, me),
         settings: Arc::clone(&settings),
         broker: Arc::clone(&ports.broker),
         clock: Arc::clone(&ports.clock),
@@ -193,6 +196,11 @@ pub async fn run(
             Arc::clone(&session),
             Arc::clone(&ports.broker),
         ),
+        second_net: Arc::new(SecondNet::new(
+            Arc::clone(&link),
+            Arc::clone(&ports.coordination),
+            settings.history_ttl,
+        )),
         deletions: Arc::clone(&deletions),
         withdrawals: Arc::clone(&withdrawals),
         pending: Arc::clone(&pending),
@@ -239,8 +247,9 @@ pub async fn run(
     let requests = handler.requests.clone();
     let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
-        AbortOnDropHandle::new(services.spawn(async move { withdrawals.run().await })),
-        AbortOnDropHandle::new(services.spawn(async move { pending.run().await })),
+        AbortOnDropHandle::new(services.spawn(async move {
+            tokio::join!(withdrawals.run(), pending.run());
+        })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
         AbortOnDropHandle::new(services.spawn(async move {
             gauges::publish(&counted.0.outbox, &counted.1).await;
@@ -263,6 +272,15 @@ pub async fn run(
         info!(event = "telegram.stopped");
     }
     result
+}
+
+/// Whom to listen to.
+fn rules(settings: &Settings, me: i64) -> Rules {
+    Rules {
+        allowed: settings.allowed_users.clone(),
+        me,
+        command_age: settings.command_age,
+    }
 }
 
 /// Waits for the stop, then for the commands in flight, and says so.

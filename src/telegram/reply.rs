@@ -1,6 +1,7 @@
 //! What is written back: pure, from an outcome to a text with its hidden parts.
 
 pub(super) mod changed;
+mod delivered;
 mod shown;
 
 use std::fmt::Write;
@@ -52,7 +53,18 @@ const HELP: &str = "\
 Secrets come to your private chat, hidden until you tap them, and are deleted after a while. \
 Messages in which you send values are deleted at once.";
 
+/// What a reply to an outcome depends on, besides the outcome.
+pub(super) struct Terms<'a> {
+    /// How long a sent secret stands.
+    pub(super) delete_after: Duration,
+    /// Where people reach Vault, if that is configured.
+    pub(super) vault: Option<&'a str>,
+    /// The time of day.
+    pub(super) now: OffsetDateTime,
+}
+
 /// A message to send. No `Debug`: it can hold a secret.
+#[derive(Default)]
 pub(super) struct Reply {
     /// The text.
     pub(super) text: String,
@@ -62,6 +74,20 @@ pub(super) struct Reply {
     pub(super) secret: bool,
     /// It asks for a confirmation under this code; a bot's has buttons for it.
     pub(super) code: Option<String>,
+    /// That secret is of use only when it can be copied or saved, and harmless to who finds it.
+    pub(super) to_copy: bool,
+    /// It is to be deleted sooner than secrets usually are.
+    pub(super) lasts: Option<Duration>,
+    /// A file that goes with it; the text is its caption.
+    pub(super) document: Option<Document>,
+}
+
+/// A file to send.
+pub(super) struct Document {
+    /// Its name.
+    pub(super) name: String,
+    /// Its content.
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -69,9 +95,7 @@ impl Reply {
     pub(super) fn plain(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
-            entities: vec![],
-            secret: false,
-            code: None,
+            ..Self::default()
         }
     }
 
@@ -230,13 +254,12 @@ impl Reply {
     }
 
     /// What came of a request; `None` when somebody else answers it.
-    pub(super) fn outcome(
-        outcome: &Outcome,
-        target: &Target,
-        delete_after: Duration,
-    ) -> Option<Self> {
+    pub(super) fn outcome(outcome: &Outcome, target: &Target, terms: &Terms<'_>) -> Option<Self> {
         match outcome {
-            Outcome::Released(secret) => Some(Self::secret(secret, target, delete_after)),
+            Outcome::Released(secret) => Some(Self::secret(secret, target, terms.delete_after)),
+            Outcome::Wrapped(wrapped) => Some(Self::wrapped(wrapped, target, terms)),
+            Outcome::Sealed(sealed) => Some(Self::sealed(sealed, target, terms)),
+            Outcome::Offered(offer) => Some(Self::offered(offer, target, terms)),
             Outcome::Denied(_) => Some(Self::plain(DENIED)),
             Outcome::Duplicate => None,
             Outcome::Interrupted => Some(Self::interrupted()),
@@ -245,7 +268,6 @@ impl Reply {
             Outcome::Written(version) => Some(changed::written(*version, target)),
             Outcome::Deleted => Some(changed::deleted(target)),
             Outcome::Undeleted(version) => Some(changed::undeleted(*version, target)),
-            Outcome::Wrapped(_) | Outcome::Sealed(_) | Outcome::Offered(_) => Some(Self::broken()),
         }
     }
 
@@ -276,7 +298,7 @@ impl Reply {
             text: message.text,
             entities: message.entities,
             secret: true,
-            code: None,
+            ..Self::default()
         }
     }
 }
@@ -285,15 +307,18 @@ fn too_big(secret: &Secret, target: &Target) -> Reply {
     let path = &target.path;
     if secret.fields.len() == 1 {
         return Reply::plain(format!(
-            "The value is too long for a message; read it on the machine with: vaultgram get {path}"
+            "The value is too long for a message. Have it sealed to your key, or collect it on the \
+             host: /get_secret {target} sealed, or /get_secret {target} socket"
         ));
     }
     let names = shown::names(secret.names());
     Reply::plain(format!(
-        "The secret is too long for one message. Ask for one field, as in {path}#field; it has: {names}"
+        "The secret is too long for one message. Ask for one field, as in {path}#field, or for \
+         all of it with: /get_secret {target} sealed, or /get_secret {target} socket\nIt has: {names}"
     ))
 }
 
+/// A time as people say it.
 fn spoken(time: Duration) -> String {
     match time.as_secs() {
         seconds if seconds < 120 => format!("{seconds} s"),
@@ -315,35 +340,34 @@ impl Builder {
         self.length += text.encode_utf16().count();
     }
 
-    /// In letters of one width.
-    fn monospaced(&mut self, text: &str) {
-        let offset = self.length;
-        self.plain(text);
-        if let (Ok(offset), Ok(length)) =
-            (i32::try_from(offset), i32::try_from(self.length - offset))
-            && length > 0
-        {
-            let language = String::new();
-            self.entities.push(
-                tl::types::MessageEntityPre {
-                    offset,
-                    length,
-                    language,
-                }
-                .into(),
-            );
-        }
+    /// Under a spoiler.
+    fn hidden(&mut self, text: &str) {
+        self.marked(text, |offset, length| {
+            tl::types::MessageEntitySpoiler { offset, length }.into()
+        });
     }
 
-    fn hidden(&mut self, text: &str) {
+    /// In a block of its own, with its line ends, which people can copy at once.
+    fn preformatted(&mut self, text: &str) {
+        self.marked(text, |offset, length| {
+            let language = String::new();
+            tl::types::MessageEntityPre {
+                offset,
+                length,
+                language,
+            }
+            .into()
+        });
+    }
+
+    fn marked(&mut self, text: &str, entity: impl Fn(i32, i32) -> tl::enums::MessageEntity) {
         let offset = self.length;
         self.plain(text);
         // A message beyond i32 units is refused by its length long before.
         if let (Ok(offset), Ok(length)) =
             (i32::try_from(offset), i32::try_from(self.length - offset))
         {
-            self.entities
-                .push(tl::types::MessageEntitySpoiler { offset, length }.into());
+            self.entities.push(entity(offset, length));
         }
     }
 }

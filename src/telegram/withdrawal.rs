@@ -58,14 +58,14 @@ pub(super) struct Withdrawals {
 
 impl Withdrawals {
     pub(super) fn new(
-        link: Arc<Link>,
-        session: Arc<FileSession>,
-        coordination: Arc<dyn Coordination>,
+        link: &Arc<Link>,
+        session: &Arc<FileSession>,
+        coordination: &Arc<dyn Coordination>,
     ) -> Self {
         Self {
-            link,
-            session,
-            coordination,
+            link: Arc::clone(link),
+            session: Arc::clone(session),
+            coordination: Arc::clone(coordination),
             later: Schedule::new(),
             gate: Gate::new(),
         }

@@ -13,6 +13,7 @@ mod audit;
 mod burst;
 mod chat;
 mod crud;
+mod deliveries;
 mod doctor;
 mod login;
 mod metrics;

@@ -95,7 +95,10 @@ async fn mistakes_are_answered_with_what_to_do() {
         ("/get_secret no/such", "There is no secret at this path."),
         ("/get_secret django/database#nope", "it has: password, user"),
         ("/get_secret huge", "Ask for one field"),
-        ("/get_secret huge#password", "vaultgram get secret/huge"),
+        (
+            "/get_secret huge#password",
+            "/get_secret secret/huge#password sealed",
+        ),
         (huge.as_str(), "longer than 512 bytes"),
     ];
     for (before, (text, answer)) in exchanges.into_iter().enumerate() {

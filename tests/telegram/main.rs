@@ -15,6 +15,7 @@ mod changes;
 mod connection;
 mod crash;
 mod deletion;
+mod deliveries;
 mod kept;
 mod login;
 mod refusals;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use vaultgram::age::{AgeSealer, SessionKey, StoredKey};
 use vaultgram::broker::ports::{
     AuditError, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore, StoreError,
-    StoreHealth, SystemClock, SystemRandom,
+    StoreHealth, SystemClock, SystemRandom, Wrapped,
 };
 use vaultgram::broker::{self, Broker, Rules};
 use vaultgram::domain::group::Groups;
@@ -43,6 +43,8 @@ pub(crate) const A_WHILE: Duration = Duration::from_millis(700);
 pub(crate) const GET: &str = "/get_secret django/database";
 /// The value that is hidden.
 pub(crate) const VALUE: &str = "hunter2-Ωmega";
+/// What unwraps it.
+pub(crate) const TOKEN: &str = "s.wrapping-token";
 
 const POLICY: &str = r#"
 permit(
@@ -63,6 +65,8 @@ pub(crate) struct World {
     pub(crate) kept: Option<Arc<KeptStore>>,
     pub(crate) policy: &'static str,
     pub(crate) clock: Arc<ShiftedClock>,
+    /// How long a wrapping token lives.
+    pub(crate) wrap_ttl: Duration,
     directory: tempfile::TempDir,
 }
 
@@ -75,12 +79,26 @@ impl World {
     pub(crate) async fn on(account: User) -> Self {
         let dc = Datacenter::start(Options::default()).await.unwrap();
         dc.add_user(account);
+        Self::with(User::new(BROKER, "Broker").username("vault_broker")).await
+    }
+
+    /// A broker on a bot's account.
+    pub(crate) async fn of_a_bot() -> Self {
+        let broker = User::new(BROKER, "Broker").username("vault_broker_bot");
+        Self::with(broker.bot("5000:token")).await
+    }
+
+    async fn with(broker: User) -> Self {
+        let dc = Datacenter::start(Options::default()).await.unwrap();
+        dc.add_user(broker);
         dc.add_user(User::new(ALICE, "Alice"));
         dc.add_user(User::new(BOB, "Bob"));
         dc.add_user(User::new(MALLORY, "Mallory"));
         let mut settings = Settings::new(1, [ALICE, BOB].into());
         settings.request_timeout = Duration::from_secs(3);
         settings.probe_interval = Duration::from_secs(2);
+        // It leaves a message in the chat, which few tests expect.
+        settings.history_ttl = None;
         let world = Self {
             dc,
             store: Arc::default(),
@@ -90,6 +108,7 @@ impl World {
             kept: None,
             policy: POLICY,
             clock: Arc::default(),
+            wrap_ttl: Duration::from_mins(5),
             directory: tempfile::tempdir().unwrap(),
         };
         let login = world.login();
@@ -125,7 +144,7 @@ impl World {
             Rules {
                 policy: Policy::load(&[source], groups, &mounts).unwrap(),
                 mounts,
-                wrap_ttl: Duration::from_mins(5),
+                wrap_ttl: self.wrap_ttl,
                 unix_users: BTreeMap::from([(ALICE, 990)]),
             },
             broker::Ports {
@@ -331,6 +350,14 @@ impl SecretStore for FakeStore {
             fields: vec![field("password", &value), field("user", "django")],
             version: 3,
             created: "2026-01-01T00:00:00Z".to_owned(),
+        })
+    }
+
+    async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
+        Ok(Wrapped {
+            token: SecretValue::new(TOKEN.into()),
+            accessor: "accessor".to_owned(),
+            ttl,
         })
     }
 

@@ -49,7 +49,7 @@ fn lines_of(head: &str, lines: impl Iterator<Item = String>, count: usize) -> Re
         block.push_str(&line);
         block.push('\n');
     }
-    message.monospaced(block.trim_end());
+    message.preformatted(block.trim_end());
     Reply {
         entities: message.entities,
         ..Reply::plain(message.text)
