@@ -77,9 +77,7 @@ impl World {
 
     /// With this account for the broker.
     pub(crate) async fn on(account: User) -> Self {
-        let dc = Datacenter::start(Options::default()).await.unwrap();
-        dc.add_user(account);
-        Self::with(User::new(BROKER, "Broker").username("vault_broker")).await
+        Self::with(account).await
     }
 
     /// A broker on a bot's account.
