@@ -138,7 +138,7 @@ mod tests {
         let key = NewIdentity::generate();
         let value = format!("\"{}\"", "hunter2".repeat(40));
         let text = sealed_to(&key, &value);
-        let quoted: String = text.lines().map(|line| format!("> {line}\r\n")).collect();
+        let quoted = format!("> {}\r\n", text.trim_end().replace('\n', "\r\n> "));
         for input in [
             text.clone(),
             text.replace('\n', "\r\n"),

@@ -38,6 +38,7 @@ pub(super) struct Telegram {
     pub(super) request_timeout: Duration,
     pub(super) proxy: Option<String>,
     pub(super) admins: Vec<i64>,
+    pub(super) keys_path: String,
     #[serde(deserialize_with = "duration")]
     pub(super) watchdog_interval: Duration,
     pub(super) lock_on_new_device: bool,
@@ -58,6 +59,7 @@ impl Default for Telegram {
             request_timeout: Duration::from_secs(10),
             proxy: None,
             admins: vec![],
+            keys_path: "secret/telegram".to_owned(),
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
         }

@@ -40,8 +40,10 @@ pub struct TelegramConfig {
     pub request_timeout: Duration,
     /// The way to Telegram, where it is not a direct one.
     pub proxy: Option<ProxyConfig>,
-    /// Who of them is told of new devices on the account.
+    /// Who of them is told of new devices on the account, and may ask for its keys.
     pub admins: BTreeSet<i64>,
+    /// Where Vault has the account's keys, for those who may ask.
+    pub keys_path: String,
     /// How often the account's devices are looked at.
     pub watchdog_interval: Duration,
     /// Whether a new device locks chat.
@@ -133,6 +135,10 @@ pub(super) fn typed(
             Err(problem) => problems.push(format!("[telegram] unix_users: {problem}")),
         }
     }
+    let path = |mounts: &Mounts| mounts.parse(&raw.keys_path).is_ok();
+    if !mounts.is_none_or(path) {
+        problems.push("[telegram] keys_path: must be a path such as secret/telegram");
+    }
     let history_ttl = history_ttl(&raw.history_ttl);
     if history_ttl.is_none() {
         problems.push(
@@ -156,6 +162,7 @@ pub(super) fn typed(
         request_timeout: raw.request_timeout,
         proxy,
         admins: raw.admins.into_iter().collect(),
+        keys_path: raw.keys_path,
         watchdog_interval: raw.watchdog_interval,
         lock_on_new_device: raw.lock_on_new_device,
     })

@@ -66,6 +66,7 @@ pub(super) fn telegram(
         request_timeout: config.request_timeout,
         proxy: proxy(config),
         admins: config.admins.clone(),
+        keys_path: config.keys_path.clone(),
         watchdog_interval: config.watchdog_interval,
         lock_on_new_device: config.lock_on_new_device,
         ..telegram::Settings::new(api_id, config.allowed_users.clone())

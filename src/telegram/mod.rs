@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! connection ─ incoming ─ handler ── admission, command      (pure: who and what)
-//!   session   progress       ├────── Broker::handle       (progress: what may be forgotten)
-//!   status       │           ├────── reply                   (pure: the text)
+//!   session   progress     press ─── execute, confirm ─ Broker::handle    (what, and what waits)
+//!   status       │           ├────── reply, buttons          (pure: the text)
 //!                └── call ───┴────── outbox, deletion        (send once, delete again)
+//!                                    withdrawal              (delete what people sent)
 //! ```
 //! A secret's plaintext passes through here, so nothing here logs a text, and the log
 //! filter keeps grammers' own logs, which hold message texts, off for good.
@@ -13,17 +14,21 @@ mod account;
 mod admission;
 mod backoff;
 mod brief;
+mod buttons;
 mod call;
-mod command;
+pub mod command;
+mod confirm;
 mod connection;
 mod deletion;
 mod dialogs;
+mod execute;
 mod gauges;
 mod handler;
 mod incoming;
 pub mod login;
 mod outbox;
 mod outgoing;
+mod press;
 mod progress;
 mod proxy;
 mod recovery;
@@ -35,6 +40,7 @@ pub mod session;
 mod status;
 mod stranger;
 mod watchdog;
+mod withdrawal;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -50,7 +56,8 @@ use tracing::{info, warn};
 pub use self::account::{Device, Profile, look, sign_out};
 use self::admission::Rules;
 pub use self::brief::{Reach, probe};
-use self::call::Link;
+use self::call::{Gate, Link};
+use self::confirm::Pending;
 use self::connection::Connection;
 use self::deletion::Deletions;
 use self::handler::Handler;
@@ -62,6 +69,7 @@ pub use self::session::{DcSummary, FileSession, Login, SessionError, Summary};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
 use self::watchdog::Watchdog;
+use self::withdrawal::Withdrawals;
 use crate::broker::Broker;
 use crate::broker::ports::{Clock, Coordination};
 
@@ -92,8 +100,10 @@ pub struct Settings {
     pub probe_interval: Duration,
     /// The way to Telegram; by default a direct one.
     pub proxy: Option<Proxy>,
-    /// Numeric ids of those who are told of new devices on the account.
+    /// Numeric ids of those who are told of new devices on the account, and may `/get_keys`.
     pub admins: BTreeSet<i64>,
+    /// Where Vault has the account's keys, for `/get_keys`; by default `secret/telegram`.
+    pub keys_path: String,
     /// How often the account's devices are looked at; by default 30 s.
     pub watchdog_interval: Duration,
     /// Whether a new device locks chat; by default not.
@@ -116,6 +126,7 @@ impl Settings {
             probe_interval: Duration::from_secs(20),
             proxy: None,
             admins: BTreeSet::new(),
+            keys_path: "secret/telegram".to_owned(),
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
         }
@@ -172,13 +183,11 @@ pub async fn run(
         Arc::clone(&ports.clock),
         settings.delete_after,
     ));
+    let withdrawals = Arc::new(Withdrawals::new(&link, &session, &ports.coordination));
+    let pending = Arc::new(Pending::new(Arc::clone(&ports.clock)));
     let closed = CancellationToken::new();
     let handler = Arc::new(Handler {
-        rules: Rules {
-            allowed: settings.allowed_users.clone(),
-            me,
-            command_age: settings.command_age,
-        },
+        rules: rules(&settings, me),
         settings: Arc::clone(&settings),
         broker: Arc::clone(&ports.broker),
         clock: Arc::clone(&ports.clock),
@@ -193,6 +202,12 @@ pub async fn run(
             settings.history_ttl,
         )),
         deletions: Arc::clone(&deletions),
+        withdrawals: Arc::clone(&withdrawals),
+        pending: Arc::clone(&pending),
+        link: Arc::clone(&link),
+        session: Arc::clone(&session),
+        bot: AtomicBool::new(false),
+        buttons_gate: Gate::new(),
         status: Arc::clone(&status),
         tasks: TaskTracker::new(),
         requests: TaskTracker::new(),
@@ -232,6 +247,9 @@ pub async fn run(
     let requests = handler.requests.clone();
     let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
+        AbortOnDropHandle::new(services.spawn(async move {
+            tokio::join!(withdrawals.run(), pending.run());
+        })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
         AbortOnDropHandle::new(services.spawn(async move {
             gauges::publish(&counted.0.outbox, &counted.1).await;
@@ -254,6 +272,15 @@ pub async fn run(
         info!(event = "telegram.stopped");
     }
     result
+}
+
+/// Whom to listen to.
+fn rules(settings: &Settings, me: i64) -> Rules {
+    Rules {
+        allowed: settings.allowed_users.clone(),
+        me,
+        command_age: settings.command_age,
+    }
 }
 
 /// Waits for the stop, then for the commands in flight, and says so.

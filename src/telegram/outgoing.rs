@@ -3,6 +3,7 @@
 use grammers_tl_types as tl;
 use tokio::time::Instant;
 
+use super::buttons;
 use super::call::{CallError, Gate, Link};
 use super::reply::{Document, Reply};
 
@@ -43,7 +44,7 @@ impl Outgoing {
                 reply_to,
                 message: reply.text,
                 random_id,
-                reply_markup: None,
+                reply_markup: reply.code.as_deref().map(buttons::markup),
                 entities,
                 schedule_date: None,
                 schedule_repeat_period: None,

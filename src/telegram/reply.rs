@@ -1,18 +1,22 @@
 //! What is written back: pure, from an outcome to a text with its hidden parts.
 
+pub(super) mod changed;
 mod delivered;
 mod shown;
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use grammers_tl_types as tl;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+use super::command::Mistake;
 use super::status::State;
+use super::withdrawal::Withdrawn;
 use crate::broker::ports::StoreHealth;
-use crate::broker::{BrokerError, Outcome};
-use crate::domain::{Delivery, PathError, RequestId, Secret, Target};
+use crate::broker::{BrokerError, Outcome, RegisteredKey};
+use crate::domain::{RequestId, Secret, Target};
 
 /// Longest text of a message, in UTF-16 code units.
 const MAX_LENGTH: usize = 4096;
@@ -24,7 +28,7 @@ const MAX_FIELDS: usize = 90;
 pub(super) const SECRET_MARK: &str = "🔑 ";
 
 /// The one answer to everything that policy refuses; it must not tell whether the path exists.
-const DENIED: &str = "You are not permitted to read this, or it does not exist.";
+const DENIED: &str = "You are not permitted to do this, or it does not exist.";
 /// To a group, when the requester has been answered.
 pub(super) const ANSWERED_IN_PRIVATE: &str = "Answered in your private chat.";
 /// To a group, when Telegram does not let us.
@@ -35,11 +39,19 @@ pub(super) const COULD_NOT_ANSWER: &str = "I could not answer just now; ask agai
 
 const HELP: &str = "\
 /get_secret PATH — the secret at PATH, such as django/database
-/get_secret PATH#field — only that field
-/get_secret PATH@2 — that version
+/get_secret PATH#field@2 — one field, an older version
+/get_secret PATH sealed — or wrapped, socket: other ways to hand it over
+/list FOLDER — what lies there
+/versions PATH — its versions
+/put_secret PATH key=value … — write it anew
+/patch_secret PATH key=value … — change some fields
+/rotate PATH#field — a new random value
+/delete_secret PATH, /undelete PATH
+/keys, /register_key, /forget_key — the public keys to seal to
 /status — whether everything works
 
-Secrets come to your private chat, hidden until you tap them, and are deleted after a while.";
+Secrets come to your private chat, hidden until you tap them, and are deleted after a while. \
+Messages in which you send values are deleted at once.";
 
 /// What a reply to an outcome depends on, besides the outcome.
 pub(super) struct Terms<'a> {
@@ -60,6 +72,8 @@ pub(super) struct Reply {
     pub(super) entities: Vec<tl::enums::MessageEntity>,
     /// It carries a secret: to be deleted again.
     pub(super) secret: bool,
+    /// It asks for a confirmation under this code; a bot's has buttons for it.
+    pub(super) code: Option<String>,
     /// That secret is of use only when it can be copied or saved, and harmless to who finds it.
     pub(super) to_copy: bool,
     /// It is to be deleted sooner than secrets usually are.
@@ -95,9 +109,62 @@ impl Reply {
         Self::plain(HELP)
     }
 
-    /// To a command that does not exist.
-    pub(super) fn unknown() -> Self {
-        Self::plain("I do not know this command; /help lists them.")
+    /// To a command that cannot be read.
+    pub(super) fn mistake(mistake: Mistake) -> Self {
+        Self::plain(mistake.to_string())
+    }
+
+    /// To what policy refuses.
+    pub(super) fn denied() -> Self {
+        Self::plain(DENIED)
+    }
+
+    /// To a value in a group.
+    pub(super) fn value_in_group() -> Self {
+        Self::plain(
+            "This was written in a group, so everybody has seen it, and nothing was done: use \
+             another value, in private.",
+        )
+    }
+
+    /// Adds what became of the message that held a value, unless all is well.
+    pub(super) fn note_withdrawal(&mut self, withdrawn: Withdrawn) {
+        self.text.push_str(match withdrawn {
+            Withdrawn::Gone => "",
+            Withdrawn::NotAllowed => {
+                "\n\nI may not delete your message with the value: delete it yourself, for all."
+            }
+            Withdrawn::NotYet => {
+                "\n\nI could not delete your message with the value yet and keep trying; better \
+                 delete it yourself, for all."
+            }
+        });
+    }
+
+    /// `/keys`
+    pub(super) fn keys(keys: &[RegisteredKey]) -> Self {
+        if keys.is_empty() {
+            return Self::plain("You have no key registered; send /register_key age1…");
+        }
+        let mut text =
+            String::from("Sealed answers can be opened with the private half of any of:");
+        for (position, key) in keys.iter().enumerate() {
+            let since = OffsetDateTime::from_unix_timestamp(key.since)
+                .map_or_else(|_| "?".to_owned(), |at| at.date().to_string());
+            // Writing to a string does not fail.
+            write!(text, "\n{}. {} (since {since})", position + 1, key.key).unwrap_or_default();
+        }
+        Self::plain(text)
+    }
+
+    /// A key is registered from now on.
+    pub(super) fn key_registered() -> Self {
+        Self::plain("The key is registered; /get_secret PATH sealed uses it.")
+    }
+
+    /// A key is forgotten.
+    pub(super) fn key_forgotten() -> Self {
+        Self::plain("The key is forgotten.")
     }
 
     /// To a command that is no longer fresh.
@@ -124,27 +191,6 @@ impl Reply {
             "I was interrupted while I worked on this command, so I do not know whether it was \
              done; look, then ask again.",
         )
-    }
-
-    /// To a command over the size limit.
-    pub(super) fn too_long() -> Self {
-        Self::plain(format!(
-            "This command is longer than {MAX_LENGTH} characters; give one path."
-        ))
-    }
-
-    /// To a path that is malformed.
-    pub(super) fn bad_path(error: PathError) -> Self {
-        Self::plain(format!("I cannot read that: {error}."))
-    }
-
-    /// To words after the path that mean nothing.
-    pub(super) fn bad_delivery() -> Self {
-        let names: Vec<_> = Delivery::ALL.into_iter().map(Delivery::name).collect();
-        Self::plain(format!(
-            "After the path comes how to hand it over: {}.",
-            names.join(", ")
-        ))
     }
 
     /// `/status`
@@ -221,11 +267,11 @@ impl Reply {
             Outcome::Denied(_) => Some(Self::plain(DENIED)),
             Outcome::Duplicate => None,
             Outcome::Interrupted => Some(Self::interrupted()),
-            Outcome::Listed(_)
-            | Outcome::Versions(_)
-            | Outcome::Written(_)
-            | Outcome::Deleted(_)
-            | Outcome::Undeleted(_) => Some(Self::broken()),
+            Outcome::Listed(names) => Some(changed::listed(names, target)),
+            Outcome::Versions(history) => Some(changed::versions(history, target)),
+            Outcome::Written(version) => Some(changed::written(*version, target)),
+            Outcome::Deleted(version) => Some(changed::deleted(*version, target)),
+            Outcome::Undeleted(version) => Some(changed::undeleted(*version, target)),
         }
     }
 

@@ -12,6 +12,7 @@
 mod audit;
 mod burst;
 mod chat;
+mod crud;
 mod deliveries;
 mod doctor;
 mod login;

@@ -156,10 +156,14 @@ mod tests {
             let (from, length) = (from.unwrap(), length.unwrap());
             String::from_utf16(&units[from..from + length]).unwrap()
         };
-        let each = |entity: &tl::enums::MessageEntity| match entity {
-            tl::enums::MessageEntity::Spoiler(it) => ("spoiler", cut(it.offset, it.length)),
-            tl::enums::MessageEntity::Pre(it) => ("pre", cut(it.offset, it.length)),
-            other => panic!("{other:?}"),
+        let each = |entity: &tl::enums::MessageEntity| {
+            if let tl::enums::MessageEntity::Spoiler(it) = entity {
+                return ("spoiler", cut(it.offset, it.length));
+            }
+            let tl::enums::MessageEntity::Pre(it) = entity else {
+                panic!("{entity:?}");
+            };
+            ("pre", cut(it.offset, it.length))
         };
         reply.entities.iter().map(each).collect()
     }
