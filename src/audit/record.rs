@@ -92,6 +92,7 @@ enum About<'a> {
     Key {
         key: &'a str,
     },
+    Chat {},
 }
 
 #[derive(Serialize)]
@@ -135,6 +136,8 @@ enum Event<'a> {
     Done,
     KeyRegistered,
     KeyForgotten,
+    ChatLocked,
+    ChatUnlocked,
     Failed {
         reason: &'static str,
     },
@@ -182,6 +185,8 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::Done => Self::Done,
             AuditEvent::KeyRegistered => Self::KeyRegistered,
             AuditEvent::KeyForgotten => Self::KeyForgotten,
+            AuditEvent::ChatLocked => Self::ChatLocked,
+            AuditEvent::ChatUnlocked => Self::ChatUnlocked,
             AuditEvent::Failed { reason } => Self::Failed { reason },
         }
     }
@@ -215,6 +220,7 @@ impl<'a> From<&'a Subject> for About<'a> {
                 recipe: action.recipe().map(Recipe::name),
             },
             Subject::Key(key) => Self::Key { key },
+            Subject::Chat => Self::Chat {},
         }
     }
 }

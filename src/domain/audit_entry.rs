@@ -31,6 +31,8 @@ pub enum Subject {
     },
     /// A public key of the caller, which sealed answers are encrypted to.
     Key(String),
+    /// Chat as a whole.
+    Chat,
 }
 
 /// What happened to a request.
@@ -101,6 +103,10 @@ pub enum AuditEvent {
     KeyRegistered,
     /// The key is forgotten once this is written.
     KeyForgotten,
+    /// Chat is locked: by vaultgram itself, which is the caller.
+    ChatLocked,
+    /// Chat is unlocked once this is written.
+    ChatUnlocked,
     /// Nothing was handed over; a change may or may not have been made when the store did not
     /// answer.
     Failed {

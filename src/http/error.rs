@@ -89,6 +89,7 @@ impl From<&BrokerError> for Refusal {
             BrokerError::Store(
                 StoreError::Conflict { .. }
                 | StoreError::NotDeleted { .. }
+                | StoreError::Refused
                 | StoreError::Unsupported,
             )
             | BrokerError::WrappedField
