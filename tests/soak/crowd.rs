@@ -37,6 +37,8 @@ pub(crate) struct Crowd {
     asked: u64,
     /// Of each person, the questions without an answer, in order, and since when.
     waiting: HashMap<i64, Vec<(usize, Instant)>>,
+    /// When it was over with restarts.
+    last_restart: Option<Instant>,
     /// Secrets that stand, by person and message.
     standing: HashMap<(i64, i32), Instant>,
     longest: Duration,
@@ -52,6 +54,7 @@ impl Crowd {
             events: stage.dc.subscribe(),
             asked: 0,
             waiting: HashMap::new(),
+            last_restart: None,
             standing: HashMap::new(),
             longest: Duration::ZERO,
             answers: BTreeMap::new(),
@@ -100,6 +103,11 @@ impl Crowd {
         // Whatever comes twice comes now.
         self.listen(Duration::from_secs(2)).await;
         self.look_for_losses(stage);
+    }
+
+    /// The broker is not restarted any more: nothing asked from here on may be interrupted.
+    pub(crate) fn without_restarts(&mut self) {
+        self.last_restart = Some(Instant::now());
     }
 
     /// Fails if anything was not as it should be.
@@ -192,6 +200,10 @@ impl Crowd {
         if name == "too old" && since.elapsed() < COMMAND_AGE / 2 {
             self.wrong
                 .push(format!("{person}: too old after {:?}", since.elapsed()));
+        }
+        if name == "interrupted" && self.last_restart.is_some_and(|last| since > last) {
+            self.wrong
+                .push(format!("{person}: interrupted without a restart"));
         }
         *self.answers.entry(name).or_default() += 1;
     }

@@ -34,9 +34,13 @@ use stage::{Setting, Stage};
 const DELETE_AFTER: Duration = Duration::from_secs(5);
 /// The command's age over which it is refused.
 const COMMAND_AGE: Duration = Duration::from_secs(20);
-/// Growth of the process, in kB, from halfway to the end, that is not a leak: a leak of one
-/// answer's size for each command is far more in the long form.
-const GROWTH: u64 = 16 * 1024;
+/// Growth of the process over the last quarter of the commands that is not a leak, in kB: what
+/// the allocator and the caches are still settling.
+const SLACK: u64 = 12 * 1024;
+/// And for each command in it, in bytes. Over the 5,000 of the long form this finds a leak of some
+/// 2.7 kB a command or more, as of every answer kept whole; over the few of the short form, only
+/// one that is far worse. A leak of less shows nowhere here.
+const GROWTH: u64 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_is_answered_once_whatever_happens() {
@@ -70,6 +74,7 @@ async fn every_command_is_answered_once_whatever_happens() {
     let mut faults = Faults::new(random);
     crowd.run(&mut stage, &mut faults, commands / 2).await;
     faults.without_restarts();
+    crowd.without_restarts();
     crowd.run(&mut stage, &mut faults, commands * 3 / 4).await;
     let before = resident(&stage);
     crowd.run(&mut stage, &mut faults, commands).await;
@@ -82,7 +87,7 @@ async fn every_command_is_answered_once_whatever_happens() {
     println!("resident: {before} kB at three quarters, {after} kB at the end");
     crowd.verify();
     assert!(
-        after < before + GROWTH,
+        after < before + SLACK + commands / 4 * GROWTH / 1024,
         "memory grows: {before} kB, then {after} kB"
     );
 }

@@ -209,7 +209,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
             policy,
             mounts,
             wrap_ttl: Duration::from_mins(5),
-            unix_users: BTreeMap::new(),
+            unix_users: BTreeMap::from([(1001, own_uid())]),
         },
         Ports {
             store: Arc::clone(&store) as Arc<dyn SecretStore>,
