@@ -1,5 +1,7 @@
 # `make` lists the targets. Everything that is installed goes into target/.
-.PHONY: help tools build demo test soak lint bench clean
+CARGO_FUZZ = 0.13.2
+
+.PHONY: help tools build demo test soak fuzz lint bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -19,6 +21,13 @@ test: tools lint ## every test, with the real servers
 
 soak: tools ## 20,000 commands while everything goes wrong; its short form is among the tests
 	SOAK_COMMANDS=20000 cargo test --locked --release --test soak -- --nocapture
+
+fuzz: ## a minute of fuzzing what people can send
+	@test -x target/tools/bin/cargo-fuzz || \
+	    cargo install --quiet --locked --root target/tools --version $(CARGO_FUZZ) cargo-fuzz
+	mkdir -p target/fuzz/corpus
+	target/tools/bin/cargo-fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz --sanitizer none \
+	    command target/fuzz/corpus tests/fuzz/seeds/command -- -max_total_time=60 -max_len=5000
 
 lint: ## format, clippy, documentation
 	cargo fmt --all --check

@@ -1,0 +1,53 @@
+//! Any text somebody could send: the parser must not panic, and what it understands must be what
+//! was written.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use vaultgram::domain::caller::ChatKind;
+use vaultgram::domain::{Field, Mounts, Target};
+use vaultgram::telegram::command::{Command, parse};
+
+static MOUNTS: LazyLock<Mounts> = LazyLock::new(|| {
+    Mounts::new(vec!["secret".to_owned(), "team/kv".to_owned()]).expect("they are valid")
+});
+
+fuzz_target!(|text: &str| {
+    for chat in [ChatKind::Private, ChatKind::Group] {
+        let Some(parsed) = parse(text, Some("vault_bot"), chat, &MOUNTS) else {
+            continue;
+        };
+        assert!(text.trim_start().starts_with('/'), "only commands are read");
+        match parsed.command {
+            Ok(Command::Read(target, _) | Command::Delete(target) | Command::Undelete(target)) => {
+                reads_back(&target);
+            }
+            Ok(Command::Rotate(target, _)) => {
+                assert!(target.field.is_some());
+                reads_back(&target);
+            }
+            Ok(Command::Put(target, fields) | Command::Patch(target, fields)) => {
+                reads_back(&target);
+                assert!(!fields.is_empty());
+                fields.iter().for_each(is_a_json_string);
+            }
+            Ok(_) => {}
+            // A mistake is told to people, and never repeats what it is about.
+            Err(mistake) => assert!(!mistake.to_string().is_empty()),
+        }
+    }
+});
+
+/// A target's text means the same target.
+fn reads_back(target: &Target) {
+    assert_eq!(MOUNTS.parse(&target.to_string()).as_ref(), Ok(target));
+}
+
+#[allow(clippy::disallowed_methods, reason = "the value is what is tested")]
+fn is_a_json_string(field: &Field) {
+    let json = field.json.expose_secret();
+    let text = std::str::from_utf8(json).expect("it came from text");
+    assert!(text.len() >= 2 && text.starts_with('"') && text.ends_with('"'));
+    assert!(!text.chars().any(char::is_control), "controls are escaped");
+}
