@@ -197,6 +197,17 @@ fn mistakes_about_telegram_are_told() {
 }
 
 #[test]
+fn a_policy_for_every_action_is_warned_of() {
+    let all = "@id(\"all\") permit(principal, action, resource);";
+    let ran = check("[socket]\n", all, VARIABLES);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("warning: all permits every action"));
+    let read = "permit(principal, action == Action::\"read\", resource);";
+    let ran = check("[socket]\n", read, VARIABLES);
+    assert!(ran.code == 0 && !ran.out.contains("warning"), "{}", ran.out);
+}
+
+#[test]
 fn wrong_cedar_is_placed() {
     let ran = check(
         "[socket]\n",
