@@ -13,13 +13,10 @@ use metrics::counter;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::Settings;
-use super::call::{CallError, Link};
+use super::call::CallError;
 use super::handler::Handler;
 use super::outbox::input_peer;
 use super::reply::Reply;
-use super::session::FileSession;
-use crate::broker::Broker;
 use crate::broker::ports::{Coordination, CoordinationError};
 use crate::telemetry::metrics::NEW_DEVICES;
 
@@ -34,11 +31,7 @@ const MAX_TEXT: usize = 64;
 
 /// Looks at the account's devices.
 pub(super) struct Watchdog {
-    pub(super) settings: Arc<Settings>,
-    pub(super) link: Arc<Link>,
-    pub(super) session: Arc<FileSession>,
     pub(super) coordination: Arc<dyn Coordination>,
-    pub(super) broker: Arc<Broker>,
     pub(super) handler: Arc<Handler>,
 }
 
@@ -71,8 +64,8 @@ impl Watchdog {
                 Err(error) => warn!(event = "telegram.watchdog.failed", %error),
             }
             tokio::select! {
-                () = sleep(self.settings.watchdog_interval) => {}
-                () = self.link.new_device.notified() => {}
+                () = sleep(self.handler.settings.watchdog_interval) => {}
+                () = self.handler.link.new_device.notified() => {}
             }
         }
     }
@@ -80,7 +73,7 @@ impl Watchdog {
     async fn round(&self, noticed: &mut HashSet<i64>) -> Result<(), RoundError> {
         let request = tl::functions::account::GetAuthorizations {};
         let tl::enums::account::Authorizations::Authorizations(answer) =
-            self.link.invoke(&request).await?;
+            self.handler.link.invoke(&request).await?;
         let mut login = 0;
         let mut devices = BTreeMap::new();
         for authorization in answer.authorizations {
@@ -125,9 +118,9 @@ impl Watchdog {
 
     /// First of all the lock, which is what helps.
     async fn notice(&self, device: &tl::types::Authorization) -> Result<(), CoordinationError> {
-        let lock = self.settings.lock_on_new_device;
+        let lock = self.handler.settings.lock_on_new_device;
         if lock {
-            self.broker.lock_chat().await?;
+            self.handler.broker.lock_chat().await?;
         }
         counter!(NEW_DEVICES).increment(1);
         warn!(
@@ -145,7 +138,7 @@ impl Watchdog {
 
     /// Tells every admin; whether nobody is left to be told.
     async fn tell(&self, device: &tl::types::Authorization) -> bool {
-        let locked = if self.settings.lock_on_new_device {
+        let locked = if self.handler.settings.lock_on_new_device {
             "\n\nChat is locked until an administrator runs `vaultgram unlock` on the host."
         } else {
             ""
@@ -160,12 +153,12 @@ impl Watchdog {
             shown(&device.ip),
         );
         let mut all = true;
-        for admin in &self.settings.admins {
+        for admin in &self.handler.settings.admins {
             let Some(id) = PeerId::user(*admin) else {
                 continue;
             };
             // Contacts, and anybody for a bot, can be named without a hash.
-            let peer = input_peer(id, self.session.access_hash(id).unwrap_or(0));
+            let peer = input_peer(id, self.handler.session.access_hash(id).unwrap_or(0));
             // The same in every round and after every restart, so that nobody is told twice.
             let random_id = device.hash ^ admin.rotate_left(32);
             let sending =
