@@ -136,6 +136,17 @@ impl Parts {
             problems.push("nothing to serve: add a [telegram] or a [socket] section");
         }
         let mounts = vault::mounts(raw.vault.mounts.clone(), &mut problems);
+        if raw.socket.is_none()
+            && raw
+                .telegram
+                .as_ref()
+                .is_some_and(|it| it.lock_on_new_device)
+        {
+            problems.push(
+                "[telegram] lock_on_new_device: needs a [socket] section, for `vaultgram unlock` \
+                 opens the lock over the socket",
+            );
+        }
         let telegram = raw.telegram.and_then(|raw| {
             telegram::typed(raw, mounts.as_ref(), &directory, environment, &mut problems)
         });

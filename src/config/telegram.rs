@@ -99,7 +99,7 @@ pub(super) fn typed(
         ("command_age", raw.command_age, 1, 3600),
         ("delete_after", raw.delete_after, 1, 48 * 3600),
         ("request_timeout", raw.request_timeout, 1, 120),
-        ("watchdog_interval", raw.watchdog_interval, 1, 60),
+        ("watchdog_interval", raw.watchdog_interval, 1, 45),
     ] {
         if value < Duration::from_secs(least) || value > Duration::from_secs(most) {
             problems.push(format!(

@@ -37,6 +37,15 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
             )?;
         }
     }
+    if let Some(telegram) = &config.telegram
+        && telegram.lock_on_new_device
+        && telegram.admins.is_empty()
+    {
+        writeln!(
+            out,
+            "warning   lock_on_new_device without admins: nobody is told why chat is locked"
+        )?;
+    }
     writeln!(out, "vault     {}", config.vault.address)?;
     match config.policy.len() {
         0 => writeln!(out, "policy    none, so everything is refused")?,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::verify::verify_file;
-use crate::broker::ports::{SecretStore, StoreHealth, SystemClock};
+use crate::broker::ports::{Clock, SecretStore, StoreHealth, SystemClock};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{DoctorArgs, client};
 use crate::config::{Config, SocketConfig, TelegramConfig, VaultConfig};
@@ -20,11 +20,14 @@ use crate::coordination::{self, LocalStore};
 use crate::daemon::{application, load, people, session_key, settings};
 use crate::http;
 use crate::telegram::{self, FileSession, SessionError};
-use crate::telemetry::metrics::{CHAT_LOCKED, TELEGRAM_STATE};
+use crate::telemetry::metrics::{CHAT_LOCKED, DEVICES_LOOKED_AT, TELEGRAM_STATE};
 use crate::vault::Store;
 
 /// How long Vault may take to let us in.
 const LOGIN: Duration = Duration::from_secs(10);
+
+/// Longest time since the last look at the account's devices, in seconds.
+const MAX_BLIND: i64 = 10 * 60;
 
 /// What was found about one dependency.
 #[derive(Serialize)]
@@ -261,6 +264,11 @@ async fn ask_about_telegram(socket: &Path) -> Result<String, String> {
              Telegram (Settings, Devices), then run: vaultgram unlock"
                 .to_owned(),
         ),
+        Some("connected") if is_blind(&text, SystemClock.now().unix_timestamp()) => Err(
+            "the account's devices could not be looked at for 10 minutes, so a new one would go \
+             unnoticed; look in Telegram (Settings, Devices); the log says why"
+                .to_owned(),
+        ),
         Some("connected") => Ok("connected, says the vaultgram that runs".to_owned()),
         Some("signed_out") => Err(
             "Telegram does not accept the session any more (ended from another device, or used by \
@@ -279,6 +287,16 @@ async fn ask_about_telegram(socket: &Path) -> Result<String, String> {
     }
 }
 
+/// Whether the watchdog's last look was too long before `now`, in unix seconds. Without any look
+/// there is none to judge by: a bot has no devices, and a broker that has just begun is early.
+fn is_blind(metrics: &str, now: i64) -> bool {
+    let looked = metrics.lines().find_map(|line| {
+        let at = line.strip_prefix(DEVICES_LOOKED_AT)?.trim();
+        at.parse::<i64>().ok()
+    });
+    looked.is_some_and(|at| now - at > MAX_BLIND)
+}
+
 fn print(findings: &[Finding], json: bool, out: &mut dyn Write) -> std::io::Result<()> {
     if json {
         serde_json::to_writer(&mut *out, &serde_json::json!({ "checks": findings }))?;
@@ -291,4 +309,17 @@ fn print(findings: &[Finding], json: bool, out: &mut dyn Write) -> std::io::Resu
         writeln!(out, "{mark:<5} {:<14} {detail}", finding.name)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_at_the_devices_can_be_too_long_ago() {
+        let text = format!("# HELP {DEVICES_LOOKED_AT} x\n{DEVICES_LOOKED_AT} 1700000000\n");
+        assert!(!is_blind(&text, 1_700_000_000 + MAX_BLIND));
+        assert!(is_blind(&text, 1_700_000_001 + MAX_BLIND));
+        assert!(!is_blind("", 1_700_000_000));
+    }
 }

@@ -21,6 +21,9 @@ pub(super) const ALREADY_SENT: &str = "RANDOM_ID_DUPLICATE";
 /// What we say ourselves of a message that was held back.
 pub(super) const LOCKED: &str = "CHAT_LOCKED";
 
+/// What we say ourselves of an answer that we cannot read.
+const UNDECODABLE: &str = "an answer of no known form";
+
 /// Why a call failed, by what can be done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum CallError {
@@ -49,6 +52,11 @@ impl CallError {
             Self::Disconnected | Self::Flood(_) | Self::Server(_) => true,
             Self::SignedOut(_) | Self::Refused(_) => false,
         }
+    }
+
+    /// Whether the server said yes, but in words that we cannot read.
+    pub(super) fn is_undecodable(&self) -> bool {
+        matches!(self, Self::Refused(reason) if reason == UNDECODABLE)
     }
 
     /// Its name in metrics.
@@ -88,7 +96,7 @@ impl From<InvocationError> for CallError {
             InvocationError::Authentication(_) | InvocationError::Session(_) => {
                 Self::SignedOut("AUTH_KEY_UNKNOWN".to_owned())
             }
-            InvocationError::Deserialize(_) => Self::Refused("an answer of no known form".into()),
+            InvocationError::Deserialize(_) => Self::Refused(UNDECODABLE.into()),
             InvocationError::InvalidDc => Self::SignedOut("unknown datacenter".into()),
             InvocationError::Io(_)
             | InvocationError::Transport(_)
@@ -116,8 +124,7 @@ impl Pool {
         let body = timeout(limit, call)
             .await
             .map_err(|_| CallError::Disconnected)??;
-        R::Return::from_bytes(&body)
-            .map_err(|_| CallError::Refused("an answer of no known form".into()))
+        R::Return::from_bytes(&body).map_err(|_| CallError::Refused(UNDECODABLE.into()))
     }
 }
 

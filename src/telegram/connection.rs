@@ -130,9 +130,12 @@ impl Connection {
         };
         let proxy = match &self.settings.proxy {
             None => None,
-            Some(proxy) => match proxy.url(self.settings.request_timeout).await {
-                Ok(url) => Some(url),
-                Err(reason) => return End::Lost(reason),
+            Some(proxy) => tokio::select! {
+                () = self.drained.cancelled() => return End::Stopped,
+                url = proxy.url(self.settings.request_timeout) => match url {
+                    Ok(url) => Some(url),
+                    Err(reason) => return End::Lost(reason),
+                },
             },
         };
         let SenderPool {
@@ -187,7 +190,11 @@ impl Connection {
         pool: &Pool,
         updates: tokio::sync::mpsc::Receiver<grammers_session::updates::UpdatesLike>,
     ) -> End {
-        if let Err(error) = self.sign_on(pool).await {
+        let signed_on = tokio::select! {
+            () = self.drained.cancelled() => return End::Stopped,
+            signed_on = self.sign_on(pool) => signed_on,
+        };
+        if let Err(error) = signed_on {
             return End::from(error);
         }
         self.link.publish(Some(pool.clone()));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use grammers_tl_types as tl;
+use tracing::warn;
 
 use super::call::{CallError, Pool};
 use super::incoming::{peer_id, remember};
@@ -76,6 +77,9 @@ impl Dialogs {
             messages,
         };
         self.pages_left -= 1;
+        if more && self.pages_left == 0 {
+            warn!(event = "telegram.dialogs.cut", pages = MAX_PAGES);
+        }
         let more = more && self.pages_left > 0;
         let after = page.dialogs.last().filter(|_| more);
         self.next = after.and_then(|last| {

@@ -49,6 +49,11 @@ impl Handler {
                     reply.text.push('\n');
                     reply.text.push_str(&Reply::locked().text);
                 }
+                if self.status.is_blind() {
+                    reply.text.push_str(
+                        "\nI cannot look at my account's devices: a new one would go unnoticed.",
+                    );
+                }
                 self.once(origin, reply).await
             }
             Command::Read(target, delivery) => {

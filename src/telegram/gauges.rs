@@ -22,6 +22,12 @@ pub(super) async fn publish(outbox: &Outbox, deletions: &Deletions) {
     }
 }
 
+/// Nothing waits any more. Secrets that still stand do, whoever deletes them.
+pub(super) fn end() {
+    set(REPLIES_WAITING, 0);
+    gauge!(FLOOD_WAIT).set(0.0);
+}
+
 fn set(name: &'static str, count: usize) {
     // Far below where a count is no longer exact.
     gauge!(name).set(u32::try_from(count).unwrap_or(u32::MAX));

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use grammers_session::types::{PeerId, PeerInfo, PeerKind, UpdatesState};
+use grammers_session::updates::PrematureEndReason::{Banned, TemporaryServerIssues};
 use grammers_session::updates::{MessageBox, MessageBoxes, State, UpdatesLike};
 use grammers_tl_types as tl;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout_at};
-use tracing::{debug, warn};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::warn;
 
 use super::admission::Envelope;
 use super::backoff::Backoff;
 use super::buttons::Press;
 use super::call::{CallError, Link, Pool};
+use super::lagging::Lagging;
 use super::recovery::Recovery;
 use super::session::FileSession;
 use crate::domain::RequestId;
@@ -20,6 +22,13 @@ use crate::domain::caller::ChatKind;
 
 /// Channel updates asked for at once, as user accounts may.
 const CHANNEL_LIMIT: i32 = 100;
+
+/// What Telegram says of a channel that we are not in, or not any more.
+const NOT_OURS: [&str; 3] = [
+    "CHANNEL_PRIVATE",
+    "CHANNEL_INVALID",
+    "USER_BANNED_IN_CHANNEL",
+];
 
 /// The account that Telegram itself writes from.
 const TELEGRAM: i64 = 777_000;
@@ -186,6 +195,11 @@ pub(super) struct Receiver<'a> {
     backoff: Backoff,
     /// What is read from the histories before anything else.
     recovery: Option<Recovery>,
+    /// Up to here we know everything of every chat, in unix seconds. The boxes' own date is the
+    /// account's alone, and runs ahead of the channels that are still to be fetched.
+    since: i32,
+    /// Except for these channels.
+    lagging: Lagging,
 }
 
 impl<'a> Receiver<'a> {
@@ -200,6 +214,7 @@ impl<'a> Receiver<'a> {
         request_timeout: Duration,
     ) -> Self {
         Self {
+            since: place.date,
             boxes: MessageBoxes::load(place),
             updates,
             pool,
@@ -208,14 +223,25 @@ impl<'a> Receiver<'a> {
             request_timeout,
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
             recovery: None,
+            lagging: Lagging::default(),
         }
     }
 
-    /// How far we are.
+    /// How far we are. From here the next process goes on, so its date does not move before all
+    /// that lies behind it was fetched.
     pub(super) fn read_until(&self) -> UpdatesState {
         match &self.recovery {
             Some(recovery) => recovery.place().clone(),
-            None => self.boxes.session_state(),
+            None => self.place(),
+        }
+    }
+
+    /// What the boxes have, with the date up to which nothing is missing.
+    fn place(&self) -> UpdatesState {
+        let oldest = self.lagging.oldest();
+        UpdatesState {
+            date: oldest.map_or(self.since, |date| date.min(self.since)),
+            ..self.boxes.session_state()
         }
     }
 
@@ -227,10 +253,7 @@ impl<'a> Receiver<'a> {
         if let Some(recovery) = &mut self.recovery {
             let step = recovery.step(&self.pool, self.session, self.request_timeout);
             return match step.await {
-                Ok(Some(messages)) => {
-                    self.backoff.reset();
-                    Ok(messages.into_iter().map(Event::Message).collect())
-                }
+                Ok(Some(messages)) => Ok(messages.into_iter().map(Event::Message).collect()),
                 Ok(None) => {
                     self.recovery = None;
                     Ok(vec![])
@@ -238,7 +261,12 @@ impl<'a> Receiver<'a> {
                 Err(error) => self.wait_out(error).await,
             };
         }
-        let deadline = self.boxes.check_deadlines();
+        while let Some(channel) = self.lagging.due(Instant::now()) {
+            // The boxes' way to be told that there is something to fetch; they report no gap.
+            let again = UpdatesLike::Updates(again(channel));
+            drop(self.boxes.process_updates(again));
+        }
+        let deadline = Instant::from(self.boxes.check_deadlines());
         if let Some(request) = self.boxes.get_difference() {
             return match self.pool.invoke(&request, self.request_timeout).await {
                 Ok(difference) => Ok(self.apply(difference)),
@@ -248,23 +276,39 @@ impl<'a> Receiver<'a> {
         if let Some(request) = self.boxes.get_channel_difference() {
             return self.channel_difference(request).await;
         }
-        let Ok(received) = timeout_at(deadline.into(), self.updates.recv()).await else {
+        self.since = self.boxes.session_state().date;
+        let deadline = self.lagging.next().map_or(deadline, |at| at.min(deadline));
+        let Ok(received) = timeout_at(deadline, self.updates.recv()).await else {
             return Ok(vec![]);
         };
         match received {
             // What is missing is fetched by the next connection.
             None | Some(UpdatesLike::ConnectionClosed) => Err(CallError::Disconnected),
-            Some(updates) => Ok(match self.boxes.process_updates(updates) {
-                Ok(batch) => self.messages(batch),
-                Err(_gap) => vec![],
-            }),
+            Some(mut updates) => {
+                for update in inside(&mut updates) {
+                    take_pts(update, &mut self.boxes);
+                }
+                Ok(match self.boxes.process_updates(updates) {
+                    Ok(batch) => self.messages(batch),
+                    Err(_gap) => vec![],
+                })
+            }
         }
     }
 
-    fn apply(&mut self, difference: tl::enums::updates::Difference) -> Vec<Event> {
+    fn apply(&mut self, mut difference: tl::enums::updates::Difference) -> Vec<Event> {
+        use tl::enums::updates::Difference;
         self.backoff.reset();
-        let before = self.boxes.session_state();
-        let too_long = matches!(difference, tl::enums::updates::Difference::TooLong(_));
+        let before = self.place();
+        let others = match &mut difference {
+            Difference::Difference(all) => all.other_updates.as_mut_slice(),
+            Difference::Slice(part) => part.other_updates.as_mut_slice(),
+            Difference::Empty(_) | Difference::TooLong(_) => &mut [],
+        };
+        for update in others {
+            take_pts(update, &mut self.boxes);
+        }
+        let too_long = matches!(difference, Difference::TooLong(_));
         let batch = self.boxes.apply_difference(difference);
         if too_long {
             // The server only gave a newer starting point; what came after it is fetched from
@@ -291,7 +335,7 @@ impl<'a> Receiver<'a> {
             event = "telegram.channel.too_long",
             channel = channel.bare_id()
         );
-        let before = self.boxes.session_state();
+        let before = self.place();
         let messages = difference.messages.iter().cloned();
         let found = messages
             .rev()
@@ -312,20 +356,15 @@ impl<'a> Receiver<'a> {
         mut request: tl::functions::updates::GetChannelDifference,
     ) -> Result<Vec<Event>, CallError> {
         use tl::enums::updates::ChannelDifference;
-
-        use grammers_session::updates::PrematureEndReason::{Banned, TemporaryServerIssues};
         let tl::enums::InputChannel::Channel(channel) = &mut request.channel else {
             self.boxes.end_channel_difference(Banned);
             return Ok(vec![]);
         };
-        let id = PeerId::channel(channel.channel_id);
+        let number = channel.channel_id;
+        let id = PeerId::channel(number);
         let known = id.and_then(|id| Some((id, self.session.access_hash(id)?)));
         let Some((id, hash)) = known else {
-            debug!(
-                event = "telegram.channel.unknown",
-                channel = channel.channel_id
-            );
-            self.boxes.end_channel_difference(Banned);
+            self.channel_failed(number, "its access hash is unknown");
             return Ok(vec![]);
         };
         channel.access_hash = hash;
@@ -334,30 +373,55 @@ impl<'a> Receiver<'a> {
             // grammers panics without the number.
             Ok(ChannelDifference::TooLong(difference)) if !matches!(&difference.dialog, tl::enums::Dialog::Dialog(d) if d.pts.is_some()) =>
             {
-                self.boxes.end_channel_difference(TemporaryServerIssues);
+                self.channel_failed(number, "an answer without its counter");
                 Ok(vec![])
             }
             Ok(ChannelDifference::TooLong(difference)) => {
                 self.backoff.reset();
-                Ok(self.apply_too_long(id, difference))
+                let found = self.apply_too_long(id, difference);
+                self.lagging.over(number);
+                Ok(found)
             }
             Ok(difference) => {
                 self.backoff.reset();
                 let batch = self.boxes.apply_channel_difference(difference);
+                self.lagging.over(number);
                 Ok(self.messages(batch))
             }
-            Err(CallError::Server(reason)) => {
-                debug!(event = "telegram.channel.trouble", reason);
-                self.boxes.end_channel_difference(TemporaryServerIssues);
+            Err(CallError::Refused(reason)) if NOT_OURS.contains(&reason.as_str()) => {
+                warn!(event = "telegram.channel.left", channel = number, reason);
+                self.lagging.over(number);
+                self.boxes.end_channel_difference(Banned);
                 Ok(vec![])
             }
-            Err(CallError::Refused(reason)) => {
-                debug!(event = "telegram.channel.left", reason);
+            // It would be so the next time: past what we cannot read, by way of the history.
+            Err(error) if error.is_undecodable() => {
+                warn!(event = "telegram.channel.undecodable", channel = number);
+                let before = self.place();
+                self.recovery_since(before).add_channel(id, 0);
+                self.lagging.over(number);
                 self.boxes.end_channel_difference(Banned);
+                Ok(vec![])
+            }
+            Err(CallError::Server(reason) | CallError::Refused(reason)) => {
+                self.channel_failed(number, &reason);
                 Ok(vec![])
             }
             Err(error) => self.wait_out(error).await,
         }
+    }
+
+    /// The boxes leave the channel alone for now; it is tried again later.
+    fn channel_failed(&mut self, channel: i64, reason: &str) {
+        let worth = self.lagging.failed(channel, self.since, Instant::now());
+        warn!(
+            event = "telegram.channel.trouble",
+            channel,
+            reason,
+            given_up = !worth
+        );
+        let end = if worth { TemporaryServerIssues } else { Banned };
+        self.boxes.end_channel_difference(end);
     }
 
     /// Never at full speed against an error: a revoked session can be asked thousands of
@@ -370,18 +434,32 @@ impl<'a> Receiver<'a> {
                 sleep(self.backoff.next()).await;
             }
             CallError::Refused(reason) => {
-                // Our place is not one the server knows: begin anew from now.
                 warn!(event = "telegram.updates.reset", reason);
                 sleep(self.backoff.next()).await;
-                let request = tl::functions::updates::GetState {};
-                let tl::enums::updates::State::State(state) =
-                    self.pool.invoke(&request, self.request_timeout).await?;
-                self.boxes = MessageBoxes::new();
-                self.boxes.set_state(state);
+                self.begin_anew().await?;
             }
             CallError::Disconnected | CallError::SignedOut(_) => return Err(error),
         }
         Ok(vec![])
+    }
+
+    /// Our place in the account's updates is not one the server knows, or we cannot read what
+    /// comes after it: on from now, and what lies between is read from the chats. The channels
+    /// count for themselves and go on where they are.
+    async fn begin_anew(&mut self) -> Result<(), CallError> {
+        let before = self.place();
+        let request = tl::functions::updates::GetState {};
+        let tl::enums::updates::State::State(now) =
+            self.pool.invoke(&request, self.request_timeout).await?;
+        self.boxes = MessageBoxes::load(UpdatesState {
+            pts: now.pts,
+            qts: now.qts,
+            date: now.date,
+            seq: now.seq,
+            channels: before.channels.clone(),
+        });
+        self.recovery_since(before).add_account();
+        Ok(())
     }
 
     fn messages(
@@ -397,6 +475,47 @@ impl<'a> Receiver<'a> {
             .filter_map(|(update, state)| Event::read(update, &state))
             .collect()
     }
+}
+
+/// The single updates in what a connection delivers.
+fn inside(updates: &mut UpdatesLike) -> &mut [tl::enums::Update] {
+    use tl::enums::Updates;
+    let UpdatesLike::Updates(updates) = updates else {
+        return &mut [];
+    };
+    match updates {
+        Updates::UpdateShort(short) => std::slice::from_mut(&mut short.update),
+        Updates::Combined(combined) => &mut combined.updates,
+        Updates::Updates(updates) => &mut updates.updates,
+        Updates::TooLong
+        | Updates::UpdateShortMessage(_)
+        | Updates::UpdateShortChatMessage(_)
+        | Updates::UpdateShortSentMessage(_) => &mut [],
+    }
+}
+
+/// "Something happened in a channel, which now counts so much": grammers would take the number
+/// for reached, and never fetch what led there.
+fn take_pts(update: &mut tl::enums::Update, boxes: &mut MessageBoxes) {
+    if let tl::enums::Update::ChannelTooLong(channel) = update
+        && let Some(pts) = channel.pts.take()
+    {
+        // Of a channel that is new to us, what was announced.
+        boxes.try_set_channel_state(channel.channel_id, (pts - 1).max(1));
+    }
+}
+
+/// What the server says when there is something to be fetched from a channel.
+fn again(channel: i64) -> tl::enums::Updates {
+    let update = tl::types::UpdateChannelTooLong {
+        channel_id: channel,
+        pts: None,
+    };
+    tl::types::UpdateShort {
+        update: update.into(),
+        date: 0,
+    }
+    .into()
 }
 
 /// Whether somebody may have signed in: Telegram says so twice, and in words.

@@ -25,6 +25,7 @@ mod execute;
 mod gauges;
 mod handler;
 mod incoming;
+mod lagging;
 pub mod login;
 mod outbox;
 mod outgoing;
@@ -218,14 +219,10 @@ pub async fn run(
         clock_warned: Mutex::default(),
     });
     let watchdog = Watchdog {
-        settings: Arc::clone(&settings),
-        link: Arc::clone(&link),
-        session: Arc::clone(&session),
         coordination: ports.coordination,
-        broker: ports.broker,
         handler: Arc::clone(&handler),
     };
-    let counted = (Arc::clone(&handler), Arc::clone(&deletions));
+    let counted = Arc::clone(&handler);
     let drained = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let connection = Arc::new(Connection {
@@ -252,7 +249,7 @@ pub async fn run(
         })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
         AbortOnDropHandle::new(services.spawn(async move {
-            gauges::publish(&counted.0.outbox, &counted.1).await;
+            gauges::publish(&counted.outbox, &counted.deletions).await;
         })),
         AbortOnDropHandle::new(services.spawn(async move { watchdog.run().await })),
     ];
@@ -266,12 +263,31 @@ pub async fn run(
     requests.close();
     requests.wait().await;
     // It does not panic, and nobody aborts it.
-    saving.await.unwrap_or(Ok(()))?;
-    if result.is_ok() {
-        status.set(State::Stopped);
-        info!(event = "telegram.stopped");
+    let saved = saving.await.unwrap_or(Ok(()));
+    gauges::end();
+    if let Err(error) = result {
+        gave_up(&saved, handler.deletions.pending());
+        return Err(error);
     }
-    result
+    saved?;
+    status.set(State::Stopped);
+    info!(event = "telegram.stopped");
+    Ok(())
+}
+
+/// Why we gave up matters more than what else went wrong at the end: who is signed out can still
+/// serve the socket.
+fn gave_up(saved: &Result<(), SessionError>, still_standing: usize) {
+    if let Err(error) = saved {
+        warn!(event = "telegram.session.unwritable", %error);
+    }
+    if still_standing > 0 {
+        warn!(
+            event = "telegram.secrets_stand",
+            count = still_standing,
+            hint = "their chats still show them; the same account deletes them after a new login"
+        );
+    }
 }
 
 /// Whom to listen to.

@@ -26,6 +26,11 @@ const PAGE: i32 = 100;
 /// Pages of one history read at most: a person who wrote more meanwhile did not write commands.
 const MAX_PAGES: usize = 20;
 
+/// Tries again at the list of chats, before the whole recovery is given up.
+const TRIES: u32 = 4;
+/// What the server says to a bot that asks for it.
+const NOT_FOR_BOTS: &str = "BOT_METHOD_INVALID";
+
 /// What is still to be read.
 pub(super) struct Recovery {
     /// Where we stopped: here the next process begins, should this one end meanwhile.
@@ -34,6 +39,8 @@ pub(super) struct Recovery {
     dialogs: Option<Dialogs>,
     /// Histories, each with the id before which it goes on and the pages already read.
     chats: VecDeque<(PeerId, i32, usize)>,
+    /// How often the list of chats may still be refused.
+    tries_left: u32,
 }
 
 impl Recovery {
@@ -43,6 +50,7 @@ impl Recovery {
             place,
             dialogs: None,
             chats: VecDeque::new(),
+            tries_left: TRIES,
         }
     }
 
@@ -82,16 +90,31 @@ impl Recovery {
         };
         match result {
             Ok(messages) => Ok(Some(messages)),
-            Err(CallError::Refused(reason)) => {
-                warn!(event = "telegram.recovery.refused", reason);
-                // The list of chats, or this chat, is not ours to read.
-                if self.dialogs.take().is_none() {
-                    self.chats.pop_front();
-                }
-                Ok(Some(vec![]))
-            }
+            Err(CallError::Refused(reason)) => self.refused(reason).map(|()| Some(vec![])),
             Err(error) => Err(error),
         }
+    }
+
+    /// The server says no, or something that we cannot read. A chat is left out for it; the list
+    /// of all chats is worth more tries.
+    fn refused(&mut self, reason: String) -> Result<(), CallError> {
+        if self.dialogs.is_none() {
+            let chat = self.chats.pop_front().map(|(chat, ..)| chat.bare_id());
+            warn!(event = "telegram.recovery.chat_lost", chat, reason);
+            return Ok(());
+        }
+        let never = reason == NOT_FOR_BOTS;
+        if !never && self.tries_left > 0 {
+            self.tries_left -= 1;
+            return Err(CallError::Server(reason));
+        }
+        warn!(
+            event = "telegram.recovery.chats_lost",
+            reason,
+            hint = "what was written before this moment in chats not yet read is not answered"
+        );
+        self.dialogs = None;
+        Ok(())
     }
 
     /// Takes up the chats of a page in which something was written since.
@@ -153,6 +176,9 @@ impl Recovery {
         match last {
             Some(id) if all_new && id != before && pages + 1 < MAX_PAGES => {
                 self.chats.push_front((chat, id, pages + 1));
+            }
+            Some(id) if all_new && id != before => {
+                warn!(event = "telegram.recovery.cut", chat = chat.bare_id());
             }
             Some(_) | None => {}
         }

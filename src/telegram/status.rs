@@ -1,6 +1,7 @@
 //! How the connection to Telegram is, for `/status`, `doctor` and readiness.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use metrics::gauge;
 use time::OffsetDateTime;
@@ -75,13 +76,16 @@ fn minute(at: OffsetDateTime) -> String {
     format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute())
 }
 
-/// The connection's state, to be shared and watched.
+/// The connection's state, to be shared and watched; and whether the watchdog is blind.
 #[derive(Debug)]
-pub struct Status(watch::Sender<State>);
+pub struct Status(watch::Sender<State>, AtomicBool);
 
 impl Default for Status {
     fn default() -> Self {
-        Self(watch::Sender::new(State::Connecting))
+        Self(
+            watch::Sender::new(State::Connecting),
+            AtomicBool::new(false),
+        )
     }
 }
 
@@ -96,6 +100,15 @@ impl Status {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<State> {
         self.0.subscribe()
+    }
+
+    /// Whether the account's devices could not be looked at for long.
+    pub(super) fn is_blind(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_blind(&self, blind: bool) {
+        self.1.store(blind, Ordering::Relaxed);
     }
 
     pub(super) fn set(&self, state: State) {

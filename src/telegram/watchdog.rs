@@ -2,43 +2,51 @@
 //! chats. Each is logged, told to the admins and, where so set, closes the lock on chat.
 //!
 //! A bot has no devices, only its token; there this does nothing.
+//!
+//! Not being able to look does not close the lock by itself: it is mostly Telegram's own trouble,
+//! and opening it again needs the host. It is logged, measured and shown by `doctor` and `/status`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use grammers_session::types::PeerId;
 use grammers_tl_types as tl;
-use metrics::counter;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use metrics::{counter, gauge};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{debug, error, info, warn};
 
-use super::Settings;
-use super::call::{CallError, Link};
+use super::backoff::Backoff;
+use super::call::CallError;
 use super::handler::Handler;
 use super::outbox::input_peer;
 use super::reply::Reply;
-use super::session::FileSession;
-use crate::broker::Broker;
 use crate::broker::ports::{Coordination, CoordinationError};
-use crate::telemetry::metrics::NEW_DEVICES;
+use crate::telemetry::metrics::{DEVICES_LOOKED_AT, NEW_DEVICES, NEW_DEVICES_UNTOLD};
 
 /// One entry for each device we know, named by its hash.
 const DEVICES: &str = "watchdog/devices/";
 /// When our own login began, by Telegram's word: with another login all devices count as known.
 const LOGIN: &str = "watchdog/login";
-/// How long one round waits until an admin is told; the next round goes on.
+/// There while the admins were not shown the devices that our login found.
+const UNSHOWN: &str = "watchdog/unshown";
+/// What the entry of a device says until the admins are told of it.
+const UNTOLD: &[u8] = b"untold";
+/// How long all admins together may take to be told; then it is tried again later.
 const TELL: Duration = Duration::from_secs(20);
 /// Longest text shown of what a device says of itself, in characters.
 const MAX_TEXT: usize = 64;
+/// Devices shown in one message; there is no room for more.
+const MAX_SHOWN: usize = 10;
+/// Without a look for so long, we are blind.
+const BLIND: Duration = Duration::from_mins(10);
+
+type Device = tl::types::Authorization;
 
 /// Looks at the account's devices.
 pub(super) struct Watchdog {
-    pub(super) settings: Arc<Settings>,
-    pub(super) link: Arc<Link>,
-    pub(super) session: Arc<FileSession>,
     pub(super) coordination: Arc<dyn Coordination>,
-    pub(super) broker: Arc<Broker>,
     pub(super) handler: Arc<Handler>,
 }
 
@@ -49,72 +57,129 @@ enum RoundError {
     Call(#[from] CallError),
     #[error(transparent)]
     Coordination(#[from] CoordinationError),
+    #[error("Telegram's list of devices does not name our own")]
+    NoCurrent,
+}
+
+/// What one process remembers from round to round.
+struct Memory {
+    /// Logged and counted, even where the state store did not take it.
+    noticed: HashSet<i64>,
+    /// The lock is to be closed, and was not yet.
+    lock_due: bool,
+    /// Not before this are the admins written to.
+    tell_at: Instant,
+    telling: Backoff,
+    last_look: Instant,
+    blind: bool,
 }
 
 impl Watchdog {
     /// Looks now and then, and at once on a hint, for as long as it is polled.
     pub(super) async fn run(&self) {
-        let mut noticed = HashSet::new();
+        let mut memory = Memory {
+            noticed: HashSet::new(),
+            lock_due: false,
+            tell_at: Instant::now(),
+            telling: Backoff::new(Duration::from_secs(5), Duration::from_hours(1)),
+            last_look: Instant::now(),
+            blind: false,
+        };
         loop {
-            match self.round(&mut noticed).await {
+            // Counted from the beginning of this round, so that none takes from the next.
+            let mut next = Instant::now() + self.handler.settings.watchdog_interval;
+            let mut hints = true;
+            match self.round(&mut memory).await {
                 // A lost connection is said by the connection already.
                 Ok(()) | Err(RoundError::Call(CallError::Disconnected)) => {}
                 Err(RoundError::Call(CallError::Refused(reason)))
                     if reason == "BOT_METHOD_INVALID" =>
                 {
-                    info!(
-                        event = "telegram.watchdog.off",
-                        reason = "a bot has no devices"
-                    );
+                    self.off();
                     return;
                 }
-                Err(error) => warn!(event = "telegram.watchdog.failed", %error),
+                Err(error) => {
+                    warn!(event = "telegram.watchdog.failed", %error);
+                    if let RoundError::Call(CallError::Flood(wait)) = error {
+                        next = next.max(Instant::now() + wait);
+                        hints = false;
+                    }
+                }
             }
-            tokio::select! {
-                () = sleep(self.settings.watchdog_interval) => {}
-                () = self.link.new_device.notified() => {}
+            self.mind_blindness(&mut memory);
+            loop {
+                let blind_at = memory.last_look + BLIND;
+                tokio::select! {
+                    () = sleep_until(next) => break,
+                    () = self.handler.link.new_device.notified(), if hints => break,
+                    () = sleep_until(blind_at), if !memory.blind => self.mind_blindness(&mut memory),
+                }
             }
         }
     }
 
-    async fn round(&self, noticed: &mut HashSet<i64>) -> Result<(), RoundError> {
+    /// Says what a bot's owner may expect in vain.
+    fn off(&self) {
+        let reason = "a bot has no devices";
+        if self.handler.settings.lock_on_new_device {
+            warn!(
+                event = "telegram.watchdog.off",
+                reason,
+                hint = "lock_on_new_device has no effect here: a stolen token shows nowhere"
+            );
+        } else {
+            info!(event = "telegram.watchdog.off", reason);
+        }
+    }
+
+    fn mind_blindness(&self, memory: &mut Memory) {
+        let blind = memory.last_look.elapsed() >= BLIND;
+        self.handler.status.set_blind(blind);
+        if blind && !memory.blind {
+            error!(
+                event = "telegram.watchdog.blind",
+                minutes = BLIND.as_secs() / 60,
+                hint =
+                    "new devices on the account go unnoticed; look in Telegram: Settings, Devices"
+            );
+        }
+        memory.blind = blind;
+    }
+
+    async fn round(&self, memory: &mut Memory) -> Result<(), RoundError> {
+        let (login, devices) = self.look().await?;
+        memory.last_look = Instant::now();
+        // Exact far beyond what a unix time needs.
+        #[expect(clippy::cast_precision_loss, reason = "a unix time")]
+        gauge!(DEVICES_LOOKED_AT).set(self.handler.clock.now().unix_timestamp() as f64);
+        if !self.login_is_known(login).await? {
+            self.begin(login, &devices).await?;
+        }
+        let known: BTreeMap<_, _> = self.coordination.list(DEVICES).await?.into_iter().collect();
+        let new = devices.iter().filter(|(key, _)| !known.contains_key(*key));
+        let new: Vec<_> = new.collect();
+        self.notice(&new, memory).await;
+        let stored = self.store(&new, &known, &devices, memory).await;
+        self.tell_all(login, &known, &devices, memory).await?;
+        stored
+    }
+
+    /// When our login began, and the other devices by their names in the state store.
+    async fn look(&self) -> Result<(i32, BTreeMap<String, Device>), RoundError> {
         let request = tl::functions::account::GetAuthorizations {};
         let tl::enums::account::Authorizations::Authorizations(answer) =
-            self.link.invoke(&request).await?;
-        let mut login = 0;
+            self.handler.link.invoke(&request).await?;
+        let mut login = None;
         let mut devices = BTreeMap::new();
         for authorization in answer.authorizations {
             let tl::enums::Authorization::Authorization(device) = authorization;
             if device.current {
-                login = device.date_created;
+                login = Some(device.date_created);
             } else {
                 devices.insert(key(device.hash), device);
             }
         }
-        if !self.login_is_known(login).await? {
-            for key in devices.keys() {
-                self.coordination.put(key, b"").await?;
-            }
-            let login = login.to_string();
-            self.coordination.put(LOGIN, login.as_bytes()).await?;
-            info!(event = "telegram.watchdog.began", devices = devices.len());
-        }
-        let known = self.coordination.list(DEVICES).await?;
-        for (key, _) in &known {
-            if devices.remove(key).is_none() {
-                self.coordination.delete(key).await?;
-            }
-        }
-        for (key, device) in devices {
-            if !noticed.contains(&device.hash) {
-                self.notice(&device).await?;
-                noticed.insert(device.hash);
-            }
-            if self.tell(&device).await {
-                self.coordination.put(&key, b"").await?;
-            }
-        }
-        Ok(())
+        Ok((login.ok_or(RoundError::NoCurrent)?, devices))
     }
 
     async fn login_is_known(&self, login: i32) -> Result<bool, CoordinationError> {
@@ -123,68 +188,213 @@ impl Watchdog {
         Ok(stored.iter().any(|(_, value)| value == login.as_bytes()))
     }
 
-    /// First of all the lock, which is what helps.
-    async fn notice(&self, device: &tl::types::Authorization) -> Result<(), CoordinationError> {
-        let lock = self.settings.lock_on_new_device;
-        if lock {
-            self.broker.lock_chat().await?;
+    /// All devices count as known from now on; but a burglar may have been here before us.
+    async fn begin(
+        &self,
+        login: i32,
+        devices: &BTreeMap<String, Device>,
+    ) -> Result<(), CoordinationError> {
+        for (key, device) in devices {
+            self.coordination.put(key, b"").await?;
+            log(device, "telegram.device", false);
         }
-        counter!(NEW_DEVICES).increment(1);
-        warn!(
-            event = "telegram.new_device",
-            model = shown(&device.device_model),
-            platform = shown(&device.platform),
-            app = shown(&device.app_name),
-            country = shown(&device.country),
-            ip = shown(&device.ip),
-            locked = lock,
-            hint = "if it is nobody's you know, end it in Telegram: Settings, Devices"
-        );
+        if !devices.is_empty() {
+            self.coordination.put(UNSHOWN, b"").await?;
+        }
+        let login = login.to_string();
+        self.coordination.put(LOGIN, login.as_bytes()).await?;
+        info!(event = "telegram.watchdog.began", devices = devices.len());
         Ok(())
     }
 
-    /// Tells every admin; whether nobody is left to be told.
-    async fn tell(&self, device: &tl::types::Authorization) -> bool {
-        let locked = if self.settings.lock_on_new_device {
+    /// First of all the lock, which is what helps.
+    async fn notice(&self, new: &[(&String, &Device)], memory: &mut Memory) {
+        let unseen = |device: &&Device| !memory.noticed.contains(&device.hash);
+        let unseen: Vec<_> = new
+            .iter()
+            .map(|(_, device)| *device)
+            .filter(unseen)
+            .collect();
+        let lock = self.handler.settings.lock_on_new_device;
+        memory.lock_due |= lock && !unseen.is_empty();
+        if memory.lock_due {
+            match self.handler.broker.lock_chat().await {
+                Ok(()) => memory.lock_due = false,
+                Err(error) => error!(event = "telegram.lock_failed", %error),
+            }
+        }
+        for device in unseen {
+            counter!(NEW_DEVICES).increment(1);
+            log(device, "telegram.new_device", lock && !memory.lock_due);
+            memory.noticed.insert(device.hash);
+            memory.telling.reset();
+            memory.tell_at = Instant::now();
+        }
+    }
+
+    /// Remembers the new ones, unless the lock they call for is open, and forgets those gone.
+    async fn store(
+        &self,
+        new: &[(&String, &Device)],
+        known: &BTreeMap<String, Vec<u8>>,
+        devices: &BTreeMap<String, Device>,
+        memory: &Memory,
+    ) -> Result<(), RoundError> {
+        if !memory.lock_due {
+            for (key, _) in new {
+                self.coordination.put(key, UNTOLD).await?;
+            }
+        }
+        for key in known.keys().filter(|key| !devices.contains_key(*key)) {
+            self.coordination.delete(key).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes to all admins at once of whatever they were not told.
+    async fn tell_all(
+        &self,
+        login: i32,
+        known: &BTreeMap<String, Vec<u8>>,
+        devices: &BTreeMap<String, Device>,
+        memory: &mut Memory,
+    ) -> Result<(), RoundError> {
+        if Instant::now() < memory.tell_at {
+            return Ok(());
+        }
+        let untold = |key: &String| known.get(key).is_none_or(|value| value == UNTOLD);
+        let mut due: Vec<(&str, bool, String, i64)> = Vec::new();
+        for (key, device) in devices.iter().filter(|(key, _)| untold(key)) {
+            due.push((key, false, self.text(device), device.hash));
+        }
+        if !self.coordination.list(UNSHOWN).await?.is_empty() {
+            due.push((UNSHOWN, true, found(devices), login.into()));
+        }
+        if due.is_empty() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + TELL;
+        let telling = due
+            .iter()
+            .map(|(_, _, text, id)| self.tell(text, *id, deadline));
+        let told = join_all(telling).await;
+        let mut all = true;
+        for ((key, once, ..), told) in due.iter().zip(told) {
+            match (told, once) {
+                (true, true) => self.coordination.delete(key).await?,
+                // The next process must lock again, if this one could not.
+                (true, false) if memory.lock_due => {}
+                (true, false) => self.coordination.put(key, b"").await?,
+                (false, _) => {
+                    counter!(NEW_DEVICES_UNTOLD).increment(1);
+                    all = false;
+                }
+            }
+        }
+        if all {
+            memory.telling.reset();
+        } else {
+            memory.tell_at = Instant::now() + memory.telling.next();
+        }
+        Ok(())
+    }
+
+    fn text(&self, device: &Device) -> String {
+        let locked = if self.handler.settings.lock_on_new_device {
             "\n\nChat is locked until an administrator runs `vaultgram unlock` on the host."
         } else {
             ""
         };
-        let text = format!(
-            "A new device signed in to vaultgram's account: {} ({}), {}, {}, {}.\nIf it is \
-             nobody's you know, end it in Telegram: Settings, Devices.{locked}",
-            shown(&device.device_model),
-            shown(&device.platform),
-            shown(&device.app_name),
-            shown(&device.country),
-            shown(&device.ip),
-        );
-        let mut all = true;
-        for admin in &self.settings.admins {
-            let Some(id) = PeerId::user(*admin) else {
-                continue;
-            };
+        format!(
+            "A new device signed in to vaultgram's account: {}.\nIf it is nobody's you know, end \
+             it in Telegram: Settings, Devices.{locked}",
+            line(device)
+        )
+    }
+
+    /// Tells every admin by the deadline; whether that is done with: somebody heard it, and
+    /// nobody else may hear it later.
+    async fn tell(&self, text: &str, id: i64, deadline: Instant) -> bool {
+        let admins = &self.handler.settings.admins;
+        let sendings = admins.iter().filter_map(|admin| {
+            let user = PeerId::user(*admin)?;
             // Contacts, and anybody for a bot, can be named without a hash.
-            let peer = input_peer(id, self.session.access_hash(id).unwrap_or(0));
+            let hash = self.handler.session.access_hash(user).unwrap_or(0);
             // The same in every round and after every restart, so that nobody is told twice.
-            let random_id = device.hash ^ admin.rotate_left(32);
-            let sending =
-                self.handler
-                    .outbox
-                    .send(peer, Reply::plain(text.clone()), None, random_id);
-            match timeout(TELL, sending).await {
-                Ok(sent) => match sent.result {
-                    Ok(_) => debug!(event = "telegram.new_device.told", user = *admin),
-                    Err(error) => {
-                        warn!(event = "telegram.new_device.untold", user = *admin, %error);
-                        all &= !error.may_pass();
-                    }
-                },
-                Err(_) => all = false,
+            let random_id = id ^ admin.rotate_left(32);
+            let reply = Reply::plain(text.to_owned());
+            let sending = self
+                .handler
+                .outbox
+                .send(input_peer(user, hash), reply, None, random_id);
+            let left = deadline.saturating_duration_since(Instant::now());
+            Some(async move { (admin, timeout(left, sending).await) })
+        });
+        let (mut heard, mut later) = (admins.is_empty(), false);
+        for (user, sent) in join_all(sendings).await {
+            match sent.map(|sent| sent.result) {
+                Ok(Ok(_)) => {
+                    debug!(event = "telegram.new_device.told", user);
+                    heard = true;
+                }
+                Ok(Err(error)) => {
+                    warn!(event = "telegram.new_device.untold", user, %error);
+                    later |= error.may_pass();
+                }
+                Err(_) => {
+                    warn!(
+                        event = "telegram.new_device.untold",
+                        user,
+                        error = "time-out"
+                    );
+                    later = true;
+                }
             }
         }
-        all
+        heard && !later
     }
+}
+
+/// A device in the log.
+fn log(device: &Device, name: &'static str, locked: bool) {
+    warn!(
+        event = name,
+        model = shown(&device.device_model),
+        platform = shown(&device.platform),
+        app = shown(&device.app_name),
+        country = shown(&device.country),
+        ip = shown(&device.ip),
+        locked,
+        hint = "if it is nobody's you know, end it in Telegram: Settings, Devices"
+    );
+}
+
+/// What the admins are shown after a new login.
+fn found(devices: &BTreeMap<String, Device>) -> String {
+    let mut text = "vaultgram has a new login. Also signed in to its account:".to_owned();
+    for device in devices.values().take(MAX_SHOWN) {
+        text.push_str("\n- ");
+        text.push_str(&line(device));
+    }
+    let more = devices.len().saturating_sub(MAX_SHOWN);
+    if more > 0 {
+        text.push_str("\n- and ");
+        text.push_str(&more.to_string());
+        text.push_str(" more");
+    }
+    text.push_str("\nEnd what is nobody's you know in Telegram: Settings, Devices.");
+    text
+}
+
+fn line(device: &Device) -> String {
+    format!(
+        "{} ({}), {}, {}, {}",
+        shown(&device.device_model),
+        shown(&device.platform),
+        shown(&device.app_name),
+        shown(&device.country),
+        shown(&device.ip),
+    )
 }
 
 /// A device's name in the state store.

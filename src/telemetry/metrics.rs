@@ -26,6 +26,10 @@ pub const CALLS_RETRIED: &str = "vaultgram_telegram_calls_retried_total";
 pub const DELETIONS_PENDING: &str = "vaultgram_telegram_deletions_pending";
 /// Counter: devices that signed in to the account.
 pub const NEW_DEVICES: &str = "vaultgram_telegram_new_devices_total";
+/// Counter: failed tries to tell the admins of a device; each is tried again.
+pub const NEW_DEVICES_UNTOLD: &str = "vaultgram_telegram_new_devices_untold_total";
+/// Gauge: when the account's devices were last seen, in unix seconds.
+pub const DEVICES_LOOKED_AT: &str = "vaultgram_telegram_devices_looked_at_timestamp_seconds";
 /// Gauge: whether chat is locked.
 pub const CHAT_LOCKED: &str = "vaultgram_telegram_locked";
 /// Gauge: whether the secret store serves.
@@ -74,6 +78,14 @@ pub fn start() {
     describe_counter!(
         NEW_DEVICES,
         "Devices that signed in to vaultgram's Telegram account."
+    );
+    describe_counter!(
+        NEW_DEVICES_UNTOLD,
+        "Failed tries to tell the admins of a device; each is tried again."
+    );
+    describe_gauge!(
+        DEVICES_LOOKED_AT,
+        "When the Telegram account's devices were last seen, in unix seconds."
     );
     describe_gauge!(
         CHAT_LOCKED,

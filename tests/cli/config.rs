@@ -178,7 +178,11 @@ fn mistakes_about_telegram_are_told() {
         ),
         (
             "[telegram]\nwatchdog_interval = \"2m\"\n",
-            "[telegram] watchdog_interval: must be from 1s to 60s",
+            "[telegram] watchdog_interval: must be from 1s to 45s",
+        ),
+        (
+            "[telegram]\nlock_on_new_device = true\n",
+            "[telegram] lock_on_new_device: needs a [socket] section",
         ),
         (
             "[telegram]\nproxy = \"http://127.0.0.1:1080\"\n",

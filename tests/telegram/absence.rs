@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use telegram_dc::{Chat, Fault, User};
+use telegram_dc::{Announce, Chat, Fault, User};
 
 use super::support::{ALICE, BOB, BROKER, GET, VALUE, World};
 
@@ -103,12 +103,119 @@ async fn what_telegram_forgot_of_a_channel_is_read_from_it() {
             .unwrap();
     }
     world.dc.forget_channel_updates(GROUP);
+    // Also when the account's updates, which come first, are of a later moment.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.send(BOB, "/help");
     let _process = world.start().await;
     world
         .until("every answer", |world| world.answers(ALICE).len() == 41)
         .await;
     world.quiet().await;
     assert_eq!(world.answers(ALICE).len(), 41);
+}
+
+#[tokio::test]
+async fn a_process_that_dies_before_it_has_read_a_channel_loses_nothing_of_it() {
+    let world = World::new().await;
+    world.dc.add_supergroup(GROUP, "Ops", &[ALICE, BROKER]);
+    world.start().await.stop().await;
+    for _ in 0..5 {
+        to_channel(&world);
+    }
+    world.dc.forget_channel_updates(GROUP);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.send(BOB, "/help");
+    // It reads the account's updates, and the channel's answer does not come.
+    world
+        .dc
+        .fault("updates.getChannelDifference", Fault::Hang, 1);
+    let process = world.start().await;
+    world
+        .until("Bob's answer", |world| world.answers(BOB).len() == 1)
+        .await;
+    process.stop().await;
+    assert!(world.answers(ALICE).is_empty());
+    let _process = world.start().await;
+    world
+        .until("every answer", |world| world.answers(ALICE).len() == 5)
+        .await;
+}
+
+#[tokio::test]
+async fn a_place_telegram_does_not_know_loses_nothing() {
+    let world = World::new().await;
+    world.dc.add_supergroup(GROUP, "Ops", &[ALICE, BROKER]);
+    world.start().await.stop().await;
+    for _ in 0..3 {
+        to_channel(&world);
+        world.send(BOB, "/help");
+    }
+    let refused = Fault::error(400, "PERSISTENT_TIMESTAMP_INVALID");
+    world.dc.fault("updates.getDifference", refused, 1);
+    // The list of chats is refused, too, before it is not; the first is asked for at sign-on.
+    world
+        .dc
+        .fault("messages.getDialogs", Fault::error(400, "LIMIT_INVALID"), 2);
+    let process = world.start().await;
+    world
+        .until("every answer", |world| {
+            (world.answers(ALICE).len(), world.answers(BOB).len()) == (3, 3)
+        })
+        .await;
+    world.quiet().await;
+    process.stop().await;
+    assert_eq!(world.answers(ALICE).len(), 3);
+    assert_eq!(world.answers(BOB).len(), 4);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_refused_for_a_while_is_read_later() {
+    let world = World::new().await;
+    world.dc.add_supergroup(GROUP, "Ops", &[ALICE, BROKER]);
+    world.start().await.stop().await;
+    to_channel(&world);
+    let refused = Fault::error(400, "PERSISTENT_TIMESTAMP_OUTDATED");
+    world
+        .dc
+        .fault("updates.getChannelDifference", refused.clone(), 1);
+    world
+        .dc
+        .fault("updates.getChannelDifference", Fault::error(500, "X"), 1);
+    let _process = world.start().await;
+    world
+        .until("the answer", |world| world.answers(ALICE).len() == 1)
+        .await;
+}
+
+#[tokio::test]
+async fn a_channel_that_only_says_that_something_happened_is_answered() {
+    for announce in [Announce::TooLong, Announce::TooLongWithPts] {
+        let world = World::new().await;
+        world.dc.add_supergroup(GROUP, "Ops", &[ALICE, BROKER]);
+        world.dc.set_announce(GROUP, announce);
+        let process = world.start().await;
+        for count in 1..=3 {
+            to_channel(&world);
+            world
+                .until("an answer", |world| world.answers(ALICE).len() == count)
+                .await;
+        }
+        // And among what was missed.
+        process.stop().await;
+        to_channel(&world);
+        world.send(BOB, "/help");
+        let _process = world.start().await;
+        world
+            .until("the last answer", |world| world.answers(ALICE).len() == 4)
+            .await;
+    }
+}
+
+fn to_channel(world: &World) {
+    world
+        .dc
+        .send(ALICE, Chat::Channel(GROUP), "/help@vault_broker")
+        .unwrap();
 }
 
 #[tokio::test]
