@@ -44,9 +44,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
-pub use self::account::{Device, Profile, look, sign_out};
+pub use self::account::{Device, Profile, look, probe, sign_out};
 use self::admission::Rules;
-pub use self::brief::{Reach, probe};
+pub use self::brief::Reach;
 use self::call::Link;
 use self::connection::Connection;
 use self::deletion::Deletions;
