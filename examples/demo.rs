@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::string_slice,
     clippy::disallowed_methods,
     reason = "a demonstration prints, and ends by panicking where it cannot go on"
 )]
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use grammers_tl_types::enums::MessageEntity;
 use serde_json::json;
 use telegram_dc::{Chat, Event};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -100,6 +102,30 @@ async fn demo() {
         left.first().unwrap().text
     );
 
+    step("secrets are changed in chat too; the message with the value is deleted at once");
+    say(
+        &stage,
+        ALICE,
+        "/put_secret django/cache url=redis://cache password=x",
+    )
+    .await;
+    let asked = say(&stage, ALICE, "/rotate django/cache#password").await;
+    say(&stage, ALICE, &confirmation(&asked)).await;
+    say(&stage, ALICE, "/versions django/cache").await;
+
+    step("what Telegram must not see is sealed to the key of who asks");
+    shell("vaultgram keygen -i alice.key");
+    let file = std::fs::read_to_string(stage.path("alice.key")).unwrap();
+    let key = file
+        .split_whitespace()
+        .find(|word| word.starts_with("age1"));
+    let register = format!("/register_key {}", key.unwrap());
+    let asked = say(&stage, ALICE, &register).await;
+    say(&stage, ALICE, &confirmation(&asked)).await;
+    let sealed = say(&stage, ALICE, "/get_secret django/database sealed").await;
+    std::fs::write(stage.path("answer.txt"), sealed).unwrap();
+    shell("vaultgram open -i alice.key answer.txt");
+
     step("every decision and outcome is in the audit, chained by hashes");
     shell("head -n 2 audit.jsonl");
     shell("vaultgram audit verify audit.jsonl");
@@ -149,8 +175,15 @@ fn show(from: i64, text: &str) {
     }
 }
 
-/// Sends `text` as `person` and shows the answer, if one comes.
-async fn say(stage: &Stage, person: i64, text: &str) {
+/// The command that confirms what vaultgram asks about.
+fn confirmation(asked: &str) -> String {
+    let start = asked.find("/confirm ").unwrap();
+    let words: Vec<_> = asked[start..].split_whitespace().take(2).collect();
+    words.join(" ")
+}
+
+/// Sends `text` as `person`; shows and returns the answer, if one comes.
+async fn say(stage: &Stage, person: i64, text: &str) -> String {
     let chat = Chat::User(BROKER);
     let sent = stage
         .dc
@@ -164,15 +197,16 @@ async fn say(stage: &Stage, person: i64, text: &str) {
     let answer = stage.dc.wait_for(person, chat, patience, |message| {
         !message.out && message.id > sent
     });
-    match answer.await {
-        Some(message) => {
-            show(BROKER, &message.text);
-            if !message.entities.is_empty() && person == ALICE {
-                println!("            (the values are under a spoiler until Alice taps them)");
-            }
-        }
-        None => println!("            (no answer)"),
+    let Some(message) = answer.await else {
+        println!("            (no answer)");
+        return String::new();
+    };
+    show(BROKER, &message.text);
+    let hidden = |entity: &MessageEntity| matches!(entity, MessageEntity::Spoiler(_));
+    if message.entities.iter().any(hidden) {
+        println!("            (the values are under a spoiler until Alice taps them)");
     }
+    message.text
 }
 
 /// Runs a command as a person would type it, in the broker's folder.
@@ -225,7 +259,7 @@ async fn chat(stage: &Stage) {
                     show(BROKER, &message.text);
                 }
                 Some(Event::Deleted { account, .. }) if account == BROKER => {
-                    println!("            (vaultgram deleted its answer for both sides)");
+                    println!("            (vaultgram deleted a message for both sides)");
                 }
                 Some(_) => {}
                 None => return,

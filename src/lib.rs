@@ -27,7 +27,7 @@
 //! | `audit` | JSON Lines in a hash chain, and its verification | `domain` `broker::ports` |
 //! | `api` | wire types shared by the socket and the command line | |
 //! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` `age` |
-//! | `cli` | the command line, one file per command | `api` `age` `audit::verify` |
+//! | `cli` | the command line, one file per command | `api` `age` `audit::verify` `domain` |
 //! | `telemetry` | logs: only our own events, ever; metrics | |
 //! | `memory` | freed memory is wiped, no core dumps | |
 //! | `daemon` | puts everything together: start, stop, check, doctor | everything |

@@ -7,10 +7,12 @@ tools=${VAULTGRAM_TOOLS:-target/tools}
 requirements=tests/requirements.txt
 
 # etcd-server: the etcd that replicas and Vault use; protobuf-compiler: builds its client;
-# microsocks: the SOCKS5 proxy that the tests go through.
+# age: opens sealed answers, as an independent witness; microsocks: the SOCKS5 proxy that the
+# tests go through.
 missing=()
 command -v etcd >/dev/null || missing+=(etcd-server)
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
+command -v age >/dev/null || missing+=(age)
 command -v curl >/dev/null || missing+=(curl)
 command -v microsocks >/dev/null || missing+=(microsocks)
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3 python3-venv)

@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("age", &["domain", "broker::ports"]),
     ("audit", &["domain", "broker::ports"]),
     ("config", &["domain", "age"]),
-    ("cli", &["api", "age", "audit::verify"]),
+    ("cli", &["api", "age", "audit::verify", "domain"]),
     ("telemetry", &[]),
     ("memory", &[]),
     ("daemon", &["*"]),

@@ -68,7 +68,7 @@ impl Answer {
     }
 }
 
-/// Sends `GET target` to the socket.
+/// Sends `method target` to the socket, without a body.
 ///
 /// # Errors
 /// When nobody answers there in time, or not in HTTP.

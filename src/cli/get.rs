@@ -7,13 +7,14 @@ use std::str::FromStr;
 
 use clap::Args;
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::api::{Envelope, KvVersion, MountInfo};
 use crate::cli::client::{self, SocketArgs};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::show::{self, Values};
 
 /// Arguments of `get`.
 #[derive(Debug, Args)]
@@ -74,10 +75,6 @@ impl FromStr for Address {
     }
 }
 
-/// A secret as the answer has it, borrowed from its body.
-#[derive(Deserialize)]
-struct Values<'b>(#[serde(borrow)] BTreeMap<String, &'b RawValue>);
-
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Printed<'a> {
@@ -111,7 +108,7 @@ pub async fn run(arguments: &GetArgs, out: &mut dyn Write, terminal: bool) -> Re
     }
     let envelope: Envelope<KvVersion<Values<'_>>> =
         serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
-    let Values(values) = envelope.data.data;
+    let values = envelope.data.data;
 
     let mut text = Zeroizing::new(Vec::with_capacity(answer.body.len() + 256));
     if arguments.json {
@@ -119,27 +116,17 @@ pub async fn run(arguments: &GetArgs, out: &mut dyn Write, terminal: bool) -> Re
             path: &format!("{}/{}", path.mount, path.rest),
             version: envelope.data.metadata.version,
             created_time: &envelope.data.metadata.created_time,
-            data: &values,
+            data: &values.0,
         };
         serde_json::to_writer(&mut *text, &printed).map_err(|_| not_understood())?;
         text.push(b'\n');
     } else if let Some(field) = &address.field {
-        let value = values.get(field).ok_or_else(not_understood)?;
-        text.extend_from_slice(plain(value).as_bytes());
-        if terminal {
-            text.push(b'\n');
-        }
+        let value = values.0.get(field).ok_or_else(not_understood)?;
+        show::single(value, terminal, &mut text);
     } else {
-        table(&values, &mut text);
+        show::table(&values, &mut text);
     }
-    out.write_all(&text)
-        .and_then(|()| out.flush())
-        .map_err(|error| {
-            Failure::new(
-                Exit::CannotCreate,
-                format!("cannot write the value: {error}"),
-            )
-        })
+    show::write(&text, out)
 }
 
 /// A path with its mount found.
@@ -175,7 +162,7 @@ async fn find_mount(socket: &std::path::Path, path: &str) -> Result<MountedPath,
 }
 
 /// Why there is no value, for a person.
-fn explain(answer: &client::Answer) -> Failure {
+pub(super) fn explain(answer: &client::Answer) -> Failure {
     let gone: Result<Envelope<KvVersion<Option<()>>>, _> = serde_json::from_slice(&answer.body);
     if let Ok(envelope) = gone {
         let metadata = envelope.data.metadata;
@@ -197,34 +184,9 @@ fn explain(answer: &client::Answer) -> Failure {
     }
 }
 
-fn not_understood() -> Failure {
+pub(super) fn not_understood() -> Failure {
     Failure::new(Exit::Unavailable, "the answer is not vaultgram's")
         .hint("is --socket the socket of a vaultgram, of this version?")
-}
-
-/// A string without quotes and escapes; anything else as JSON.
-fn plain(value: &RawValue) -> Zeroizing<String> {
-    match serde_json::from_str(value.get()) {
-        Ok(text) => Zeroizing::new(text),
-        Err(_) => Zeroizing::new(value.get().to_owned()),
-    }
-}
-
-/// `name  value` in two columns. What would disturb the table or the terminal stays JSON.
-fn table(values: &BTreeMap<String, &RawValue>, text: &mut Vec<u8>) {
-    let names: Vec<String> = values.keys().map(|name| client::printable(name)).collect();
-    let width = names.iter().map(|name| name.chars().count()).max();
-    let width = width.unwrap_or(0);
-    for (name, value) in names.iter().zip(values.values()) {
-        text.extend_from_slice(format!("{name:width$}  ").as_bytes());
-        let shown = plain(value);
-        if shown.contains(char::is_control) {
-            text.extend_from_slice(value.get().as_bytes());
-        } else {
-            text.extend_from_slice(shown.as_bytes());
-        }
-        text.push(b'\n');
-    }
 }
 
 /// Percent-encodes all but what needs none in a path or a query.
@@ -266,20 +228,5 @@ mod tests {
     fn nothing_in_an_address_ends_the_path_or_the_parameter() {
         assert_eq!(encode("a/b-_.~:,"), "a/b-_.~:,");
         assert_eq!(encode("a?b&c#d%e f+ü"), "a%3Fb%26c%23d%25e%20f%2B%C3%BC");
-    }
-
-    #[test]
-    fn a_table_keeps_its_lines_and_the_terminal_its_state() {
-        let values: Values<'_> = serde_json::from_str(
-            r#"{"a":"one","lines":"x\ny","n":1.50,"esc\u001b[31m":"\u001b[31mred"}"#,
-        )
-        .unwrap();
-        let mut text = vec![];
-        table(&values.0, &mut text);
-        let text = String::from_utf8(text).unwrap();
-        assert_eq!(
-            text,
-            "a         one\nesc [31m  \"\\u001b[31mred\"\nlines     \"x\\ny\"\nn         1.50\n"
-        );
     }
 }

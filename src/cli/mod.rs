@@ -2,9 +2,13 @@
 
 pub mod audit;
 pub mod client;
+pub mod collect;
 pub mod exit;
 pub mod get;
 pub mod init;
+pub mod keygen;
+pub mod open;
+mod show;
 pub mod unlock;
 
 use std::ffi::OsString;
@@ -54,6 +58,12 @@ pub enum Command {
     Serve(ConfigArgs),
     /// Get a secret, or one of its fields, from a running vaultgram
     Get(get::GetArgs),
+    /// Collect what you asked for in chat with `socket`, as your own user, once
+    Collect(collect::CollectArgs),
+    /// Decrypt a sealed answer from the chat
+    Open(open::OpenArgs),
+    /// Make a key for sealed answers
+    Keygen(keygen::KeygenArgs),
     /// Let a running vaultgram answer in chat again, after a new device made it stop
     Unlock(unlock::UnlockArgs),
     /// Work with the audit

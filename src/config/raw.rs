@@ -27,16 +27,18 @@ pub(super) struct Telegram {
     pub(super) session_key: Option<PathBuf>,
     pub(super) keys: PathBuf,
     pub(super) allowed_users: Vec<i64>,
-    pub(super) unix_users: BTreeMap<String, u32>,
+    pub(super) unix_users: BTreeMap<String, UnixUser>,
     pub(super) stranger_reply: String,
     #[serde(deserialize_with = "duration")]
     pub(super) command_age: Duration,
     #[serde(deserialize_with = "duration")]
     pub(super) delete_after: Duration,
+    pub(super) history_ttl: String,
     #[serde(deserialize_with = "duration")]
     pub(super) request_timeout: Duration,
     pub(super) proxy: Option<String>,
     pub(super) admins: Vec<i64>,
+    pub(super) keys_path: String,
     #[serde(deserialize_with = "duration")]
     pub(super) watchdog_interval: Duration,
     pub(super) lock_on_new_device: bool,
@@ -53,19 +55,30 @@ impl Default for Telegram {
             stranger_reply: String::new(),
             command_age: Duration::from_mins(1),
             delete_after: Duration::from_mins(1),
+            history_ttl: "1d".to_owned(),
             request_timeout: Duration::from_secs(10),
             proxy: None,
             admins: vec![],
+            keys_path: "secret/telegram".to_owned(),
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
         }
     }
 }
 
+/// A user of this host.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a user's number or name")]
+pub(super) enum UnixUser {
+    Number(u32),
+    Name(String),
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Vault {
     pub(super) address: Option<String>,
+    pub(super) public_address: Option<String>,
     pub(super) namespace: Option<String>,
     pub(super) ca_cert: Option<PathBuf>,
     pub(super) mounts: Vec<String>,
@@ -89,6 +102,7 @@ impl Default for Vault {
     fn default() -> Self {
         Self {
             address: None,
+            public_address: None,
             namespace: None,
             ca_cert: None,
             mounts: vec!["secret".to_owned()],

@@ -34,12 +34,16 @@ pub struct TelegramConfig {
     pub command_age: Duration,
     /// How long a delivered secret stays in the chat.
     pub delete_after: Duration,
+    /// After how long Telegram itself empties the chats that held secrets, in seconds.
+    pub history_ttl: Option<i32>,
     /// How long Telegram may take to answer one call.
     pub request_timeout: Duration,
     /// The way to Telegram, where it is not a direct one.
     pub proxy: Option<ProxyConfig>,
-    /// Who of them is told of new devices on the account.
+    /// Who of them is told of new devices on the account, and may ask for its keys.
     pub admins: BTreeSet<i64>,
+    /// Where Vault has the account's keys, for those who may ask.
+    pub keys_path: String,
     /// How often the account's devices are looked at.
     pub watchdog_interval: Duration,
     /// Whether a new device locks chat.
@@ -114,16 +118,32 @@ pub(super) fn typed(
         .ok();
     let application = application::typed(&raw.keys, mounts, directory, environment, problems);
     let mut unix_users = BTreeMap::new();
-    for (account, uid) in raw.unix_users {
-        match account.parse() {
-            Ok(id) if raw.allowed_users.contains(&id) => {
-                unix_users.insert(id, uid);
-            }
-            _ => problems.push(
+    for (account, user) in raw.unix_users {
+        let Some(id) = account
+            .parse()
+            .ok()
+            .filter(|id| raw.allowed_users.contains(id))
+        else {
+            problems.push(
                 "[telegram] unix_users: each key must be a number from allowed_users, as in \
                  unix_users = { 1001 = 990 }",
-            ),
+            );
+            continue;
+        };
+        match uid(user) {
+            Ok(uid) => drop(unix_users.insert(id, uid)),
+            Err(problem) => problems.push(format!("[telegram] unix_users: {problem}")),
         }
+    }
+    let path = |mounts: &Mounts| mounts.parse(&raw.keys_path).is_ok();
+    if !mounts.is_none_or(path) {
+        problems.push("[telegram] keys_path: must be a path such as secret/telegram");
+    }
+    let history_ttl = history_ttl(&raw.history_ttl);
+    if history_ttl.is_none() {
+        problems.push(
+            "[telegram] history_ttl: must be 1d to 7d, 1w to 4w, or 1month to 12months, or \"off\"",
+        );
     }
     Some(TelegramConfig {
         session,
@@ -138,12 +158,45 @@ pub(super) fn typed(
         },
         command_age: raw.command_age,
         delete_after: raw.delete_after,
+        history_ttl: history_ttl.flatten(),
         request_timeout: raw.request_timeout,
         proxy,
         admins: raw.admins.into_iter().collect(),
+        keys_path: raw.keys_path,
         watchdog_interval: raw.watchdog_interval,
         lock_on_new_device: raw.lock_on_new_device,
     })
+}
+
+/// The number of a user of this host.
+fn uid(user: raw::UnixUser) -> Result<u32, String> {
+    match user {
+        raw::UnixUser::Number(uid) => Ok(uid),
+        raw::UnixUser::Name(name) => match nix::unistd::User::from_name(&name) {
+            Ok(Some(user)) => Ok(user.uid.as_raw()),
+            Ok(None) => Err(format!("there is no user {name:?} on this host")),
+            Err(error) => Err(format!("cannot look up user {name:?}: {error}")),
+        },
+    }
+}
+
+/// What `messages.setHistoryTTL` takes: whole days up to a week, weeks up to four, and months of
+/// 31 days up to a year. `Some(None)`: off.
+#[expect(clippy::option_option, reason = "wrong, off, or so long; used once")]
+fn history_ttl(text: &str) -> Option<Option<i32>> {
+    const DAY: i32 = 24 * 60 * 60;
+    if text == "off" {
+        return Some(None);
+    }
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number = digits.parse::<i32>().ok()?;
+    let (unit, most) = match text.strip_prefix(digits)? {
+        "d" | "day" | "days" => (DAY, 7),
+        "w" | "week" | "weeks" => (7 * DAY, 4),
+        "month" | "months" => (31 * DAY, 12),
+        _ => return None,
+    };
+    (1..=most).contains(&number).then_some(Some(number * unit))
 }
 
 /// `TELEGRAM_SESSION_KEY`, else the file.

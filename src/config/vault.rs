@@ -14,6 +14,8 @@ const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8200";
 pub struct VaultConfig {
     /// Its address, `https://host:port`; checked by the client.
     pub address: String,
+    /// Its address as people reach it, to be told with a wrapping token.
+    pub public_address: Option<String>,
     /// Its namespace.
     pub namespace: Option<String>,
     /// A PEM file of the authorities that may have signed its certificate; relative to the
@@ -87,6 +89,10 @@ pub(super) fn typed(
              address https://, or leave it out",
         );
     }
+    let speakable = |text: &String| text.len() <= 200 && !text.contains(char::is_control);
+    if !raw.public_address.as_ref().is_none_or(speakable) {
+        problems.push("[vault] public_address: an address of at most 200 characters");
+    }
     if raw.request_timeout < Duration::from_millis(100)
         || raw.request_timeout > Duration::from_secs(25)
     {
@@ -115,6 +121,7 @@ pub(super) fn typed(
     };
     Some(VaultConfig {
         address,
+        public_address: raw.public_address.filter(|text| !text.is_empty()),
         namespace,
         ca_cert,
         mounts: mounts?,

@@ -93,6 +93,7 @@ impl Daemon {
                 None => BTreeMap::new(),
             },
         };
+        let vault_address = config.vault.public_address.clone();
         let vault = Arc::new(
             Store::new(settings::vault(config.vault))
                 .map_err(|error| Failure::new(Exit::Config, error))?,
@@ -107,7 +108,8 @@ impl Daemon {
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let state = Arc::new(state);
         let telegram = config.telegram.as_ref().zip(account);
-        let telegram = telegram.map(|(config, account)| open_telegram(config, account));
+        let telegram =
+            telegram.map(|(config, account)| open_telegram(config, account, vault_address));
         let telegram = telegram.transpose()?;
         let socket = config
             .socket
@@ -225,13 +227,12 @@ impl Daemon {
 fn open_telegram(
     config: &TelegramConfig,
     account: Account,
+    vault_address: Option<String>,
 ) -> Result<(telegram::Settings, Arc<FileSession>), Failure> {
     let session = FileSession::open(&config.session, account.key)
         .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-    Ok((
-        settings::telegram(config, account.api_id),
-        Arc::new(session),
-    ))
+    let settings = settings::telegram(config, account.api_id, vault_address);
+    Ok((settings, Arc::new(session)))
 }
 
 fn unavailable(error: impl fmt::Display) -> Failure {

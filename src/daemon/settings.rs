@@ -49,7 +49,11 @@ pub(super) fn socket(config: SocketConfig) -> http::Settings {
     }
 }
 
-pub(super) fn telegram(config: &TelegramConfig, api_id: i32) -> telegram::Settings {
+pub(super) fn telegram(
+    config: &TelegramConfig,
+    api_id: i32,
+    vault_address: Option<String>,
+) -> telegram::Settings {
     telegram::Settings {
         stranger_reply: match &config.stranger_reply {
             StrangerReply::Silence => telegram::StrangerReply::Silent,
@@ -57,9 +61,12 @@ pub(super) fn telegram(config: &TelegramConfig, api_id: i32) -> telegram::Settin
         },
         command_age: config.command_age,
         delete_after: config.delete_after,
+        history_ttl: config.history_ttl,
+        vault_address,
         request_timeout: config.request_timeout,
         proxy: proxy(config),
         admins: config.admins.clone(),
+        keys_path: config.keys_path.clone(),
         watchdog_interval: config.watchdog_interval,
         lock_on_new_device: config.lock_on_new_device,
         ..telegram::Settings::new(api_id, config.allowed_users.clone())

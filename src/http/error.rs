@@ -12,6 +12,8 @@ pub(super) struct Refusal {
     pub(super) status: StatusCode,
     /// `None` is Vault's plain "not found": an empty list.
     pub(super) message: Option<String>,
+    /// The method to use instead, where that is what is wrong.
+    pub(super) allow: Option<&'static str>,
 }
 
 impl Refusal {
@@ -19,6 +21,15 @@ impl Refusal {
         Self {
             status,
             message: Some(message.into()),
+            allow: None,
+        }
+    }
+
+    /// The path is right, the method is not.
+    pub(super) fn method(allow: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
         }
     }
 
@@ -64,6 +75,7 @@ impl From<&BrokerError> for Refusal {
                 return Self {
                     status: StatusCode::NOT_FOUND,
                     message: None,
+                    allow: None,
                 };
             }
             BrokerError::Store(StoreError::Deleted { .. } | StoreError::Destroyed { .. })

@@ -40,10 +40,9 @@ pub(super) fn metrics(text: String) -> Reply {
 /// An error in Vault's shape.
 pub(super) fn refusal(refusal: &Refusal) -> Reply {
     let mut reply = json(refusal.status, &refusal.body());
-    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
-        reply
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET"));
+    if let Some(allow) = refusal.allow {
+        let headers = reply.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
     reply
 }

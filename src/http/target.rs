@@ -38,6 +38,8 @@ pub(super) enum Route {
     Health(HealthCodes),
     /// Who the caller is.
     LookupSelf,
+    /// What was offered in chat under this code, as it was given.
+    Collect(String),
     /// What is counted.
     Metrics,
     /// Open the lock on chat: our own addition, and the one thing that is done and not read.
@@ -74,6 +76,8 @@ pub(super) fn route(
         Route::Health(query.health_codes()?)
     } else if path == "auth/token/lookup-self" {
         Route::LookupSelf
+    } else if let Some(code) = path.strip_prefix("vaultgram/collect/") {
+        Route::Collect(code.to_owned())
     } else if path == "vaultgram/unlock" {
         Route::Unlock
     } else if path == "sys/metrics" {
@@ -85,22 +89,26 @@ pub(super) fn route(
     };
     query.finish()?;
     let head = matches!(route, Route::Health(_)) && method == Method::HEAD;
-    if matches!(route, Route::Unlock) {
+    let once = match route {
+        Route::Unlock => Some("to unlock chat, use POST, or run: vaultgram unlock"),
+        Route::Collect(_) => Some("this works once: use POST, or run: vaultgram collect"),
+        Route::Read(_)
+        | Route::Mount { .. }
+        | Route::Health(_)
+        | Route::LookupSelf
+        | Route::Metrics => None,
+    };
+    if let Some(instead) = once {
         return match method {
             &Method::POST => Ok(route),
-            _ => Err(Refusal::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "to unlock chat, use POST, or run: vaultgram unlock",
-            )),
+            _ => Err(Refusal::method("POST", instead)),
         };
     }
     if method == Method::GET || head {
         Ok(route)
     } else {
-        Err(Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "vaultgram only reads: use GET; to write, use Vault itself",
-        ))
+        let why = "vaultgram only reads: use GET; to write, use Vault itself";
+        Err(Refusal::method("GET", why))
     }
 }
 
@@ -148,6 +156,7 @@ fn read_route(path: &str, query: &mut Query, mounts: &Mounts) -> Result<Route, R
         return Err(Refusal {
             status: StatusCode::NOT_FOUND,
             message: None,
+            allow: None,
         });
     }
     let version = query.take("version").map(|text| text.parse::<u64>());
@@ -173,7 +182,8 @@ fn unknown() -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         "no handler for this route; vaultgram serves GET /v1/MOUNT/data/PATH of its configured \
-         mounts, sys/internal/ui/mounts/PATH, sys/health, sys/metrics and auth/token/lookup-self",
+         mounts, sys/internal/ui/mounts/PATH, sys/health, sys/metrics and auth/token/lookup-self, \
+         and POST /v1/vaultgram/collect/CODE",
     )
 }
 

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{Envelope, Health, MountInfo, PeerInfo, Unlocked};
 use crate::broker::ports::{StoreError, StoreHealth};
-use crate::broker::{Broker, BrokerError, Outcome};
+use crate::broker::{Broker, BrokerError, Collected, Outcome};
 use crate::domain::caller::UnixPeer;
 use crate::domain::{Action, Caller, Delivery, Request, RequestId, Target};
 use crate::http::error::Refusal;
@@ -76,6 +76,7 @@ impl VaultApi {
             Route::Mount { path, or_default } => self.mount(&id, &path, or_default),
             Route::Health(codes) => Ok(self.health(&codes).await),
             Route::LookupSelf => Ok(lookup_self(&id, peer)),
+            Route::Collect(code) => self.collect(&id, code, peer).await,
             Route::Metrics => Ok(self.metrics().await),
             Route::Unlock => self.unlock(&id, peer).await,
         }
@@ -93,8 +94,7 @@ impl VaultApi {
         let work = self
             .tasks
             .spawn(async move { broker.handle(request).await });
-        let result = work.await.map_err(|_| Refusal::broken())?;
-        match result {
+        match work.await.map_err(|_| Refusal::broken())? {
             Ok(Outcome::Released(secret)) => Ok(reply::secret(name, &secret)),
             Ok(Outcome::Denied(_)) => Err(Refusal::denied()),
             // Nothing else comes of a read on a connection.
@@ -110,13 +110,25 @@ impl VaultApi {
                 | Outcome::Deleted
                 | Outcome::Undeleted(_),
             ) => Err(Refusal::broken()),
-            Err(BrokerError::Store(StoreError::Deleted { version, at })) => {
-                Ok(reply::gone(name, version, &at, false))
-            }
-            Err(BrokerError::Store(StoreError::Destroyed { version })) => {
-                Ok(reply::gone(name, version, "", true))
-            }
-            Err(error) => Err(Refusal::from(&error)),
+            Err(error) => failed(name, &error),
+        }
+    }
+
+    /// Hands over what `peer` asked for in chat.
+    async fn collect(
+        &self,
+        id: &RequestId,
+        code: String,
+        peer: &UnixPeer,
+    ) -> Result<Reply, Refusal> {
+        let (broker, peer) = (Arc::clone(&self.broker), peer.clone());
+        let work = self
+            .tasks
+            .spawn(async move { broker.collect(&code, &peer).await });
+        match work.await.map_err(|_| Refusal::broken())? {
+            Ok(Collected::Released(secret)) => Ok(reply::secret(id.to_string(), &secret)),
+            Ok(Collected::Denied(_)) => Err(Refusal::denied()),
+            Err(error) => failed(id.to_string(), &error),
         }
     }
 
@@ -209,6 +221,17 @@ impl VaultApi {
         let document = Envelope::new(id.to_string(), Unlocked { was_locked });
         Ok(reply::json(StatusCode::OK, &document))
     }
+}
+
+/// Why there is no secret; what is deleted or destroyed is described.
+fn failed(request: String, error: &BrokerError) -> Result<Reply, Refusal> {
+    if let BrokerError::Store(StoreError::Deleted { version, at }) = error {
+        return Ok(reply::gone(request, *version, at, false));
+    }
+    if let BrokerError::Store(StoreError::Destroyed { version }) = error {
+        return Ok(reply::gone(request, *version, "", true));
+    }
+    Err(Refusal::from(error))
 }
 
 fn lookup_self(id: &RequestId, peer: &UnixPeer) -> Reply {

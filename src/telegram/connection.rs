@@ -297,6 +297,7 @@ impl Connection {
             None => format!("user {}", me.id),
         };
         info!(event = "telegram.connected", user = me.id);
+        self.handler.bot.store(me.bot, Ordering::Relaxed);
         self.handler.set_username(username);
         self.status.set(State::Connected {
             account,

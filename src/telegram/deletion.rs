@@ -3,28 +3,28 @@
 //! Before a secret is sent, the intent to delete it is stored: the chat and the time, not
 //! the message's id, which nobody knows yet. While the process lives, the id is kept in memory
 //! and the intent is removed after the deletion. After a crash an intent is left over, whether
-//! or not its message was sent, and the message is found in the chat's history by its mark
-//! and spoiler; all such messages of ours are secrets that have to go, so finding one too
-//! many does no harm. One write before and one after, and no moment at which a crash leaves a
+//! or not its message was sent, and the message is found again ([`search`]) by its mark and by
+//! what carries the secret; all such messages of ours are secrets that have to go, so finding one
+//! too many does no harm. One write before and one after, and no moment at which a crash leaves a
 //! secret standing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use grammers_session::types::PeerId;
 use grammers_tl_types as tl;
-use grammers_tl_types::enums::messages::Messages;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::call::{CallError, Gate, Link};
-use super::outbox::{Sending, Sent, input_peer};
-use super::reply::SECRET_MARK;
+use super::outbox::{Sending, Sent};
 use super::schedule::Schedule;
+use super::search::{self, Found, Wanted};
 use super::session::FileSession;
 use crate::broker::ports::{Clock, Coordination, CoordinationError};
 use crate::domain::RequestId;
@@ -35,14 +35,12 @@ const PREFIX: &str = "deletions/";
 const BATCH: usize = 100;
 /// How long to gather a batch: a call for each message would halve the rate of replies.
 const GATHER: Duration = Duration::from_millis(250);
-/// Messages of history in one call.
-const PAGE: i32 = 100;
-/// How far our clock and Telegram's may differ, in seconds.
-const CLOCK_SLACK: i64 = 60;
 /// How long to wait with a chat that cannot be searched, such as one the user has blocked.
 const SEARCH_AGAIN: Duration = Duration::from_mins(1);
 /// How long a message may still arrive after we gave it up.
 const ON_ITS_WAY: Duration = Duration::from_secs(10);
+/// Chats of Telegram's numbering beyond this are channels, whose messages count for themselves.
+const CHANNELS: i64 = -1_000_000_000_000;
 /// How long one deletion is tried before it goes back into the queue.
 const TRY_FOR: Duration = Duration::from_mins(1);
 
@@ -55,6 +53,20 @@ struct Stored {
     hash: i64,
     /// When the secret was about to be sent, in unix seconds.
     since: i64,
+    /// How long it is to stand, in seconds, where that is less than usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lasts: Option<u64>,
+    /// The newest message of the account's own numbering then, 0 where none was known. A bot
+    /// cannot read a chat's history, but it can look at messages by number.
+    #[serde(default)]
+    newest: i32,
+}
+
+impl Stored {
+    fn delete_after(&self, usual: Duration) -> Duration {
+        self.lasts
+            .map_or(usual, |lasts| usual.min(Duration::from_secs(lasts)))
+    }
 }
 
 /// An intent to delete a message that is about to be sent.
@@ -80,6 +92,8 @@ pub(super) struct Deletions {
     messages_gate: Gate,
     searches: Schedule<Search>,
     searches_gate: Gate,
+    /// The newest message of the account's own numbering that is known.
+    newest: AtomicI32,
 }
 
 impl Deletions {
@@ -100,6 +114,7 @@ impl Deletions {
             messages_gate: Gate::new(),
             searches: Schedule::new(),
             searches_gate: Gate::new(),
+            newest: AtomicI32::new(0),
         }
     }
 
@@ -108,6 +123,7 @@ impl Deletions {
         &self,
         request: &RequestId,
         peer: &tl::enums::InputPeer,
+        lasts: Option<Duration>,
     ) -> Result<Intent, CoordinationError> {
         let (user, hash) = match peer {
             tl::enums::InputPeer::User(user) => (user.user_id, user.access_hash),
@@ -120,8 +136,19 @@ impl Deletions {
                 return Err(CoordinationError("a secret goes to a person only".into()));
             }
         };
+        if let RequestId::Message { chat, message } = request
+            && *chat > CHANNELS
+        {
+            self.newest.fetch_max(*message, Ordering::Relaxed);
+        }
         let since = self.clock.now().unix_timestamp();
-        let stored = Stored { user, hash, since };
+        let stored = Stored {
+            user,
+            hash,
+            since,
+            lasts: lasts.map(|lasts| lasts.as_secs()),
+            newest: self.newest.load(Ordering::Relaxed),
+        };
         let key = format!("{PREFIX}{request}");
         let value = serde_json::to_vec(&stored).map_err(|e| CoordinationError(e.to_string()))?;
         self.coordination.put(&key, &value).await?;
@@ -133,14 +160,18 @@ impl Deletions {
     pub(super) fn sent(&self, intent: Intent, sending: &Sending) {
         let keys = vec![intent.key];
         let since = sending.unclear.unwrap_or_else(Instant::now);
-        let left = self.delete_after.saturating_sub(since.elapsed());
+        let delete_after = intent.stored.delete_after(self.delete_after);
+        let left = delete_after.saturating_sub(since.elapsed());
+        if let Ok(Sent::Id(id)) = sending.result {
+            self.newest.fetch_max(id, Ordering::Relaxed);
+        }
         match (&sending.result, sending.unclear) {
             (Ok(Sent::Id(id)), None) => self.messages.add(left, (*id, Arc::new(keys))),
             // It is found with its date, and stands for the rest of its time.
             (Ok(_), _) => self.searches.add(left, (intent.stored, keys)),
             // An error does not prove that no try arrived, and the last may be on its way.
             (Err(_), _) => {
-                let left = left.max(self.delete_after.min(ON_ITS_WAY));
+                let left = left.max(delete_after.min(ON_ITS_WAY));
                 self.searches.add(left, (intent.stored, keys));
             }
         }
@@ -204,6 +235,8 @@ impl Deletions {
             };
             let (oldest, keys) = chats.entry(stored.user).or_insert_with(|| (stored, vec![]));
             oldest.since = oldest.since.min(stored.since);
+            oldest.newest = oldest.newest.min(stored.newest);
+            oldest.lasts = oldest.lasts.into_iter().chain(stored.lasts).min();
             keys.push(key);
         }
         if !chats.is_empty() {
@@ -257,60 +290,26 @@ impl Deletions {
         }
         let keys = Arc::new(keys);
         let now = self.clock.now().unix_timestamp();
-        for (id, date) in found {
+        for Found { id, date } in found {
             // What is not due yet waits as long as it would have.
             let age = Duration::from_secs(u64::try_from(now - date).unwrap_or_default());
-            let after = self.delete_after.saturating_sub(age);
+            let after = stored.delete_after(self.delete_after).saturating_sub(age);
             self.messages.add(after, (id, Arc::clone(&keys)));
         }
     }
 
-    /// The secrets we sent into a chat since then: ids and dates.
-    async fn find(&self, stored: Stored) -> Result<Vec<(i32, i64)>, CallError> {
+    /// The secrets we sent into a chat since then.
+    async fn find(&self, stored: Stored) -> Result<Vec<Found>, CallError> {
         let user = PeerId::user(stored.user)
             .ok_or_else(|| CallError::Refused("not a user id".to_owned()))?;
-        let oldest = stored.since - CLOCK_SLACK;
-        // Whoever was addressed by a message in a group is known by now.
-        let hash = self.session.access_hash(user).unwrap_or(stored.hash);
-        let mut found = vec![];
-        let mut request = tl::functions::messages::GetHistory {
-            peer: input_peer(user, hash),
-            offset_id: 0,
-            offset_date: 0,
-            add_offset: 0,
-            limit: PAGE,
-            max_id: 0,
-            min_id: 0,
-            hash: 0,
+        let wanted = Wanted {
+            user,
+            // Whoever was addressed by a message in a group is known by now.
+            hash: self.session.access_hash(user).unwrap_or(stored.hash),
+            since: stored.since,
+            after: stored.newest,
         };
-        loop {
-            let deadline = Instant::now() + TRY_FOR;
-            let gate = &self.searches_gate;
-            let page = self.link.persist(&request, gate, deadline).await?;
-            let messages = match page {
-                Messages::Messages(all) => all.messages,
-                Messages::Slice(part) => part.messages,
-                Messages::ChannelMessages(part) => part.messages,
-                Messages::NotModified(_) => vec![],
-            };
-            let mut last = None;
-            for message in &messages {
-                last = Some(message.id());
-                let tl::enums::Message::Message(message) = message else {
-                    continue;
-                };
-                if i64::from(message.date) < oldest {
-                    return Ok(found);
-                }
-                if is_our_secret(message) {
-                    found.push((message.id, message.date.into()));
-                }
-            }
-            match last {
-                Some(id) if id != request.offset_id => request.offset_id = id,
-                _ => return Ok(found),
-            }
-        }
+        search::secrets(&self.link, &self.searches_gate, &wanted).await
     }
 
     /// Removes intents. One that cannot be removed is looked into again at the next start.
@@ -320,13 +319,4 @@ impl Deletions {
             warn!(event = "telegram.deletions.unwritable", %error);
         }
     }
-}
-
-fn is_our_secret(message: &tl::types::Message) -> bool {
-    let hidden = message.entities.iter().flatten();
-    message.out
-        && message.message.starts_with(SECRET_MARK)
-        && hidden
-            .into_iter()
-            .any(|entity| matches!(entity, tl::enums::MessageEntity::Spoiler(_)))
 }

@@ -1,10 +1,12 @@
 //! From a message to its answer.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,19 +14,23 @@ use tracing::{debug, info, warn};
 
 use super::Settings;
 use super::admission::{Rules, Verdict, admit};
-use super::call::CallError;
-use super::command::{Command, parse};
+use super::call::{CallError, Gate, Link};
+use super::command::{Command, Mistake, Parsed, Word, parse};
+use super::confirm::Pending;
 use super::deletion::Deletions;
-use super::incoming::Incoming;
+use super::incoming::{Event, Incoming};
 use super::outbox::Outbox;
 use super::progress::Batch;
 use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Reply, random_id};
+use super::second_net::SecondNet;
+use super::session::FileSession;
 use super::status::Status;
 use super::stranger::{Limiter, StrangerReply};
-use crate::broker::ports::{Claim, Clock};
+use super::withdrawal::{Withdrawals, Withdrawn};
+use crate::broker::ports::Clock;
 use crate::broker::{Broker, BrokerError};
+use crate::domain::RequestId;
 use crate::domain::caller::{ChatKind, TelegramUser};
-use crate::domain::{Action, Caller, Delivery, Request, RequestId, Target};
 use crate::telemetry::metrics::COMMANDS;
 
 /// Commands worked on at the same time.
@@ -44,6 +50,14 @@ pub(super) struct Handler {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
     pub(super) deletions: Arc<Deletions>,
+    pub(super) withdrawals: Arc<Withdrawals>,
+    pub(super) pending: Arc<Pending>,
+    pub(super) link: Arc<Link>,
+    pub(super) session: Arc<FileSession>,
+    /// We are a bot, whose questions have buttons.
+    pub(super) bot: AtomicBool,
+    pub(super) buttons_gate: Gate,
+    pub(super) second_net: Arc<SecondNet>,
     pub(super) status: Arc<Status>,
     pub(super) tasks: TaskTracker,
     /// The broker's work, which is never cut off: what it decided has an outcome on record.
@@ -57,13 +71,21 @@ pub(super) struct Handler {
     pub(super) clock_warned: Mutex<Option<Instant>>,
 }
 
-/// A command with its circumstances.
+/// Where a request comes from.
+pub(super) struct Origin {
+    /// Its name.
+    pub(super) id: RequestId,
+    /// Who asks, and in what kind of chat.
+    pub(super) user: TelegramUser,
+}
+
+/// A command's circumstances.
 struct Job {
-    id: RequestId,
-    user: i64,
-    chat: ChatKind,
-    command: Command,
+    origin: Origin,
+    word: Word,
     message: Incoming,
+    /// The deletion of the message, where it holds values.
+    withdrawing: Option<JoinHandle<Withdrawn>>,
 }
 
 impl Handler {
@@ -89,7 +111,14 @@ impl Handler {
     }
 
     /// Takes a message; returns at once.
-    pub(super) fn accept(self: &Arc<Self>, message: Incoming, batch: &Batch) {
+    pub(super) fn accept(self: &Arc<Self>, event: Event, batch: &Batch) {
+        match event {
+            Event::Message(message) => self.accept_message(message, batch),
+            Event::Press(press) => self.accept_press(press, batch),
+        }
+    }
+
+    fn accept_message(self: &Arc<Self>, message: Incoming, batch: &Batch) {
         let now = self.clock.now().unix_timestamp();
         let (user, chat) = match admit(&message.envelope, &self.rules, now) {
             Verdict::Ignore => return,
@@ -99,22 +128,56 @@ impl Handler {
             | Verdict::Admit { user, chat } => (user, chat),
         };
         let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(command) = parse(&message.text, username.as_deref(), chat) else {
+        let mounts = self.broker.mounts();
+        let Some(parsed) = parse(&message.text, username.as_deref(), chat, mounts) else {
             return;
         };
         drop(username);
         let Some(id) = message.request_id() else {
             return;
         };
+        let Parsed { word, mut command } = parsed;
+        let mut withdrawing = None;
+        if word.carries_values() {
+            if message.formatted {
+                command = Err(Mistake::Formatted);
+            }
+            withdrawing = Some(self.withdraw(&message, &id, batch));
+        }
         let job = Job {
-            id,
-            user,
-            chat,
-            command,
+            origin: Origin {
+                id,
+                user: TelegramUser { id: user, chat },
+            },
+            word,
             message,
+            withdrawing,
         };
         let handler = Arc::clone(self);
-        self.spawn(batch, async move { handler.work(job).await });
+        self.spawn(batch, async move { handler.work(job, command).await });
+    }
+
+    /// Deletes a message that holds values, at once and whatever comes of the command.
+    fn withdraw(
+        self: &Arc<Self>,
+        message: &Incoming,
+        id: &RequestId,
+        batch: &Batch,
+    ) -> JoinHandle<Withdrawn> {
+        let handler = Arc::clone(self);
+        let (chat, message, id) = (message.chat, message.id, id.clone());
+        let ticket = batch.ticket();
+        self.tasks.spawn(async move {
+            let withdrawing = handler.withdrawals.withdraw(chat, message, &id);
+            tokio::select! {
+                biased;
+                () = handler.closed.cancelled() => Withdrawn::NotYet,
+                withdrawn = withdrawing => {
+                    ticket.done();
+                    withdrawn
+                }
+            }
+        })
     }
 
     /// One sentence at most; whether anything they name exists is not even looked up.
@@ -150,7 +213,11 @@ impl Handler {
         });
     }
 
-    fn spawn(self: &Arc<Self>, batch: &Batch, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        batch: &Batch,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
         let handler = Arc::clone(self);
         let ticket = batch.ticket();
         self.tasks.spawn(async move {
@@ -168,80 +235,53 @@ impl Handler {
         });
     }
 
-    async fn work(&self, job: Job) {
+    async fn work(&self, mut job: Job, command: Result<Command, Mistake>) {
         // Judged now and not before: its turn may have come late.
         let now = self.clock.now().unix_timestamp();
+        let origin = &job.origin;
         let (name, reply) = match admit(&job.message.envelope, &self.rules, now) {
-            Verdict::Admit { .. } => (job.command.name(), self.execute(&job).await),
+            Verdict::Admit { chat, .. } => {
+                let public = chat == ChatKind::Group && job.word.carries_values();
+                let reply = if public {
+                    self.once(origin, Reply::value_in_group()).await
+                } else {
+                    self.execute(origin, command).await
+                };
+                (job.word.name(), reply)
+            }
             Verdict::TooOld { .. } => {
                 let reply = Reply::too_old(self.settings.command_age);
-                ("too_old", self.once(&job, reply).await)
+                ("too_old", self.once(origin, reply).await)
             }
             Verdict::Ahead { .. } => {
                 self.warn_of_clock(job.message.envelope.date - now);
                 let reply = Reply::clocks_disagree();
-                ("clocks_disagree", self.once(&job, reply).await)
+                ("clocks_disagree", self.once(origin, reply).await)
             }
             // Who may command does not change in between.
             Verdict::Ignore | Verdict::Stranger { .. } => return,
         };
         let answered = match reply {
-            Some(reply) => self.answer(&job, reply).await,
+            Some(mut reply) => {
+                if let Some(withdrawing) = job.withdrawing.take() {
+                    reply.note_withdrawal(withdrawing.await.unwrap_or(Withdrawn::NotYet));
+                }
+                if !self.bot.load(Ordering::Relaxed) {
+                    reply.code = None;
+                }
+                self.answer(&job, reply).await
+            }
             None => Answered::Elsewhere,
         };
         info!(
             event = "telegram.command",
             command = name,
-            user = job.user,
-            chat = job.chat.name(),
-            request = %job.id,
+            user = job.origin.user.id,
+            chat = job.origin.user.chat.name(),
+            request = %job.origin.id,
             answered = answered.name(),
         );
         counter!(COMMANDS, "command" => name, "answer" => answered.name()).increment(1);
-    }
-
-    async fn execute(&self, job: &Job) -> Option<Reply> {
-        let locked = match self.broker.chat_locked().await {
-            Ok(locked) => locked,
-            Err(error) => return Some(Reply::failed(&BrokerError::Coordination(error))),
-        };
-        // These tell nothing.
-        let harmless = matches!(
-            job.command,
-            Command::Start | Command::Help | Command::Status
-        );
-        if locked && !harmless {
-            return self.once(job, Reply::locked()).await;
-        }
-        match &job.command {
-            Command::GetSecret(text) => {
-                let mut words = text.split_whitespace();
-                let (path, delivery) = (words.next().unwrap_or_default(), words.next());
-                let delivery = match (delivery.map(Delivery::named), words.next()) {
-                    (None, None) => Delivery::Message,
-                    (Some(Some(delivery)), None) => delivery,
-                    (_, _) => return self.once(job, Reply::bad_delivery()).await,
-                };
-                match self.broker.mounts().parse(path) {
-                    Ok(target) => self.get_secret(job, target, delivery).await,
-                    Err(error) => self.once(job, Reply::bad_path(error)).await,
-                }
-            }
-            Command::Start => self.once(job, Reply::start()).await,
-            Command::Help => self.once(job, Reply::help()).await,
-            Command::Unknown => self.once(job, Reply::unknown()).await,
-            Command::TooLong => self.once(job, Reply::too_long()).await,
-            Command::Status => {
-                let health = self.broker.store_health().await;
-                let mut reply = Reply::status(&self.status.get(), &health);
-                reply.text.push_str(&self.outbox.queue(self.clock.now()));
-                if locked {
-                    reply.text.push('\n');
-                    reply.text.push_str(&Reply::locked().text);
-                }
-                self.once(job, reply).await
-            }
-        }
     }
 
     /// Says once in a while that commands come from the future.
@@ -260,48 +300,10 @@ impl Handler {
         }
     }
 
-    async fn get_secret(&self, job: &Job, target: Target, delivery: Delivery) -> Option<Reply> {
-        let request = Request {
-            id: job.id.clone(),
-            caller: Caller::Telegram(TelegramUser {
-                id: job.user,
-                chat: job.chat,
-            }),
-            action: Action::Read(delivery),
-            target: target.clone(),
-        };
-        let broker = Arc::clone(&self.broker);
-        let work = self
-            .requests
-            .spawn(async move { broker.handle(request).await });
-        let Ok(result) = work.await else {
-            warn!(event = "telegram.request_failed", request = %job.id, error = "panic");
-            return Some(Reply::broken());
-        };
-        match result {
-            Ok(outcome) => Reply::outcome(&outcome, &target, self.settings.delete_after),
-            Err(error) => {
-                warn!(event = "telegram.request_failed", request = %job.id, error = error.name());
-                Some(Reply::failed(&error))
-            }
-        }
-    }
-
-    /// `reply`, if this command was not answered before. What the broker handles, it claims
-    /// itself.
-    async fn once(&self, job: &Job, reply: Reply) -> Option<Reply> {
-        match self.broker.claim(&job.id).await {
-            Ok(Claim::Ours) => Some(reply),
-            Ok(Claim::Taken) => None,
-            Ok(Claim::Abandoned) => Some(Reply::interrupted()),
-            Err(error) => Some(Reply::failed(&BrokerError::Coordination(error))),
-        }
-    }
-
     /// Answers in private, wherever the command was given; a group is only told that.
     async fn answer(&self, job: &Job, reply: Reply) -> Answered {
         let answered = self.answer_in_private(job, reply).await;
-        if job.chat == ChatKind::Group {
+        if job.origin.user.chat == ChatKind::Group {
             self.tell_group(job, answered.notice()).await;
         }
         answered
@@ -309,13 +311,20 @@ impl Handler {
 
     async fn answer_in_private(&self, job: &Job, mut reply: Reply) -> Answered {
         let Some(peer) = self.outbox.sender(&job.message).await else {
-            warn!(event = "telegram.sender.unknown", user = job.user);
+            warn!(event = "telegram.sender.unknown", user = job.origin.user.id);
             return Answered::Refused;
         };
         let mut intent = None;
         if reply.secret {
-            match self.deletions.intend(&job.id, &peer).await {
-                Ok(made) => intent = Some(made),
+            let made = self.deletions.intend(&job.origin.id, &peer, reply.lasts);
+            match made.await {
+                Ok(made) => {
+                    intent = Some(made);
+                    let net = Arc::clone(&self.second_net);
+                    let (user, peer) = (job.origin.user.id, peer.clone());
+                    self.tasks
+                        .spawn(async move { net.spread(user, peer).await });
+                }
                 // What could not be deleted again is not sent.
                 Err(error) => {
                     warn!(event = "telegram.deletions.unwritable", %error);
@@ -323,7 +332,7 @@ impl Handler {
                 }
             }
         }
-        let random_id = random_id(&job.id, Part::Answer);
+        let random_id = random_id(&job.origin.id, Part::Answer);
         let sent = self.outbox.send(peer, reply, None, random_id).await;
         if let Some(intent) = intent {
             self.deletions.sent(intent, &sent);
@@ -331,7 +340,7 @@ impl Handler {
         match sent.result {
             Ok(_) => Answered::InPrivate,
             Err(error) => {
-                warn!(event = "telegram.reply_failed", request = %job.id, %error);
+                warn!(event = "telegram.reply_failed", request = %job.origin.id, %error);
                 Answered::failed(&error)
             }
         }
@@ -341,13 +350,13 @@ impl Handler {
         let Some(peer) = self.outbox.chat(&job.message) else {
             return;
         };
-        let (reply, random_id) = (Reply::plain(text), random_id(&job.id, Part::Notice));
+        let (reply, random_id) = (Reply::plain(text), random_id(&job.origin.id, Part::Notice));
         let sent = self
             .outbox
             .send(peer, reply, Some(job.message.id), random_id)
             .await;
         if let Err(error) = sent.result {
-            debug!(event = "telegram.notice_failed", request = %job.id, %error);
+            debug!(event = "telegram.notice_failed", request = %job.origin.id, %error);
         }
     }
 }

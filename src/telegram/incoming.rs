@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 
 use super::admission::Envelope;
 use super::backoff::Backoff;
+use super::buttons::Press;
 use super::call::{CallError, Link, Pool};
 use super::recovery::Recovery;
 use super::session::FileSession;
@@ -23,6 +24,30 @@ const CHANNEL_LIMIT: i32 = 100;
 /// The account that Telegram itself writes from.
 const TELEGRAM: i64 = 777_000;
 
+/// Something that happened, as far as we care.
+pub(super) enum Event {
+    /// A new message.
+    Message(Incoming),
+    /// A button of ours was pressed.
+    Press(Press),
+}
+
+impl Event {
+    /// Reads an update; `None` for what we do not care about.
+    fn read(update: tl::enums::Update, state: &State) -> Option<Self> {
+        let tl::enums::Update::BotCallbackQuery(press) = update else {
+            return Incoming::read(update, state).map(Self::Message);
+        };
+        Some(Self::Press(Press {
+            query: press.query_id,
+            user: press.user_id,
+            chat: peer_id(&press.peer)?,
+            message: press.msg_id,
+            data: press.data?,
+        }))
+    }
+}
+
 /// A new message. No `Debug`: the text is its writer's.
 pub(super) struct Incoming {
     /// Its chat.
@@ -33,6 +58,8 @@ pub(super) struct Incoming {
     pub(super) envelope: Envelope,
     /// What it says.
     pub(super) text: String,
+    /// The writer's client, or the writer, formatted part of it: signs such as `**` may be gone.
+    pub(super) formatted: bool,
     /// The account's update counter just before it, where it counts there.
     pub(super) pts_before: Option<i32>,
 }
@@ -97,10 +124,29 @@ impl Incoming {
                     || message.guestchat_via_from.is_some()
                     || message.offline,
             },
+            formatted: message.entities.iter().flatten().any(is_formatting),
             text: message.message,
             pts_before,
         })
     }
+}
+
+/// What clients make of signs like `**`, which they then leave out; not what servers mark by
+/// themselves, such as links and commands.
+fn is_formatting(entity: &tl::enums::MessageEntity) -> bool {
+    use tl::enums::MessageEntity as E;
+    matches!(
+        entity,
+        E::Bold(_)
+            | E::Italic(_)
+            | E::Underline(_)
+            | E::Strike(_)
+            | E::Spoiler(_)
+            | E::Code(_)
+            | E::Pre(_)
+            | E::TextUrl(_)
+            | E::Blockquote(_)
+    )
 }
 
 /// As grammers does it, but without its panic on an id out of range.
@@ -177,13 +223,13 @@ impl<'a> Receiver<'a> {
     ///
     /// # Errors
     /// When this connection is of no more use, or the session is not accepted.
-    pub(super) async fn next(&mut self) -> Result<Vec<Incoming>, CallError> {
+    pub(super) async fn next(&mut self) -> Result<Vec<Event>, CallError> {
         if let Some(recovery) = &mut self.recovery {
             let step = recovery.step(&self.pool, self.session, self.request_timeout);
             return match step.await {
                 Ok(Some(messages)) => {
                     self.backoff.reset();
-                    Ok(messages)
+                    Ok(messages.into_iter().map(Event::Message).collect())
                 }
                 Ok(None) => {
                     self.recovery = None;
@@ -215,7 +261,7 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    fn apply(&mut self, difference: tl::enums::updates::Difference) -> Vec<Incoming> {
+    fn apply(&mut self, difference: tl::enums::updates::Difference) -> Vec<Event> {
         self.backoff.reset();
         let before = self.boxes.session_state();
         let too_long = matches!(difference, tl::enums::updates::Difference::TooLong(_));
@@ -240,7 +286,7 @@ impl<'a> Receiver<'a> {
         &mut self,
         channel: PeerId,
         difference: tl::types::updates::ChannelDifferenceTooLong,
-    ) -> Vec<Incoming> {
+    ) -> Vec<Event> {
         warn!(
             event = "telegram.channel.too_long",
             channel = channel.bare_id()
@@ -251,6 +297,7 @@ impl<'a> Receiver<'a> {
             .rev()
             .filter_map(|message| Incoming::of_message(message, true, None))
             .filter(|message| message.envelope.date >= before.date.into())
+            .map(Event::Message)
             .collect();
         let oldest = difference.messages.iter().map(tl::enums::Message::id).min();
         self.recovery_since(before)
@@ -263,7 +310,7 @@ impl<'a> Receiver<'a> {
     async fn channel_difference(
         &mut self,
         mut request: tl::functions::updates::GetChannelDifference,
-    ) -> Result<Vec<Incoming>, CallError> {
+    ) -> Result<Vec<Event>, CallError> {
         use tl::enums::updates::ChannelDifference;
 
         use grammers_session::updates::PrematureEndReason::{Banned, TemporaryServerIssues};
@@ -315,7 +362,7 @@ impl<'a> Receiver<'a> {
 
     /// Never at full speed against an error: a revoked session can be asked thousands of
     /// times a second.
-    async fn wait_out(&mut self, error: CallError) -> Result<Vec<Incoming>, CallError> {
+    async fn wait_out(&mut self, error: CallError) -> Result<Vec<Event>, CallError> {
         match &error {
             CallError::Flood(wait) => sleep(*wait).await,
             CallError::Server(reason) => {
@@ -340,14 +387,14 @@ impl<'a> Receiver<'a> {
     fn messages(
         &self,
         (updates, users, chats): grammers_session::updates::UpdateAndPeers,
-    ) -> Vec<Incoming> {
+    ) -> Vec<Event> {
         remember(self.session, &users, &chats);
         if updates.iter().any(|(update, _)| is_about_devices(update)) {
             self.link.new_device.notify_one();
         }
         updates
             .into_iter()
-            .filter_map(|(update, state)| Incoming::read(update, &state))
+            .filter_map(|(update, state)| Event::read(update, &state))
             .collect()
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! connection ─ incoming ─ handler ── admission, command      (pure: who and what)
-//!   session   progress       ├────── Broker::handle       (progress: what may be forgotten)
-//!   status       │           ├────── reply                   (pure: the text)
+//!   session   progress     press ─── execute, confirm ─ Broker::handle    (what, and what waits)
+//!   status       │           ├────── reply, buttons          (pure: the text)
 //!                └── call ───┴────── outbox, deletion        (send once, delete again)
+//!                                    withdrawal              (delete what people sent)
 //! ```
 //! A secret's plaintext passes through here, so nothing here logs a text, and the log
 //! filter keeps grammers' own logs, which hold message texts, off for good.
@@ -13,25 +14,33 @@ mod account;
 mod admission;
 mod backoff;
 mod brief;
+mod buttons;
 mod call;
-mod command;
+pub mod command;
+mod confirm;
 mod connection;
 mod deletion;
 mod dialogs;
+mod execute;
 mod gauges;
 mod handler;
 mod incoming;
 pub mod login;
 mod outbox;
+mod outgoing;
+mod press;
 mod progress;
 mod proxy;
 mod recovery;
 mod reply;
 mod schedule;
+mod search;
+mod second_net;
 pub mod session;
 mod status;
 mod stranger;
 mod watchdog;
+mod withdrawal;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -46,18 +55,22 @@ use tracing::{info, warn};
 
 pub use self::account::{Device, Profile, look, probe, sign_out};
 use self::admission::Rules;
+pub(crate) use self::backoff::Backoff;
 pub use self::brief::Reach;
-use self::call::Link;
+use self::call::{Gate, Link};
+use self::confirm::Pending;
 use self::connection::Connection;
 use self::deletion::Deletions;
 use self::handler::Handler;
 use self::outbox::Outbox;
 use self::progress::Progress;
 pub use self::proxy::Proxy;
+use self::second_net::SecondNet;
 pub use self::session::{DcSummary, FileSession, Login, SessionError, Summary};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
 use self::watchdog::Watchdog;
+use self::withdrawal::Withdrawals;
 use crate::broker::Broker;
 use crate::broker::ports::{Clock, Coordination};
 
@@ -77,14 +90,21 @@ pub struct Settings {
     pub command_age: Duration,
     /// How long a sent secret stands; by default 60 s.
     pub delete_after: Duration,
+    /// Where people reach Vault, to be told with a wrapping token.
+    pub vault_address: Option<String>,
+    /// After how long Telegram itself deletes what is in a chat with secrets, in seconds, should
+    /// we be gone; by default a day.
+    pub history_ttl: Option<i32>,
     /// How long Telegram may take for one call; by default 10 s.
     pub request_timeout: Duration,
     /// How often a quiet connection is tried; by default 20 s.
     pub probe_interval: Duration,
     /// The way to Telegram; by default a direct one.
     pub proxy: Option<Proxy>,
-    /// Numeric ids of those who are told of new devices on the account.
+    /// Numeric ids of those who are told of new devices on the account, and may `/get_keys`.
     pub admins: BTreeSet<i64>,
+    /// Where Vault has the account's keys, for `/get_keys`; by default `secret/telegram`.
+    pub keys_path: String,
     /// How often the account's devices are looked at; by default 30 s.
     pub watchdog_interval: Duration,
     /// Whether a new device locks chat; by default not.
@@ -101,10 +121,13 @@ impl Settings {
             stranger_reply: StrangerReply::Silent,
             command_age: Duration::from_mins(1),
             delete_after: Duration::from_mins(1),
+            vault_address: None,
+            history_ttl: Some(24 * 60 * 60),
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
             proxy: None,
             admins: BTreeSet::new(),
+            keys_path: "secret/telegram".to_owned(),
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
         }
@@ -161,13 +184,11 @@ pub async fn run(
         Arc::clone(&ports.clock),
         settings.delete_after,
     ));
+    let withdrawals = Arc::new(Withdrawals::new(&link, &session, &ports.coordination));
+    let pending = Arc::new(Pending::new(Arc::clone(&ports.clock)));
     let closed = CancellationToken::new();
     let handler = Arc::new(Handler {
-        rules: Rules {
-            allowed: settings.allowed_users.clone(),
-            me,
-            command_age: settings.command_age,
-        },
+        rules: rules(&settings, me),
         settings: Arc::clone(&settings),
         broker: Arc::clone(&ports.broker),
         clock: Arc::clone(&ports.clock),
@@ -176,7 +197,18 @@ pub async fn run(
             Arc::clone(&session),
             Arc::clone(&ports.broker),
         ),
+        second_net: Arc::new(SecondNet::new(
+            Arc::clone(&link),
+            Arc::clone(&ports.coordination),
+            settings.history_ttl,
+        )),
         deletions: Arc::clone(&deletions),
+        withdrawals: Arc::clone(&withdrawals),
+        pending: Arc::clone(&pending),
+        link: Arc::clone(&link),
+        session: Arc::clone(&session),
+        bot: AtomicBool::new(false),
+        buttons_gate: Gate::new(),
         status: Arc::clone(&status),
         tasks: TaskTracker::new(),
         requests: TaskTracker::new(),
@@ -216,6 +248,9 @@ pub async fn run(
     let requests = handler.requests.clone();
     let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
+        AbortOnDropHandle::new(services.spawn(async move {
+            tokio::join!(withdrawals.run(), pending.run());
+        })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
         AbortOnDropHandle::new(services.spawn(async move {
             gauges::publish(&counted.0.outbox, &counted.1).await;
@@ -238,6 +273,15 @@ pub async fn run(
         info!(event = "telegram.stopped");
     }
     result
+}
+
+/// Whom to listen to.
+fn rules(settings: &Settings, me: i64) -> Rules {
+    Rules {
+        allowed: settings.allowed_users.clone(),
+        me,
+        command_age: settings.command_age,
+    }
 }
 
 /// Waits for the stop, then for the commands in flight, and says so.

@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::call::{ALREADY_SENT, CallError, Gate, LOCKED, Link};
 use super::incoming::{Incoming, peer_id, remember};
+use super::outgoing::{Outgoing, upload};
 use super::reply::Reply;
 use super::session::FileSession;
 use crate::broker::Broker;
@@ -35,6 +36,7 @@ pub(super) struct Outbox {
     session: Arc<FileSession>,
     broker: Arc<Broker>,
     gate: Gate,
+    uploads_gate: Gate,
     /// Replies that are not sent yet.
     waiting: AtomicUsize,
     /// One look-up of an unknown sender at a time; the next may find it done.
@@ -68,6 +70,7 @@ impl Outbox {
             session,
             broker,
             gate: Gate::new(),
+            uploads_gate: Gate::new(),
             waiting: AtomicUsize::new(0),
             lookup: tokio::sync::Mutex::new(()),
         }
@@ -87,17 +90,17 @@ impl Outbox {
         let secret = reply.secret;
         let try_for = if secret { TRY_SECRET_FOR } else { TRY_FOR };
         let mut peer = peer;
-        let mut first = request(peer.clone(), reply, reply_to, random_id);
+        let mut first = Outgoing::new(peer.clone(), reply, reply_to, random_id);
         let mut result = self
-            .try_until(&first, began + try_for, &mut unclear, secret)
+            .try_until(&mut first, began + try_for, &mut unclear, secret)
             .await;
         if result.as_ref().is_err_and(is_stale)
             && let Some(fresh) = self.look_up_again(&peer).await
         {
             peer = fresh;
-            first.peer = peer.clone();
+            first.address(peer.clone());
             result = self
-                .try_until(&first, began + try_for, &mut unclear, secret)
+                .try_until(&mut first, began + try_for, &mut unclear, secret)
                 .await;
         }
         // Its text is wiped here, before the notice waits.
@@ -113,9 +116,9 @@ impl Outbox {
         };
         if let Some(notice) = notice {
             // Under the same random id: should the secret have arrived after all, this does not.
-            let notice = request(peer, notice, reply_to, random_id);
+            let mut notice = Outgoing::new(peer, notice, reply_to, random_id);
             let sent = self
-                .try_until(&notice, began + TRY_FOR, &mut unclear, false)
+                .try_until(&mut notice, began + TRY_FOR, &mut unclear, false)
                 .await;
             result = sent.map(|_| Sent::Notice);
         }
@@ -127,17 +130,33 @@ impl Outbox {
 
     async fn try_until(
         &self,
-        request: &tl::functions::messages::SendMessage,
+        outgoing: &mut Outgoing,
         deadline: Instant,
         unclear: &mut Option<Instant>,
         secret: bool,
     ) -> Result<Sent, CallError> {
         let lock = secret.then_some(&*self.broker);
-        let trying = self
-            .link
-            .persist_noting(request, &self.gate, deadline, unclear, lock);
-        match trying.await {
-            Ok(updates) => Ok(sent_id(&updates, request.random_id).map_or(Sent::Earlier, Sent::Id)),
+        let random_id = outgoing.random_id();
+        let (link, gate) = (&self.link, &self.gate);
+        let result = match outgoing {
+            Outgoing::Text(request) => {
+                let trying = link.persist_noting(&**request, gate, deadline, unclear, lock);
+                trying.await
+            }
+            Outgoing::File(document, request) => {
+                let uploads = &self.uploads_gate;
+                match upload(link, uploads, document, random_id, deadline).await {
+                    Ok(media) => {
+                        request.media = media;
+                        let trying = link.persist_noting(&**request, gate, deadline, unclear, lock);
+                        trying.await
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        match result {
+            Ok(updates) => Ok(sent_id(&updates, random_id).map_or(Sent::Earlier, Sent::Id)),
             Err(CallError::Refused(reason)) if reason == ALREADY_SENT => Ok(Sent::Earlier),
             Err(error) => Err(error),
         }
@@ -275,57 +294,10 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn request(
-    peer: tl::enums::InputPeer,
-    reply: Reply,
-    reply_to: Option<i32>,
-    random_id: i64,
-) -> tl::functions::messages::SendMessage {
-    tl::functions::messages::SendMessage {
-        no_webpage: true,
-        silent: false,
-        background: false,
-        clear_draft: false,
-        noforwards: reply.secret,
-        update_stickersets_order: false,
-        invert_media: false,
-        allow_paid_floodskip: false,
-        peer,
-        reply_to: reply_to.map(in_reply_to),
-        message: reply.text,
-        random_id,
-        reply_markup: None,
-        entities: (!reply.entities.is_empty()).then_some(reply.entities),
-        schedule_date: None,
-        schedule_repeat_period: None,
-        send_as: None,
-        quick_reply_shortcut: None,
-        effect: None,
-        allow_paid_stars: None,
-        suggested_post: None,
-        rich_message: None,
-    }
-}
-
 /// A peer in calls.
 pub(super) fn input_peer(id: PeerId, hash: i64) -> tl::enums::InputPeer {
     let auth = PeerAuth::from_hash(hash);
     tl::enums::InputPeer::from(PeerRef { id, auth })
-}
-
-fn in_reply_to(message: i32) -> tl::enums::InputReplyTo {
-    tl::types::InputReplyToMessage {
-        reply_to_msg_id: message,
-        top_msg_id: None,
-        reply_to_peer_id: None,
-        quote_text: None,
-        quote_entities: None,
-        quote_offset: None,
-        monoforum_peer_id: None,
-        todo_item_id: None,
-        poll_option: None,
-    }
-    .into()
 }
 
 /// The id the server gave the message, from the short or the long form of its answer.

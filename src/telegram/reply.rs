@@ -1,16 +1,22 @@
 //! What is written back: pure, from an outcome to a text with its hidden parts.
 
+pub(super) mod changed;
+mod delivered;
 mod shown;
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use grammers_tl_types as tl;
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 
+use super::command::Mistake;
 use super::status::State;
+use super::withdrawal::Withdrawn;
 use crate::broker::ports::StoreHealth;
-use crate::broker::{BrokerError, Outcome};
-use crate::domain::{Delivery, PathError, RequestId, Secret, Target};
+use crate::broker::{BrokerError, Outcome, RegisteredKey};
+use crate::domain::{RequestId, Secret, Target};
 
 /// Longest text of a message, in UTF-16 code units.
 const MAX_LENGTH: usize = 4096;
@@ -22,7 +28,7 @@ const MAX_FIELDS: usize = 90;
 pub(super) const SECRET_MARK: &str = "🔑 ";
 
 /// The one answer to everything that policy refuses; it must not tell whether the path exists.
-const DENIED: &str = "You are not permitted to read this, or it does not exist.";
+const DENIED: &str = "You are not permitted to do this, or it does not exist.";
 /// To a group, when the requester has been answered.
 pub(super) const ANSWERED_IN_PRIVATE: &str = "Answered in your private chat.";
 /// To a group, when Telegram does not let us.
@@ -33,13 +39,32 @@ pub(super) const COULD_NOT_ANSWER: &str = "I could not answer just now; ask agai
 
 const HELP: &str = "\
 /get_secret PATH — the secret at PATH, such as django/database
-/get_secret PATH#field — only that field
-/get_secret PATH@2 — that version
+/get_secret PATH#field@2 — one field, an older version
+/get_secret PATH sealed — or wrapped, socket: other ways to hand it over
+/list FOLDER — what lies there
+/versions PATH — its versions
+/put_secret PATH key=value … — write it anew
+/patch_secret PATH key=value … — change some fields
+/rotate PATH#field — a new random value
+/delete_secret PATH, /undelete PATH
+/keys, /register_key, /forget_key — the public keys to seal to
 /status — whether everything works
 
-Secrets come to your private chat, hidden until you tap them, and are deleted after a while.";
+Secrets come to your private chat, hidden until you tap them, and are deleted after a while. \
+Messages in which you send values are deleted at once.";
+
+/// What a reply to an outcome depends on, besides the outcome.
+pub(super) struct Terms<'a> {
+    /// How long a sent secret stands.
+    pub(super) delete_after: Duration,
+    /// Where people reach Vault, if that is configured.
+    pub(super) vault: Option<&'a str>,
+    /// The time of day.
+    pub(super) now: OffsetDateTime,
+}
 
 /// A message to send. No `Debug`: it can hold a secret.
+#[derive(Default)]
 pub(super) struct Reply {
     /// The text.
     pub(super) text: String,
@@ -47,6 +72,22 @@ pub(super) struct Reply {
     pub(super) entities: Vec<tl::enums::MessageEntity>,
     /// It carries a secret: to be deleted again.
     pub(super) secret: bool,
+    /// It asks for a confirmation under this code; a bot's has buttons for it.
+    pub(super) code: Option<String>,
+    /// That secret is of use only when it can be copied or saved, and harmless to who finds it.
+    pub(super) to_copy: bool,
+    /// It is to be deleted sooner than secrets usually are.
+    pub(super) lasts: Option<Duration>,
+    /// A file that goes with it; the text is its caption.
+    pub(super) document: Option<Document>,
+}
+
+/// A file to send.
+pub(super) struct Document {
+    /// Its name.
+    pub(super) name: String,
+    /// Its content.
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -54,8 +95,7 @@ impl Reply {
     pub(super) fn plain(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
-            entities: vec![],
-            secret: false,
+            ..Self::default()
         }
     }
 
@@ -69,9 +109,62 @@ impl Reply {
         Self::plain(HELP)
     }
 
-    /// To a command that does not exist.
-    pub(super) fn unknown() -> Self {
-        Self::plain("I do not know this command; /help lists them.")
+    /// To a command that cannot be read.
+    pub(super) fn mistake(mistake: Mistake) -> Self {
+        Self::plain(mistake.to_string())
+    }
+
+    /// To what policy refuses.
+    pub(super) fn denied() -> Self {
+        Self::plain(DENIED)
+    }
+
+    /// To a value in a group.
+    pub(super) fn value_in_group() -> Self {
+        Self::plain(
+            "This was written in a group, so everybody has seen it, and nothing was done: use \
+             another value, in private.",
+        )
+    }
+
+    /// Adds what became of the message that held a value, unless all is well.
+    pub(super) fn note_withdrawal(&mut self, withdrawn: Withdrawn) {
+        self.text.push_str(match withdrawn {
+            Withdrawn::Gone => "",
+            Withdrawn::NotAllowed => {
+                "\n\nI may not delete your message with the value: delete it yourself, for all."
+            }
+            Withdrawn::NotYet => {
+                "\n\nI could not delete your message with the value yet and keep trying; better \
+                 delete it yourself, for all."
+            }
+        });
+    }
+
+    /// `/keys`
+    pub(super) fn keys(keys: &[RegisteredKey]) -> Self {
+        if keys.is_empty() {
+            return Self::plain("You have no key registered; send /register_key age1…");
+        }
+        let mut text =
+            String::from("Sealed answers can be opened with the private half of any of:");
+        for (position, key) in keys.iter().enumerate() {
+            let since = OffsetDateTime::from_unix_timestamp(key.since)
+                .map_or_else(|_| "?".to_owned(), |at| at.date().to_string());
+            // Writing to a string does not fail.
+            write!(text, "\n{}. {} (since {since})", position + 1, key.key).unwrap_or_default();
+        }
+        Self::plain(text)
+    }
+
+    /// A key is registered from now on.
+    pub(super) fn key_registered() -> Self {
+        Self::plain("The key is registered; /get_secret PATH sealed uses it.")
+    }
+
+    /// A key is forgotten.
+    pub(super) fn key_forgotten() -> Self {
+        Self::plain("The key is forgotten.")
     }
 
     /// To a command that is no longer fresh.
@@ -98,27 +191,6 @@ impl Reply {
             "I was interrupted while I worked on this command, so I do not know whether it was \
              done; look, then ask again.",
         )
-    }
-
-    /// To a command over the size limit.
-    pub(super) fn too_long() -> Self {
-        Self::plain(format!(
-            "This command is longer than {MAX_LENGTH} characters; give one path."
-        ))
-    }
-
-    /// To a path that is malformed.
-    pub(super) fn bad_path(error: PathError) -> Self {
-        Self::plain(format!("I cannot read that: {error}."))
-    }
-
-    /// To words after the path that mean nothing.
-    pub(super) fn bad_delivery() -> Self {
-        let names: Vec<_> = Delivery::ALL.into_iter().map(Delivery::name).collect();
-        Self::plain(format!(
-            "After the path comes how to hand it over: {}.",
-            names.join(", ")
-        ))
     }
 
     /// `/status`
@@ -182,24 +254,20 @@ impl Reply {
     }
 
     /// What came of a request; `None` when somebody else answers it.
-    pub(super) fn outcome(
-        outcome: &Outcome,
-        target: &Target,
-        delete_after: Duration,
-    ) -> Option<Self> {
+    pub(super) fn outcome(outcome: &Outcome, target: &Target, terms: &Terms<'_>) -> Option<Self> {
         match outcome {
-            Outcome::Released(secret) => Some(Self::secret(secret, target, delete_after)),
+            Outcome::Released(secret) => Some(Self::secret(secret, target, terms.delete_after)),
+            Outcome::Wrapped(wrapped) => Some(Self::wrapped(wrapped, target, terms)),
+            Outcome::Sealed(sealed) => Some(Self::sealed(sealed, target, terms)),
+            Outcome::Offered(offer) => Some(Self::offered(offer, target, terms)),
             Outcome::Denied(_) => Some(Self::plain(DENIED)),
             Outcome::Duplicate => None,
             Outcome::Interrupted => Some(Self::interrupted()),
-            Outcome::Wrapped(_)
-            | Outcome::Sealed(_)
-            | Outcome::Offered(_)
-            | Outcome::Listed(_)
-            | Outcome::Versions(_)
-            | Outcome::Written(_)
-            | Outcome::Deleted
-            | Outcome::Undeleted(_) => Some(Self::broken()),
+            Outcome::Listed(names) => Some(changed::listed(names, target)),
+            Outcome::Versions(history) => Some(changed::versions(history, target)),
+            Outcome::Written(version) => Some(changed::written(*version, target)),
+            Outcome::Deleted => Some(changed::deleted(target)),
+            Outcome::Undeleted(version) => Some(changed::undeleted(*version, target)),
         }
     }
 
@@ -230,6 +298,7 @@ impl Reply {
             text: message.text,
             entities: message.entities,
             secret: true,
+            ..Self::default()
         }
     }
 }
@@ -238,15 +307,18 @@ fn too_big(secret: &Secret, target: &Target) -> Reply {
     let path = &target.path;
     if secret.fields.len() == 1 {
         return Reply::plain(format!(
-            "The value is too long for a message; read it on the machine with: vaultgram get {path}"
+            "The value is too long for a message. Have it sealed to your key, or collect it on the \
+             host: /get_secret {target} sealed, or /get_secret {target} socket"
         ));
     }
     let names = shown::names(secret.names());
     Reply::plain(format!(
-        "The secret is too long for one message. Ask for one field, as in {path}#field; it has: {names}"
+        "The secret is too long for one message. Ask for one field, as in {path}#field, or for \
+         all of it with: /get_secret {target} sealed, or /get_secret {target} socket\nIt has: {names}"
     ))
 }
 
+/// A time as people say it.
 fn spoken(time: Duration) -> String {
     match time.as_secs() {
         seconds if seconds < 120 => format!("{seconds} s"),
@@ -268,15 +340,34 @@ impl Builder {
         self.length += text.encode_utf16().count();
     }
 
+    /// Under a spoiler.
     fn hidden(&mut self, text: &str) {
+        self.marked(text, |offset, length| {
+            tl::types::MessageEntitySpoiler { offset, length }.into()
+        });
+    }
+
+    /// In a block of its own, with its line ends, which people can copy at once.
+    fn preformatted(&mut self, text: &str) {
+        self.marked(text, |offset, length| {
+            let language = String::new();
+            tl::types::MessageEntityPre {
+                offset,
+                length,
+                language,
+            }
+            .into()
+        });
+    }
+
+    fn marked(&mut self, text: &str, entity: impl Fn(i32, i32) -> tl::enums::MessageEntity) {
         let offset = self.length;
         self.plain(text);
         // A message beyond i32 units is refused by its length long before.
         if let (Ok(offset), Ok(length)) =
             (i32::try_from(offset), i32::try_from(self.length - offset))
         {
-            self.entities
-                .push(tl::types::MessageEntitySpoiler { offset, length }.into());
+            self.entities.push(entity(offset, length));
         }
     }
 }

@@ -331,3 +331,48 @@ fn secrets_come_from_files_and_dotenv_and_are_not_shown() {
     std::fs::write(path(".env"), "VAULT_TOKEN hunter2\n").unwrap();
     assert_eq!(check(&[]), 78);
 }
+
+#[test]
+fn the_second_net_and_the_unix_users_are_checked() {
+    let check = |line: &str| {
+        let config = format!("[telegram]\nallowed_users = [1001]\n{line}\n");
+        let ran = check(&config, "", VARIABLES);
+        (ran.code, ran.err)
+    };
+    for right in ["off", "1d", "7days", "4w", "1month", "12months"] {
+        let line = format!("history_ttl = \"{right}\"");
+        assert_eq!(check(&line), (0, String::new()), "{right}");
+    }
+    for wrong in [
+        "",
+        "0d",
+        "8d",
+        "5w",
+        "13months",
+        "1h",
+        "d",
+        "-1d",
+        "1D",
+        "99999999999d",
+    ] {
+        let (code, err) = check(&format!("history_ttl = \"{wrong}\""));
+        assert!(
+            code == 78 && err.contains("[telegram] history_ttl: must be"),
+            "{wrong}: {err}"
+        );
+    }
+    for (users, said) in [
+        ("1001 = 990", ""),
+        ("1001 = \"root\"", ""),
+        (
+            "1001 = \"no-such-user\"",
+            "there is no user \"no-such-user\"",
+        ),
+        ("1002 = 990", "must be a number from allowed_users"),
+        ("1001 = -1", "a user's number or name"),
+    ] {
+        let (code, err) = check(&format!("unix_users = {{ {users} }}"));
+        assert_eq!(code == 0, said.is_empty(), "{users}: {err}");
+        assert!(err.contains(said), "{users}: {err}");
+    }
+}

@@ -8,6 +8,7 @@
 
 mod config;
 mod init;
+mod open;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -47,7 +48,9 @@ fn help_lists_every_command_and_wrong_usage_is_64() {
     let directory = tempfile::tempdir().unwrap();
     let help = vaultgram(directory.path(), &[], &["--help"]);
     assert_eq!(help.code, 0);
-    for command in ["init", "check", "doctor", "serve", "get", "audit", "login"] {
+    for command in [
+        "init", "check", "doctor", "serve", "get", "audit", "login", "collect", "open", "keygen",
+    ] {
         assert!(
             help.out.contains(&format!("\n  {command}")),
             "{command}: {}",

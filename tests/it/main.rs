@@ -12,6 +12,8 @@
 mod audit;
 mod burst;
 mod chat;
+mod crud;
+mod deliveries;
 mod doctor;
 mod login;
 mod metrics;

@@ -11,6 +11,7 @@
 
 mod binding;
 mod clients;
+mod collect;
 mod get;
 mod hostile;
 mod identity;

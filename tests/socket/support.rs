@@ -124,21 +124,29 @@ impl AuditSink for Audit {
     }
 }
 
-struct NoCoordination;
+/// State in memory.
+#[derive(Default)]
+pub(crate) struct Memory(pub(crate) Mutex<BTreeMap<String, Vec<u8>>>);
 
 #[async_trait]
-impl Coordination for NoCoordination {
-    async fn claim(&self, _: &str, _: OffsetDateTime) -> Result<Claim, CoordinationError> {
-        Ok(Claim::Ours)
+impl Coordination for Memory {
+    async fn claim(&self, key: &str, _: OffsetDateTime) -> Result<Claim, CoordinationError> {
+        let before = self.0.lock().unwrap().insert(key.to_owned(), vec![]);
+        Ok(before.map_or(Claim::Ours, |_| Claim::Taken))
     }
-    async fn put(&self, _: &str, _: &[u8]) -> Result<(), CoordinationError> {
+    async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError> {
+        let mut entries = self.0.lock().unwrap();
+        entries.insert(key.to_owned(), value.to_vec());
         Ok(())
     }
-    async fn delete(&self, _: &str) -> Result<(), CoordinationError> {
+    async fn delete(&self, key: &str) -> Result<(), CoordinationError> {
+        self.0.lock().unwrap().remove(key);
         Ok(())
     }
-    async fn list(&self, _: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
-        Ok(vec![])
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
+        let entries = self.0.lock().unwrap();
+        let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));
+        Ok(found.map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 }
 
@@ -147,6 +155,7 @@ pub(crate) struct Server {
     pub(crate) path: PathBuf,
     pub(crate) store: Arc<Store>,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) coordination: Arc<Memory>,
     pub(crate) stop: CancellationToken,
     pub(crate) served: JoinHandle<std::io::Result<()>>,
     folder: tempfile::TempDir,
@@ -191,6 +200,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
         slow: (Semaphore::new(0), Semaphore::new(0)),
     });
     let audit = Arc::new(Audit::default());
+    let coordination = Arc::new(Memory::default());
     let broker = Arc::new(Broker::new(
         Rules {
             policy,
@@ -201,7 +211,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
         Ports {
             store: Arc::clone(&store) as Arc<dyn SecretStore>,
             audit: Arc::clone(&audit) as Arc<dyn AuditSink>,
-            coordination: Arc::new(NoCoordination),
+            coordination: Arc::clone(&coordination) as Arc<dyn Coordination>,
             sealer: Arc::new(AgeSealer),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
@@ -214,6 +224,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
         path,
         store,
         audit,
+        coordination,
         stop,
         served,
         folder,
@@ -244,6 +255,15 @@ impl Server {
             .raw(format!(
                 "GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n"
             ))
+            .await;
+        Reply::parse(&answer)
+    }
+
+    /// `POST target` without a body, and the connection closed after.
+    pub(crate) async fn post(&self, target: &str) -> Reply {
+        let head = "host: localhost\r\nconnection: close\r\ncontent-length: 0";
+        let answer = self
+            .raw(format!("POST {target} HTTP/1.1\r\n{head}\r\n\r\n"))
             .await;
         Reply::parse(&answer)
     }

@@ -152,8 +152,14 @@ impl Stage {
             write!(members, ", \"telegram:{id}\"").unwrap();
         }
         let uid = rustix::process::getuid().as_raw();
+        // It leaves a message in the chat, which few tests expect.
+        let history_ttl = if setting.telegram.contains("history_ttl") {
+            ""
+        } else {
+            "history_ttl = \"off\""
+        };
         let config = format!(
-            "[telegram]\nsession = \"telegram.session\"\nallowed_users = {ids:?}\n{}\n\
+            "[telegram]\nsession = \"telegram.session\"\nallowed_users = {ids:?}\n{}\n{history_ttl}\n\
              [vault]\naddress = \"{}\"\n{auth}\n\
              [groups]\ndevelopers = [{members}]\n\
              [socket]\npath = \"vaultgram.sock\"\n\

@@ -70,7 +70,7 @@ async fn denied_and_missing_read_the_same_to_one_without_permission() {
             .await;
     }
     for answer in world.answers(BOB) {
-        let text = "You are not permitted to read this, or it does not exist.";
+        let text = "You are not permitted to do this, or it does not exist.";
         assert_eq!(answer.text, text);
     }
     assert_eq!(world.store.reads.load(Ordering::SeqCst), 0);
@@ -88,14 +88,17 @@ async fn mistakes_are_answered_with_what_to_do() {
         ("/status", "Telegram: connected as @vault_broker since"),
         ("/status", "Vault: ready (version 2.7.2)"),
         ("/nonsense", "/help lists"),
-        ("/get_secret", "the path is missing"),
+        ("/get_secret", "The path is missing"),
         ("/get_secret a//b", "empty, \".\" or \"..\" part"),
         ("/get_secret a\0b", "\\u{0}"),
         ("/get_secret a\u{202e}b", "\\u{202e}"),
         ("/get_secret no/such", "There is no secret at this path."),
         ("/get_secret django/database#nope", "it has: password, user"),
         ("/get_secret huge", "Ask for one field"),
-        ("/get_secret huge#password", "vaultgram get secret/huge"),
+        (
+            "/get_secret huge#password",
+            "/get_secret secret/huge#password sealed",
+        ),
         (huge.as_str(), "longer than 512 bytes"),
     ];
     for (before, (text, answer)) in exchanges.into_iter().enumerate() {

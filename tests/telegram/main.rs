@@ -10,9 +10,14 @@
 
 mod absence;
 mod answers;
+mod bot;
+mod changes;
 mod connection;
 mod crash;
 mod deletion;
+mod deliveries;
+mod kept;
 mod login;
 mod refusals;
 mod support;
+mod values;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vaultgram::age::{AgeSealer, SessionKey, StoredKey};
 use vaultgram::broker::ports::{
-    AuditError, AuditSink, Claim, Coordination, CoordinationError, SecretStore, StoreError,
-    StoreHealth, SystemClock, SystemRandom,
+    AuditError, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore, StoreError,
+    StoreHealth, SystemClock, SystemRandom, Wrapped,
 };
 use vaultgram::broker::{self, Broker, Rules};
 use vaultgram::domain::group::Groups;
@@ -24,6 +24,8 @@ use vaultgram::domain::{AuditEntry, Field, Mounts, Permit, Policy, Secret, Secre
 use vaultgram::telegram::{
     FileSession, Login, Ports, SessionError, Settings, State, Status, TelegramError, run,
 };
+
+use super::kept::KeptStore;
 
 /// The broker's own account.
 pub(crate) const BROKER: i64 = 5000;
@@ -41,6 +43,8 @@ pub(crate) const A_WHILE: Duration = Duration::from_millis(700);
 pub(crate) const GET: &str = "/get_secret django/database";
 /// The value that is hidden.
 pub(crate) const VALUE: &str = "hunter2-Ωmega";
+/// What unwraps it.
+pub(crate) const TOKEN: &str = "s.wrapping-token";
 
 const POLICY: &str = r#"
 permit(
@@ -57,25 +61,52 @@ pub(crate) struct World {
     pub(crate) coordination: Arc<Memory>,
     pub(crate) audit: Arc<Entries>,
     pub(crate) settings: Settings,
+    /// Serves in place of `store`.
+    pub(crate) kept: Option<Arc<KeptStore>>,
+    pub(crate) policy: &'static str,
+    pub(crate) clock: Arc<ShiftedClock>,
+    /// How long a wrapping token lives.
+    pub(crate) wrap_ttl: Duration,
     directory: tempfile::TempDir,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::on(User::new(BROKER, "Broker").username("vault_broker")).await
+    }
+
+    /// With this account for the broker.
+    pub(crate) async fn on(account: User) -> Self {
+        Self::with(account).await
+    }
+
+    /// A broker on a bot's account.
+    pub(crate) async fn of_a_bot() -> Self {
+        let broker = User::new(BROKER, "Broker").username("vault_broker_bot");
+        Self::with(broker.bot("5000:token")).await
+    }
+
+    async fn with(broker: User) -> Self {
         let dc = Datacenter::start(Options::default()).await.unwrap();
-        dc.add_user(User::new(BROKER, "Broker").username("vault_broker"));
+        dc.add_user(broker);
         dc.add_user(User::new(ALICE, "Alice"));
         dc.add_user(User::new(BOB, "Bob"));
         dc.add_user(User::new(MALLORY, "Mallory"));
         let mut settings = Settings::new(1, [ALICE, BOB].into());
         settings.request_timeout = Duration::from_secs(3);
         settings.probe_interval = Duration::from_secs(2);
+        // It leaves a message in the chat, which few tests expect.
+        settings.history_ttl = None;
         let world = Self {
             dc,
             store: Arc::default(),
             coordination: Arc::default(),
             audit: Arc::default(),
             settings,
+            kept: None,
+            policy: POLICY,
+            clock: Arc::default(),
+            wrap_ttl: Duration::from_mins(5),
             directory: tempfile::tempdir().unwrap(),
         };
         let login = world.login();
@@ -103,7 +134,7 @@ impl World {
         let session = Arc::new(open_when_free(&self.session_path()).await);
         let source = PolicySource {
             name: "test.cedar".into(),
-            text: POLICY.into(),
+            text: self.policy.into(),
         };
         let groups = Groups::new(&BTreeMap::new()).unwrap();
         let mounts = Mounts::new(vec!["secret".into()]).unwrap();
@@ -111,22 +142,25 @@ impl World {
             Rules {
                 policy: Policy::load(&[source], groups, &mounts).unwrap(),
                 mounts,
-                wrap_ttl: Duration::from_mins(5),
+                wrap_ttl: self.wrap_ttl,
                 unix_users: BTreeMap::from([(ALICE, 990)]),
             },
             broker::Ports {
-                store: Arc::clone(&self.store) as Arc<dyn SecretStore>,
+                store: match &self.kept {
+                    Some(kept) => Arc::clone(kept) as Arc<dyn SecretStore>,
+                    None => Arc::clone(&self.store) as Arc<dyn SecretStore>,
+                },
                 audit: Arc::clone(&self.audit) as Arc<dyn AuditSink>,
                 coordination: Arc::clone(&self.coordination) as Arc<dyn Coordination>,
                 sealer: Arc::new(AgeSealer),
-                clock: Arc::new(SystemClock),
+                clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
                 random: Arc::new(SystemRandom),
             },
         );
         let ports = Ports {
             broker: Arc::new(broker),
             coordination: Arc::clone(&self.coordination) as Arc<dyn Coordination>,
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
         };
         let status = Arc::new(Status::default());
         let accept = CancellationToken::new();
@@ -181,6 +215,16 @@ impl World {
     /// Waits for something to become true.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         until(what, || holds(self)).await;
+    }
+}
+
+/// The system's clock, so many seconds ahead.
+#[derive(Default)]
+pub(crate) struct ShiftedClock(pub(crate) AtomicI64);
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> OffsetDateTime {
+        SystemClock.now() + time::Duration::seconds(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -304,6 +348,14 @@ impl SecretStore for FakeStore {
             fields: vec![field("password", &value), field("user", "django")],
             version: 3,
             created: "2026-01-01T00:00:00Z".to_owned(),
+        })
+    }
+
+    async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
+        Ok(Wrapped {
+            token: SecretValue::new(TOKEN.into()),
+            accessor: "accessor".to_owned(),
+            ttl,
         })
     }
 

@@ -26,9 +26,17 @@ fn target() -> Target {
     mounts.parse("django/database").unwrap()
 }
 
+fn terms() -> Terms<'static> {
+    Terms {
+        delete_after: Duration::from_mins(1),
+        vault: None,
+        now: OffsetDateTime::UNIX_EPOCH,
+    }
+}
+
 fn reply(fields: &[(&str, &str)]) -> Reply {
     let outcome = Outcome::Released(secret(fields));
-    Reply::outcome(&outcome, &target(), Duration::from_mins(1)).unwrap()
+    Reply::outcome(&outcome, &target(), &terms()).unwrap()
 }
 
 /// The text with every spoiler replaced by blocks, cut by UTF-16 units as Telegram does.
@@ -86,9 +94,16 @@ fn unescapes_strings_but_not_those_telegram_would_change() {
 fn refuses_what_does_not_fit_and_says_what_to_do() {
     let long = format!("\"{}\"", "x".repeat(4100));
     let one = reply(&[("key", &long)]);
-    assert!(!one.secret && one.text.contains("vaultgram get secret/django/database"));
+    assert!(
+        !one.secret
+            && one
+                .text
+                .contains("/get_secret secret/django/database sealed")
+    );
     let two = reply(&[("key", &long), ("user", "\"ann\"")]);
-    assert!(!two.secret && two.text.contains("#field; it has: key, user"));
+    assert!(
+        !two.secret && two.text.contains("#field, or") && two.text.ends_with("It has: key, user")
+    );
     assert!(!two.text.contains("xxx") && !two.text.contains("ann"));
     let fields: Vec<(String, &str)> = (0..=MAX_FIELDS).map(|n| (format!("f{n}"), "1")).collect();
     let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (n.as_str(), *v)).collect();
@@ -118,13 +133,13 @@ fn a_refusal_is_always_the_same() {
             reason,
             policies: vec!["p".into()],
         };
-        Reply::outcome(&Outcome::Denied(denial), &target(), Duration::ZERO)
+        Reply::outcome(&Outcome::Denied(denial), &target(), &terms())
             .unwrap()
             .text
     })
     .collect();
     assert!(texts.iter().all(|text| text == DENIED));
-    assert!(Reply::outcome(&Outcome::Duplicate, &target(), Duration::ZERO).is_none());
+    assert!(Reply::outcome(&Outcome::Duplicate, &target(), &terms()).is_none());
 }
 
 #[test]

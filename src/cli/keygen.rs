@@ -1,0 +1,76 @@
+//! `vaultgram keygen`: a key pair for sealed answers, in a file as `age-keygen` writes it.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use clap::Args;
+
+use crate::age::NewIdentity;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::open::IdentityArgs;
+
+/// Arguments of `keygen`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is age's own kind: `age -d -i FILE` opens sealed answers too.
+
+Exit codes: 0 done, 64 usage, 73 the file cannot be written, or exists.")]
+pub struct KeygenArgs {
+    /// Where to.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// Makes a key, writes its file, and says how to register it.
+///
+/// # Errors
+/// With [`Exit::CannotCreate`]; a file that exists is left alone.
+pub fn run(arguments: &KeygenArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let path = arguments.identity.path()?;
+    let identity = NewIdentity::generate();
+    create(&path, &identity).map_err(|error| {
+        let failure = Failure::new(
+            Exit::CannotCreate,
+            format!("{}: cannot create: {error}", path.display()),
+        );
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            failure.hint("you have a key there; --identity names another file")
+        } else {
+            failure
+        }
+    })?;
+    let public = &identity.public;
+    let said = writeln!(
+        out,
+        "Your private key is in {}, for you alone; keep a copy of it.\n\
+         Your public key: {public}\n\
+         Now send this to vaultgram in Telegram:\n\n/register_key {public}",
+        path.display()
+    );
+    said.map_err(|error| Failure::new(Exit::CannotCreate, format!("cannot write: {error}")))
+}
+
+fn create(path: &Path, identity: &NewIdentity) -> io::Result<()> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "its owner's file is where a private key goes"
+    )]
+    file.write_all(identity.file.expose_secret())?;
+    file.sync_all()
+}

@@ -1,0 +1,155 @@
+//! What is wrong with a command, and what to write instead. No value is ever repeated.
+
+use thiserror::Error;
+
+use super::values::MAX_FIELDS;
+use super::{MAX_LENGTH, Word};
+use crate::domain::{Delivery, PathError, Recipe};
+
+/// Why a command cannot be read. `Display` is fit for its writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Mistake {
+    /// No such command.
+    #[error("I do not know this command; /help lists them.")]
+    Unknown,
+    /// More than a message can have.
+    #[error("This command is longer than {MAX_LENGTH} characters.")]
+    TooLong,
+    /// The command alone.
+    #[error("{}: {}", missing(*.0), .0.example())]
+    Missing(Word),
+    /// A word too many.
+    #[error("That is more than /{} takes; as in: {}", .0.name(), .0.example())]
+    Extra(Word),
+    /// A malformed path.
+    #[error("I cannot read that: {0}.")]
+    Path(PathError),
+    /// A field, where only a whole secret will do.
+    #[error("/{} takes a whole secret, without #field: {}", .0.name(), .0.example())]
+    Field(Word),
+    /// A version, where only the newest will do.
+    #[error("/{} takes no @version: {}", .0.name(), .0.example())]
+    Version(Word),
+    /// No such way to hand over.
+    #[error("After the path comes how to hand it over: {}.", deliveries())]
+    Delivery,
+    /// No such way to make a value.
+    #[error("After the field comes how to make the new value: {}.", recipes())]
+    Recipe,
+    /// A random value must go somewhere.
+    #[error("/rotate needs a field: {}", Word::Rotate.example())]
+    NoField,
+    /// Nothing to write.
+    #[error("/{} needs at least one key=value: {}", .0.name(), .0.example())]
+    NoValue(Word),
+    /// The client took part of the text for formatting, and left its signs out.
+    #[error(
+        "Your Telegram took part of this for formatting and dropped signs such as ** __ ~~ || or \
+         `, so I cannot know what you wrote; nothing was written. Undo the formatting before you \
+         send, or write the value on the host: bao kv put"
+    )]
+    Formatted,
+    /// Values that cannot be read.
+    #[error("Nothing was written: {0}.")]
+    Value(#[from] ValueMistake),
+}
+
+/// Why values cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ValueMistake {
+    /// A word that is no key=value.
+    #[error(
+        "part {0} after the path is not key=value; a value with spaces needs quotes: key=\"two \
+         words\""
+    )]
+    NoPair(usize),
+    /// A name no field can have.
+    #[error(
+        "the name in part {0} is not one a field can have: give 1 to 128 visible characters, no #"
+    )]
+    Name(usize),
+    /// The same name again.
+    #[error("part {0} names a field that was named before")]
+    Twice(usize),
+    /// Nothing after the `=`.
+    #[error("part {0} has no value after its =; for an empty value write key=\"\"")]
+    Empty(usize),
+    /// A quote that is not closed.
+    #[error("the quote in part {0} is not closed; end the value with \"")]
+    Open(usize),
+    /// Text right after a closing quote, or a quote within a value.
+    #[error(
+        "part {0} has a quote in the middle; put the whole value into quotes, and write \\\" for a \
+         quote in it"
+    )]
+    Quote(usize),
+    /// A backslash before something else.
+    #[error(
+        "part {0} has a \\ before another sign than \" \\ n or u2014; write \\\\ for a backslash in quotes"
+    )]
+    Escape(usize),
+    /// What phones put in place of what was typed, or what cannot be seen.
+    #[error(
+        "part {part} holds {}, which phones and editors put in by themselves in place of what you \
+         type; type it again plainly, or, if you mean it, write \\u{:04x} in quotes", shown(*.sign),
+         u32::from(*.sign)
+    )]
+    Odd {
+        /// Which part.
+        part: usize,
+        /// The sign.
+        sign: char,
+    },
+    /// More fields than can be handed over again.
+    #[error("these are more than {MAX_FIELDS} fields; write fewer at a time")]
+    TooMany,
+}
+
+impl From<PathError> for Mistake {
+    fn from(error: PathError) -> Self {
+        Self::Path(error)
+    }
+}
+
+fn missing(word: Word) -> &'static str {
+    match word {
+        Word::RegisterKey => "The public key is missing",
+        Word::ForgetKey => "The key or its number is missing (/keys lists them)",
+        Word::Confirm | Word::Cancel => "The code is missing",
+        Word::Rotate => "/rotate needs a field",
+        Word::Start
+        | Word::Help
+        | Word::Status
+        | Word::GetSecret
+        | Word::List
+        | Word::Versions
+        | Word::PutSecret
+        | Word::PatchSecret
+        | Word::DeleteSecret
+        | Word::Undelete
+        | Word::GetKeys
+        | Word::Keys
+        | Word::Misspelt
+        | Word::Unknown => "The path is missing",
+    }
+}
+
+fn deliveries() -> String {
+    Delivery::ALL.map(Delivery::name).join(", ")
+}
+
+fn recipes() -> String {
+    Recipe::ALL.map(Recipe::name).join(", ")
+}
+
+/// A sign as people recognise it; its number where it cannot be seen.
+fn shown(sign: char) -> String {
+    if sign.is_control() || sign.is_whitespace() || super::values::is_invisible(sign) {
+        format!(
+            "a space or sign that cannot be seen (U+{:04X})",
+            u32::from(sign)
+        )
+    } else {
+        format!("the sign {sign}")
+    }
+}

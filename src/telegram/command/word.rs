@@ -1,0 +1,137 @@
+//! The names of the commands, with an example of each.
+
+/// A command's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// `/start`
+    Start,
+    /// `/help`
+    Help,
+    /// `/status`
+    Status,
+    /// `/get_secret`
+    GetSecret,
+    /// `/list`
+    List,
+    /// `/versions`
+    Versions,
+    /// `/put_secret`
+    PutSecret,
+    /// `/patch_secret`
+    PatchSecret,
+    /// `/delete_secret`
+    DeleteSecret,
+    /// `/undelete`
+    Undelete,
+    /// `/rotate`
+    Rotate,
+    /// `/get_keys`
+    GetKeys,
+    /// `/register_key`
+    RegisterKey,
+    /// `/keys`
+    Keys,
+    /// `/forget_key`
+    ForgetKey,
+    /// `/confirm`
+    Confirm,
+    /// `/cancel`
+    Cancel,
+    /// Meant for one of those that carry values, by the look of it: `/put`, `/Put_secret`.
+    Misspelt,
+    /// Anything else.
+    Unknown,
+}
+
+impl Word {
+    /// All that people can use.
+    pub const ALL: [Self; 17] = [
+        Self::Start,
+        Self::Help,
+        Self::Status,
+        Self::GetSecret,
+        Self::List,
+        Self::Versions,
+        Self::PutSecret,
+        Self::PatchSecret,
+        Self::DeleteSecret,
+        Self::Undelete,
+        Self::Rotate,
+        Self::GetKeys,
+        Self::RegisterKey,
+        Self::Keys,
+        Self::ForgetKey,
+        Self::Confirm,
+        Self::Cancel,
+    ];
+
+    pub(super) fn read(name: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|word| word.name() == name);
+        let lower = || name.to_ascii_lowercase();
+        known.unwrap_or_else(|| {
+            if ["put", "patch"]
+                .iter()
+                .any(|verb| lower().starts_with(verb))
+            {
+                Self::Misspelt
+            } else {
+                Self::Unknown
+            }
+        })
+    }
+
+    /// The name, without its slash.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Help => "help",
+            Self::Status => "status",
+            Self::GetSecret => "get_secret",
+            Self::List => "list",
+            Self::Versions => "versions",
+            Self::PutSecret => "put_secret",
+            Self::PatchSecret => "patch_secret",
+            Self::DeleteSecret => "delete_secret",
+            Self::Undelete => "undelete",
+            Self::Rotate => "rotate",
+            Self::GetKeys => "get_keys",
+            Self::RegisterKey => "register_key",
+            Self::Keys => "keys",
+            Self::ForgetKey => "forget_key",
+            Self::Confirm => "confirm",
+            Self::Cancel => "cancel",
+            Self::Misspelt => "misspelt",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The message holds values, or may: it must not stay in the chat.
+    #[must_use]
+    pub fn carries_values(self) -> bool {
+        matches!(self, Self::PutSecret | Self::PatchSecret | Self::Misspelt)
+    }
+
+    /// A whole command, as an example.
+    pub(super) fn example(self) -> &'static str {
+        match self {
+            Self::Start => "/start",
+            Self::Help | Self::Misspelt | Self::Unknown => "/help",
+            Self::Status => "/status",
+            Self::GetSecret => "/get_secret django/database",
+            Self::List => "/list django",
+            Self::Versions => "/versions django/database",
+            Self::PutSecret => "/put_secret django/database user=django password=\"two words\"",
+            Self::PatchSecret => "/patch_secret django/database password=\"two words\"",
+            Self::DeleteSecret => "/delete_secret django/database",
+            Self::Undelete => "/undelete django/database@3",
+            Self::Rotate => "/rotate django/database#password",
+            Self::GetKeys => "/get_keys",
+            Self::RegisterKey => "/register_key age1…",
+            Self::Keys => "/keys",
+            Self::ForgetKey => "/forget_key 1",
+            Self::Confirm => "/confirm R7K2",
+            Self::Cancel => "/cancel R7K2",
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! From a command to its reply: what the broker is asked, and what waits for a confirmation.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::command::{Command, KeyName, Mistake};
+use super::confirm::{Found, Wish};
+use super::handler::{Handler, Origin};
+use super::reply::{Reply, Terms};
+use crate::broker::ports::{Claim, StoreError};
+use crate::broker::{Asked, BrokerError, Outcome};
+use crate::domain::{Action, Caller, Delivery, Field, Request, Target};
+
+/// Signs of a confirmation's code: only its owner can use it, so it need not be long.
+const CODE_LENGTH: usize = 4;
+
+impl Handler {
+    /// Does what `command` says; `None` when somebody else answers it.
+    pub(super) async fn execute(
+        &self,
+        origin: &Origin,
+        command: Result<Command, Mistake>,
+    ) -> Option<Reply> {
+        let locked = match self.broker.chat_locked().await {
+            Ok(locked) => locked,
+            Err(error) => return Some(Reply::failed(&BrokerError::Coordination(error))),
+        };
+        // These tell nothing.
+        let harmless = matches!(
+            command,
+            Ok(Command::Start | Command::Help | Command::Status)
+        );
+        if locked && !harmless {
+            return self.once(origin, Reply::locked()).await;
+        }
+        let command = match command {
+            Ok(command) => command,
+            Err(mistake) => return self.once(origin, Reply::mistake(mistake)).await,
+        };
+        match command {
+            Command::Start => self.once(origin, Reply::start()).await,
+            Command::Help => self.once(origin, Reply::help()).await,
+            Command::Status => {
+                let health = self.broker.store_health().await;
+                let mut reply = Reply::status(&self.status.get(), &health);
+                reply.text.push_str(&self.outbox.queue(self.clock.now()));
+                if locked {
+                    reply.text.push('\n');
+                    reply.text.push_str(&Reply::locked().text);
+                }
+                self.once(origin, reply).await
+            }
+            Command::Read(target, delivery) => {
+                self.perform(origin, Action::Read(delivery), target, vec![])
+                    .await
+            }
+            Command::List(target) => self.perform(origin, Action::List, target, vec![]).await,
+            Command::Versions(target) => {
+                self.perform(origin, Action::Versions, target, vec![]).await
+            }
+            Command::Patch(target, fields) => {
+                self.perform(origin, Action::Patch, target, fields).await
+            }
+            Command::Undelete(target) => {
+                self.perform(origin, Action::Undelete, target, vec![]).await
+            }
+            Command::Put(target, fields) => self.put(origin, target, fields).await,
+            Command::Delete(target) => self.ask(origin, Action::Delete, target).await,
+            Command::Rotate(target, recipe) => {
+                self.ask(origin, Action::Rotate(recipe), target).await
+            }
+            Command::GetKeys => self.get_keys(origin).await,
+            Command::Keys => match self.broker.keys(&origin.user).await {
+                Ok(keys) => self.once(origin, Reply::keys(&keys)).await,
+                Err(error) => self.once(origin, Reply::failed(&error)).await,
+            },
+            Command::RegisterKey(key) => match self.broker.check_key(&key) {
+                Ok(key) => self.question_once(origin, Wish::RegisterKey(key)).await,
+                Err(error) => self.once(origin, Reply::failed(&error)).await,
+            },
+            Command::ForgetKey(name) => self.forget_key(origin, name).await,
+            Command::Confirm(code) => self.confirm(origin, &code).await,
+            Command::Cancel(code) => self.cancel(origin, &code).await,
+        }
+    }
+
+    /// Does what waits under `code`, as the new request `origin`.
+    pub(super) async fn confirm(&self, origin: &Origin, code: &str) -> Option<Reply> {
+        let wish = match self.pending.take(origin.user.id, code, &origin.id) {
+            Found::Wish(wish) => wish,
+            Found::Nothing => return self.once(origin, Reply::stale_code()).await,
+            Found::Again => return None,
+        };
+        let (user, id) = (&origin.user, &origin.id);
+        let (done, reply) = match wish {
+            Wish::Secret {
+                action,
+                target,
+                fields,
+            } => return self.perform(origin, action, target, fields).await,
+            Wish::RegisterKey(key) => {
+                if let Some(answer) = self.claimed_before(origin).await {
+                    return answer;
+                }
+                let done = self.broker.register_key(id, user, &key).await;
+                (done, Reply::key_registered())
+            }
+            Wish::ForgetKey(key) => {
+                if let Some(answer) = self.claimed_before(origin).await {
+                    return answer;
+                }
+                let done = self.broker.forget_key(id, user, &key).await;
+                (done, Reply::key_forgotten())
+            }
+        };
+        Some(match done {
+            Ok(()) => reply,
+            Err(error) => failed(origin, &error),
+        })
+    }
+
+    /// Lets go of what waits under `code`.
+    pub(super) async fn cancel(&self, origin: &Origin, code: &str) -> Option<Reply> {
+        match self.pending.take(origin.user.id, code, &origin.id) {
+            Found::Wish(_) => self.once(origin, Reply::cancelled()).await,
+            Found::Nothing => self.once(origin, Reply::stale_code()).await,
+            Found::Again => None,
+        }
+    }
+
+    /// Asks the broker, and says what came of it.
+    async fn perform(
+        &self,
+        origin: &Origin,
+        action: Action,
+        target: Target,
+        fields: Vec<Field>,
+    ) -> Option<Reply> {
+        let request = request(origin, action, target.clone());
+        let Some((result, _)) = self.handle(request, fields).await else {
+            return Some(broken(origin));
+        };
+        match result {
+            Ok(outcome) => self.outcome(&outcome, &target),
+            Err(error) => Some(failed(origin, &error)),
+        }
+    }
+
+    fn outcome(&self, outcome: &Outcome, target: &Target) -> Option<Reply> {
+        let terms = Terms {
+            delete_after: self.settings.delete_after,
+            vault: self.settings.vault_address.as_deref(),
+            now: self.clock.now(),
+        };
+        Reply::outcome(outcome, target, &terms)
+    }
+
+    /// Writes a secret that does not exist; asks about one that does.
+    async fn put(&self, origin: &Origin, target: Target, fields: Vec<Field>) -> Option<Reply> {
+        let request = request(origin, Action::Put { over: 0 }, target.clone());
+        let Some((result, fields)) = self.handle(request, fields).await else {
+            return Some(broken(origin));
+        };
+        match result {
+            Ok(outcome) => self.outcome(&outcome, &target),
+            // Without a number there is nothing to replace for sure.
+            Err(BrokerError::Store(StoreError::Conflict { current })) if current > 0 => {
+                let action = Action::Put { over: current };
+                let wish = Wish::Secret {
+                    action,
+                    target,
+                    fields,
+                };
+                Some(self.question(origin, wish, current))
+            }
+            Err(error) => Some(failed(origin, &error)),
+        }
+    }
+
+    /// Asks whether to go on with what cannot simply be repeated.
+    async fn ask(&self, origin: &Origin, action: Action, mut target: Target) -> Option<Reply> {
+        let current = match self
+            .broker
+            .ask(&request(origin, action, target.clone()))
+            .await
+        {
+            Ok(Asked::Confirm { current: 0 }) => {
+                return Some(failed(origin, &BrokerError::Store(StoreError::NotFound)));
+            }
+            Ok(Asked::Confirm { current }) => current,
+            Ok(Asked::Denied(_)) => return Some(Reply::denied()),
+            Ok(Asked::Duplicate) => return None,
+            Ok(Asked::Interrupted) => return Some(Reply::interrupted()),
+            Err(error) => return Some(failed(origin, &error)),
+        };
+        if action == Action::Delete {
+            // The version they are shown, whatever is the newest when they confirm.
+            target.version.get_or_insert(current);
+        }
+        let wish = Wish::Secret {
+            action,
+            target,
+            fields: vec![],
+        };
+        Some(self.question(origin, wish, current))
+    }
+
+    /// The broker's own Telegram keys: for administrators, as far as policy lets them.
+    async fn get_keys(&self, origin: &Origin) -> Option<Reply> {
+        if !self.settings.admins.contains(&origin.user.id) {
+            return self.once(origin, Reply::denied()).await;
+        }
+        match self.broker.mounts().parse(&self.settings.keys_path) {
+            Ok(target) => {
+                let action = Action::Read(Delivery::Message);
+                self.perform(origin, action, target, vec![]).await
+            }
+            Err(error) => self.once(origin, Reply::mistake(error.into())).await,
+        }
+    }
+
+    async fn forget_key(&self, origin: &Origin, name: KeyName) -> Option<Reply> {
+        let keys = match self.broker.keys(&origin.user).await {
+            Ok(keys) => keys,
+            Err(error) => return self.once(origin, Reply::failed(&error)).await,
+        };
+        let key = match name {
+            KeyName::Number(number) => number.checked_sub(1).and_then(|place| keys.get(place)),
+            KeyName::Key(name) => keys.iter().find(|known| known.key == name),
+        };
+        if let Some(key) = key {
+            let wish = Wish::ForgetKey(key.key.clone());
+            return self.question_once(origin, wish).await;
+        }
+        let reply = Reply::failed(&BrokerError::UnknownKey);
+        self.once(origin, reply).await
+    }
+
+    /// Asks about `wish`, if this command was not answered before.
+    async fn question_once(&self, origin: &Origin, wish: Wish) -> Option<Reply> {
+        match self.claimed_before(origin).await {
+            Some(answer) => answer,
+            None => Some(self.question(origin, wish, 0)),
+        }
+    }
+
+    /// Asks about `wish`, which waits from now on.
+    fn question(&self, origin: &Origin, wish: Wish, current: u64) -> Reply {
+        let mut question = Reply::question(&wish, current);
+        let code = || self.broker.code(CODE_LENGTH);
+        match self.pending.add(origin.user.id, wish, code) {
+            Ok(code) => {
+                question.ask_for(code);
+                question
+            }
+            Err(full) => Reply::too_many_questions(full),
+        }
+    }
+
+    /// `reply`, if this command was not answered before. What the broker handles, it claims
+    /// itself.
+    pub(super) async fn once(&self, origin: &Origin, reply: Reply) -> Option<Reply> {
+        match self.claimed_before(origin).await {
+            Some(answer) => answer,
+            None => Some(reply),
+        }
+    }
+
+    /// What to answer instead, if this request is not ours.
+    async fn claimed_before(&self, origin: &Origin) -> Option<Option<Reply>> {
+        match self.broker.claim(&origin.id).await {
+            Ok(Claim::Ours) => None,
+            Ok(Claim::Taken) => Some(None),
+            Ok(Claim::Abandoned) => Some(Some(Reply::interrupted())),
+            Err(error) => Some(Some(Reply::failed(&BrokerError::Coordination(error)))),
+        }
+    }
+
+    /// Asks the broker, in a task that nobody cuts off, and gives the values back; `None` after
+    /// a fault of our own.
+    async fn handle(
+        &self,
+        request: Request,
+        fields: Vec<Field>,
+    ) -> Option<(Result<Outcome, BrokerError>, Vec<Field>)> {
+        let broker = Arc::clone(&self.broker);
+        let work = async move { (broker.handle_with(request, &fields).await, fields) };
+        self.requests.spawn(work).await.ok()
+    }
+}
+
+fn failed(origin: &Origin, error: &BrokerError) -> Reply {
+    warn!(event = "telegram.request_failed", request = %origin.id, error = error.name());
+    Reply::failed(error)
+}
+
+fn broken(origin: &Origin) -> Reply {
+    warn!(event = "telegram.request_failed", request = %origin.id, error = "panic");
+    Reply::broken()
+}
+
+fn request(origin: &Origin, action: Action, target: Target) -> Request {
+    Request {
+        id: origin.id.clone(),
+        caller: Caller::Telegram(origin.user.clone()),
+        action,
+        target,
+    }
+}

@@ -1,0 +1,118 @@
+//! From a pressed button of a bot's question to what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use grammers_tl_types as tl;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::buttons::{Choice, Press};
+use super::handler::{Handler, Origin};
+use super::outbox::input_peer;
+use super::progress::Batch;
+use super::reply::changed::STALE;
+use super::reply::{Part, Reply, random_id};
+use crate::domain::caller::{ChatKind, TelegramUser};
+
+/// How long the presser's app waits for the answer to a press, by and large.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long the question is tried to be changed into what became of it.
+const EDIT_WITHIN: Duration = Duration::from_mins(1);
+
+impl Handler {
+    /// Takes a press; returns at once. Whoever presses is authorised as if they had written:
+    /// what we sent with the button proves nothing of who presses it.
+    pub(super) fn accept_press(self: &Arc<Self>, press: Press, batch: &Batch) {
+        let own_chat = press.chat.bot_api_dialog_id() == Some(press.user);
+        let (Some(id), Some(choice)) = (press.request_id(), press.choice()) else {
+            return;
+        };
+        if !own_chat || !self.rules.allowed.contains(&press.user) {
+            return;
+        }
+        let origin = Origin {
+            id,
+            user: TelegramUser {
+                id: press.user,
+                chat: ChatKind::Private,
+            },
+        };
+        let handler = Arc::clone(self);
+        self.spawn(batch, async move {
+            handler.pressed(press, origin, choice).await;
+        });
+    }
+
+    async fn pressed(&self, press: Press, origin: Origin, choice: Choice) {
+        let (name, reply) = match (self.broker.chat_locked().await, choice) {
+            (Ok(false), Choice::Confirm(code)) => ("confirm", self.confirm(&origin, &code).await),
+            (Ok(false), Choice::Cancel(code)) => ("cancel", self.cancel(&origin, &code).await),
+            (Ok(true), _) => ("locked", Some(Reply::locked())),
+            (Err(error), _) => ("locked", Some(Reply::failed(&error.into()))),
+        };
+        let reply = reply.unwrap_or_else(Reply::stale_code);
+        // What changes nothing is told to who pressed, and the question stays as it is.
+        if name == "locked" || reply.text == STALE {
+            self.answer_press(press.query, Some(reply.text)).await;
+            debug!(event = "telegram.button_stale", user = press.user, request = %origin.id);
+            return;
+        }
+        self.answer_press(press.query, None).await;
+        self.settle(&press, &origin, reply).await;
+        info!(
+            event = "telegram.button",
+            choice = name,
+            user = press.user,
+            request = %origin.id,
+        );
+    }
+
+    async fn answer_press(&self, query: i64, alert: Option<String>) {
+        let request = tl::functions::messages::SetBotCallbackAnswer {
+            alert: alert.is_some(),
+            query_id: query,
+            message: alert,
+            url: None,
+            cache_time: 0,
+        };
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        let answering = self.link.persist(&request, &self.buttons_gate, deadline);
+        if let Err(error) = answering.await {
+            // The button looks pressed a little longer; the chat says what happened.
+            warn!(event = "telegram.button_unanswered", %error);
+        }
+    }
+
+    /// Changes the question into what became of it, without buttons; where it cannot be changed,
+    /// says so below.
+    async fn settle(&self, press: &Press, origin: &Origin, reply: Reply) {
+        let hash = self.session.access_hash(press.chat).unwrap_or_default();
+        let peer = input_peer(press.chat, hash);
+        let request = tl::functions::messages::EditMessage {
+            no_webpage: true,
+            invert_media: false,
+            peer: peer.clone(),
+            id: press.message,
+            message: Some(reply.text.clone()),
+            media: None,
+            reply_markup: None,
+            entities: None,
+            schedule_date: None,
+            schedule_repeat_period: None,
+            quick_reply_shortcut_id: None,
+            rich_message: None,
+        };
+        let deadline = Instant::now() + EDIT_WITHIN;
+        let editing = self.link.persist(&request, &self.buttons_gate, deadline);
+        let Err(error) = editing.await else {
+            return;
+        };
+        warn!(event = "telegram.question_not_changed", request = %origin.id, %error);
+        let random_id = random_id(&origin.id, Part::Answer);
+        let sent = self.outbox.send(peer, reply, None, random_id).await;
+        if let Err(error) = sent.result {
+            warn!(event = "telegram.reply_failed", request = %origin.id, %error);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A store that keeps versions, as KV version 2 does.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
+use vaultgram::domain::{Field, History, Permit, Secret, SecretValue, Version, VersionState};
+
+/// What a secret held: text fields, by version from 1; `None` where it is deleted.
+type Versions = Vec<(BTreeMap<String, String>, VersionState)>;
+
+/// Secrets in memory.
+#[derive(Default)]
+pub(crate) struct KeptStore(Mutex<BTreeMap<String, Versions>>);
+
+impl KeptStore {
+    /// Writes a version, as somebody else.
+    pub(crate) fn write(&self, path: &str, fields: &[(&str, &str)]) {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        let mut secrets = self.0.lock().unwrap();
+        let versions = secrets.entry(path.to_owned()).or_default();
+        versions.push((fields.collect(), VersionState::Live));
+    }
+
+    /// The newest version's fields, and its number; 0 for none.
+    pub(crate) fn newest(&self, path: &str) -> (usize, Vec<(String, String)>) {
+        let secrets = self.0.lock().unwrap();
+        let Some(versions) = secrets.get(path) else {
+            return (0, vec![]);
+        };
+        let (fields, _) = versions.last().unwrap();
+        (versions.len(), fields.clone().into_iter().collect())
+    }
+
+    /// What became of a version.
+    pub(crate) fn state(&self, path: &str, version: usize) -> VersionState {
+        self.0.lock().unwrap()[path][version - 1].1
+    }
+
+    fn mark(
+        &self,
+        permit: &Permit,
+        version: Option<u64>,
+        state: VersionState,
+    ) -> Result<(), StoreError> {
+        let mut secrets = self.0.lock().unwrap();
+        let versions = secrets.get_mut(permit.target().path.path());
+        let versions = versions.ok_or(StoreError::NotFound)?;
+        let newest = versions.len();
+        let place = version.map_or(newest, |version| usize::try_from(version).unwrap());
+        let version = versions
+            .get_mut(place - 1)
+            .ok_or(StoreError::NoSuchVersion)?;
+        version.1 = state;
+        Ok(())
+    }
+
+    fn add(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: Option<u64>,
+        keep: bool,
+    ) -> Result<u64, StoreError> {
+        let mut secrets = self.0.lock().unwrap();
+        let path = permit.target().path.path();
+        let current = secrets.get(path).map_or(0, Vec::len) as u64;
+        if over.is_some_and(|over| over != current) {
+            return Err(StoreError::Conflict { current });
+        }
+        let mut all = match secrets.get(path).and_then(|versions| versions.last()) {
+            Some((fields, _)) if keep => fields.clone(),
+            None if keep => return Err(StoreError::NotFound),
+            Some(_) | None => BTreeMap::new(),
+        };
+        for field in fields {
+            let value = serde_json::from_slice(field.json.expose_secret()).unwrap();
+            all.insert(field.name.clone(), value);
+        }
+        let versions = secrets.entry(path.to_owned()).or_default();
+        versions.push((all, VersionState::Live));
+        Ok(current + 1)
+    }
+}
+
+#[async_trait]
+impl SecretStore for KeptStore {
+    async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
+        let secrets = self.0.lock().unwrap();
+        let versions = secrets.get(permit.target().path.path());
+        let versions = versions.ok_or(StoreError::NotFound)?;
+        let field = |(name, value): (&String, &String)| Field {
+            name: name.clone(),
+            json: SecretValue::new(serde_json::to_vec(value).unwrap()),
+        };
+        Ok(Secret {
+            fields: versions.last().unwrap().0.iter().map(field).collect(),
+            version: versions.len() as u64,
+            created: "2026-01-01T00:00:00Z".to_owned(),
+        })
+    }
+
+    async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
+        let secrets = self.0.lock().unwrap();
+        let folder = format!("{}/", permit.target().path.path());
+        let names = secrets.keys().filter_map(|path| path.strip_prefix(&folder));
+        let names: Vec<_> = names.map(str::to_owned).collect();
+        if names.is_empty() {
+            return Err(StoreError::NotFound);
+        }
+        Ok(names)
+    }
+
+    async fn history(&self, permit: &Permit) -> Result<History, StoreError> {
+        let secrets = self.0.lock().unwrap();
+        let versions = secrets.get(permit.target().path.path());
+        let versions = versions.ok_or(StoreError::NotFound)?;
+        let count = versions.len() as u64;
+        let numbered = versions
+            .iter()
+            .zip(1..=count)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev();
+        Ok(History {
+            current: versions.len() as u64,
+            versions: numbered
+                .map(|((_, state), number)| Version {
+                    number,
+                    created: "2026-01-02T03:04:05.123456789Z".to_owned(),
+                    state: *state,
+                })
+                .collect(),
+        })
+    }
+
+    async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError> {
+        self.add(permit, fields, Some(over), false)
+    }
+
+    async fn patch(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        self.add(permit, fields, over, true)
+    }
+
+    async fn delete(&self, permit: &Permit) -> Result<(), StoreError> {
+        self.mark(permit, permit.target().version, VersionState::Deleted)
+    }
+
+    async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
+        self.mark(permit, Some(version), VersionState::Live)
+    }
+
+    async fn health(&self) -> StoreHealth {
+        StoreHealth::Ready {
+            version: "2.7.2".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Messages that carry values: gone at once, whatever comes of them.
+
+use std::time::Duration;
+
+use grammers_tl_types as tl;
+use telegram_dc::{Chat, Draft, Fault};
+
+use super::support::{ALICE, BOB, BROKER, World};
+
+const GROUP: i64 = 70;
+const OTHER: i64 = 71;
+
+impl World {
+    /// Nobody sees the value any more.
+    async fn unseen(&self, value: &str) {
+        self.until("the value is gone", |world| {
+            [(ALICE, BROKER), (BROKER, ALICE), (BOB, BROKER)]
+                .iter()
+                .all(|(me, other)| {
+                    let chat = world.dc.history(*me, Chat::User(*other));
+                    chat.iter().all(|message| !message.text.contains(value))
+                })
+        })
+        .await;
+    }
+
+    /// No intent to delete one is left.
+    async fn no_withdrawals(&self) {
+        self.until("no intents are left", |world| {
+            world.coordination.count("withdrawals/") == 0
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn it_goes_for_both_sides_whether_it_is_understood_or_not() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    for (user, text, expected) in [
+        (ALICE, "/put_secret new a=hunter2", "written as version 1"),
+        (ALICE, "/patch_secret new a=hunter2", "written as version 2"),
+        (ALICE, "/put_secret new a=“hunter2”", "the sign “"),
+        (ALICE, "/put_secret new#b a=hunter2", "without #field"),
+        (ALICE, "/put_secret ../new a=hunter2", "\"..\" part"),
+        (ALICE, "/Put new a=hunter2", "/help lists them"),
+        (BOB, "/put_secret new a=hunter2", "not permitted"),
+    ] {
+        let answer = world.ask(user, text).await.text;
+        assert!(answer.contains(expected), "{text}: {answer}");
+        assert!(!answer.contains("hunter2"), "{answer}");
+        assert!(!answer.contains("delete it yourself"), "{answer}");
+        world.unseen("hunter2").await;
+    }
+    let old = Draft::new("/put_secret new a=hunter2").age(Duration::from_mins(5));
+    world.send(ALICE, old);
+    world.answer(ALICE, |m| m.text.contains("too old")).await;
+    world.unseen("hunter2").await;
+    world.no_withdrawals().await;
+    assert_eq!(world.newest("new").0, 2);
+}
+
+#[tokio::test]
+async fn in_a_group_it_is_never_executed() {
+    let world = World::keeping().await;
+    world.dc.add_group(GROUP, "Ops", &[ALICE, BOB, BROKER]);
+    world
+        .dc
+        .add_supergroup(OTHER, "More", &[ALICE, BOB, BROKER]);
+    let _process = world.start().await;
+    for (count, chat) in [Chat::Group(GROUP), Chat::Channel(OTHER)]
+        .into_iter()
+        .enumerate()
+    {
+        world
+            .dc
+            .send(ALICE, chat, "/put_secret new a=hunter2")
+            .unwrap();
+        world
+            .until("an answer", |world| world.answers(ALICE).len() > count)
+            .await;
+        let answer = world.answers(ALICE).pop().unwrap().text;
+        assert!(answer.contains("use another value, in private"), "{answer}");
+        let stands = world
+            .dc
+            .history(BOB, chat)
+            .iter()
+            .any(|m| m.text.contains("hunter2"));
+        // In a supergroup, only what its administrators allow.
+        let may = matches!(chat, Chat::Group(_));
+        assert_eq!(stands, !may);
+        assert_eq!(answer.contains("delete it yourself"), !may, "{answer}");
+    }
+    assert_eq!(world.newest("new").0, 0);
+    world.no_withdrawals().await;
+}
+
+#[tokio::test]
+async fn where_it_cannot_be_deleted_people_hear_of_it() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    let refusal = Fault::error(403, "MESSAGE_DELETE_FORBIDDEN");
+    world.dc.fault("messages.deleteMessages", refusal, 1);
+    let answer = world.ask(ALICE, "/put_secret new a=hunter2").await.text;
+    assert!(answer.contains("written as version 1"), "{answer}");
+    assert!(answer.contains("I may not delete your message"), "{answer}");
+    world.no_withdrawals().await;
+}
+
+#[tokio::test]
+async fn a_crash_leaves_nothing_standing() {
+    let world = World::keeping().await;
+    let process = world.start().await;
+    let flood = Fault::error(420, "FLOOD_WAIT_600");
+    world.dc.fault("messages.deleteMessages", flood, 1);
+    let answer = world.ask(ALICE, "/put_secret new a=hunter2").await.text;
+    assert!(answer.contains("could not delete your message"), "{answer}");
+    assert_eq!(world.coordination.count("withdrawals/"), 1);
+    process.kill().await;
+    let _process = world.start().await;
+    world.unseen("hunter2").await;
+    world.no_withdrawals().await;
+    assert_eq!(world.newest("new").0, 1);
+}
+
+#[tokio::test]
+async fn what_a_client_has_formatted_is_not_written() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    let bold = tl::types::MessageEntityBold {
+        offset: 18,
+        length: 4,
+    };
+    // Written as pass**word**, which the client turned into bold letters.
+    let draft = Draft::new("/put_secret new a=passhunter2").entities(vec![bold.into()]);
+    world.send(ALICE, draft);
+    let answer = world.answer(ALICE, |_| true).await.text;
+    assert!(
+        answer.contains("took part of this for formatting"),
+        "{answer}"
+    );
+    world.unseen("hunter2").await;
+    assert_eq!(world.newest("new").0, 0);
+}
+
+#[tokio::test]
+async fn what_telegram_holds_up_is_deleted_later() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    // Longer than the answer waits for it.
+    let flood = Fault::error(420, "FLOOD_WAIT_11");
+    world.dc.fault("messages.deleteMessages", flood, 1);
+    let answer = world.ask(ALICE, "/put_secret new a=hunter2").await.text;
+    assert!(answer.contains("could not delete your message"), "{answer}");
+    world.unseen("hunter2").await;
+    world.no_withdrawals().await;
+}
