@@ -121,7 +121,8 @@ pub(super) async fn make(config: &SessionKeyConfig, lock: bool) -> Result<Sessio
             Some(passphrase) => passphrase,
             None => terminal::new_passphrase("new passphrase for the session key").await?,
         };
-        key.to_locked_file(&passphrase)
+        let locked = key.to_locked_file(&passphrase);
+        locked.map_err(|error| Failure::new(Exit::Unavailable, error))?
     } else {
         key.to_file()
     };
