@@ -54,7 +54,7 @@ pub async fn doctor(arguments: &DoctorArgs, out: &mut dyn Write) -> Result<(), F
     let file = &arguments.config.config;
     let findings = match load(file) {
         // It may ask for the key's passphrase, at a terminal that shows nothing meanwhile.
-        Ok(config) => unless_stopped(async { Ok(examine(config, file).await) }).await?,
+        Ok(config) => unless_stopped(Box::pin(async { Ok(examine(config, file).await) })).await?,
         Err(failure) => vec![Finding::of("configuration", Err(failure.what))],
     };
     let failed = findings.iter().filter(|finding| !finding.ok).count();
