@@ -37,6 +37,8 @@
 //!
 //! - There is no way to a secret but [`broker::Broker::handle`]: a store is read with a
 //!   [`domain::Permit`], which only the policy can mint.
+//!   One read has no broker: the account's own commands (`login`, `doctor` and so on) read the
+//!   application's keys, where these are in Vault, with a permit of their own and unaudited here.
 //! - Default deny. What cannot be decided, claimed or recorded is not served.
 //! - A decision is on record before anything is read, a release before it is handed over.
 //! - Plaintext lives in [`domain::SecretValue`], which cannot be printed, copied or serialized.

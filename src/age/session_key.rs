@@ -99,21 +99,20 @@ impl SessionKey {
     }
 
     /// The text of a key file that needs `passphrase`, as `age -p -a` writes it. Takes a second.
-    #[must_use]
-    pub fn to_locked_file(&self, passphrase: &str) -> Zeroizing<Vec<u8>> {
+    ///
+    /// # Errors
+    /// None that can be seen to happen: everything is in memory.
+    pub fn to_locked_file(&self, passphrase: &str) -> std::io::Result<Zeroizing<Vec<u8>>> {
         let mut recipient = scrypt::Recipient::new(SecretString::from(passphrase.to_owned()));
         recipient.set_work_factor(WORK);
         let mut file = vec![];
-        let written = Encryptor::with_recipients(iter::once(&recipient as _))
-            .map_err(std::io::Error::other)
-            .and_then(|encryptor| {
-                let armor = ArmoredWriter::wrap_output(&mut file, Format::AsciiArmor)?;
-                let mut writer = encryptor.wrap_output(armor)?;
-                writer.write_all(&self.to_file())?;
-                writer.finish()?.finish()
-            });
-        debug_assert!(written.is_ok(), "one recipient, and memory to write to");
-        Zeroizing::new(file)
+        let encryptor = Encryptor::with_recipients(iter::once(&recipient as _))
+            .map_err(std::io::Error::other)?;
+        let armor = ArmoredWriter::wrap_output(&mut file, Format::AsciiArmor)?;
+        let mut writer = encryptor.wrap_output(armor)?;
+        writer.write_all(&self.to_file())?;
+        writer.finish()?.finish()?;
+        Ok(Zeroizing::new(file))
     }
 
     /// Encrypts `plain`, as one binary age file.
@@ -255,7 +254,7 @@ mod tests {
     #[test]
     fn a_locked_key_opens_with_its_passphrase_only() {
         let key = SessionKey::generate();
-        let file = key.to_locked_file("correct horse");
+        let file = key.to_locked_file("correct horse").unwrap();
         assert!(!String::from_utf8_lossy(&file).contains(KEY));
         let locked = locked(&file);
         let error = locked.unlock("wrong").err().unwrap();

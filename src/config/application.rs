@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::config::environment::Environment;
 use crate::config::files::{self, Guard};
@@ -83,7 +84,7 @@ fn in_vault_at(path: &str, mounts: &Mounts) -> Result<SecretPath, String> {
 
 fn from_file(file: &Path) -> Result<(i32, SecretValue), String> {
     let name = file.display();
-    let text = files::read_text(file, MAX_FILE, Guard::Others)?.ok_or_else(|| {
+    let text = files::read_text(file, MAX_FILE, Guard::Owner)?.ok_or_else(|| {
         format!(
             "{name}: no such file; put {{\"api_id\": …, \"api_hash\": \"…\"}} from \
              my.telegram.org into it, or set TELEGRAM_API_ID and TELEGRAM_API_HASH"
@@ -96,11 +97,12 @@ fn from_file(file: &Path) -> Result<(i32, SecretValue), String> {
             error.column()
         )
     })?;
-    if keys.api_id <= 0 || keys.api_hash.trim().is_empty() {
+    let hash = Zeroizing::new(keys.api_hash.trim().to_owned());
+    if keys.api_id <= 0 || hash.is_empty() {
         return Err(format!(
             "{name}: api_id must be a number from 1, and api_hash not empty; both are on \
              my.telegram.org"
         ));
     }
-    Ok((keys.api_id, SecretValue::new(keys.api_hash.into_bytes())))
+    Ok((keys.api_id, SecretValue::new(hash.as_bytes().to_vec())))
 }

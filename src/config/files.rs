@@ -15,6 +15,8 @@ pub(super) enum Guard {
     Change,
     /// It holds a secret: others may do nothing with it.
     Others,
+    /// It holds the account itself: root or we own it, and nobody else may do anything with it.
+    Owner,
     /// systemd or Docker keeps it, in a folder of their own and with modes of their own.
     None,
 }
@@ -29,7 +31,17 @@ pub(super) fn read(
     guard: Guard,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
     let name = path.display();
-    let unreadable = |error: std::io::Error| format!("{name}: cannot be read: {error}");
+    let own = rustix::process::geteuid().as_raw();
+    let unreadable = |error: std::io::Error| {
+        let owner = std::fs::metadata(path).ok().map(|metadata| metadata.uid());
+        match owner.filter(|owner| error.kind() == ErrorKind::PermissionDenied && *owner != own) {
+            Some(owner) => format!(
+                "{name}: cannot be read: it belongs to user {owner}, and this is user {own}; run \
+                 the command as that user (sudo -u '#{owner}'), or: chown {own} {name}"
+            ),
+            None => format!("{name}: cannot be read: {error}"),
+        }
+    };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -37,7 +49,6 @@ pub(super) fn read(
     };
     // Of the open file, so that what is looked at is what is read.
     let metadata = file.metadata().map_err(unreadable)?;
-    let own = rustix::process::geteuid().as_raw();
     if let Some(problem) = unsafe_because(path, &metadata, guard, own) {
         return Err(format!("{name}: {problem}"));
     }
@@ -85,7 +96,13 @@ fn unsafe_because(path: &Path, metadata: &Metadata, guard: Guard, own: u32) -> O
         Guard::Others if mode & 0o007 != 0 => Some(format!(
             "holds a secret, and is open to everybody; run: chmod o-rwx {name}"
         )),
-        Guard::Change | Guard::Others | Guard::None => None,
+        Guard::Owner if owner != 0 && owner != own => Some(format!(
+            "holds a secret, and belongs to user {owner}; run: chown {own} {name}"
+        )),
+        Guard::Owner if mode & 0o077 != 0 => Some(format!(
+            "holds a secret, and is open to others than its owner; run: chmod 600 {name}"
+        )),
+        Guard::Change | Guard::Others | Guard::Owner | Guard::None => None,
     }
 }
 
@@ -109,6 +126,7 @@ mod tests {
             (0o400, Guard::Change),
             (0o600, Guard::Others),
             (0o660, Guard::Others),
+            (0o600, Guard::Owner),
             (0o444, Guard::None),
         ] {
             assert_eq!(read(mode, guard), Ok(b"x".to_vec()), "{mode:o} {guard:?}");
@@ -118,6 +136,8 @@ mod tests {
             (0o646, Guard::Change, "chmod go-w "),
             (0o604, Guard::Others, "chmod o-rwx "),
             (0o602, Guard::Others, "chmod o-rwx "),
+            (0o640, Guard::Owner, "chmod 600 "),
+            (0o604, Guard::Owner, "chmod 600 "),
         ] {
             let error = read(mode, guard).unwrap_err();
             let advice = format!("{advice}{}", path.display());
@@ -130,6 +150,12 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let metadata = file.as_file().metadata().unwrap();
         let owner = metadata.uid();
+        let secret = |own| unsafe_because(file.path(), &metadata, Guard::Owner, own);
+        assert_eq!(secret(owner), None);
+        if owner != 0 {
+            let problem = secret(owner + 1).unwrap();
+            assert!(problem.contains("run: chown "), "{problem}");
+        }
         let problem = |own| unsafe_because(file.path(), &metadata, Guard::Change, own);
         assert_eq!(problem(owner), None);
         if owner == 0 {

@@ -204,7 +204,7 @@ fn session_key(file: PathBuf, environment: &Environment) -> Result<SessionKeyCon
     let (found, source) = if let Some(key) = environment.bytes(SESSION_KEY)? {
         (Some(key), SESSION_KEY.to_owned())
     } else {
-        let bytes = files::read(&file, MAX_KEY, Guard::Others)?;
+        let bytes = files::read(&file, MAX_KEY, Guard::Owner)?;
         let key = bytes.map(|bytes| SecretValue::new(bytes.to_vec()));
         (key, file.display().to_string())
     };

@@ -1,6 +1,5 @@
-//! The application's id and hash, where Vault has them: read once, at the start.
+//! The application's id and hash for the account's own commands, also where Vault has them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +8,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-use crate::broker::ports::{Clock, SecretStore, StoreError, StoreHealth, SystemClock};
+use crate::broker::ports::{SecretStore, StoreError, StoreHealth};
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{ApplicationConfig, VaultConfig};
-use crate::daemon::{load_account, settings};
-use crate::domain::caller::UnixPeer;
-use crate::domain::group::Groups;
-use crate::domain::policy_load::PolicySource;
-use crate::domain::{
-    Action, Caller, Decision, Delivery, Permit, Policy, Request, RequestId, Secret, SecretPath,
-    SecretValue, Target,
-};
+use crate::daemon::{load_account, own_keys, settings};
+use crate::domain::{Secret, SecretPath, SecretValue};
 use crate::telegram::login::Application;
 use crate::vault::Store;
 
@@ -44,13 +37,7 @@ pub(super) async fn resolve(
             let vault = load_account(file)?.0.vault;
             let vault = vault.ok_or_else(|| unavailable(path, "Vault is not configured"))?;
             let secret = read(vault, path).await?;
-            from_secret(&secret).ok_or_else(|| {
-                let what = format!(
-                    "{path} in Vault must have the fields api_id, a number from 1, and api_hash; \
-                     both are on my.telegram.org"
-                );
-                Failure::new(Exit::Config, what)
-            })
+            from_secret(&secret).ok_or_else(|| Failure::new(Exit::Config, malformed(path)))
         }
     }
 }
@@ -60,9 +47,17 @@ fn text(hash: &SecretValue) -> Zeroizing<String> {
     Zeroizing::new(String::from_utf8_lossy(hash.expose_secret()).into_owned())
 }
 
-/// Signs in to Vault, reads, and signs out again.
+pub(super) fn malformed(path: &SecretPath) -> String {
+    format!(
+        "{path} in Vault must have the fields api_id, a number from 1, and api_hash; both are on \
+         my.telegram.org"
+    )
+}
+
+/// Signs in to Vault, reads, and signs out again. Not on the audit's record, which the broker that
+/// runs may be writing; Vault has it on its own.
 async fn read(config: VaultConfig, path: &SecretPath) -> Result<Secret, Failure> {
-    let permit = permit(&config, path)?;
+    let permit = own_keys::permit(path, &config.mounts).map_err(|why| unavailable(path, why))?;
     let store = Store::new(settings::vault(config));
     let store = Arc::new(store.map_err(|error| Failure::new(Exit::Config, error))?);
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -100,41 +95,8 @@ fn unavailable(path: &SecretPath, why: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Unavailable, what)
 }
 
-/// A permission for this one path, to ourselves, by the same road as every other: policy.
-fn permit(config: &VaultConfig, path: &SecretPath) -> Result<Permit, Failure> {
-    let uid = rustix::process::geteuid().as_raw();
-    let source = PolicySource {
-        name: "own keys".to_owned(),
-        text: format!(
-            "permit(principal == UnixPeer::\"{uid}\", action == Action::\"read\", resource == Path::\"{path}\");"
-        ),
-    };
-    let none = |error: &dyn std::fmt::Display| unavailable(path, error);
-    let groups = Groups::new(&BTreeMap::new()).map_err(|error| none(&error))?;
-    let policy = Policy::load(&[source], groups, &config.mounts).map_err(|error| none(&error))?;
-    let request = Request {
-        id: RequestId::Connection(0),
-        caller: Caller::Unix(UnixPeer {
-            uid,
-            gid: rustix::process::getegid().as_raw(),
-            pid: rustix::process::getpid().as_raw_nonzero().get(),
-            executable: None,
-        }),
-        target: Target {
-            path: path.clone(),
-            field: None,
-            version: None,
-        },
-        action: Action::Read(Delivery::Socket),
-    };
-    match policy.decide(&request, SystemClock.now()) {
-        Decision::Allow(permit) => Ok(permit),
-        Decision::Deny(_) => Err(unavailable(path, "the path is not one of [vault] mounts")),
-    }
-}
-
 /// The two fields; `None` when one is missing or of another form.
-fn from_secret(secret: &Secret) -> Option<Application> {
+pub(super) fn from_secret(secret: &Secret) -> Option<Application> {
     let field = |name: &str| {
         let field = secret.fields.iter().find(|field| field.name == name)?;
         #[expect(clippy::disallowed_methods, reason = "the keys are put to use")]
@@ -148,6 +110,6 @@ fn from_secret(secret: &Secret) -> Option<Application> {
         text.map(Zeroizing::new)
     };
     let id = field("api_id")?.trim().parse().ok().filter(|id| *id > 0)?;
-    let hash = field("api_hash").filter(|hash| !hash.trim().is_empty())?;
-    Some(Application { id, hash })
+    let hash = Zeroizing::new(field("api_hash")?.trim().to_owned());
+    (!hash.is_empty()).then_some(Application { id, hash })
 }

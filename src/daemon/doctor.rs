@@ -17,6 +17,8 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{DoctorArgs, client};
 use crate::config::{Config, SocketConfig, TelegramConfig, VaultConfig};
 use crate::coordination::{self, LocalStore};
+use crate::daemon::serve::forbid_inspection;
+use crate::daemon::signals::unless_stopped;
 use crate::daemon::{application, load, people, session_key, settings};
 use crate::http;
 use crate::telegram::{self, FileSession, SessionError};
@@ -51,9 +53,11 @@ impl Finding {
 /// # Errors
 /// When anything fails, after all was printed.
 pub async fn doctor(arguments: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    forbid_inspection()?;
     let file = &arguments.config.config;
     let findings = match load(file) {
-        Ok(config) => examine(config, file).await,
+        // It may ask for the key's passphrase, at a terminal that shows nothing meanwhile.
+        Ok(config) => unless_stopped(Box::pin(async { Ok(examine(config, file).await) })).await?,
         Err(failure) => vec![Finding::of("configuration", Err(failure.what))],
     };
     let failed = findings.iter().filter(|finding| !finding.ok).count();
@@ -280,8 +284,9 @@ async fn ask_about_telegram(socket: &Path) -> Result<String, String> {
              [telegram] proxy"
         )),
         None => Err(
-            "the vaultgram that runs does not say how it is connected; restart it, if [telegram] is \
-             new in the configuration"
+            "the vaultgram that runs is not connected: it waits for Vault to have the application's \
+             keys, as its log says, or [telegram] is new in the configuration, and it must be \
+             restarted"
                 .to_owned(),
         ),
     }

@@ -16,8 +16,8 @@ use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
 use crate::daemon::terminal::{self, Echo};
 use crate::daemon::{application, load_telegram, session_key, settings};
-use crate::telegram::FileSession;
 use crate::telegram::login::{Account, LoginError, NoAnswer, Prompt, login as sign_in};
+use crate::telegram::{self, FileSession, Reach};
 
 /// How long the file with the code is waited for. Telegram's codes do not live longer.
 const CODE_LIMIT: Duration = Duration::from_mins(5);
@@ -31,7 +31,11 @@ const CODE_POLL: Duration = Duration::from_millis(200);
 pub async fn login(arguments: &LoginArgs, out: &mut dyn Write) -> Result<(), Failure> {
     forbid_inspection()?;
     let (config, environment) = load_telegram(&arguments.config.config)?;
-    let id = unless_stopped(run(arguments, &config, &environment)).await?;
+    let signed_in = unless_stopped(run(arguments, &config, &environment)).await?;
+    let id = signed_in.id;
+    // Not ended by a signal: half done, it would leave the account signed in on a session that
+    // nobody has. It is a write to the disk, and at worst a call or two.
+    signed_in.keep().await.map_err(failure)?;
     writeln!(
         out,
         "signed in as user {id}; the session is in {}",
@@ -44,22 +48,43 @@ async fn run(
     arguments: &LoginArgs,
     config: &TelegramConfig,
     environment: &Environment,
-) -> Result<i64, Failure> {
+) -> Result<SignedIn, Failure> {
     let application = application::resolve(&config.application, &arguments.config.config).await?;
+    let api_id = application.id;
     let mut answers = Answers::new(arguments, environment)?;
     let account = if arguments.bot {
-        Account::Bot(answers.token().await.map_err(|none| failure(none.into()))?)
+        Account::Bot(answers.token().await.map_err(no_answer)?)
     } else {
         Account::User(Box::new(answers))
     };
     let (session, made) = open(arguments, config).await?;
     let session = Arc::new(session);
     let reach = settings::reach(config);
-    let result = sign_in(session, application, account, reach).await;
-    if result.is_ok() {
-        made.keep();
+    let id = sign_in(&session, application, account, &reach).await;
+    Ok(SignedIn {
+        id: id.map_err(failure)?,
+        session,
+        made,
+        api_id,
+        reach,
+    })
+}
+
+/// An account that is signed in, on a session that is not written yet.
+struct SignedIn {
+    id: i64,
+    session: Arc<FileSession>,
+    made: NewFile,
+    api_id: i32,
+    reach: Reach,
+}
+
+impl SignedIn {
+    /// Keeps the key, and only then writes the session: without it, nobody can open that.
+    async fn keep(self) -> Result<(), LoginError> {
+        self.made.keep();
+        telegram::login::keep(&self.session, self.api_id, &self.reach).await
     }
-    result.map_err(failure)
 }
 
 /// The session and its key; a new one of each where there is none.
@@ -119,17 +144,21 @@ impl Drop for NewFile {
 
 pub(super) fn failure(error: LoginError) -> Failure {
     let exit = match &error {
-        LoginError::AlreadySignedIn | LoginError::Session(_) => Exit::CannotCreate,
+        LoginError::AlreadySignedIn | LoginError::Session(_) | LoginError::NotKept { .. } => {
+            Exit::CannotCreate
+        }
         LoginError::NotSignedIn
         | LoginError::WrongCode
         | LoginError::WrongPassword
         | LoginError::Banned
         | LoginError::BadToken
         | LoginError::PaymentRequired
+        | LoginError::EmailRequired
+        | LoginError::Outdated
         | LoginError::Refused(_) => Exit::Denied,
         LoginError::BadApplication => Exit::Config,
         LoginError::InvalidNumber => Exit::Data,
-        LoginError::Wait(_) | LoginError::CodeExpired => Exit::TryAgain,
+        LoginError::Wait(_) | LoginError::CodeExpired | LoginError::Restart => Exit::TryAgain,
         LoginError::Unreachable | LoginError::Proxy(_) | LoginError::Unexpected => {
             Exit::Unavailable
         }
@@ -138,6 +167,11 @@ pub(super) fn failure(error: LoginError) -> Failure {
         LoginError::NoAccount | LoginError::NoAnswer(NoAnswer::Failed(_)) => Exit::NotFound,
     };
     Failure::new(exit, error)
+}
+
+/// As [`failure`], of a question that is asked elsewhere.
+pub(super) fn no_answer(none: NoAnswer) -> Failure {
+    failure(none.into())
 }
 
 /// Answers from the environment first, then from the person.
@@ -175,7 +209,8 @@ impl Answers {
 
     async fn token(&mut self) -> Result<Zeroizing<String>, NoAnswer> {
         let given = self.token.take();
-        or_ask(given, "bot token", Echo::Hidden, "TELEGRAM_BOT_TOKEN").await
+        let token = or_ask(given, "bot token", Echo::Hidden, "TELEGRAM_BOT_TOKEN").await?;
+        Ok(Zeroizing::new(token.trim().to_owned()))
     }
 }
 
@@ -189,12 +224,10 @@ async fn or_ask(
     if let Some(given) = given {
         return Ok(given);
     }
-    let answer = terminal::ask(question, echo).await;
-    answer.ok_or(if terminal::is_there() {
-        NoAnswer::Cancelled
-    } else {
-        NoAnswer::NotGiven(setting)
-    })
+    match terminal::ask(question, echo).await {
+        Err(NoAnswer::Cancelled) if !terminal::is_there() => Err(NoAnswer::NotGiven(setting)),
+        answer => answer,
+    }
 }
 
 /// Waits until the file holds another code than `tried`.
@@ -228,7 +261,8 @@ impl Prompt for Answers {
     async fn code(&mut self) -> Result<Zeroizing<String>, NoAnswer> {
         let Some(path) = &self.code_file else {
             let question = "code that Telegram sent";
-            return or_ask(None, question, Echo::Hidden, "--code-file").await;
+            let code = or_ask(None, question, Echo::Hidden, "--code-file").await?;
+            return Ok(Zeroizing::new(code.trim().to_owned()));
         };
         terminal::say(&format!("waiting for the code in {}\n", path.display()));
         let code = code_in(path, &self.tried).await?;
@@ -239,13 +273,60 @@ impl Prompt for Answers {
     async fn password(&mut self, hint: Option<&str>) -> Result<Zeroizing<String>, NoAnswer> {
         let given = self.password.take();
         let question = match hint {
-            Some(hint) => format!("two-step password (hint: {hint})"),
+            Some(hint) => format!("two-step password (hint: {})", on_one_line(hint)),
             None => "two-step password".to_owned(),
         };
         or_ask(given, &question, Echo::Hidden, "TELEGRAM_PASSWORD").await
     }
 
     fn note(&mut self, text: &str) {
-        terminal::say(&format!("{text}\n"));
+        terminal::say(&format!("{}\n", on_one_line(text)));
+    }
+}
+
+/// Without what could move a terminal's cursor: some of it is Telegram's, or another device's.
+fn on_one_line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use grammers_session::Session;
+
+    use super::*;
+    use crate::age::SessionKey;
+    use crate::telegram::Login;
+
+    #[tokio::test]
+    async fn a_session_that_cannot_be_written_costs_no_key_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let key_file = folder.path().join("session.key");
+        std::fs::write(&key_file, "a key").unwrap();
+        // Nobody listens there.
+        let login = Login {
+            dc: 2,
+            address: "127.0.0.1:1".parse().unwrap(),
+            auth_key: [7; 256],
+            user: Some(1000),
+        };
+        let path = folder.path().join("telegram.session");
+        let session = FileSession::create(&path, SessionKey::generate(), &login).unwrap();
+        std::fs::create_dir(folder.path().join("telegram.session.new")).unwrap();
+        session.set_home_dc_id(2).await.unwrap();
+        let signed_in = SignedIn {
+            id: 1000,
+            session: Arc::new(session),
+            made: NewFile(Some(key_file.clone())),
+            api_id: 1,
+            reach: Reach {
+                proxy: None,
+                limit: Duration::from_secs(10),
+            },
+        };
+        let error = signed_in.keep().await.unwrap_err();
+        assert!(key_file.exists());
+        let ended = matches!(error, LoginError::NotKept { ended: true, .. });
+        assert!(!ended, "nobody heard it");
+        assert!(error.to_string().contains("Settings, Devices"), "{error}");
     }
 }

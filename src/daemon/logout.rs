@@ -11,6 +11,7 @@ use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
 use crate::daemon::terminal::{self, Echo};
 use crate::daemon::{application, load_telegram, login, session_key, settings};
+use crate::telegram::login::NoAnswer;
 use crate::telegram::{self, FileSession};
 
 /// Signs the configured account out.
@@ -72,11 +73,13 @@ async fn confirm(arguments: &LogoutArgs, session: &Path) -> Result<(), Failure> 
         return Err(Failure::new(Exit::Usage, what));
     }
     let question = format!("sign out and remove {} (yes/no)", session.display());
-    match terminal::ask(&question, Echo::Shown).await {
-        Some(answer) if answer.eq_ignore_ascii_case("yes") => Ok(()),
-        Some(_) | None => Err(Failure::new(
+    let answer = terminal::ask(&question, Echo::Shown).await;
+    match answer {
+        Ok(answer) if answer.eq_ignore_ascii_case("yes") => Ok(()),
+        Ok(_) | Err(NoAnswer::Cancelled) => Err(Failure::new(
             Exit::Cancelled,
             "cancelled; nothing was changed",
         )),
+        Err(none @ (NoAnswer::NotGiven(_) | NoAnswer::Failed(_))) => Err(login::no_answer(none)),
     }
 }

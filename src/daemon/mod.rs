@@ -5,6 +5,7 @@ mod check;
 mod doctor;
 mod login;
 mod logout;
+mod own_keys;
 mod serve;
 mod session;
 mod session_key;

@@ -15,10 +15,12 @@ use crate::audit::AuditFile;
 use crate::broker::ports::{Clock, SystemClock, SystemRandom};
 use crate::broker::{Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{Config, TelegramConfig};
+use crate::config::{ApplicationConfig, Config, TelegramConfig};
 use crate::coordination::LocalStore;
+use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::signals::Signals;
-use crate::daemon::{application, load, session_key, settings, start_log};
+use crate::daemon::{load, session_key, settings, start_log};
+use crate::domain::{Mounts, SecretPath};
 use crate::http::Listener;
 use crate::telegram::{FileSession, SessionError, TelegramError};
 use crate::vault::Store;
@@ -38,35 +40,32 @@ pub async fn serve(file: &Path) -> Result<(), Failure> {
     start_log(&config.log)?;
     telemetry::metrics::start();
     let mut signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
-    let account = tokio::select! {
-        account = Account::find(config.telegram.as_ref(), file) => account?,
+    let key = tokio::select! {
+        key = find_key(config.telegram.as_ref()) => key?,
         () = signals.stop() => return Err(Failure::new(Exit::Cancelled, "stopped")),
     };
-    Daemon::open(config, account)?.run(signals).await
+    Daemon::open(config, key)?.run(signals).await
 }
 
-/// What the Telegram account needs before anything is opened: it may be asked for, or come from
-/// Vault.
-struct Account {
-    key: SessionKey,
-    api_id: i32,
-}
-
-impl Account {
-    async fn find(config: Option<&TelegramConfig>, file: &Path) -> Result<Option<Self>, Failure> {
-        let Some(config) = config else {
-            return Ok(None);
-        };
-        // A missing session is said before a missing key: the first cure is the same.
-        if !config.session.exists() {
-            let missing = SessionError::Missing(config.session.clone());
-            return Err(Failure::new(Exit::CannotCreate, missing));
-        }
-        let key = session_key::required(&config.session_key).await?;
-        let application = application::resolve(&config.application, file).await?;
-        let api_id = application.id;
-        Ok(Some(Self { key, api_id }))
+/// The session's key, for which a person may have to be asked before anything is opened.
+async fn find_key(config: Option<&TelegramConfig>) -> Result<Option<SessionKey>, Failure> {
+    let Some(config) = config else {
+        return Ok(None);
+    };
+    // A missing session is said before a missing key: the first cure is the same.
+    if !config.session.exists() {
+        let missing = SessionError::Missing(config.session.clone());
+        return Err(Failure::new(Exit::CannotCreate, missing));
     }
+    session_key::required(&config.session_key).await.map(Some)
+}
+
+/// The Telegram account, ready but for its application's id, which Vault may have.
+struct Account {
+    settings: telegram::Settings,
+    session: Arc<FileSession>,
+    /// Where the id comes from; `None` when the settings have it.
+    keys: Option<OwnKeys>,
 }
 
 /// Everything that was opened, before anything runs.
@@ -77,12 +76,12 @@ struct Daemon {
     state: Arc<LocalStore>,
     clock: Arc<dyn Clock>,
     socket: Option<Listener>,
-    telegram: Option<(telegram::Settings, Arc<FileSession>)>,
+    telegram: Option<Account>,
 }
 
 impl Daemon {
     /// Opens files, session and socket; connects to nothing.
-    fn open(config: Config, account: Option<Account>) -> Result<Self, Failure> {
+    fn open(config: Config, key: Option<SessionKey>) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rules = Rules {
             policy: config.policy,
@@ -107,9 +106,24 @@ impl Daemon {
         let state = LocalStore::open(config.state.file, Arc::clone(&clock))
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let state = Arc::new(state);
-        let telegram = config.telegram.as_ref().zip(account);
-        let telegram =
-            telegram.map(|(config, account)| open_telegram(config, account, vault_address));
+        let ports = || Ports {
+            store: Arc::clone(&vault) as _,
+            audit: Arc::clone(&audit) as _,
+            coordination: Arc::clone(&state) as _,
+            sealer: Arc::new(AgeSealer),
+            clock: Arc::clone(&clock),
+            random: Arc::new(SystemRandom),
+        };
+        let telegram = config.telegram.as_ref().zip(key);
+        let telegram = telegram.map(|(config, key)| {
+            let keys = match &config.application {
+                ApplicationConfig::Known { .. } => None,
+                ApplicationConfig::InVault(path) => {
+                    Some((path.clone(), rules.mounts.clone(), ports()))
+                }
+            };
+            open_telegram(config, key, keys, vault_address)
+        });
         let telegram = telegram.transpose()?;
         let socket = config
             .socket
@@ -117,17 +131,7 @@ impl Daemon {
         let socket = socket
             .transpose()
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-        let broker = Arc::new(Broker::new(
-            rules,
-            Ports {
-                store: Arc::clone(&vault) as _,
-                audit: Arc::clone(&audit) as _,
-                coordination: Arc::clone(&state) as _,
-                sealer: Arc::new(AgeSealer),
-                clock: Arc::clone(&clock),
-                random: Arc::new(SystemRandom),
-            },
-        ));
+        let broker = Arc::new(Broker::new(rules, ports()));
         Ok(Self {
             broker,
             vault,
@@ -158,7 +162,7 @@ impl Daemon {
                 fronts.spawn(async move { socket.serve(broker, stop).await.map_err(unavailable) }),
             );
         }
-        if let Some((settings, session)) = self.telegram {
+        if let Some(account) = self.telegram {
             let ports = telegram::Ports {
                 broker: Arc::clone(&self.broker),
                 coordination: Arc::clone(&self.state) as _,
@@ -166,6 +170,18 @@ impl Daemon {
             };
             let stop = stop_fronts.clone();
             running.push(fronts.spawn(async move {
+                let Account {
+                    mut settings,
+                    session,
+                    keys,
+                } = account;
+                // The socket serves meanwhile: Vault may be sealed, or start after us.
+                if let Some(keys) = keys {
+                    settings.api_id = tokio::select! {
+                        id = keys.api_id() => id,
+                        () = stop.cancelled() => return Ok(()),
+                    };
+                }
                 let status = Arc::default();
                 match telegram::run(settings, session, ports, status, stop.clone()).await {
                     Err(error @ TelegramError::SignedOut(_)) if beside_socket => {
@@ -226,13 +242,19 @@ impl Daemon {
 
 fn open_telegram(
     config: &TelegramConfig,
-    account: Account,
+    key: SessionKey,
+    keys: Option<(SecretPath, Mounts, Ports)>,
     vault_address: Option<String>,
-) -> Result<(telegram::Settings, Arc<FileSession>), Failure> {
-    let session = FileSession::open(&config.session, account.key)
+) -> Result<Account, Failure> {
+    let session = FileSession::open(&config.session, key)
         .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-    let settings = settings::telegram(config, account.api_id, vault_address);
-    Ok((settings, Arc::new(session)))
+    let keys = keys.map(|(path, mounts, ports)| OwnKeys::new(path, mounts, ports));
+    let keys = keys.transpose();
+    Ok(Account {
+        settings: settings::telegram(config, vault_address),
+        session: Arc::new(session),
+        keys: keys.map_err(|error| Failure::new(Exit::Config, error))?,
+    })
 }
 
 fn unavailable(error: impl fmt::Display) -> Failure {

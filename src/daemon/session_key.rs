@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::age::{KeyError, LockedKey, SessionKey, StoredKey};
 use crate::cli::exit::{Exit, Failure};
 use crate::config::SessionKeyConfig;
+use crate::daemon::login::no_answer;
 use crate::daemon::terminal::{self, Echo};
 
 /// Tries at a passphrase that is typed.
@@ -67,7 +68,7 @@ async fn unlock(config: &SessionKeyConfig, locked: LockedKey) -> Result<SessionK
     loop {
         tries -= 1;
         let passphrase = terminal::ask(&question, Echo::Hidden).await;
-        let passphrase = passphrase.ok_or_else(|| Failure::new(Exit::Cancelled, "cancelled"))?;
+        let passphrase = passphrase.map_err(no_answer)?;
         let (back, result) = unlock_with(locked, passphrase).await?;
         locked = back;
         match result {
@@ -120,7 +121,8 @@ pub(super) async fn make(config: &SessionKeyConfig, lock: bool) -> Result<Sessio
             Some(passphrase) => passphrase,
             None => terminal::new_passphrase("new passphrase for the session key").await?,
         };
-        key.to_locked_file(&passphrase)
+        let locked = key.to_locked_file(&passphrase);
+        locked.map_err(|error| Failure::new(Exit::Unavailable, error))?
     } else {
         key.to_file()
     };

@@ -3,7 +3,8 @@
 use zeroize::Zeroizing;
 
 use crate::config::{
-    AuditConfig, SocketConfig, StrangerReply, TelegramConfig, VaultAuth, VaultConfig,
+    ApplicationConfig, AuditConfig, SocketConfig, StrangerReply, TelegramConfig, VaultAuth,
+    VaultConfig,
 };
 use crate::{audit, http, telegram, vault};
 
@@ -51,9 +52,13 @@ pub(super) fn socket(config: SocketConfig) -> http::Settings {
 
 pub(super) fn telegram(
     config: &TelegramConfig,
-    api_id: i32,
     vault_address: Option<String>,
 ) -> telegram::Settings {
+    let api_id = match &config.application {
+        ApplicationConfig::Known { id, .. } => *id,
+        // Set once Vault was asked.
+        ApplicationConfig::InVault(_) => 0,
+    };
     telegram::Settings {
         stranger_reply: match &config.stranger_reply {
             StrangerReply::Silence => telegram::StrangerReply::Silent,

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grammers_client::Client;
-use grammers_tl_types::{RemoteCall, enums, functions, types};
-use tokio::time::timeout;
+use grammers_tl_types::{enums, functions, types};
 
-use super::brief::{Reach, briefly};
-use super::call::CallError;
+use super::brief::{Reach, briefly, invoke};
 use super::login::LoginError;
 use super::session::FileSession;
 
@@ -55,25 +53,42 @@ pub async fn look(
     if session.user().is_none() {
         return Err(LoginError::NotSignedIn);
     }
-    let asking = briefly(session, api_id, reach, async |client| {
-        let me = functions::users::GetUsers {
-            id: vec![enums::InputUser::UserSelf],
-        };
-        let users = invoke(&client, &me, reach.limit).await?;
-        let Some(enums::User::User(user)) = users.into_iter().next() else {
-            return Err(LoginError::NotSignedIn);
-        };
-        let profile = Profile::from(user);
+    let limit = reach.limit;
+    briefly(session, api_id, reach, move |client| async move {
+        let profile = me(&client, limit).await?;
         if profile.bot {
             return Ok((profile, vec![]));
         }
         let asked = functions::account::GetAuthorizations {};
         let enums::account::Authorizations::Authorizations(found) =
-            invoke(&client, &asked, reach.limit).await?;
+            invoke(&client, &asked, limit).await?;
         let devices = found.authorizations.into_iter();
         Ok((profile, devices.map(Device::from).collect()))
+    })
+    .await
+}
+
+/// Asks Telegram whether it accepts `session`; the account, as `@name` or by its id.
+///
+/// # Errors
+/// When it does not, or cannot be reached; the text says what to do.
+pub async fn probe(
+    session: &Arc<FileSession>,
+    api_id: i32,
+    reach: &Reach,
+) -> Result<String, LoginError> {
+    if session.user().is_none() {
+        return Err(LoginError::NotSignedIn);
+    }
+    let limit = reach.limit;
+    let asking = briefly(session, api_id, reach, move |client| async move {
+        me(&client, limit).await
     });
-    asking.await?
+    let profile = asking.await?;
+    Ok(match profile.username {
+        Some(name) => format!("@{name}"),
+        None => format!("user {}", profile.id),
+    })
 }
 
 /// Ends `session` at Telegram; that it had ended already is as good. The file is for the caller
@@ -86,30 +101,24 @@ pub async fn sign_out(
     api_id: i32,
     reach: &Reach,
 ) -> Result<(), LoginError> {
-    let asking = briefly(session, api_id, reach, async |client| {
-        invoke(&client, &functions::auth::LogOut {}, reach.limit).await
+    let limit = reach.limit;
+    let asking = briefly(session, api_id, reach, move |client| async move {
+        invoke(&client, &functions::auth::LogOut {}, limit).await
     });
-    match asking.await? {
-        Ok(_) | Err(LoginError::NotSignedIn) => Ok(()),
+    match asking.await {
+        Ok(_) | Err(LoginError::NotSignedIn | LoginError::Banned) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-async fn invoke<R: RemoteCall>(
-    client: &Client,
-    request: &R,
-    limit: Duration,
-) -> Result<R::Return, LoginError> {
-    let answer = timeout(limit, client.invoke(request))
-        .await
-        .map_err(|_| LoginError::Unreachable)?;
-    answer.map_err(|error| match CallError::from(error) {
-        CallError::SignedOut(_) => LoginError::NotSignedIn,
-        error @ (CallError::Disconnected
-        | CallError::Flood(_)
-        | CallError::Server(_)
-        | CallError::Refused(_)) => error.into(),
-    })
+async fn me(client: &Client, limit: Duration) -> Result<Profile, LoginError> {
+    let me = functions::users::GetUsers {
+        id: vec![enums::InputUser::UserSelf],
+    };
+    match invoke(client, &me, limit).await?.into_iter().next() {
+        Some(enums::User::User(user)) => Ok(Profile::from(user)),
+        Some(enums::User::Empty(_)) | None => Err(LoginError::NotSignedIn),
+    }
 }
 
 impl From<types::User> for Profile {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// Doubling delays with jitter, so that many clients do not come back at the same moment.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     tries: u32,
 }
 
 impl Backoff {
-    pub(super) fn new(first: Duration, longest: Duration) -> Self {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self {
             first,
             longest,
@@ -20,7 +20,7 @@ impl Backoff {
     }
 
     /// The next delay.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let delay = self.delay(rand::random());
         self.tries = self.tries.saturating_add(1);
         delay
@@ -34,7 +34,7 @@ impl Backoff {
     }
 
     /// Begins anew after a success.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.tries = 0;
     }
 }

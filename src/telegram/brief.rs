@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use grammers_client::Client;
 use grammers_mtsender::{ConnectionParams, NoRetries, SenderPool};
+use grammers_tl_types::RemoteCall;
 use tokio::time::timeout;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::call::CallError;
 use super::login::LoginError;
 use super::proxy::Proxy;
 use super::session::FileSession;
@@ -25,13 +25,17 @@ pub struct Reach {
 /// Runs `work` with a client on `session`.
 ///
 /// # Errors
-/// When the proxy is not there, or the connection ended under `work`.
-pub(super) async fn briefly<T>(
+/// When the proxy is not there, the connection ended under `work`, or `work` fails.
+pub(super) async fn briefly<T, W>(
     session: &Arc<FileSession>,
     api_id: i32,
     reach: &Reach,
-    work: impl AsyncFnOnce(Client) -> T,
-) -> Result<T, LoginError> {
+    work: impl FnOnce(Client) -> W + Send,
+) -> Result<T, LoginError>
+where
+    T: Send + 'static,
+    W: Future<Output = Result<T, LoginError>> + Send + 'static,
+{
     let proxy_url = match &reach.proxy {
         None => None,
         Some(proxy) => Some(proxy.url(reach.limit).await.map_err(LoginError::Proxy)?),
@@ -46,40 +50,27 @@ pub(super) async fn briefly<T>(
             ..ConnectionParams::default()
         },
     );
-    let mut runner = AbortOnDropHandle::new(TaskTracker::new().spawn(runner.run()));
+    // Tasks of their own, for grammers panics at answers it does not expect.
+    let tasks = TaskTracker::new();
+    let mut runner = AbortOnDropHandle::new(tasks.spawn(runner.run()));
+    let work = AbortOnDropHandle::new(tasks.spawn(work(Client::new(handle.clone()))));
     let result = tokio::select! {
-        result = work(Client::new(handle.clone())) => Ok(result),
+        result = work => result.unwrap_or(Err(LoginError::Unexpected)),
         _ = &mut runner => Err(LoginError::Unreachable),
     };
     handle.quit();
     result
 }
 
-/// Asks Telegram whether it accepts `session`; the account, as `@name` or by
-/// its id.
+/// One call.
 ///
 /// # Errors
-/// When it does not, or cannot be reached; the text says what to do.
-pub async fn probe(
-    session: &Arc<FileSession>,
-    api_id: i32,
-    reach: &Reach,
-) -> Result<String, LoginError> {
-    if session.user().is_none() {
-        return Err(LoginError::NotSignedIn);
-    }
-    let asking = briefly(session, api_id, reach, async |client| client.get_me().await);
-    let answer = timeout(reach.limit, asking)
-        .await
-        .map_err(|_| LoginError::Unreachable)??;
-    let user = answer.map_err(|error| match CallError::from(error) {
-        CallError::SignedOut(_) => LoginError::NotSignedIn,
-        CallError::Flood(wait) => LoginError::Wait(wait),
-        CallError::Refused(reason) | CallError::Server(reason) => LoginError::Refused(reason),
-        CallError::Disconnected => LoginError::Unreachable,
-    })?;
-    Ok(match user.username() {
-        Some(name) => format!("@{name}"),
-        None => format!("user {}", user.id()),
-    })
+/// When Telegram refuses, or does not answer within `limit`.
+pub(super) async fn invoke<R: RemoteCall>(
+    client: &Client,
+    request: &R,
+    limit: Duration,
+) -> Result<R::Return, LoginError> {
+    let answer = timeout(limit, client.invoke(request)).await;
+    Ok(answer.map_err(|_| LoginError::Unreachable)??)
 }

@@ -54,9 +54,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
-pub use self::account::{Device, Profile, look, sign_out};
+pub use self::account::{Device, Profile, look, probe, sign_out};
 use self::admission::Rules;
-pub use self::brief::{Reach, probe};
+pub(crate) use self::backoff::Backoff;
+pub use self::brief::Reach;
 use self::call::{Gate, Link};
 use self::confirm::Pending;
 use self::connection::Connection;

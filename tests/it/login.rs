@@ -221,7 +221,14 @@ async fn each_refusal_has_its_own_words_and_code() {
             (406, "UPDATE_APP_TO_LOGIN"),
             1,
             77,
-            "refuses: UPDATE_APP_TO_LOGIN",
+            "wants a newer version",
+        ),
+        (
+            "auth.signIn",
+            (500, "AUTH_RESTART"),
+            1,
+            75,
+            "run the command again",
         ),
     ] {
         stage

@@ -143,3 +143,38 @@ async fn the_applications_keys_may_be_in_vault() {
     let (code, out, _) = doctor();
     assert_eq!(code, 0, "{out}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_telegram_waits_for_a_vault_that_starts_late() {
+    let mut setting = setting();
+    setting.telegram = "keys = \"vault:secret/telegram\"";
+    let mut stage = Stage::build(setting).await;
+    tokio::task::block_in_place(|| {
+        let keys = json!({"api_id": "12345", "api_hash": "0123456789abcdef0123456789abcdef"});
+        stage.bao.put("telegram", &keys);
+        stage.bao.kill();
+    });
+    let mut serve = stage.vaultgram(&["serve"]);
+    serve
+        .env_remove("TELEGRAM_API_ID")
+        .env_remove("TELEGRAM_API_HASH");
+    stage.spawn_as(serve);
+    let awaited = || stage.log().contains("telegram.keys_awaited");
+    stage.wait("it says what it waits for", awaited).await;
+    assert!(stage.path("vaultgram.sock").exists(), "the socket serves");
+    assert!(!stage.log().contains("telegram.connected"));
+
+    tokio::task::block_in_place(|| {
+        stage.bao.restart_sealed();
+        stage.bao.unseal();
+    });
+    let connected = || stage.log().contains("telegram.connected");
+    stage.wait("it is connected", connected).await;
+    let audit = std::fs::read_to_string(stage.path("audit.jsonl")).unwrap();
+    let own = audit
+        .lines()
+        .filter(|line| line.contains("secret/telegram"));
+    let own: Vec<_> = own.collect();
+    assert!(own.len() >= 2, "decided and released: {audit}");
+    assert!(own[0].contains("own-keys") && !audit.contains("0123456789abcdef"));
+}

@@ -76,8 +76,14 @@ async fn giving_up_changes_nothing_and_leaves_the_terminal_as_it_was() {
 async fn a_locked_key_is_unlocked_by_its_passphrase_typed_or_given() {
     let stage = signed_out().await;
     stage.dc.add_user(User::new(5004, "Bot").bot("5004:token"));
-    let locked = stage.key().to_locked_file("correct horse");
+    let locked = stage.key().to_locked_file("correct horse").unwrap();
     std::fs::write(stage.path("session.key"), locked).unwrap();
+    let leave = tokio::task::block_in_place(|| {
+        let mut typed = Terminal::start(&stage.vaultgram(&["doctor"]));
+        assert!(!typed.answer("session.key: ", 1, "\x03"), "hidden");
+        (typed.exit(), typed.echoes())
+    });
+    assert_eq!(leave, (130, true), "the terminal is as it was");
     let ran = tokio::task::block_in_place(|| {
         let question = format!("passphrase of {}: ", stage.path("session.key").display());
         let mut typed = Terminal::start(&stage.vaultgram(&["login", "--bot"]));

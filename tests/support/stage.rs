@@ -228,12 +228,17 @@ impl Stage {
 
     /// Starts vaultgram and waits for nothing.
     pub(crate) fn spawn(&mut self) {
+        let command = self.vaultgram(&["serve"]);
+        self.spawn_as(command);
+    }
+
+    /// Starts `command`, which is vaultgram with another environment.
+    pub(crate) fn spawn_as(&mut self, mut command: Command) {
         assert!(self.broker.is_none(), "stop it first");
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.path("log"));
-        let mut command = self.vaultgram(&["serve"]);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

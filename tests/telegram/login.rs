@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use grammers_session::Session;
 use grammers_session::types::PeerId;
 use telegram_dc::{Datacenter, Fault, Options, User};
-use vaultgram::telegram::login::{Account, Application, LoginError, NoAnswer, Prompt, login};
+use vaultgram::telegram::login::{Account, Application, LoginError, NoAnswer, Prompt, keep, login};
 use vaultgram::telegram::{FileSession, Reach};
 use zeroize::Zeroizing;
 
@@ -101,7 +101,10 @@ impl Desk {
             proxy: None,
             limit: SOON * 3,
         };
-        login(Arc::new(session), application, account, reach).await
+        let session = Arc::new(session);
+        let id = login(&session, application, account, &reach).await?;
+        keep(&session, 1, &reach).await?;
+        Ok(id)
     }
 
     /// Who the file says is signed in.
@@ -123,7 +126,7 @@ async fn a_code_signs_in_and_is_kept() {
     let desk = Desk::new().await;
     let typist = Typist::typing(&["+9996620001", "99999", "11111"]);
     assert_eq!(desk.login(user(&typist)).await.unwrap(), 1);
-    assert_eq!(typist.asked(), ["phone", "code", "note", "code"]);
+    assert_eq!(typist.asked(), ["phone", "note", "code", "note", "code"]);
     assert_eq!(desk.signed_in().await, Some(1));
     let again = desk.login(user(&typist)).await.unwrap_err();
     assert!(matches!(again, LoginError::AlreadySignedIn));
@@ -135,6 +138,48 @@ async fn a_password_is_asked_for_and_may_be_wrong_at_first() {
     let typist = Typist::typing(&[PHONE, "22222", "wrong", PASSWORD]);
     assert_eq!(desk.login(user(&typist)).await.unwrap(), 2);
     assert_eq!(desk.signed_in().await, Some(2));
+}
+
+#[tokio::test]
+async fn what_the_password_is_proven_against_may_go_stale() {
+    let desk = Desk::new().await;
+    let stale = || Fault::error(400, "SRP_ID_INVALID");
+    desk.dc.fault("auth.checkPassword", stale(), 2);
+    let typist = Typist::typing(&[PHONE, "22222", PASSWORD]);
+    let error = desk.login(user(&typist)).await.unwrap_err();
+    assert!(
+        matches!(error, LoginError::Refused(_)),
+        "once only: {error}"
+    );
+    desk.dc.fault("auth.checkPassword", stale(), 1);
+    let typist = Typist::typing(&[PHONE, "22222", PASSWORD]);
+    assert_eq!(desk.login(user(&typist)).await.unwrap(), 2);
+    assert_eq!(typist.asked(), ["phone", "note", "code", "password"]);
+}
+
+#[tokio::test]
+async fn a_person_may_type_for_longer_than_a_challenge_lives() {
+    let desk = Desk::new().await;
+    let typist = Typist::typing(&[PHONE, "22222", PASSWORD]);
+    assert_eq!(desk.login(user(&typist)).await.unwrap(), 2);
+    // One for the hint, before the question; one for the proof, after the answer.
+    assert_eq!(desk.dc.count("account.getPassword"), 2);
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_written_is_ended_at_telegram() {
+    let desk = Desk::new().await;
+    let in_the_way = desk.directory.path().join("new.session.new");
+    let key = desk.dc.provision_signed_out_key();
+    let path = desk.directory.path().join("new.session");
+    drop(FileSession::create(&path, session_key(), &login_with(&desk.dc, key)).unwrap());
+    std::fs::create_dir(&in_the_way).unwrap();
+    let typist = Typist::typing(&["+9996620001", "11111"]);
+    let error = desk.login(user(&typist)).await.unwrap_err();
+    let ended = matches!(error, LoginError::NotKept { ended: true, .. });
+    assert!(ended, "{error}");
+    assert_eq!(desk.dc.count("auth.logOut"), 1);
+    assert_eq!(desk.signed_in().await, None);
 }
 
 #[tokio::test]

@@ -8,6 +8,9 @@ use thiserror::Error;
 use crate::telegram::call::CallError;
 use crate::telegram::session::SessionError;
 
+/// What Telegram says to a right code where the account has a two-step password.
+pub(super) const PASSWORD_NEEDED: &str = "SESSION_PASSWORD_NEEDED";
+
 /// Why a question has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NoAnswer {
@@ -69,6 +72,18 @@ pub enum LoginError {
          first, then the code comes there for nothing"
     )]
     PaymentRequired,
+    /// Telegram lets the account in only once it has an e-mail address.
+    #[error(
+        "Telegram wants an e-mail address for this account first; sign in on a phone with \
+         Telegram's own app, which sets it up, and run the command again"
+    )]
+    EmailRequired,
+    /// Telegram lost the thread.
+    #[error("Telegram wants the sign-in to begin anew; run the command again")]
+    Restart,
+    /// Telegram wants newer applications than this.
+    #[error("Telegram wants a newer version of vaultgram for this; update it and try again")]
+    Outdated,
     /// Telegram wants us to wait.
     #[error("Telegram wants {} of patience before the next try", humantime::format_duration(*.0))]
     Wait(Duration),
@@ -87,11 +102,34 @@ pub enum LoginError {
     /// The session cannot be written.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// It was signed in, and then could not be written.
+    #[error("{error}; {}", if *.ended {
+        "so the new session was ended at Telegram; cure that and run the command again"
+    } else {
+        "and Telegram could not be told: end the new session in one of its apps, under Settings, \
+         Devices"
+    })]
+    NotKept {
+        /// Why.
+        error: SessionError,
+        /// Whether it was ended at Telegram.
+        ended: bool,
+    },
 }
 
 impl From<InvocationError> for LoginError {
     fn from(error: InvocationError) -> Self {
-        CallError::from(error).into()
+        match error {
+            // Only a session without a key exchanges keys, and then there is nothing to sign out.
+            InvocationError::Authentication(_) => Self::Unreachable,
+            InvocationError::InvalidDc => Self::Unexpected,
+            error @ (InvocationError::Rpc(_)
+            | InvocationError::Io(_)
+            | InvocationError::Deserialize(_)
+            | InvocationError::Transport(_)
+            | InvocationError::Dropped(_)
+            | InvocationError::Session(_)) => CallError::from(error).into(),
+        }
     }
 }
 
@@ -99,9 +137,15 @@ impl From<CallError> for LoginError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Flood(wait) => Self::Wait(wait),
-            CallError::Refused(reason)
-            | CallError::SignedOut(reason)
-            | CallError::Server(reason) => Self::refused(reason),
+            CallError::Refused(reason) | CallError::Server(reason) => Self::refused(reason),
+            CallError::SignedOut(reason) => {
+                let told = Self::refused(reason);
+                if matches!(&told, Self::Refused(name) if name != PASSWORD_NEEDED) {
+                    Self::NotSignedIn
+                } else {
+                    told
+                }
+            }
             CallError::Disconnected => Self::Unreachable,
         }
     }
@@ -118,6 +162,8 @@ impl LoginError {
             "PHONE_CODE_EXPIRED" => Self::CodeExpired,
             "PASSWORD_HASH_INVALID" => Self::WrongPassword,
             "ACCESS_TOKEN_INVALID" | "ACCESS_TOKEN_EXPIRED" => Self::BadToken,
+            "AUTH_RESTART" => Self::Restart,
+            "UPDATE_APP_TO_LOGIN" => Self::Outdated,
             "API_ID_INVALID" | "API_ID_PUBLISHED_FLOOD" => Self::BadApplication,
             // A ban of a day, of which Telegram does not say when it ends.
             "PHONE_NUMBER_FLOOD" | "PHONE_PASSWORD_FLOOD" => Self::Wait(Duration::from_hours(24)),

@@ -6,11 +6,11 @@ mod steps;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use zeroize::Zeroizing;
 
 pub use self::error::{LoginError, NoAnswer};
 use self::steps::SigningIn;
+use super::account::sign_out;
 use super::brief::{Reach, briefly};
 use super::session::FileSession;
 
@@ -43,42 +43,52 @@ pub struct Application {
     pub hash: Zeroizing<String>,
 }
 
-/// Signs `session` in and saves it. Each call has its limit; the person may take longer.
-/// Returns the account's id. Nothing is written unless it works.
+/// Signs `session` in. Each call has its limit; the person may take longer. Returns the
+/// account's id. Nothing is written: that is for [`keep`].
 ///
 /// # Errors
 /// See [`LoginError`].
 pub async fn login(
-    session: Arc<FileSession>,
+    session: &Arc<FileSession>,
     application: Application,
     account: Account,
-    reach: Reach,
+    reach: &Reach,
 ) -> Result<i64, LoginError> {
     if session.user().is_some() {
         return Err(LoginError::AlreadySignedIn);
     }
-    let user = Arc::clone(&session);
-    let work = async move {
-        let signing_in = async |client| {
-            let signing_in = SigningIn {
-                client,
-                session: &user,
-                application: &application,
-                limit: reach.limit,
-            };
-            match account {
-                Account::User(prompt) => signing_in.user(prompt).await,
-                Account::Bot(token) => signing_in.bot(&token).await,
-            }
+    let (user, limit, api_id) = (Arc::clone(session), reach.limit, application.id);
+    briefly(session, api_id, reach, move |client| async move {
+        let signing_in = SigningIn {
+            client,
+            session: &user,
+            application: &application,
+            limit,
         };
-        briefly(&user, application.id, &reach, signing_in).await
-    };
-    // A task of its own, for grammers panics at answers it does not expect.
-    let task = AbortOnDropHandle::new(TaskTracker::new().spawn(work));
-    let id = task.await.map_err(|_| LoginError::Unexpected)???;
+        match account {
+            Account::User(prompt) => signing_in.user(prompt).await,
+            Account::Bot(token) => signing_in.bot(&token).await,
+        }
+    })
+    .await
+}
+
+/// Writes a session that was just signed in; whoever has its key must keep that first. Where it
+/// cannot be written, it is ended at Telegram, for nobody could end it later.
+///
+/// # Errors
+/// When it cannot be written; the text says whether Telegram was told.
+pub async fn keep(
+    session: &Arc<FileSession>,
+    api_id: i32,
+    reach: &Reach,
+) -> Result<(), LoginError> {
+    let writer = Arc::clone(session);
     // It does not panic, and nobody aborts it.
-    tokio::task::spawn_blocking(move || session.save())
-        .await
-        .unwrap_or(Ok(0))?;
-    Ok(id)
+    let saved = tokio::task::spawn_blocking(move || writer.save()).await;
+    let Err(error) = saved.unwrap_or(Ok(0)) else {
+        return Ok(());
+    };
+    let ended = sign_out(session, api_id, reach).await.is_ok();
+    Err(LoginError::NotKept { error, ended })
 }

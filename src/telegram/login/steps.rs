@@ -15,6 +15,7 @@ use grammers_session::types::{PeerAuth, PeerInfo, UpdateState, UpdatesState};
 use grammers_tl_types::{RemoteCall, enums, functions, types};
 use tokio::time::timeout;
 
+use super::error::PASSWORD_NEEDED;
 use super::{Application, LoginError, Prompt};
 use crate::telegram::session::FileSession;
 
@@ -27,6 +28,17 @@ pub(super) struct SigningIn<'a> {
     pub(super) application: &'a Application,
     /// For each call.
     pub(super) limit: Duration,
+}
+
+/// What Telegram says to a proof of an earlier challenge.
+const CHALLENGE_STALE: &str = "SRP_ID_INVALID";
+
+/// A code on its way.
+struct SentCode {
+    /// What it must be given back with.
+    hash: String,
+    /// Such codes are given back in another field.
+    by_email: bool,
 }
 
 /// Where a code stands.
@@ -58,7 +70,7 @@ impl SigningIn<'_> {
     /// Has a code sent and asks for it: again when it is wrong, and for a new one, once, when it
     /// came too late.
     async fn code(&self, phone: &str, prompt: &mut dyn Prompt) -> Result<Tried, LoginError> {
-        let mut sent = self.send_code(phone).await?;
+        let mut sent = self.send_code(phone, prompt).await?;
         let (mut wrong, mut expired) = (0, false);
         loop {
             let code = prompt.code().await.map_err(|none| {
@@ -71,13 +83,16 @@ impl SigningIn<'_> {
             })?;
             let request = functions::auth::SignIn {
                 phone_number: phone.to_owned(),
-                phone_code_hash: sent.clone(),
-                phone_code: Some(code.to_string()),
-                email_verification: None,
+                phone_code_hash: sent.hash.clone(),
+                phone_code: (!sent.by_email).then(|| code.to_string()),
+                email_verification: sent.by_email.then(|| {
+                    let code = code.to_string();
+                    types::EmailVerificationCode { code }.into()
+                }),
             };
             match self.invoke(&request).await {
                 Ok(answer) => return self.complete(answer).await.map(Tried::SignedIn),
-                Err(LoginError::Refused(name)) if name == "SESSION_PASSWORD_NEEDED" => {
+                Err(LoginError::Refused(name)) if name == PASSWORD_NEEDED => {
                     return Ok(Tried::PasswordNeeded);
                 }
                 Err(LoginError::WrongCode) if wrong + 1 < TRIES => {
@@ -86,16 +101,20 @@ impl SigningIn<'_> {
                 }
                 Err(LoginError::CodeExpired) if !expired => {
                     expired = true;
-                    sent = self.send_code(phone).await?;
                     prompt.note("this code has expired; Telegram sends a new one");
+                    sent = self.send_code(phone, prompt).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Has a code sent; what it must be given back with.
-    async fn send_code(&self, phone: &str) -> Result<String, LoginError> {
+    /// Has a code sent, and says where it went.
+    async fn send_code(
+        &self,
+        phone: &str,
+        prompt: &mut dyn Prompt,
+    ) -> Result<SentCode, LoginError> {
         let settings = types::CodeSettings {
             allow_flashcall: false,
             current_number: false,
@@ -114,41 +133,67 @@ impl SigningIn<'_> {
             settings: settings.into(),
         };
         match self.invoke(&request).await? {
-            enums::auth::SentCode::Code(sent) => Ok(sent.phone_code_hash),
+            enums::auth::SentCode::Code(sent) => {
+                let place = place(&sent.r#type).ok_or(LoginError::EmailRequired)?;
+                prompt.note(&place);
+                Ok(SentCode {
+                    hash: sent.phone_code_hash,
+                    by_email: matches!(sent.r#type, enums::auth::SentCodeType::EmailCode(_)),
+                })
+            }
             enums::auth::SentCode::PaymentRequired(_) => Err(LoginError::PaymentRequired),
             // Only for those who show a token of an earlier logout, which we do not.
             enums::auth::SentCode::Success(_) => Err(LoginError::Unexpected),
         }
     }
 
+    /// Asks for the password, of which Telegram is shown a proof only.
     async fn password(&self, prompt: &mut dyn Prompt) -> Result<i64, LoginError> {
+        let hint = self.challenge().await?.hint().map(str::to_owned);
         let mut wrong = 0;
         loop {
-            // The parameters serve one try only.
-            let request = functions::account::GetPassword {};
-            let token = PasswordToken::new(self.invoke(&request).await?.into());
-            let password = prompt.password(token.hint()).await.map_err(|none| {
+            let password = prompt.password(hint.as_deref()).await.map_err(|none| {
                 if wrong > 0 && none != super::NoAnswer::Cancelled {
                     LoginError::WrongPassword
                 } else {
                     none.into()
                 }
             })?;
-            let checking = self.client.check_password(token, password.as_bytes());
-            match self.limited(checking).await? {
-                Ok(user) => return Ok(user.id().bare_id().unwrap_or_default()),
-                Err(SignInError::InvalidPassword(_)) if wrong + 1 < TRIES => {
+            let proven = match self.prove(&password).await {
+                // Another sign-in of the account came between.
+                Err(LoginError::Refused(name)) if name == CHALLENGE_STALE => {
+                    self.prove(&password).await
+                }
+                proven => proven,
+            };
+            match proven {
+                Err(LoginError::WrongPassword) if wrong + 1 < TRIES => {
                     wrong += 1;
                     prompt.note("this password is wrong");
                 }
-                Err(SignInError::InvalidPassword(_)) => return Err(LoginError::WrongPassword),
-                Err(SignInError::Other(error)) => return Err(error.into()),
-                Err(
-                    SignInError::PasswordRequired(_)
-                    | SignInError::InvalidCode
-                    | SignInError::SignUpRequired,
-                ) => return Err(LoginError::Unexpected),
+                proven => return proven,
             }
+        }
+    }
+
+    /// What a proof answers. It serves one try, and not for as long as a person may type.
+    async fn challenge(&self) -> Result<PasswordToken, LoginError> {
+        let request = functions::account::GetPassword {};
+        Ok(PasswordToken::new(self.invoke(&request).await?.into()))
+    }
+
+    async fn prove(&self, password: &str) -> Result<i64, LoginError> {
+        let challenge = self.challenge().await?;
+        let checking = self.client.check_password(challenge, password.as_bytes());
+        match self.limited(checking).await? {
+            Ok(user) => Ok(user.id().bare_id().unwrap_or_default()),
+            Err(SignInError::InvalidPassword(_)) => Err(LoginError::WrongPassword),
+            Err(SignInError::Other(error)) => Err(error.into()),
+            Err(
+                SignInError::PasswordRequired(_)
+                | SignInError::InvalidCode
+                | SignInError::SignUpRequired,
+            ) => Err(LoginError::Unexpected),
         }
     }
 
@@ -203,4 +248,26 @@ impl SigningIn<'_> {
         let answer = timeout(self.limit, call).await;
         answer.map_err(|_| LoginError::Unreachable)
     }
+}
+
+/// Where a code went, in words; `None` where it went nowhere, for an e-mail address must be set up
+/// first.
+fn place(sent: &enums::auth::SentCodeType) -> Option<String> {
+    use enums::auth::SentCodeType as Type;
+    Some(match sent {
+        Type::App(_) => "the code is in the Telegram app, on the account's other devices".into(),
+        Type::Sms(_) | Type::FirebaseSms(_) => "the code comes by SMS".into(),
+        Type::SmsWord(_) => "a word comes by SMS; that is the code".into(),
+        Type::SmsPhrase(_) => "a phrase comes by SMS; that is the code".into(),
+        Type::Call(_) => "a call to this number says the code".into(),
+        Type::MissedCall(call) => format!(
+            "a call comes from {}…, which need not be answered; the last {} digits of its number \
+             are the code",
+            call.prefix, call.length
+        ),
+        Type::FlashCall(_) => "a call comes; the digits of its number are the code".into(),
+        Type::EmailCode(email) => format!("the code comes by e-mail, to {}", email.email_pattern),
+        Type::FragmentSms(_) => "the code is on fragment.com, with this anonymous number".into(),
+        Type::SetUpEmailRequired(_) => return None,
+    })
 }

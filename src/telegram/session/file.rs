@@ -12,14 +12,43 @@ const MAX_SIZE: u64 = 16 * 1024 * 1024;
 /// Longest text of a lock that is read, in bytes.
 const MAX_OWNER: u64 = 200;
 
+/// The file that `path` leads to, there or not yet: by whatever links it is named, it has one lock,
+/// and a write replaces it and not a link.
+pub(super) fn real(path: &Path) -> Result<PathBuf, SessionError> {
+    let resolved = match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.read_link() {
+            // A loop of links is another error, so this ends.
+            Ok(target) => return real(&folder(path).join(target)),
+            Err(_) => folder(path).canonicalize().map(|folder| {
+                let name = path.file_name().unwrap_or_default();
+                folder.join(name)
+            }),
+        },
+        resolved => resolved,
+    };
+    resolved.map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            SessionError::NoFolder(folder(path).to_owned())
+        } else {
+            refused(path, error)
+        }
+    })
+}
+
 /// Takes the lock beside `path`. The session itself cannot carry it, for each write replaces
 /// that file by another.
 pub(super) fn lock(path: &Path) -> Result<File, SessionError> {
+    let us = rustix::process::geteuid().as_raw();
+    // First, or our lock would keep out whom the session belongs to.
+    if let Ok(session) = path.metadata() {
+        owned(path, session.uid(), us)?;
+    } else if let Ok(folder_is) = folder(path).metadata()
+        && folder_is.uid() != 0
+    {
+        owned(folder(path), folder_is.uid(), us)?;
+    }
     let lock_path = beside(path, ".lock");
-    let fail = |error| SessionError::Io {
-        path: lock_path.clone(),
-        error,
-    };
+    let fail = |error| refused(&lock_path, error);
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -50,6 +79,26 @@ pub(super) fn lock(path: &Path) -> Result<File, SessionError> {
     file.set_len(0).map_err(fail)?;
     writeln!(file, "{} {}", std::process::id(), our_name()).map_err(fail)?;
     Ok(file)
+}
+
+/// What the system said, or whose file it is where that is why.
+fn refused(path: &Path, error: io::Error) -> SessionError {
+    let us = rustix::process::geteuid().as_raw();
+    let there = [path, folder(path)].into_iter();
+    let mut owners = there.filter_map(|path| Some((path, path.metadata().ok()?.uid())));
+    match owners.find(|(_, owner)| *owner != us) {
+        Some((path, owner)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            SessionError::Owner {
+                path: path.to_owned(),
+                owner,
+                us,
+            }
+        }
+        Some(_) | None => SessionError::Io {
+            path: path.to_owned(),
+            error,
+        },
+    }
 }
 
 /// What a lock's text says of who holds it: `pid 123 (vaultgram serve)`.
@@ -131,10 +180,14 @@ pub(super) fn owned(path: &Path, owner: u32, us: u32) -> Result<(), SessionError
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), SessionError> {
     let new_path = beside(path, ".new");
     let replace = || -> io::Result<()> {
+        // One left behind by a crash could have another mode, or be a link.
+        match std::fs::remove_file(&new_path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&new_path)?;
         file.write_all(bytes)?;

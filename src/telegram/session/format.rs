@@ -78,7 +78,10 @@ struct StoredUpdates {
 }
 
 /// The bytes of a session.
-pub(super) fn encode(data: &Data) -> Zeroizing<Vec<u8>> {
+///
+/// # Errors
+/// None that can be seen to happen: these types have no map with keys other than strings.
+pub(super) fn encode(data: &Data) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let stored = Stored {
         version: VERSION,
         home_dc: data.home_dc,
@@ -110,8 +113,7 @@ pub(super) fn encode(data: &Data) -> Zeroizing<Vec<u8>> {
                 .collect(),
         },
     };
-    // These types have no map with keys other than strings, the one thing that can fail here.
-    Zeroizing::new(serde_json::to_vec(&stored).unwrap_or_default())
+    Ok(Zeroizing::new(serde_json::to_vec(&stored)?))
 }
 
 /// Reads the bytes of a session. The error says where it is wrong, never what is there.

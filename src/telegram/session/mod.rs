@@ -153,6 +153,7 @@ impl FileSession {
     /// # Errors
     /// See [`SessionError`]; the file is never changed by a failure.
     pub fn open(path: &Path, key: SessionKey) -> Result<Self, SessionError> {
+        let path = &file::real(path)?;
         let lock = file::lock(path)?;
         let data = read(path, &key)?;
         Ok(Self::with(path, key, lock, data))
@@ -196,6 +197,7 @@ impl FileSession {
     }
 
     fn create_with(path: &Path, key: SessionKey, data: Data) -> Result<Self, SessionError> {
+        let path = &file::real(path)?;
         let lock = file::lock(path)?;
         if path.exists() {
             return Err(SessionError::Exists(path.to_owned()));
@@ -229,11 +231,11 @@ impl FileSession {
         if changes == *saved {
             return Ok(0);
         }
-        let plain = format::encode(&self.data());
         let failed = |error| SessionError::Io {
             path: self.path.clone(),
             error,
         };
+        let plain = format::encode(&self.data()).map_err(failed)?;
         let bytes = self.key.encrypt(&plain).map_err(failed)?;
         file::write(&self.path, &bytes)?;
         *saved = changes;
@@ -245,6 +247,7 @@ impl FileSession {
     /// # Errors
     /// When there is none, it is in use, or it cannot be removed.
     pub fn remove(path: &Path) -> Result<(), SessionError> {
+        let path = &file::real(path)?;
         let _lock = file::lock(path)?;
         file::remove(path)
     }

@@ -91,6 +91,43 @@ fn one_process_at_a_time() {
 }
 
 #[test]
+fn by_whatever_name_it_is_one_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, link) = (dir.path().join("a.session"), dir.path().join("link"));
+    std::os::unix::fs::symlink("a.session", &link).unwrap();
+    // Also before it is there.
+    let first = FileSession::create(&link, key(), &login()).unwrap();
+    let error = FileSession::open(&path, key()).err().unwrap();
+    assert!(matches!(error, SessionError::InUse { .. }), "{error}");
+    first.changed();
+    first.save().unwrap();
+    assert!(link.is_symlink() && !path.is_symlink(), "still");
+    drop(first);
+    let second = FileSession::open(&path, key()).unwrap();
+    let error = FileSession::remove(&link).unwrap_err();
+    assert!(matches!(error, SessionError::InUse { .. }), "{error}");
+    drop(second);
+    FileSession::remove(&link).unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_a_crash_left_behind_is_not_written_into() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("a.session"), dir.path().join("other"));
+    std::fs::write(&other, "mine").unwrap();
+    std::os::unix::fs::symlink(&other, dir.path().join("a.session.new")).unwrap();
+    let session = FileSession::create(&path, key(), &login()).unwrap();
+    assert_eq!(std::fs::read(&other).unwrap(), b"mine");
+    let left = dir.path().join("a.session.new");
+    std::fs::write(&left, "half").unwrap();
+    std::fs::set_permissions(&left, PermissionsExt::from_mode(0o644)).unwrap();
+    session.changed();
+    session.save().unwrap();
+    assert_eq!(mode(&path), 0o600);
+}
+
+#[test]
 fn refuses_a_file_others_can_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.session");
@@ -122,6 +159,10 @@ fn refuses_a_file_of_somebody_else() {
             matches!(error, SessionError::Owner { owner: 12345, .. }),
             "{error}"
         );
+        std::fs::remove_file(dir.path().join("a.session.lock")).unwrap();
+        FileSession::remove(&path).unwrap_err();
+        let lock = dir.path().join("a.session.lock");
+        assert!(!lock.exists(), "it would keep the owner out");
     }
 }
 
