@@ -366,3 +366,28 @@ fn mistakes_are_placed() {
         );
     }
 }
+
+#[test]
+fn a_rotation_is_judged_by_its_recipe() {
+    let policy = load(
+        "permit(principal, action == Action::\"rotate\", resource)
+         when { context.recipe == \"password\" };",
+    )
+    .unwrap();
+    let caller = || telegram(1001, ChatKind::Private);
+    let rotate = |recipe| decide_action(&policy, caller(), Action::Rotate(recipe), "secret/a");
+    assert!(matches!(rotate(Recipe::Password), Decision::Allow(_)));
+    assert!(matches!(rotate(Recipe::Pin), Decision::Deny(_)));
+}
+
+#[test]
+fn a_policy_that_permits_every_action_is_named() {
+    let policy = load(
+        "@id(\"all\") permit(principal, action, resource);
+         @id(\"one\") permit(principal, action == Action::\"read\", resource);
+         @id(\"some\") permit(principal, action in Action::\"write\", resource);
+         @id(\"none\") forbid(principal, action, resource in Path::\"secret/a\");",
+    )
+    .unwrap();
+    assert_eq!(policy.for_any_action(), ["all"]);
+}

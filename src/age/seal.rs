@@ -12,6 +12,26 @@ use crate::domain::SecretValue;
 /// Longest public key that is looked at, in bytes; one is 62.
 const MAX_KEY: usize = 128;
 
+/// The points of low order, in every form that X25519 takes (RFC 7748: a bit is ignored, and
+/// numbers are reduced). They are nobody's keys: a secret shared with them is zero, and age
+/// panics. <https://cr.yp.to/ecdh.html#validate> lists them.
+const LOW_ORDER: [&str; 14] = [
+    "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z",
+    "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqzqqsuwj9m",
+    "age1qyqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqj7vrya",
+    "age1qyqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqzqqk67yly",
+    "age1ur4h5lpmgxu2u9jku0a0r87ydtdqnr0tnsetrlvxvgz3vh6fhqqqzyt4v9",
+    "age1ur4h5lpmgxu2u9jku0a0r87ydtdqnr0tnsetrlvxvgz3vh6fhzqqxqejhu",
+    "age1t7wft09r2zxzfvwsk92eeql0tvzyghxytqwgapkcyf8dm5ylz9ts6wm9s8",
+    "age1t7wft09r2zxzfvwsk92eeql0tvzyghxytqwgapkcyf8dm5ylz8ts72fzt7",
+    "age1anlllllllllllllllllllllllllllllllllllllllllllllllals4n2t7m",
+    "age1anllllllllllllllllllllllllllllllllllllllllllllllllls3hcv9z",
+    "age1ahlllllllllllllllllllllllllllllllllllllllllllllllalsn46ayy",
+    "age1ahlllllllllllllllllllllllllllllllllllllllllllllllllsh3g6la",
+    "age1amlllllllllllllllllllllllllllllllllllllllllllllllalselrwrv",
+    "age1amlllllllllllllllllllllllllllllllllllllllllllllllllsam3fc4",
+];
+
 /// Encrypts with age to X25519 keys.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AgeSealer;
@@ -52,7 +72,11 @@ fn recipient(key: &str) -> Result<Recipient, KeyError> {
     if key.len() > MAX_KEY {
         return Err(KeyError);
     }
-    Recipient::from_str(key).map_err(|_| KeyError)
+    let recipient = Recipient::from_str(key).map_err(|_| KeyError)?;
+    if LOW_ORDER.contains(&recipient.to_string().as_str()) {
+        return Err(KeyError);
+    }
+    Ok(recipient)
 }
 
 #[cfg(test)]
@@ -106,5 +130,22 @@ mod tests {
         }
         let plaintext = SecretValue::new(vec![]);
         assert_eq!(AgeSealer.seal(&plaintext, &[]), Err(KeyError));
+    }
+
+    #[test]
+    fn points_of_low_order_are_refused() {
+        for key in LOW_ORDER {
+            assert_eq!(AgeSealer.check(key), Err(KeyError), "{key}");
+            let capitals = key.to_uppercase();
+            assert_eq!(AgeSealer.check(&capitals), Err(KeyError), "{capitals}");
+            // It is a key for age, and this is what it would do.
+            let recipient = Recipient::from_str(key).unwrap();
+            let sealed = std::panic::catch_unwind(|| {
+                let recipient = &recipient as &dyn age::Recipient;
+                let encryptor = age::Encryptor::with_recipients(std::iter::once(recipient));
+                encryptor.unwrap().wrap_output(vec![]).is_ok()
+            });
+            assert!(sealed.is_err(), "{key}");
+        }
     }
 }

@@ -92,6 +92,7 @@ enum About<'a> {
     Key {
         key: &'a str,
     },
+    Chat {},
 }
 
 #[derive(Serialize)]
@@ -126,9 +127,17 @@ enum Event<'a> {
     Written {
         version_written: u64,
     },
+    Deleted {
+        version_deleted: u64,
+    },
+    Undeleted {
+        version_undeleted: u64,
+    },
     Done,
     KeyRegistered,
     KeyForgotten,
+    ChatLocked,
+    ChatUnlocked,
     Failed {
         reason: &'static str,
     },
@@ -167,9 +176,17 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::Written { version } => Self::Written {
                 version_written: *version,
             },
+            AuditEvent::Deleted { version } => Self::Deleted {
+                version_deleted: *version,
+            },
+            AuditEvent::Undeleted { version } => Self::Undeleted {
+                version_undeleted: *version,
+            },
             AuditEvent::Done => Self::Done,
             AuditEvent::KeyRegistered => Self::KeyRegistered,
             AuditEvent::KeyForgotten => Self::KeyForgotten,
+            AuditEvent::ChatLocked => Self::ChatLocked,
+            AuditEvent::ChatUnlocked => Self::ChatUnlocked,
             AuditEvent::Failed { reason } => Self::Failed { reason },
         }
     }
@@ -203,6 +220,7 @@ impl<'a> From<&'a Subject> for About<'a> {
                 recipe: action.recipe().map(Recipe::name),
             },
             Subject::Key(key) => Self::Key { key },
+            Subject::Chat => Self::Chat {},
         }
     }
 }

@@ -87,7 +87,8 @@ impl Broker {
         Ok(Offer { code, uid, expires })
     }
 
-    /// Hands what is offered under `code` to `peer`, once: claim, decide, record, read, record.
+    /// Hands what is offered under `code` to `peer`, once: decide, record, read, claim, record.
+    /// The claim comes last, so that a failure before it uses nothing up.
     ///
     /// # Errors
     /// See [`BrokerError`]; on any error nothing is handed over.
@@ -99,16 +100,20 @@ impl Broker {
         let found = offers.into_iter().find(|(name, _)| *name == key);
         let stored: Stored = found
             .and_then(|(_, value)| serde_json::from_slice(&value).ok())
-            .filter(|stored: &Stored| stored.uid == peer.uid)
-            .filter(|stored| stored.expires > self.now().unix_timestamp())
+            .filter(|stored: &Stored| stored.expires > self.now().unix_timestamp())
             .ok_or(BrokerError::NothingToCollect)?;
-        let until = self.now() + 2 * LIFETIME;
-        let coordination = &self.ports.coordination;
-        let once = format!("collected/{code}");
-        if coordination.claim(&once, until).await? != Claim::Ours {
+        // Whose account is whose may have changed since.
+        let mapped = self.rules.unix_users.get(&stored.user) == Some(&peer.uid);
+        if stored.uid != peer.uid || !mapped {
+            tracing::warn!(
+                event = "broker.collect_foreign",
+                uid = peer.uid,
+                pid = peer.pid,
+                user = stored.user,
+                of_uid = stored.uid,
+            );
             return Err(BrokerError::NothingToCollect);
         }
-        coordination.delete(&key).await?;
         let target = self.rules.mounts.parse(&stored.target);
         let request = Request {
             id: RequestId::Message {
@@ -128,13 +133,33 @@ impl Broker {
             target: target.map_err(|_| BrokerError::NothingToCollect)?,
         };
         match self.decide(&request).await? {
-            Decision::Deny(denial) => Ok(Collected::Denied(denial)),
-            Decision::Allow(permit) => self.hand_over(permit, peer).await.map(Collected::Released),
+            Decision::Deny(denial) => {
+                tracing::warn!(
+                    event = "broker.collect_denied",
+                    request = %request.id,
+                    uid = peer.uid,
+                    user = stored.user,
+                    reason = denial.reason.name(),
+                );
+                Ok(Collected::Denied(denial))
+            }
+            Decision::Allow(permit) => {
+                let secret = self.hand_over(permit, &code, peer).await?;
+                Ok(Collected::Released(secret))
+            }
         }
     }
 
-    async fn hand_over(&self, permit: Permit, peer: &UnixPeer) -> Result<Secret, BrokerError> {
-        let result = self.read(&permit).await;
+    async fn hand_over(
+        &self,
+        permit: Permit,
+        code: &str,
+        peer: &UnixPeer,
+    ) -> Result<Secret, BrokerError> {
+        let result = match self.read(&permit).await {
+            Ok(secret) => self.use_up(code).await.map(|()| secret),
+            Err(error) => Err(error),
+        };
         let event = match &result {
             Ok(secret) => AuditEvent::Collected {
                 version: secret.version,
@@ -148,6 +173,18 @@ impl Broker {
         let entry = AuditEntry::outcome(&permit, event, self.now());
         self.ports.audit.record(entry).await?;
         result
+    }
+
+    /// Takes the offer under `code` for one release, of however many that were begun.
+    async fn use_up(&self, code: &str) -> Result<(), BrokerError> {
+        let coordination = &self.ports.coordination;
+        let until = self.now() + 2 * LIFETIME;
+        let once = format!("collected/{code}");
+        if coordination.claim(&once, until).await? != Claim::Ours {
+            return Err(BrokerError::NothingToCollect);
+        }
+        // What is left behind when this fails is claimed, and expires.
+        Ok(coordination.delete(&format!("{PREFIX}{code}")).await?)
     }
 
     async fn forget_old_offers(&self) -> Result<(), BrokerError> {

@@ -1,8 +1,9 @@
 //! Before something that cannot simply be repeated: may the caller, and what is there now?
 
+use crate::broker::execute::sensible;
 use crate::broker::ports::{Claim, StoreError};
 use crate::broker::{Broker, BrokerError};
-use crate::domain::{AuditEntry, AuditEvent, Decision, Denial, Request};
+use crate::domain::{Action, AuditEntry, AuditEvent, Decision, Denial, Permit, Request};
 
 /// What the caller is to be told before they confirm.
 pub enum Asked {
@@ -35,11 +36,7 @@ impl Broker {
             Decision::Deny(denial) => return Ok(Asked::Denied(denial)),
             Decision::Allow(permit) => permit,
         };
-        let current = match self.ports.store.history(&permit).await {
-            Ok(history) => Ok(history.current),
-            Err(StoreError::NotFound) => Ok(0),
-            Err(error) => Err(error),
-        };
+        let current = self.current(&permit).await;
         let event = match &current {
             Ok(_) => AuditEvent::ConfirmationAsked,
             Err(error) => AuditEvent::Failed {
@@ -49,5 +46,15 @@ impl Broker {
         let entry = AuditEntry::outcome(&permit, event, self.now());
         self.ports.audit.record(entry).await?;
         Ok(Asked::Confirm { current: current? })
+    }
+
+    /// The newest version of what is to be changed; 0 where a new secret may be put.
+    async fn current(&self, permit: &Permit) -> Result<u64, BrokerError> {
+        sensible(permit.request())?;
+        match self.ports.store.history(permit).await {
+            Ok(history) => Ok(history.current),
+            Err(StoreError::NotFound) if matches!(permit.action(), Action::Put { .. }) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -54,9 +54,27 @@ pub enum BrokerError {
     /// A random value needs a field to go into.
     #[error("say which field to rotate: PATH#field")]
     NoField,
-    /// No version is deleted.
-    #[error("no version of the secret is deleted")]
-    NothingDeleted,
+    /// The newest version is not deleted, and none was named.
+    #[error(
+        "the newest version is not deleted; name the one to bring back: PATH@N (/versions lists \
+         them)"
+    )]
+    NewestNotDeleted,
+    /// The action is about a whole secret.
+    #[error("this is about the whole secret; ask without #field")]
+    MeaninglessField,
+    /// The action is not about one version.
+    #[error("this is not about one version; ask without @version")]
+    MeaninglessVersion,
+    /// The change was made, and its record was not.
+    #[error("it was done, but could not be recorded; look at /versions, and tell an operator")]
+    DoneUnrecorded,
+    /// A new device signed in, and nobody has looked at it.
+    #[error(
+        "chat is locked; an administrator must look at the new device and run `vaultgram unlock` \
+         on the host"
+    )]
+    ChatLocked,
 }
 
 impl BrokerError {
@@ -78,7 +96,11 @@ impl BrokerError {
             Self::NothingToCollect => "nothing_to_collect",
             Self::NothingToWrite => "nothing_to_write",
             Self::NoField => "no_field",
-            Self::NothingDeleted => "nothing_deleted",
+            Self::NewestNotDeleted => "newest_not_deleted",
+            Self::MeaninglessField => "meaningless_field",
+            Self::MeaninglessVersion => "meaningless_version",
+            Self::DoneUnrecorded => "done_unrecorded",
+            Self::ChatLocked => "chat_locked",
         }
     }
 }

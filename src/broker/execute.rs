@@ -1,8 +1,9 @@
 //! Acting on a permit: do it, record what came of it, hand over.
 
+use crate::broker::ports::StoreError;
 use crate::broker::{Broker, BrokerError, Outcome};
 use crate::domain::{
-    Action, AuditEntry, AuditEvent, Caller, Delivery, Field, Permit, Secret, SecretValue,
+    Action, AuditEntry, AuditEvent, Caller, Delivery, Field, Permit, Request, Secret, SecretValue,
     VersionState,
 };
 
@@ -36,8 +37,27 @@ impl Broker {
             }
         };
         let entry = AuditEntry::outcome(&permit, event, self.now());
-        self.ports.audit.record(entry).await?;
-        result
+        let Err(error) = self.ports.audit.record(entry).await else {
+            return result;
+        };
+        if !permit.action().changes() {
+            return Err(error.into());
+        }
+        match result {
+            // It cannot be taken back, so it must not look as if nothing had happened.
+            Ok(_) => {
+                tracing::error!(
+                    event = "broker.change_unrecorded",
+                    request = %permit.request().id,
+                    action = permit.action().name(),
+                    path = %permit.target().path,
+                    %error,
+                );
+                Err(BrokerError::DoneUnrecorded)
+            }
+            Err(unclear @ BrokerError::Store(StoreError::Unclear)) => Err(unclear),
+            Err(_) => Err(error.into()),
+        }
     }
 
     async fn act(
@@ -45,6 +65,7 @@ impl Broker {
         permit: &Permit,
         fields: &[Field],
     ) -> Result<(AuditEvent, Outcome), BrokerError> {
+        sensible(permit.request())?;
         let store = &self.ports.store;
         Ok(match permit.action() {
             Action::Read(delivery) => self.deliver(permit, delivery).await?,
@@ -75,8 +96,8 @@ impl Broker {
                 )
             }
             Action::Delete => {
-                store.delete(permit).await?;
-                (AuditEvent::Done, Outcome::Deleted)
+                let version = store.delete(permit).await?;
+                (AuditEvent::Deleted { version }, Outcome::Deleted(version))
             }
             Action::Undelete => {
                 let version = match permit.target().version {
@@ -84,7 +105,10 @@ impl Broker {
                     None => self.newest_deleted(permit).await?,
                 };
                 store.undelete(permit, version).await?;
-                (AuditEvent::Done, Outcome::Undeleted(version))
+                (
+                    AuditEvent::Undeleted { version },
+                    Outcome::Undeleted(version),
+                )
             }
         })
     }
@@ -151,12 +175,38 @@ impl Broker {
         Ok(secret)
     }
 
+    /// The newest version, if it is deleted. An older one is never meant without being named: to
+    /// bring it back would not bring back what is read.
     async fn newest_deleted(&self, permit: &Permit) -> Result<u64, BrokerError> {
         let history = self.ports.store.history(permit).await?;
-        let deleted = |version: &&crate::domain::Version| version.state == VersionState::Deleted;
-        let newest = history.versions.iter().find(deleted);
-        Ok(newest.ok_or(BrokerError::NothingDeleted)?.number)
+        let newest = history
+            .versions
+            .iter()
+            .find(|v| v.number == history.current);
+        match newest.map(|version| version.state) {
+            Some(VersionState::Deleted) => Ok(history.current),
+            Some(VersionState::Live | VersionState::Destroyed) | None => {
+                Err(BrokerError::NewestNotDeleted)
+            }
+        }
     }
+}
+
+/// Refuses a field or a version where it means nothing: whoever names it means something.
+pub(super) fn sensible(request: &Request) -> Result<(), BrokerError> {
+    let (field, version) = match request.action {
+        Action::Read(_) => (true, true),
+        Action::Rotate(_) => (true, false),
+        Action::Delete | Action::Undelete => (false, true),
+        Action::List | Action::Versions | Action::Put { .. } | Action::Patch => (false, false),
+    };
+    if request.target.field.is_some() && !field {
+        return Err(BrokerError::MeaninglessField);
+    }
+    if request.target.version.is_some() && !version {
+        return Err(BrokerError::MeaninglessVersion);
+    }
+    Ok(())
 }
 
 fn something(fields: &[Field]) -> Result<(), BrokerError> {

@@ -50,7 +50,8 @@ impl Broker {
     /// Registers `key` for `user`; one that is registered stays as it is.
     ///
     /// # Errors
-    /// When it is no public key, there are too many, or it cannot be stored or recorded.
+    /// When it is no public key, there are too many, chat is locked, or it cannot be stored or
+    /// recorded.
     pub async fn register_key(
         &self,
         id: &RequestId,
@@ -58,6 +59,8 @@ impl Broker {
         key: &str,
     ) -> Result<(), BrokerError> {
         let key = self.check_key(key)?;
+        self.not_locked().await?;
+        let _one_at_a_time = self.keys_change.lock().await;
         let keys = self.keys(user).await?;
         if keys.iter().any(|known| known.key == key) {
             return Ok(());
@@ -75,20 +78,31 @@ impl Broker {
     /// Forgets `key` of `user`.
     ///
     /// # Errors
-    /// When they have no such key, or that cannot be stored or recorded.
+    /// When it is no public key or none of theirs, chat is locked, or that cannot be stored or
+    /// recorded.
     pub async fn forget_key(
         &self,
         id: &RequestId,
         user: &TelegramUser,
         key: &str,
     ) -> Result<(), BrokerError> {
+        let key = self.check_key(key)?;
+        self.not_locked().await?;
+        let _one_at_a_time = self.keys_change.lock().await;
         let keys = self.keys(user).await?;
         if !keys.iter().any(|known| known.key == key) {
             return Err(BrokerError::UnknownKey);
         }
-        self.record_key(id, user, key, AuditEvent::KeyForgotten)
+        self.record_key(id, user, &key, AuditEvent::KeyForgotten)
             .await?;
-        Ok(self.ports.coordination.delete(&entry(user, key)).await?)
+        Ok(self.ports.coordination.delete(&entry(user, &key)).await?)
+    }
+
+    async fn not_locked(&self) -> Result<(), BrokerError> {
+        if self.chat_locked().await? {
+            return Err(BrokerError::ChatLocked);
+        }
+        Ok(())
     }
 
     /// The keys to encrypt an answer to `caller` to.

@@ -1,29 +1,44 @@
-//! The lock on chat: while it is closed, no front end that is a chat hands anything over. It
+//! The lock on chat: while it is closed, nothing is handed over or changed by way of a chat. It
 //! outlives the process, and only somebody on the host opens it.
 
-use crate::broker::Broker;
-use crate::broker::ports::CoordinationError;
+use crate::broker::ports::{AuditError, CoordinationError};
+use crate::broker::{Broker, BrokerError};
+use crate::domain::caller::UnixPeer;
+use crate::domain::{AuditEntry, AuditEvent, Caller, RequestId, Subject};
 
 /// There while the lock is closed.
 const KEY: &str = "locks/chat";
 
 impl Broker {
-    /// Closes the lock.
+    /// Closes the lock. It is recorded after that, so that no audit that fails keeps chat open.
     ///
     /// # Errors
     /// When the state store cannot keep it.
     pub async fn lock_chat(&self) -> Result<(), CoordinationError> {
-        self.ports.coordination.put(KEY, b"").await
+        self.ports.coordination.put(KEY, b"").await?;
+        let mut number = [0; 16];
+        self.ports.random.fill(&mut number);
+        let id = RequestId::Connection(u128::from_be_bytes(number));
+        let peer = itself();
+        let recorded = self.record_lock(&id, &peer, AuditEvent::ChatLocked);
+        if let Err(error) = recorded.await {
+            tracing::error!(event = "broker.lock_unrecorded", %error);
+        }
+        Ok(())
     }
 
-    /// Opens the lock; whether it was closed. Who may is for the front end to make sure.
+    /// Opens the lock, asked by `peer`; whether it was closed. Who may is for the front end to
+    /// make sure. It is recorded before it happens.
     ///
     /// # Errors
-    /// When the state store cannot tell, or not forget it.
-    pub async fn unlock_chat(&self) -> Result<bool, CoordinationError> {
-        let was = self.chat_locked().await?;
+    /// When the audit cannot record it, or the state store cannot tell, or not forget it.
+    pub async fn unlock_chat(&self, id: &RequestId, peer: &UnixPeer) -> Result<bool, BrokerError> {
+        if !self.chat_locked().await? {
+            return Ok(false);
+        }
+        self.record_lock(id, peer, AuditEvent::ChatUnlocked).await?;
         self.ports.coordination.delete(KEY).await?;
-        Ok(was)
+        Ok(true)
     }
 
     /// Whether it is closed.
@@ -32,5 +47,31 @@ impl Broker {
     /// When the state store cannot tell; take it for closed.
     pub async fn chat_locked(&self) -> Result<bool, CoordinationError> {
         Ok(!self.ports.coordination.list(KEY).await?.is_empty())
+    }
+
+    async fn record_lock(
+        &self,
+        id: &RequestId,
+        peer: &UnixPeer,
+        event: AuditEvent,
+    ) -> Result<(), AuditError> {
+        let entry = AuditEntry {
+            at: self.now(),
+            id: id.clone(),
+            caller: Caller::Unix(peer.clone()),
+            subject: Subject::Chat,
+            event,
+        };
+        self.ports.audit.record(entry).await
+    }
+}
+
+/// This process, which closes the lock of its own accord.
+fn itself() -> UnixPeer {
+    UnixPeer {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        pid: rustix::process::getpid().as_raw_nonzero().get(),
+        executable: None,
     }
 }

@@ -23,8 +23,10 @@ use crate::broker::ports::{
     AuditSink, Claim, Clock, Coordination, CoordinationError, Random, Sealer, SecretStore,
     StoreHealth, Wrapped,
 };
+use crate::domain::policy::DenialReason;
 use crate::domain::{
-    AuditEntry, Decision, Denial, Field, History, Mounts, Policy, Request, RequestId, Secret,
+    AuditEntry, Caller, Decision, Denial, Field, History, Mounts, Policy, Request, RequestId,
+    Secret,
 };
 
 /// How long a message stays claimed: far longer than an old command is accepted.
@@ -34,6 +36,8 @@ const CLAIM_LIFETIME: time::Duration = time::Duration::days(1);
 pub struct Broker {
     rules: Rules,
     ports: Ports,
+    /// Held while somebody's keys change, so that two at once are not more than the most.
+    keys_change: tokio::sync::Mutex<()>,
 }
 
 /// What the broker goes by.
@@ -80,8 +84,8 @@ pub enum Outcome {
     Versions(History),
     /// A new version was written: its number.
     Written(u64),
-    /// The version was deleted.
-    Deleted,
+    /// This version was deleted.
+    Deleted(u64),
     /// This version is no longer deleted.
     Undeleted(u64),
     /// Policy refused.
@@ -97,7 +101,11 @@ impl Broker {
     /// Puts a broker together from its rules and ports.
     #[must_use]
     pub fn new(rules: Rules, ports: Ports) -> Self {
-        Self { rules, ports }
+        Self {
+            rules,
+            ports,
+            keys_change: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// Answers `request`: claim, decide, record, act.
@@ -128,10 +136,21 @@ impl Broker {
         }
     }
 
-    /// What policy says; on record before anybody hears of it.
+    /// What policy says, and the lock on chat; on record before anybody hears of it.
     async fn decide(&self, request: &Request) -> Result<Decision, BrokerError> {
+        let locked = match request.caller {
+            Caller::Telegram(_) => self.chat_locked().await?,
+            Caller::Unix(_) => false,
+        };
         let now = self.now();
-        let decision = self.rules.policy.decide(request, now);
+        let decision = if locked {
+            Decision::Deny(Denial {
+                reason: DenialReason::ChatLocked,
+                policies: vec![],
+            })
+        } else {
+            self.rules.policy.decide(request, now)
+        };
         let entry = AuditEntry::decided(request, &decision, now);
         self.ports.audit.record(entry).await?;
         Ok(decision)
@@ -163,12 +182,21 @@ impl Broker {
         match id {
             RequestId::Message { .. } => {
                 let until = self.now() + CLAIM_LIFETIME;
-                self.ports
-                    .coordination
-                    .claim(&format!("claims/{id}"), until)
-                    .await
+                self.ports.coordination.claim(&claim_key(id), until).await
             }
             RequestId::Connection(_) => Ok(Claim::Ours),
+        }
+    }
+
+    /// Says that the request is answered, so that it stays claimed after a restart too: what was
+    /// claimed and not finished is told to have been interrupted.
+    ///
+    /// # Errors
+    /// When the coordination store cannot keep it.
+    pub async fn finish(&self, id: &RequestId) -> Result<(), CoordinationError> {
+        match id {
+            RequestId::Message { .. } => self.ports.coordination.finish(&claim_key(id)).await,
+            RequestId::Connection(_) => Ok(()),
         }
     }
 
@@ -177,4 +205,8 @@ impl Broker {
     pub fn code(&self, length: usize) -> String {
         crate::domain::recipe::code(length, &mut |bytes| self.ports.random.fill(bytes))
     }
+}
+
+fn claim_key(id: &RequestId) -> String {
+    format!("claims/{id}")
 }

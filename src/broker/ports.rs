@@ -53,7 +53,8 @@ pub trait SecretStore: Send + Sync {
     }
 
     /// Deletes the permit's version (the newest where it names none), so that it can be undeleted.
-    async fn delete(&self, _permit: &Permit) -> Result<(), StoreError> {
+    /// Returns its number.
+    async fn delete(&self, _permit: &Permit) -> Result<u64, StoreError> {
         Err(StoreError::Unsupported)
     }
 
@@ -121,7 +122,7 @@ pub enum StoreError {
     #[error("the secret has no such version")]
     NoSuchVersion,
     /// That version was deleted, and can be undeleted.
-    #[error("version {version} of the secret is deleted")]
+    #[error("version {version} of the secret is deleted; /undelete PATH@{version} brings it back")]
     Deleted {
         /// The version.
         version: u64,
@@ -135,13 +136,13 @@ pub enum StoreError {
         version: u64,
     },
     /// That version was destroyed for good.
-    #[error("version {version} of the secret is destroyed")]
+    #[error("version {version} of the secret is destroyed; /versions lists the others")]
     Destroyed {
         /// The version.
         version: u64,
     },
     /// Somebody wrote it meanwhile, or it exists where it must not.
-    #[error("the secret is at version {current} by now; look at it (/versions), then ask again")]
+    #[error("{}", conflict(*.current))]
     Conflict {
         /// The newest version; 0 when Vault did not say.
         current: u64,
@@ -152,6 +153,9 @@ pub enum StoreError {
     /// Vault's own policies refuse it to our token.
     #[error("Vault refuses vaultgram this path; its Vault policy must allow it")]
     Forbidden,
+    /// Vault takes no such change: too large, or against a rule of the mount.
+    #[error("Vault refuses the change; an operator finds why in vaultgram's log")]
+    Refused,
     /// Sealed, or not initialised.
     #[error("Vault is sealed; try again when it is unsealed")]
     Sealed,
@@ -169,6 +173,14 @@ pub enum StoreError {
     Invalid,
 }
 
+fn conflict(current: u64) -> String {
+    let now = match current {
+        0 => "somebody else changed the secret meanwhile".to_owned(),
+        current => format!("the secret is at version {current} by now"),
+    };
+    format!("{now}; look at it (/versions), then ask again")
+}
+
 impl StoreError {
     /// The name in audit and logs.
     #[must_use]
@@ -182,6 +194,7 @@ impl StoreError {
             Self::Conflict { .. } => "store_conflict",
             Self::Unsupported => "store_unsupported",
             Self::Forbidden => "store_forbidden",
+            Self::Refused => "store_refused",
             Self::Sealed => "store_sealed",
             Self::Unavailable => "store_unavailable",
             Self::Unclear => "store_unclear",
@@ -196,6 +209,10 @@ impl StoreError {
 pub trait Coordination: Send + Sync {
     /// Takes `key` if nobody has it. The claim may be forgotten after `until`.
     async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<Claim, CoordinationError>;
+
+    /// Says that what `key` was claimed for is done: until the claim ends, whoever claims it is
+    /// told [`Claim::Taken`], after a restart too. Without effect where `key` is not claimed.
+    async fn finish(&self, key: &str) -> Result<(), CoordinationError>;
 
     /// Sets `key`.
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError>;
@@ -212,9 +229,10 @@ pub trait Coordination: Send + Sync {
 pub enum Claim {
     /// It is ours.
     Ours,
-    /// A process that lives has it, perhaps this one.
+    /// A process that lives has it, perhaps this one; or it is done
+    /// ([`Coordination::finish`]).
     Taken,
-    /// A process had it that ended without saying what it had done. It is ours now: whoever
+    /// A process had it that ended before it was done. It is ours now: whoever
     /// claims it next is told [`Claim::Taken`].
     Abandoned,
 }

@@ -18,6 +18,8 @@ use crate::broker::ports::Claim;
 const ENTRIES: TableDefinition<'_, &str, (Option<i64>, &[u8])> = TableDefinition::new("entries");
 /// The claims of [`ENTRIES`] by the time they end.
 const EXPIRY: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("expiry");
+/// The holder of claims that are done. Processes have names of another length.
+const DONE: &[u8] = b"done";
 /// Memory for pages; redb would take up to a gigabyte.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -204,8 +206,8 @@ pub(super) struct Tables<'t> {
 }
 
 impl Tables<'_> {
-    /// Takes `key` in `name` until `until`, unless somebody who still runs has it. A claim that
-    /// ended is nobody's.
+    /// Takes `key` in `name` until `until`, unless somebody who still runs has it, or it is done.
+    /// A claim that ended is nobody's.
     pub(super) fn claim(
         &mut self,
         key: &str,
@@ -215,7 +217,7 @@ impl Tables<'_> {
     ) -> Result<Claim, StorageError> {
         let held = self.entries.get(key)?.map(|entry| {
             let (until, holder) = entry.value();
-            (until, holder == name)
+            (until, holder == name || holder == DONE)
         });
         let claim = match held {
             None => Claim::Ours,
@@ -228,6 +230,15 @@ impl Tables<'_> {
             self.set(key, Some(until), name)?;
         }
         Ok(claim)
+    }
+
+    /// Marks the claim of `key`, if there is one, as done. It ends when it would have.
+    pub(super) fn finish(&mut self, key: &str) -> Result<(), StorageError> {
+        let until = self.entries.get(key)?.and_then(|entry| entry.value().0);
+        if until.is_some() {
+            self.entries.insert(key, (until, DONE))?;
+        }
+        Ok(())
     }
 
     /// Sets `key` to `value`; with `until`, it is a claim.

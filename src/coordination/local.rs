@@ -47,6 +47,7 @@ enum Job {
 /// A change. Only a claim can turn out other than [`Claim::Ours`].
 enum Operation {
     Claim(String, OffsetDateTime),
+    Finish(String),
     Put(String, Vec<u8>),
     Delete(String),
 }
@@ -105,6 +106,12 @@ impl Coordination for LocalStore {
     async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<Claim, CoordinationError> {
         let operation = Operation::Claim(checked(key)?, until);
         self.ask(|answer| Job::Write(operation, answer)).await
+    }
+
+    async fn finish(&self, key: &str) -> Result<(), CoordinationError> {
+        let operation = Operation::Finish(checked(key)?);
+        self.ask(|answer| Job::Write(operation, answer)).await?;
+        Ok(())
     }
 
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError> {
@@ -218,6 +225,7 @@ impl Operation {
     fn apply(&self, tables: &mut Tables<'_>, name: &[u8], now: i64) -> Result<Claim, StorageError> {
         match self {
             Self::Claim(key, until) => tables.claim(key, name, milliseconds(*until), now),
+            Self::Finish(key) => tables.finish(key).map(|()| Claim::Ours),
             Self::Put(key, value) => tables.set(key, None, value).map(|()| Claim::Ours),
             Self::Delete(key) => tables.delete(key).map(|()| Claim::Ours),
         }

@@ -42,6 +42,13 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         0 => writeln!(out, "policy    none, so everything is refused")?,
         count => writeln!(out, "policy    {count} policies")?,
     }
+    for policy in config.policy.for_any_action() {
+        writeln!(
+            out,
+            "          warning: {policy} permits every action, so writing and deleting too; where \
+             that is not meant, say action == Action::\"read\""
+        )?;
+    }
     match &config.socket {
         None => writeln!(out, "socket    not served: there is no [socket] section")?,
         Some(socket) => {

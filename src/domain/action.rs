@@ -43,6 +43,17 @@ impl Action {
         }
     }
 
+    /// Whether it changes what the store holds.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        match self {
+            Self::Put { .. } | Self::Patch | Self::Delete | Self::Undelete | Self::Rotate(_) => {
+                true
+            }
+            Self::Read(_) | Self::List | Self::Versions => false,
+        }
+    }
+
     /// How the new value is made, where one is.
     #[must_use]
     pub fn recipe(self) -> Option<Recipe> {

@@ -31,6 +31,8 @@ pub enum Subject {
     },
     /// A public key of the caller, which sealed answers are encrypted to.
     Key(String),
+    /// Chat as a whole.
+    Chat,
 }
 
 /// What happened to a request.
@@ -85,12 +87,26 @@ pub enum AuditEvent {
         /// Its number.
         version: u64,
     },
-    /// It was done.
+    /// A version was deleted.
+    Deleted {
+        /// Its number.
+        version: u64,
+    },
+    /// The deletion of a version was undone.
+    Undeleted {
+        /// Its number.
+        version: u64,
+    },
+    /// What was asked was told: a folder's names, or a secret's versions.
     Done,
     /// The key is registered once this is written.
     KeyRegistered,
     /// The key is forgotten once this is written.
     KeyForgotten,
+    /// Chat is locked: by vaultgram itself, which is the caller.
+    ChatLocked,
+    /// Chat is unlocked once this is written.
+    ChatUnlocked,
     /// Nothing was handed over; a change may or may not have been made when the store did not
     /// answer.
     Failed {

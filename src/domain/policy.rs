@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use cedar_policy::{
-    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
-    RestrictedExpression, Schema,
+    ActionConstraint, Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName,
+    EntityUid, PolicySet, RestrictedExpression, Schema,
 };
 use time::OffsetDateTime;
 
@@ -38,6 +38,8 @@ pub enum DenialReason {
     Forbidden,
     /// A policy could not be evaluated, so none is trusted.
     EvaluationFailed,
+    /// Chat is locked, whatever policy says.
+    ChatLocked,
 }
 
 impl DenialReason {
@@ -48,6 +50,7 @@ impl DenialReason {
             Self::NotPermitted => "not_permitted",
             Self::Forbidden => "forbidden",
             Self::EvaluationFailed => "evaluation_failed",
+            Self::ChatLocked => "chat_locked",
         }
     }
 }
@@ -108,6 +111,17 @@ impl Policy {
         }
     }
 
+    /// The policies that permit whatever action there is, those that change secrets included.
+    #[must_use]
+    pub fn for_any_action(&self) -> Vec<String> {
+        let any = self.policies.policies().filter(|policy| {
+            policy.effect() == Effect::Permit && policy.action_constraint() == ActionConstraint::Any
+        });
+        let mut names: Vec<String> = any.map(|policy| self.display_id(policy.id())).collect();
+        names.sort();
+        names
+    }
+
     /// The name people gave a policy with `@id("…")`, else its file and number.
     fn display_id(&self, id: &cedar_policy::PolicyId) -> String {
         self.policies
@@ -127,6 +141,9 @@ impl Policy {
         let mut context = vec![];
         if let Some(delivery) = request.action.delivery() {
             context.push(("delivery".to_owned(), string(delivery.name())));
+        }
+        if let Some(recipe) = request.action.recipe() {
+            context.push(("recipe".to_owned(), string(recipe.name())));
         }
         if let Caller::Telegram(user) = &request.caller {
             context.push(("chat".to_owned(), string(user.chat.name())));

@@ -82,11 +82,14 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NoSuchField(_)
             | BrokerError::NothingToCollect
             | BrokerError::UnknownKey
-            | BrokerError::NothingDeleted => StatusCode::NOT_FOUND,
-            BrokerError::Store(StoreError::Forbidden) => StatusCode::FORBIDDEN,
+            | BrokerError::NewestNotDeleted => StatusCode::NOT_FOUND,
+            BrokerError::Store(StoreError::Forbidden) | BrokerError::ChatLocked => {
+                StatusCode::FORBIDDEN
+            }
             BrokerError::Store(
                 StoreError::Conflict { .. }
                 | StoreError::NotDeleted { .. }
+                | StoreError::Refused
                 | StoreError::Unsupported,
             )
             | BrokerError::WrappedField
@@ -95,13 +98,15 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::TooManyKeys(_)
             | BrokerError::NoUnixUser
             | BrokerError::NothingToWrite
-            | BrokerError::NoField => StatusCode::BAD_REQUEST,
+            | BrokerError::NoField
+            | BrokerError::MeaninglessField
+            | BrokerError::MeaninglessVersion => StatusCode::BAD_REQUEST,
             BrokerError::Store(StoreError::Sealed | StoreError::Unavailable)
             | BrokerError::PermitExpired => StatusCode::SERVICE_UNAVAILABLE,
             BrokerError::Store(StoreError::Unclear | StoreError::Invalid) => {
                 StatusCode::BAD_GATEWAY
             }
-            BrokerError::Audit(_) | BrokerError::Coordination(_) => {
+            BrokerError::DoneUnrecorded | BrokerError::Audit(_) | BrokerError::Coordination(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };

@@ -107,7 +107,7 @@ impl VaultApi {
                 | Outcome::Listed(_)
                 | Outcome::Versions(_)
                 | Outcome::Written(_)
-                | Outcome::Deleted
+                | Outcome::Deleted(_)
                 | Outcome::Undeleted(_),
             ) => Err(Refusal::broken()),
             Err(error) => failed(name, &error),
@@ -207,9 +207,9 @@ impl VaultApi {
             tracing::warn!(event = "socket.unlock_refused", request = %id, uid = peer.uid);
             return Err(Refusal::denied());
         }
-        let was_locked = self.broker.unlock_chat().await.map_err(|error| {
-            tracing::error!(event = "socket.unlock_failed", request = %id, %error);
-            Refusal::from(&BrokerError::Coordination(error))
+        let was_locked = self.broker.unlock_chat(id, peer).await.map_err(|error| {
+            tracing::error!(event = "socket.unlock_failed", request = %id, error = error.name());
+            Refusal::from(&error)
         })?;
         tracing::warn!(
             event = "socket.chat_unlocked",

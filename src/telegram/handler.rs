@@ -269,7 +269,9 @@ impl Handler {
                 if !self.bot.load(Ordering::Relaxed) {
                     reply.code = None;
                 }
-                self.answer(&job, reply).await
+                let answered = self.answer(&job, reply).await;
+                self.finish(&job.origin.id, answered).await;
+                answered
             }
             None => Answered::Elsewhere,
         };
@@ -282,6 +284,18 @@ impl Handler {
             answered = answered.name(),
         );
         counter!(COMMANDS, "command" => name, "answer" => answered.name()).increment(1);
+    }
+
+    /// Lets a command that nothing more comes of stay claimed. Where nobody knows whether the
+    /// answer arrived, it is told to have been interrupted, should it come again after a restart.
+    async fn finish(&self, id: &RequestId, answered: Answered) {
+        match answered {
+            Answered::InPrivate | Answered::Refused => {}
+            Answered::NotAtAll | Answered::Elsewhere => return,
+        }
+        if let Err(error) = self.broker.finish(id).await {
+            warn!(event = "telegram.finish_failed", request = %id, %error);
+        }
     }
 
     /// Says once in a while that commands come from the future.

@@ -60,6 +60,9 @@ impl Handler {
         }
         self.answer_press(press.query, None).await;
         self.settle(&press, &origin, reply).await;
+        if let Err(error) = self.broker.finish(&origin.id).await {
+            warn!(event = "telegram.finish_failed", request = %origin.id, %error);
+        }
         info!(
             event = "telegram.button",
             choice = name,

@@ -237,7 +237,11 @@ impl Reply {
             | BrokerError::NothingToCollect
             | BrokerError::NothingToWrite
             | BrokerError::NoField
-            | BrokerError::NothingDeleted => error.to_string(),
+            | BrokerError::NewestNotDeleted
+            | BrokerError::MeaninglessField
+            | BrokerError::MeaninglessVersion
+            | BrokerError::DoneUnrecorded
+            | BrokerError::ChatLocked => error.to_string(),
         };
         let mut characters = text.chars();
         let first = characters.next().map(|c| c.to_uppercase().to_string());
@@ -266,7 +270,7 @@ impl Reply {
             Outcome::Listed(names) => Some(changed::listed(names, target)),
             Outcome::Versions(history) => Some(changed::versions(history, target)),
             Outcome::Written(version) => Some(changed::written(*version, target)),
-            Outcome::Deleted => Some(changed::deleted(target)),
+            Outcome::Deleted(version) => Some(changed::deleted(*version, target)),
             Outcome::Undeleted(version) => Some(changed::undeleted(*version, target)),
         }
     }

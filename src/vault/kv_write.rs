@@ -76,12 +76,12 @@ pub(super) async fn patch(
     }
 }
 
-/// Deletes the version `target` names, or the newest.
+/// Deletes the version `target` names, or the newest; returns its number.
 pub(super) async fn delete(
     client: &Client,
     access: &Access,
     target: &Target,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     // Vault says 204 to everything, so we look first. It is told the number, also for the newest:
     // one that somebody writes meanwhile stays.
     let version = metadata::read(client, access, &target.path)
@@ -92,7 +92,8 @@ pub(super) async fn delete(
         path: target.path.path().to_owned(),
         versions: vec![version],
     };
-    done(client.call(access, request).await)
+    done(client.call(access, request).await)?;
+    Ok(version)
 }
 
 /// Undoes the deletion of `version`.
@@ -228,8 +229,13 @@ fn done(answer: Result<Answer, Failure>) -> Result<(), StoreError> {
 
 /// An answer that does not say it was done.
 fn refusal(answer: Answer) -> StoreError {
+    let refused = matches!(answer.status, 400 | 413);
     match answer.accepted() {
         Ok(_) => StoreError::Unclear,
+        Err(failure) if refused => {
+            warn!(event = "vault.write_refused", cause = %failure);
+            StoreError::Refused
+        }
         Err(failure) => failed(&failure),
     }
 }
@@ -272,5 +278,24 @@ mod tests {
         let json = body(&worst, Some(u64::MAX));
         let predicted = 64 + worst.len() * (600 + 1 + 4);
         assert_eq!(json.capacity(), predicted, "it grew");
+    }
+
+    #[test]
+    fn a_refused_change_is_not_a_failed_read() {
+        for (status, wanted) in [
+            (400, StoreError::Refused),
+            (413, StoreError::Refused),
+            (418, StoreError::Invalid),
+            (429, StoreError::Unavailable),
+            (500, StoreError::Unclear),
+            (202, StoreError::Unclear),
+        ] {
+            let answer = Answer {
+                status,
+                body: Zeroizing::new(vec![]),
+                date: None,
+            };
+            assert_eq!(refusal(answer), wanted, "{status}");
+        }
     }
 }

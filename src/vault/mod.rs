@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use settings::{Auth, Settings, SettingsError};
 
 use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
-use crate::domain::{Field, History, Permit, Secret};
+use crate::domain::{Action, Delivery, Field, History, Permit, Secret};
 use crate::vault::client::Client;
 use crate::vault::health::Probe;
 use crate::vault::login::{Login, Verdict};
@@ -101,9 +101,30 @@ impl Store {
     }
 }
 
+/// Refuses what `permit` is not for. The broker never asks for that; should it by mistake, nothing
+/// comes of it.
+fn meant(permit: &Permit, meant: bool) -> Result<(), StoreError> {
+    if meant {
+        return Ok(());
+    }
+    tracing::error!(
+        event = "vault.permit_misused",
+        request = %permit.request().id,
+        action = permit.action().name(),
+    );
+    Err(StoreError::Unsupported)
+}
+
 #[async_trait]
 impl SecretStore for Store {
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
+        meant(
+            permit,
+            matches!(
+                permit.action(),
+                Action::Read(Delivery::Message | Delivery::Sealed | Delivery::Socket)
+            ),
+        )?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(
             move |session| async move { kv::read(client, session.access(), target).await },
@@ -112,6 +133,10 @@ impl SecretStore for Store {
     }
 
     async fn wrap(&self, permit: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
+        meant(
+            permit,
+            matches!(permit.action(), Action::Read(Delivery::Wrapped)),
+        )?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             wrap::wrap(client, session.access(), target, ttl).await
@@ -120,6 +145,7 @@ impl SecretStore for Store {
     }
 
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
+        meant(permit, matches!(permit.action(), Action::List))?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             metadata::list(client, session.access(), &target.path).await
@@ -128,6 +154,9 @@ impl SecretStore for Store {
     }
 
     async fn history(&self, permit: &Permit) -> Result<History, StoreError> {
+        // Before a change too: what is there now?
+        let action = permit.action();
+        meant(permit, action == Action::Versions || action.changes())?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             metadata::read(client, session.access(), &target.path)
@@ -138,6 +167,7 @@ impl SecretStore for Store {
     }
 
     async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError> {
+        meant(permit, matches!(permit.action(), Action::Put { .. }))?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             kv_write::put(client, session.access(), target, fields, over).await
@@ -151,6 +181,10 @@ impl SecretStore for Store {
         fields: &[Field],
         over: Option<u64>,
     ) -> Result<u64, StoreError> {
+        meant(
+            permit,
+            matches!(permit.action(), Action::Patch | Action::Rotate(_)),
+        )?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             kv_write::patch(client, session.access(), target, fields, over).await
@@ -158,7 +192,8 @@ impl SecretStore for Store {
         .await
     }
 
-    async fn delete(&self, permit: &Permit) -> Result<(), StoreError> {
+    async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
+        meant(permit, matches!(permit.action(), Action::Delete))?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             kv_write::delete(client, session.access(), target).await
@@ -167,6 +202,7 @@ impl SecretStore for Store {
     }
 
     async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
+        meant(permit, matches!(permit.action(), Action::Undelete))?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             kv_write::undelete(client, session.access(), target, version).await

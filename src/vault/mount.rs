@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::broker::ports::StoreError;
 use crate::domain::SecretPath;
 use crate::vault::client::{Access, Client};
-use crate::vault::kv::failed;
+use crate::vault::kv::{failed, refusal};
 
 /// Refuses a path on a mount of another kind.
 pub(super) async fn must_be_version_2(
@@ -51,8 +51,11 @@ async fn is_version_2(
         .call(access, MountRequest { path })
         .await
         .map_err(|failure| failed(&failure))?;
-    if answer.status != 200 {
-        return Ok(true);
+    match answer.status {
+        200 => {}
+        // Not for us to know, or a server that has no such request.
+        403 | 404 => return Ok(true),
+        _ => return Err(refusal(answer)),
     }
     let Envelope { data: mount } =
         serde_json::from_slice(&answer.body).map_err(|_| StoreError::Invalid)?;

@@ -8,28 +8,53 @@ use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 use vaultgram::broker::ports::{Claim, Clock, Coordination, SystemClock};
 
-/// The whole contract, on an empty store. Claims in the store that outlive a restart are
-/// returned.
-pub(crate) async fn hold(store: Arc<dyn Coordination>) -> Vec<String> {
+/// How many claim the same at once.
+const CLAIMANTS: usize = 64;
+
+/// What is left in a store before a restart.
+pub(crate) struct Left {
+    /// Claims that nobody finished.
+    claimed: Vec<String>,
+    /// Claims that were finished.
+    finished: Vec<String>,
+    /// A claim that nobody finished, and when it ends.
+    brief: (String, OffsetDateTime),
+}
+
+/// The whole contract, on an empty store. Returns what [`survive`] looks for.
+pub(crate) async fn hold(store: Arc<dyn Coordination>) -> Left {
     one_claimant_wins(&store).await;
     claims_end(&store).await;
     values_are_listed_in_order(&store).await;
     prefixes_are_taken_literally(&store).await;
     a_key_has_one_owner(&store).await;
+    what_is_finished_stays_taken_until_it_ends(&store).await;
     sizes_are_capped(&store).await;
     leave_something_behind(&store).await
 }
 
 /// After a restart, what was there is there.
-pub(crate) async fn survive(store: Arc<dyn Coordination>, claims: Vec<String>) {
-    assert!(!claims.is_empty());
-    for key in claims {
-        // Whoever claimed it did not say what became of it, and that is told once.
+pub(crate) async fn survive(store: Arc<dyn Coordination>, left: Left) {
+    for key in left.finished {
         let claim = store.claim(&key, in_an_hour()).await;
-        assert_eq!(claim, Ok(Claim::Abandoned), "{key}");
-        let claim = store.claim(&key, in_an_hour()).await;
-        assert_eq!(claim, Ok(Claim::Taken), "{key}");
+        assert_eq!(claim, Ok(Claim::Taken), "{key} is done");
     }
+    for key in left.claimed {
+        // Whoever claimed it did not finish it, and that is told once, to one.
+        let claims = claimed_by_many(&store, &key).await;
+        let told = |wanted| claims.iter().filter(|claim| **claim == wanted).count();
+        assert_eq!(told(Claim::Abandoned), 1, "{key}: {claims:?}");
+        assert_eq!(told(Claim::Taken), CLAIMANTS - 1, "{key}: {claims:?}");
+    }
+    let (key, until) = left.brief;
+    let ended = async {
+        while SystemClock.now() < until + Duration::from_secs(1) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    ended.await;
+    let claim = store.claim(&key, in_an_hour()).await;
+    assert_eq!(claim, Ok(Claim::Ours), "an abandoned claim ends too");
     let kept = vec![("kept/value".to_owned(), b"after".to_vec())];
     assert_eq!(store.list("kept/").await.unwrap(), kept);
 }
@@ -38,21 +63,27 @@ fn in_an_hour() -> OffsetDateTime {
     SystemClock.now() + Duration::from_hours(1)
 }
 
+/// What each of [`CLAIMANTS`] is told who claim `key` at once.
+async fn claimed_by_many(store: &Arc<dyn Coordination>, key: &str) -> Vec<Claim> {
+    let tasks = TaskTracker::new();
+    let claimants: Vec<_> = (0..CLAIMANTS)
+        .map(|_| {
+            let (store, key) = (store.clone(), key.to_owned());
+            tasks.spawn(async move { store.claim(&key, in_an_hour()).await.unwrap() })
+        })
+        .collect();
+    let mut claims = vec![];
+    for claimant in claimants {
+        claims.push(claimant.await.unwrap());
+    }
+    claims
+}
+
 async fn one_claimant_wins(store: &Arc<dyn Coordination>) {
     for round in 0..20 {
-        let key = format!("race/{round}");
-        let tasks = TaskTracker::new();
-        let claimants: Vec<_> = (0..64)
-            .map(|_| {
-                let (store, key) = (store.clone(), key.clone());
-                tasks.spawn(async move { store.claim(&key, in_an_hour()).await.unwrap() })
-            })
-            .collect();
-        let mut winners = 0;
-        for claimant in claimants {
-            winners += usize::from(claimant.await.unwrap() == Claim::Ours);
-        }
-        assert_eq!(winners, 1, "round {round}");
+        let claims = claimed_by_many(store, &format!("race/{round}")).await;
+        let winners = claims.iter().filter(|claim| **claim == Claim::Ours);
+        assert_eq!(winners.count(), 1, "round {round}");
     }
 }
 
@@ -122,6 +153,30 @@ async fn a_key_has_one_owner(store: &Arc<dyn Coordination>) {
     assert_eq!(claim, Ok(Claim::Ours), "a released claim is free");
 }
 
+async fn what_is_finished_stays_taken_until_it_ends(store: &Arc<dyn Coordination>) {
+    let until = SystemClock.now() + Duration::from_secs(2);
+    assert_eq!(store.claim("done/brief", until).await, Ok(Claim::Ours));
+    store.finish("done/brief").await.unwrap();
+    let claim = store.claim("done/brief", in_an_hour()).await;
+    assert_eq!(claim, Ok(Claim::Taken));
+    let ended = async {
+        while store.claim("done/brief", in_an_hour()).await != Ok(Claim::Ours) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended)
+        .await
+        .unwrap();
+    assert!(SystemClock.now() >= until, "it ended early");
+
+    store.finish("done/unknown").await.unwrap();
+    let claim = store.claim("done/unknown", in_an_hour()).await;
+    assert_eq!(claim, Ok(Claim::Ours), "nobody had claimed it");
+    store.put("done/value", b"x").await.unwrap();
+    store.finish("done/value").await.unwrap();
+    assert_eq!(listed(store, "done/value").await, ["done/value=x"]);
+}
+
 async fn sizes_are_capped(store: &Arc<dyn Coordination>) {
     let (key, value) = ("k".repeat(512), vec![7; 64 * 1024]);
     store.put(&key, &value).await.unwrap();
@@ -143,16 +198,29 @@ async fn sizes_are_capped(store: &Arc<dyn Coordination>) {
     assert!(listed(store, "big").await.is_empty());
 }
 
-async fn leave_something_behind(store: &Arc<dyn Coordination>) -> Vec<String> {
+async fn leave_something_behind(store: &Arc<dyn Coordination>) -> Left {
     store.put("kept/value", b"before").await.unwrap();
     store.put("kept/value", b"after").await.unwrap();
     store.put("kept/gone", b"x").await.unwrap();
     store.delete("kept/gone").await.unwrap();
-    let claims: Vec<_> = (0..10).map(|number| format!("claims/{number}")).collect();
-    for key in &claims {
+    let keys = |name: &str| (0..10).map(|n| format!("{name}/{n}")).collect::<Vec<_>>();
+    let (claimed, finished) = (keys("claims"), keys("finished"));
+    for key in claimed.iter().chain(&finished) {
         assert_eq!(store.claim(key, in_an_hour()).await, Ok(Claim::Ours));
     }
-    claims
+    for key in &finished {
+        store.finish(key).await.unwrap();
+    }
+    let brief = (
+        "brief/3".to_owned(),
+        SystemClock.now() + Duration::from_secs(2),
+    );
+    assert_eq!(store.claim(&brief.0, brief.1).await, Ok(Claim::Ours));
+    Left {
+        claimed,
+        finished,
+        brief,
+    }
 }
 
 /// `key=value` of what is listed.

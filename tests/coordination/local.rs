@@ -25,9 +25,9 @@ async fn holds_the_contract() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.redb");
     let store = open(&path);
-    let claims = contract::hold(store.clone()).await;
+    let left = contract::hold(store.clone()).await;
     store.close().await.unwrap();
-    contract::survive(open(&path), claims).await;
+    contract::survive(open(&path), left).await;
 }
 
 /// Seconds since 1970, set by the test.

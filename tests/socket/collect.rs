@@ -151,7 +151,10 @@ async fn the_command_prints_as_get_does() {
     assert!(failure.what.contains("nothing is waiting"), "{failure}");
     offer(&server, "DDDDDD", "secret/deleted", own_uid(), 60).await;
     let failure = collected(&server, &["DDDDDD"]).await.unwrap_err();
-    assert_eq!(failure.what, "version 3 of the secret is deleted");
+    assert_eq!(
+        failure.what,
+        "version 3 of the secret is deleted; /undelete PATH@3 brings it back"
+    );
     for wrong in ["", "a b", "../x", "é"] {
         assert!(Arguments::try_parse_from(["collect", wrong]).is_err());
     }

@@ -134,6 +134,9 @@ impl Coordination for Memory {
         let before = self.0.lock().unwrap().insert(key.to_owned(), vec![]);
         Ok(before.map_or(Claim::Ours, |_| Claim::Taken))
     }
+    async fn finish(&self, _: &str) -> Result<(), CoordinationError> {
+        Ok(())
+    }
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError> {
         let mut entries = self.0.lock().unwrap();
         entries.insert(key.to_owned(), value.to_vec());

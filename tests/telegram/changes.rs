@@ -199,16 +199,13 @@ async fn a_deletion_is_of_the_version_that_was_shown() {
     let states = || [1, 2].map(|version| kept.state("django/database", version));
     assert_eq!(states(), [VersionState::Deleted, VersionState::Live]);
     world
-        .says(ALICE, "/undelete secret/django/database", "Version 1 of")
+        .says(ALICE, "/undelete django/database", "PATH@N")
+        .await;
+    assert_eq!(states(), [VersionState::Deleted, VersionState::Live]);
+    world
+        .says(ALICE, "/undelete secret/django/database@1", "Version 1 of")
         .await;
     assert_eq!(states(), [VersionState::Live, VersionState::Live]);
-    world
-        .says(
-            ALICE,
-            "/undelete django/database",
-            "No version of the secret is deleted",
-        )
-        .await;
     world
         .says(
             ALICE,

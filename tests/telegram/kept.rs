@@ -150,8 +150,11 @@ impl SecretStore for KeptStore {
         self.add(permit, fields, over, true)
     }
 
-    async fn delete(&self, permit: &Permit) -> Result<(), StoreError> {
-        self.mark(permit, permit.target().version, VersionState::Deleted)
+    async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
+        let newest = self.history(permit).await?.current;
+        let version = permit.target().version.unwrap_or(newest);
+        self.mark(permit, Some(version), VersionState::Deleted)?;
+        Ok(version)
     }
 
     async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {

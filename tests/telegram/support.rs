@@ -397,6 +397,10 @@ impl Coordination for Memory {
         })
     }
 
+    async fn finish(&self, _: &str) -> Result<(), CoordinationError> {
+        Ok(())
+    }
+
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError> {
         self.check()?;
         let mut entries = self.entries.lock().unwrap();

@@ -1,5 +1,6 @@
 //! A running store and what tests ask of it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
+use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
 use vaultgram::domain::caller::{Caller, UnixPeer};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
-    Action, Decision, Delivery, Field, Mounts, Permit, Policy, Request, RequestId, Secret,
+    Action, Decision, Delivery, Field, History, Mounts, Permit, Policy, Request, RequestId, Secret,
     SecretPath, SecretValue, Target,
 };
 use vaultgram::vault::{Auth, Settings, Store};
@@ -26,7 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A store whose background loop runs until it is stopped or dropped.
 pub(crate) struct World {
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Permitted,
     stop: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -41,7 +42,7 @@ impl World {
             async move { store.run(stop).await }
         });
         Self {
-            store,
+            store: Permitted(store),
             stop,
             running,
         }
@@ -138,7 +139,65 @@ pub(crate) fn app_role_with(bao: &OpenBao, name: &str, rules: &str, more: &Value
     }
 }
 
-/// Permission for `mount/path`. The store takes from it what with, not what to do.
+/// The store, given for each call a permit for that action and the target of the one at hand.
+pub(crate) struct Permitted(Arc<Store>);
+
+impl Deref for Permitted {
+    type Target = Arc<Store>;
+
+    fn deref(&self) -> &Arc<Store> {
+        &self.0
+    }
+}
+
+impl Permitted {
+    pub(crate) async fn wrap(&self, at: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
+        let permit = permit_to(Action::Read(Delivery::Wrapped), at.target().clone());
+        self.0.wrap(&permit, ttl).await
+    }
+
+    pub(crate) async fn list(&self, at: &Permit) -> Result<Vec<String>, StoreError> {
+        let permit = permit_to(Action::List, at.target().clone());
+        self.0.list(&permit).await
+    }
+
+    pub(crate) async fn history(&self, at: &Permit) -> Result<History, StoreError> {
+        let permit = permit_to(Action::Versions, at.target().clone());
+        self.0.history(&permit).await
+    }
+
+    pub(crate) async fn put(
+        &self,
+        at: &Permit,
+        fields: &[Field],
+        over: u64,
+    ) -> Result<u64, StoreError> {
+        let permit = permit_to(Action::Put { over }, at.target().clone());
+        self.0.put(&permit, fields, over).await
+    }
+
+    pub(crate) async fn patch(
+        &self,
+        at: &Permit,
+        fields: &[Field],
+        over: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let permit = permit_to(Action::Patch, at.target().clone());
+        self.0.patch(&permit, fields, over).await
+    }
+
+    pub(crate) async fn delete(&self, at: &Permit) -> Result<u64, StoreError> {
+        let permit = permit_to(Action::Delete, at.target().clone());
+        self.0.delete(&permit).await
+    }
+
+    pub(crate) async fn undelete(&self, at: &Permit, version: u64) -> Result<(), StoreError> {
+        let permit = permit_to(Action::Undelete, at.target().clone());
+        self.0.undelete(&permit, version).await
+    }
+}
+
+/// Permission to read `mount/path`.
 pub(crate) fn permit(mount: &str, path: &str, version: Option<u64>) -> Permit {
     permit_for(SecretPath::new(mount, path).unwrap(), version)
 }
@@ -148,13 +207,22 @@ pub(crate) fn folder(path: &str) -> Permit {
     permit_for(SecretPath::folder("secret", path).unwrap(), None)
 }
 
-/// Permission from a policy that permits everything.
 fn permit_for(path: SecretPath, version: Option<u64>) -> Permit {
+    let target = Target {
+        path,
+        field: None,
+        version,
+    };
+    permit_to(Action::Read(Delivery::Socket), target)
+}
+
+/// Permission from a policy that permits everything.
+pub(crate) fn permit_to(action: Action, target: Target) -> Permit {
     let everything = PolicySource {
         name: "test".to_owned(),
         text: "permit(principal, action, resource);".to_owned(),
     };
-    let mounts = Mounts::new(vec![path.mount().to_owned()]).unwrap();
+    let mounts = Mounts::new(vec![target.path.mount().to_owned()]).unwrap();
     let policy = Policy::load(&[everything], Groups::default(), &mounts).unwrap();
     let request = Request {
         id: RequestId::Connection(1),
@@ -164,12 +232,8 @@ fn permit_for(path: SecretPath, version: Option<u64>) -> Permit {
             pid: 1,
             executable: None,
         }),
-        action: Action::Read(Delivery::Socket),
-        target: Target {
-            path,
-            field: None,
-            version,
-        },
+        action,
+        target,
     };
     match policy.decide(&request, OffsetDateTime::UNIX_EPOCH) {
         Decision::Allow(permit) => permit,

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vaultgram::broker::ports::{SecretStore, StoreError, Wrapped};
+use vaultgram::broker::ports::{StoreError, Wrapped};
 
 use crate::openbao::{OpenBao, bao as bao_command};
 use crate::world::{World, app_role, app_role_with, error, permit, settings};

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
-use vaultgram::domain::{Permit, VersionState};
+use vaultgram::domain::{Action, Delivery, Permit, VersionState};
+use vaultgram::vault::Store;
 
 use crate::openbao::OpenBao;
 use crate::wires::Gate;
 use crate::world::{
-    SHIPPED, World, app_role, app_role_with, error, field, folder, permit, settings, static_token,
+    SHIPPED, World, app_role, app_role_with, error, field, folder, permit, permit_to, settings,
+    static_token,
 };
 
 fn newest(path: &str) -> Permit {
@@ -112,8 +114,8 @@ async fn deletions(bao: &OpenBao, world: &World) {
     }
     let at = |version| permit("secret", "deletions/a", Some(version));
     let newest = newest("deletions/a");
-    store.delete(&at(2)).await.unwrap();
-    store.delete(&newest).await.unwrap();
+    assert_eq!(store.delete(&at(2)).await, Ok(2));
+    assert_eq!(store.delete(&newest).await, Ok(4));
     bao.must(
         "POST",
         "secret/destroy/deletions/a",
@@ -138,18 +140,18 @@ async fn deletions(bao: &OpenBao, world: &World) {
 
     let twice = error(store.delete(&newest).await);
     assert!(matches!(twice, StoreError::Deleted { version: 4, .. }));
-    let destroyed = Err(StoreError::Destroyed { version: 3 });
-    assert_eq!(store.delete(&at(3)).await, destroyed);
-    assert_eq!(store.undelete(&newest, 3).await, destroyed);
-    let missing = Err(StoreError::NoSuchVersion);
-    assert_eq!(store.delete(&at(9)).await, missing);
-    assert_eq!(store.undelete(&newest, 9).await, missing);
+    let destroyed = StoreError::Destroyed { version: 3 };
+    assert_eq!(error(store.delete(&at(3)).await), destroyed);
+    assert_eq!(error(store.undelete(&newest, 3).await), destroyed);
+    let missing = StoreError::NoSuchVersion;
+    assert_eq!(error(store.delete(&at(9)).await), missing);
+    assert_eq!(error(store.undelete(&newest, 9).await), missing);
     let live = Err(StoreError::NotDeleted { version: 1 });
     assert_eq!(store.undelete(&newest, 1).await, live);
     let none = permit("secret", "deletions/none", None);
-    let absent = Err(StoreError::NotFound);
-    assert_eq!(store.delete(&none).await, absent);
-    assert_eq!(store.undelete(&none, 1).await, absent);
+    let absent = StoreError::NotFound;
+    assert_eq!(error(store.delete(&none).await), absent);
+    assert_eq!(error(store.undelete(&none, 1).await), absent);
     assert_eq!(error(store.history(&none).await), StoreError::NotFound);
 
     assert_eq!(store.undelete(&newest, 4).await, Ok(()));
@@ -162,7 +164,7 @@ async fn deletions(bao: &OpenBao, world: &World) {
     let later = permit("secret", "deletions/later", None);
     let history = store.history(&later).await.unwrap();
     assert_eq!(history.versions[0].state, VersionState::Live);
-    assert_eq!(store.delete(&later).await, Ok(()));
+    assert_eq!(store.delete(&later).await, Ok(1));
     let history = store.history(&later).await.unwrap();
     assert_eq!(history.versions[0].state, VersionState::Deleted);
 }
@@ -231,7 +233,7 @@ async fn a_revoked_token_is_replaced_and_the_change_made_once() {
     bao.revoke_tokens_of("revoked");
     assert_eq!(store.patch(&target, &change, None).await, Ok(2));
     bao.revoke_tokens_of("revoked");
-    assert_eq!(store.delete(&target).await, Ok(()));
+    assert_eq!(store.delete(&target).await, Ok(2));
     assert_eq!(store.history(&target).await.unwrap().current, 2);
 }
 
@@ -296,4 +298,28 @@ async fn what_was_never_sent_is_not_unclear() {
     assert_eq!(down, StoreError::Unavailable);
     assert_eq!(error(store.put(&target, &change, 1).await), down);
     assert_eq!(error(store.delete(&target).await), down);
+}
+
+#[tokio::test]
+async fn a_permit_is_good_for_its_own_action_only() {
+    // Nobody is there to be asked.
+    let store = Store::new(settings("http://127.0.0.1:1".into(), static_token("t"))).unwrap();
+    let target = || newest("app").target().clone();
+    let to = |action| permit_to(action, target());
+    let (read, delete) = (newest("app"), to(Action::Delete));
+    let refused = StoreError::Unsupported;
+    let change = [field("k", "1")];
+    assert_eq!(error(store.read(&delete).await), refused);
+    let wrapped = to(Action::Read(Delivery::Wrapped));
+    assert_eq!(error(store.read(&wrapped).await), refused);
+    assert_eq!(
+        error(store.wrap(&read, Duration::from_mins(1)).await),
+        refused
+    );
+    assert_eq!(error(store.list(&read).await), refused);
+    assert_eq!(error(store.history(&read).await), refused);
+    assert_eq!(error(store.put(&delete, &change, 0).await), refused);
+    assert_eq!(error(store.patch(&delete, &change, None).await), refused);
+    assert_eq!(error(store.delete(&read).await), refused);
+    assert_eq!(error(store.undelete(&delete, 1).await), refused);
 }

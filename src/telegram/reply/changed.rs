@@ -69,14 +69,11 @@ pub(super) fn written(version: u64, target: &Target) -> Reply {
 }
 
 /// A version was deleted.
-pub(super) fn deleted(target: &Target) -> Reply {
+pub(super) fn deleted(version: u64, target: &Target) -> Reply {
     let path = &target.path;
-    Reply::plain(match target.version {
-        Some(version) => format!(
-            "Version {version} of {path} is deleted; /undelete {path}@{version} brings it back."
-        ),
-        None => format!("{path} is deleted; /undelete {path} brings it back."),
-    })
+    Reply::plain(format!(
+        "Version {version} of {path} is deleted; /undelete {path}@{version} brings it back."
+    ))
 }
 
 /// A version is there again.

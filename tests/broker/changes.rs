@@ -1,0 +1,72 @@
+//! What is asked for must mean something.
+
+use vaultgram::broker::ports::StoreError;
+use vaultgram::broker::{Asked, BrokerError, Outcome};
+use vaultgram::domain::{Action, Recipe};
+
+use crate::world::{World, error};
+
+#[tokio::test]
+async fn a_field_or_a_version_that_means_nothing_is_refused() {
+    let world = World::new();
+    let field = [
+        Action::List,
+        Action::Versions,
+        Action::Put { over: 0 },
+        Action::Patch,
+        Action::Delete,
+        Action::Undelete,
+    ];
+    for action in field {
+        let request = world.request(action, "a#password");
+        let asked = error(world.broker().ask(&request).await);
+        let done = error(world.ask(action, "a#password").await);
+        let refused = BrokerError::MeaninglessField;
+        assert_eq!((&asked, &done), (&refused, &refused));
+    }
+    let version = [
+        (Action::List, "a@1"),
+        (Action::Versions, "a@1"),
+        (Action::Put { over: 0 }, "a@1"),
+        (Action::Patch, "a@1"),
+        (Action::Rotate(Recipe::Hex), "a#password@1"),
+    ];
+    for (action, target) in version {
+        let request = world.request(action, target);
+        let asked = error(world.broker().ask(&request).await);
+        let done = error(world.ask(action, target).await);
+        let refused = BrokerError::MeaninglessVersion;
+        assert_eq!((&asked, &done), (&refused, &refused));
+    }
+    assert!(world.store.take_calls().is_empty());
+}
+
+#[tokio::test]
+async fn an_undelete_that_names_no_version_means_the_newest() {
+    let world = World::new();
+    let failed = error(world.ask(Action::Undelete, "a").await);
+    assert_eq!(failed, BrokerError::NewestNotDeleted);
+    assert_eq!(world.store.take_calls(), ["history"]);
+    *world.store.newest_deleted.lock().unwrap() = true;
+    let done = world.ask(Action::Undelete, "a").await;
+    assert!(matches!(done, Ok(Outcome::Undeleted(3))));
+}
+
+#[tokio::test]
+async fn only_a_put_may_be_confirmed_where_there_is_nothing() {
+    let world = World::new();
+    world.store.fail(Some(StoreError::NotFound));
+    let request = world.request(Action::Put { over: 0 }, "a");
+    let asked = world.broker().ask(&request).await;
+    assert!(matches!(asked, Ok(Asked::Confirm { current: 0 })));
+    for (action, target) in [
+        (Action::Patch, "a"),
+        (Action::Delete, "a"),
+        (Action::Undelete, "a@1"),
+        (Action::Rotate(Recipe::Hex), "a#password"),
+    ] {
+        let request = world.request(action, target);
+        let failed = error(world.broker().ask(&request).await);
+        assert_eq!(failed, BrokerError::Store(StoreError::NotFound));
+    }
+}

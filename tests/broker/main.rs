@@ -1,0 +1,17 @@
+//! The broker over a store, an audit and a clock made for the tests, and a real state file.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and compares the plaintext"
+)]
+
+mod changes;
+mod collecting;
+mod keys;
+mod lock;
+mod once;
+mod recording;
+mod world;

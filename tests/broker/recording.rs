@@ -1,0 +1,104 @@
+//! No audit, no secret; and what was done is never told to have been refused.
+
+use vaultgram::broker::ports::StoreError;
+use vaultgram::broker::{Asked, BrokerError, Outcome};
+use vaultgram::domain::{Action, AuditEvent, Delivery, Recipe};
+
+use crate::keys::{KEY, register};
+use crate::world::{ALICE, World, error};
+
+/// Every action, on what, and what of the store does the work.
+const ACTIONS: [(Action, &str, &str); 11] = [
+    (Action::Read(Delivery::Message), "a", "read"),
+    (Action::Read(Delivery::Wrapped), "a", "wrap"),
+    (Action::Read(Delivery::Sealed), "a#password", "read"),
+    (Action::Read(Delivery::Socket), "a", ""),
+    (Action::List, "a", "list"),
+    (Action::Versions, "a", "history"),
+    (Action::Put { over: 3 }, "a", "put"),
+    (Action::Patch, "a", "patch"),
+    (Action::Rotate(Recipe::Password), "a#password", "patch"),
+    (Action::Delete, "a", "delete"),
+    (Action::Undelete, "a@1", "undelete"),
+];
+
+#[tokio::test]
+async fn what_is_not_recorded_is_not_done_or_not_handed_over() {
+    let world = World::new();
+    register(&world, ALICE, KEY).await.unwrap();
+    for (action, target, call) in ACTIONS {
+        // The decision.
+        world.audit.fail_in(1);
+        let failed = error(world.ask(action, target).await);
+        assert!(matches!(failed, BrokerError::Audit(_)), "{action:?}");
+        assert!(world.store.take_calls().is_empty(), "{action:?}");
+
+        // What came of it.
+        world.audit.fail_in(2);
+        let failed = error(world.ask(action, target).await);
+        if action.changes() {
+            assert_eq!(failed, BrokerError::DoneUnrecorded, "{action:?}");
+        } else {
+            assert!(matches!(failed, BrokerError::Audit(_)), "{action:?}");
+        }
+        let calls = world.store.take_calls();
+        assert_eq!(calls.last().copied().unwrap_or(""), call, "{action:?}");
+
+        world.audit.fail_in(3);
+        assert!(world.ask(action, target).await.is_ok(), "{action:?}");
+        world.store.take_calls();
+    }
+}
+
+#[tokio::test]
+async fn an_unrecorded_failure_is_not_told_as_done() {
+    let world = World::new();
+    for (fails, told) in [
+        (StoreError::Unclear, "store_unclear"),
+        (StoreError::Conflict { current: 4 }, "audit_unavailable"),
+        (StoreError::Unavailable, "audit_unavailable"),
+    ] {
+        world.store.fail(Some(fails));
+        world.audit.fail_in(2);
+        let failed = error(world.ask(Action::Patch, "a").await);
+        assert_eq!(failed.name(), told);
+    }
+}
+
+#[tokio::test]
+async fn a_question_is_on_record_before_it_is_asked() {
+    let world = World::new();
+    for count in [1, 2] {
+        world.audit.fail_in(count);
+        let request = world.request(Action::Delete, "a");
+        let failed = error(world.broker().ask(&request).await);
+        assert!(matches!(failed, BrokerError::Audit(_)));
+    }
+    let request = world.request(Action::Delete, "a");
+    let asked = world.broker().ask(&request).await;
+    assert!(matches!(asked, Ok(Asked::Confirm { current: 3 })));
+}
+
+#[tokio::test]
+async fn a_change_is_recorded_with_its_version() {
+    let world = World::new();
+    for (action, target, wanted) in [
+        (
+            Action::Put { over: 3 },
+            "a",
+            AuditEvent::Written { version: 4 },
+        ),
+        (Action::Delete, "a", AuditEvent::Deleted { version: 3 }),
+        (Action::Delete, "a@2", AuditEvent::Deleted { version: 2 }),
+        (
+            Action::Undelete,
+            "a@1",
+            AuditEvent::Undeleted { version: 1 },
+        ),
+    ] {
+        world.ask(action, target).await.ok().unwrap();
+        assert_eq!(world.audit.take().last(), Some(&wanted));
+    }
+    let deleted = world.ask(Action::Delete, "a@2").await;
+    assert!(matches!(deleted, Ok(Outcome::Deleted(2))));
+}

@@ -1,0 +1,302 @@
+//! A broker, what it works with, and short ways to ask it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+use vaultgram::age::AgeSealer;
+use vaultgram::broker::ports::{
+    AuditError, AuditSink, Clock, SecretStore, StoreError, StoreHealth, SystemClock, SystemRandom,
+    Wrapped,
+};
+use vaultgram::broker::{Broker, BrokerError, Outcome, Ports, Rules};
+use vaultgram::coordination::LocalStore;
+use vaultgram::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+use vaultgram::domain::group::Groups;
+use vaultgram::domain::policy_load::PolicySource;
+use vaultgram::domain::{
+    Action, AuditEntry, AuditEvent, Caller, Field, History, Mounts, Permit, Policy, Request,
+    RequestId, Secret, SecretValue, Version, VersionState,
+};
+
+/// The secret's one value, as JSON text.
+pub(crate) const VALUE: &str = r#""hunter2""#;
+/// Alice's Telegram account, and her Unix user.
+pub(crate) const ALICE: (i64, u32) = (1001, 990);
+/// Bob's.
+pub(crate) const BOB: (i64, u32) = (1002, 991);
+
+/// What a broker works with; it can have several, one after the other.
+pub(crate) struct World {
+    pub(crate) store: Arc<FakeStore>,
+    pub(crate) audit: Arc<FakeAudit>,
+    pub(crate) clock: Arc<FakeClock>,
+    pub(crate) coordination: Arc<LocalStore>,
+    pub(crate) unix_users: BTreeMap<i64, u32>,
+    next: AtomicUsize,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FakeClock(Mutex::new(SystemClock.now())));
+        let coordination = open(folder.path().join("state.redb"), &clock);
+        Self {
+            store: Arc::default(),
+            audit: Arc::default(),
+            clock,
+            coordination,
+            unix_users: BTreeMap::from([ALICE, BOB]),
+            next: AtomicUsize::new(1),
+            folder,
+        }
+    }
+
+    /// A broker that permits everything but `secret/forbidden`.
+    pub(crate) fn broker(&self) -> Arc<Broker> {
+        let mounts = Mounts::new(vec!["secret".to_owned()]).unwrap();
+        let source = PolicySource {
+            name: "test".to_owned(),
+            text: "permit(principal, action, resource)
+                   unless { resource == Path::\"secret/forbidden\" };"
+                .to_owned(),
+        };
+        let policy = Policy::load(&[source], Groups::default(), &mounts).unwrap();
+        let rules = Rules {
+            policy,
+            mounts,
+            wrap_ttl: Duration::from_mins(5),
+            unix_users: self.unix_users.clone(),
+        };
+        let ports = Ports {
+            store: self.store.clone(),
+            audit: self.audit.clone(),
+            coordination: self.coordination.clone(),
+            sealer: Arc::new(AgeSealer),
+            clock: self.clock.clone(),
+            random: Arc::new(SystemRandom),
+        };
+        Arc::new(Broker::new(rules, ports))
+    }
+
+    /// Ends the process, as far as the state file is concerned, and begins another.
+    pub(crate) async fn restart(&mut self) {
+        self.coordination.close().await.unwrap();
+        self.coordination = open(self.folder.path().join("state.redb"), &self.clock);
+    }
+
+    /// A name for a message that nobody wrote before.
+    pub(crate) fn id(&self) -> RequestId {
+        let message = self.next.fetch_add(1, Ordering::SeqCst);
+        RequestId::Message {
+            chat: ALICE.0,
+            message: i32::try_from(message).unwrap(),
+        }
+    }
+
+    /// A new request of Alice's.
+    pub(crate) fn request(&self, action: Action, target: &str) -> Request {
+        Request {
+            id: self.id(),
+            caller: Caller::Telegram(user(ALICE)),
+            action,
+            target: self.broker().mounts().parse(target).unwrap(),
+        }
+    }
+
+    /// Alice asks in a broker of its own.
+    pub(crate) async fn ask(&self, action: Action, target: &str) -> Result<Outcome, BrokerError> {
+        let request = self.request(action, target);
+        self.broker().handle_with(request, &[field()]).await
+    }
+}
+
+fn open(path: PathBuf, clock: &Arc<FakeClock>) -> Arc<LocalStore> {
+    Arc::new(LocalStore::open(path, clock.clone()).unwrap())
+}
+
+pub(crate) fn user((id, _): (i64, u32)) -> TelegramUser {
+    let chat = ChatKind::Private;
+    TelegramUser { id, chat }
+}
+
+pub(crate) fn peer((_, uid): (i64, u32)) -> UnixPeer {
+    UnixPeer {
+        uid,
+        gid: uid,
+        pid: 7,
+        executable: None,
+    }
+}
+
+pub(crate) fn field() -> Field {
+    Field {
+        name: "password".to_owned(),
+        json: SecretValue::new(VALUE.as_bytes().to_vec()),
+    }
+}
+
+/// The error of what must fail.
+pub(crate) fn error<T>(result: Result<T, BrokerError>) -> BrokerError {
+    match result {
+        Ok(_) => panic!("it must fail"),
+        Err(error) => error,
+    }
+}
+
+/// A secret at version 3, of which version 1 is deleted.
+#[derive(Default)]
+pub(crate) struct FakeStore {
+    /// What was called.
+    pub(crate) calls: Mutex<Vec<&'static str>>,
+    /// What to answer instead.
+    pub(crate) fails: Mutex<Option<StoreError>>,
+    /// The newest version is deleted too.
+    pub(crate) newest_deleted: Mutex<bool>,
+}
+
+impl FakeStore {
+    fn called(&self, name: &'static str) -> Result<(), StoreError> {
+        self.calls.lock().unwrap().push(name);
+        match self.fails.lock().unwrap().clone() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// What was called since this was last asked.
+    pub(crate) fn take_calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    pub(crate) fn fail(&self, error: Option<StoreError>) {
+        *self.fails.lock().unwrap() = error;
+    }
+}
+
+#[async_trait]
+impl SecretStore for FakeStore {
+    async fn read(&self, _: &Permit) -> Result<Secret, StoreError> {
+        self.called("read")?;
+        // So that others come in between.
+        tokio::task::yield_now().await;
+        Ok(Secret {
+            fields: vec![field()],
+            version: 3,
+            created: String::new(),
+        })
+    }
+
+    async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
+        self.called("wrap")?;
+        Ok(Wrapped {
+            token: SecretValue::new(b"token".to_vec()),
+            accessor: "accessor".to_owned(),
+            ttl,
+        })
+    }
+
+    async fn list(&self, _: &Permit) -> Result<Vec<String>, StoreError> {
+        self.called("list")?;
+        Ok(vec!["name".to_owned()])
+    }
+
+    async fn history(&self, _: &Permit) -> Result<History, StoreError> {
+        self.called("history")?;
+        let newest = if *self.newest_deleted.lock().unwrap() {
+            VersionState::Deleted
+        } else {
+            VersionState::Live
+        };
+        let states = [
+            (3, newest),
+            (2, VersionState::Live),
+            (1, VersionState::Deleted),
+        ];
+        let version = |(number, state)| Version {
+            number,
+            created: String::new(),
+            state,
+        };
+        Ok(History {
+            current: 3,
+            versions: states.map(version).to_vec(),
+        })
+    }
+
+    async fn put(&self, _: &Permit, _: &[Field], over: u64) -> Result<u64, StoreError> {
+        self.called("put").map(|()| over + 1)
+    }
+
+    async fn patch(&self, _: &Permit, _: &[Field], _: Option<u64>) -> Result<u64, StoreError> {
+        self.called("patch").map(|()| 4)
+    }
+
+    async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
+        self.called("delete")?;
+        Ok(permit.target().version.unwrap_or(3))
+    }
+
+    async fn undelete(&self, _: &Permit, _: u64) -> Result<(), StoreError> {
+        self.called("undelete")
+    }
+
+    async fn health(&self) -> StoreHealth {
+        StoreHealth::Unreachable
+    }
+}
+
+/// An audit in memory that can fail.
+#[derive(Default)]
+pub(crate) struct FakeAudit {
+    entries: Mutex<Vec<AuditEntry>>,
+    /// Which record from now on fails; 0 for none.
+    fails_in: AtomicUsize,
+}
+
+impl FakeAudit {
+    /// The `count`th record from now on fails; 0 for none.
+    pub(crate) fn fail_in(&self, count: usize) {
+        self.fails_in.store(count, Ordering::SeqCst);
+    }
+
+    /// What was recorded since this was last asked.
+    pub(crate) fn take(&self) -> Vec<AuditEvent> {
+        let entries = std::mem::take(&mut *self.entries.lock().unwrap());
+        entries.into_iter().map(|entry| entry.event).collect()
+    }
+}
+
+#[async_trait]
+impl AuditSink for FakeAudit {
+    async fn record(&self, entry: AuditEntry) -> Result<(), AuditError> {
+        let left = self.fails_in.load(Ordering::SeqCst);
+        self.fails_in
+            .store(left.saturating_sub(1), Ordering::SeqCst);
+        if left == 1 {
+            return Err(AuditError("made to fail".to_owned()));
+        }
+        self.entries.lock().unwrap().push(entry);
+        Ok(())
+    }
+}
+
+/// A clock that stands still until it is moved.
+pub(crate) struct FakeClock(Mutex<OffsetDateTime>);
+
+impl FakeClock {
+    pub(crate) fn pass(&self, time: Duration) {
+        *self.0.lock().unwrap() += time;
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> OffsetDateTime {
+        *self.0.lock().unwrap()
+    }
+}
