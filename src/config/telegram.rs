@@ -95,9 +95,10 @@ pub(super) fn typed(
             "[telegram] admins: {id} is not in allowed_users; add it there too"
         ));
     }
+    // Telegram lets a bot delete its messages for 48 h; an hour is left for trying.
     for (key, value, least, most) in [
         ("command_age", raw.command_age, 1, 3600),
-        ("delete_after", raw.delete_after, 1, 48 * 3600),
+        ("delete_after", raw.delete_after, 1, 47 * 3600),
         ("request_timeout", raw.request_timeout, 1, 120),
         ("watchdog_interval", raw.watchdog_interval, 1, 45),
     ] {

@@ -9,6 +9,7 @@
 //! secret standing.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -37,6 +38,8 @@ const BATCH: usize = 100;
 const GATHER: Duration = Duration::from_millis(250);
 /// How long to wait with a chat that cannot be searched, such as one the user has blocked.
 const SEARCH_AGAIN: Duration = Duration::from_mins(1);
+/// How long to wait with a message whose deletion is refused.
+const REFUSED_AGAIN: Duration = Duration::from_mins(10);
 /// How long a message may still arrive after we gave it up.
 const ON_ITS_WAY: Duration = Duration::from_secs(10);
 /// Chats of Telegram's numbering beyond this are channels, whose messages count for themselves.
@@ -75,11 +78,44 @@ pub(super) struct Intent {
     stored: Stored,
 }
 
-/// A message to delete, then the intents to remove once no other message needs them.
-type Message = (i32, Arc<Vec<String>>);
+/// A message to delete.
+struct Message {
+    id: i32,
+    /// Whose chat it is in.
+    user: i64,
+    /// The intents to remove once no other message needs them.
+    keys: Arc<Vec<String>>,
+}
 
-/// A chat to look through, and the intents that ask for it.
-type Search = (Stored, Vec<String>);
+/// A chat to look through.
+struct Search {
+    /// The earliest intent, with the shortest time to stand.
+    first: Stored,
+    /// When the last secret was about to be sent, in unix seconds.
+    until: i64,
+    /// The intents that ask for it.
+    keys: Vec<String>,
+}
+
+impl Search {
+    fn new(stored: Stored, key: String) -> Self {
+        Self {
+            first: stored,
+            until: stored.since,
+            keys: vec![key],
+        }
+    }
+
+    /// Looks for the secret of another intent too.
+    fn widen(&mut self, stored: Stored, key: String) {
+        let first = &mut self.first;
+        first.since = first.since.min(stored.since);
+        first.newest = first.newest.min(stored.newest);
+        first.lasts = first.lasts.into_iter().chain(stored.lasts).min();
+        self.until = self.until.max(stored.since);
+        self.keys.push(key);
+    }
+}
 
 /// The schedule of deletions.
 pub(super) struct Deletions {
@@ -158,21 +194,28 @@ impl Deletions {
     /// The message of `intent` was sent, or may have been: its time runs from the first try that
     /// may have arrived.
     pub(super) fn sent(&self, intent: Intent, sending: &Sending) {
-        let keys = vec![intent.key];
+        let Intent { key, stored } = intent;
         let since = sending.unclear.unwrap_or_else(Instant::now);
-        let delete_after = intent.stored.delete_after(self.delete_after);
+        let delete_after = stored.delete_after(self.delete_after);
         let left = delete_after.saturating_sub(since.elapsed());
         if let Ok(Sent::Id(id)) = sending.result {
             self.newest.fetch_max(id, Ordering::Relaxed);
         }
         match (&sending.result, sending.unclear) {
-            (Ok(Sent::Id(id)), None) => self.messages.add(left, (*id, Arc::new(keys))),
+            (Ok(Sent::Id(id)), None) => {
+                let message = Message {
+                    id: *id,
+                    user: stored.user,
+                    keys: Arc::new(vec![key]),
+                };
+                self.messages.add(left, message);
+            }
             // It is found with its date, and stands for the rest of its time.
-            (Ok(_), _) => self.searches.add(left, (intent.stored, keys)),
+            (Ok(_), _) => self.searches.add(left, Search::new(stored, key)),
             // An error does not prove that no try arrived, and the last may be on its way.
             (Err(_), _) => {
                 let left = left.max(delete_after.min(ON_ITS_WAY));
-                self.searches.add(left, (intent.stored, keys));
+                self.searches.add(left, Search::new(stored, key));
             }
         }
     }
@@ -210,8 +253,8 @@ impl Deletions {
     async fn keep_searching(&self) {
         loop {
             self.searches.due().await;
-            for (stored, keys) in self.searches.take(1) {
-                self.search(stored, keys).await;
+            for search in self.searches.take(1) {
+                self.search(search).await;
             }
         }
     }
@@ -226,64 +269,96 @@ impl Deletions {
             }
             sleep(backoff.next()).await;
         };
-        // One search for each chat, from the oldest intent on.
-        let mut chats: HashMap<i64, (Stored, Vec<String>)> = HashMap::new();
+        // One search for each chat, from the oldest intent to the newest.
+        let mut chats: HashMap<i64, Search> = HashMap::new();
         for (key, value) in found {
             let Ok(stored) = serde_json::from_slice::<Stored>(&value) else {
                 warn!(event = "telegram.deletions.unreadable", key);
                 continue;
             };
-            let (oldest, keys) = chats.entry(stored.user).or_insert_with(|| (stored, vec![]));
-            oldest.since = oldest.since.min(stored.since);
-            oldest.newest = oldest.newest.min(stored.newest);
-            oldest.lasts = oldest.lasts.into_iter().chain(stored.lasts).min();
-            keys.push(key);
+            match chats.entry(stored.user) {
+                Entry::Occupied(chat) => chat.into_mut().widen(stored, key),
+                Entry::Vacant(chat) => {
+                    chat.insert(Search::new(stored, key));
+                }
+            }
         }
         if !chats.is_empty() {
             info!(event = "telegram.deletions.restored", chats = chats.len());
         }
-        for (stored, keys) in chats.into_values() {
-            self.searches.add(Duration::ZERO, (stored, keys));
+        for search in chats.into_values() {
+            self.searches.add(Duration::ZERO, search);
         }
     }
 
-    /// Deletes for both sides. Ids are of the account, so one call can cover many chats.
+    /// Deletes for both sides. Ids are of the account, so one call can cover many chats. Whether
+    /// the next batch may go at once.
     async fn delete(&self, batch: Vec<Message>) -> bool {
+        match self.try_delete(&batch).await {
+            Ok(()) => self.deleted(batch).await,
+            // One that is refused must not keep the others standing.
+            Err(CallError::Refused(_)) if batch.len() > 1 => {
+                for message in batch {
+                    let one = vec![message];
+                    match self.try_delete(&one).await {
+                        Ok(()) => self.deleted(one).await,
+                        Err(error) => {
+                            self.put_back(one, &error);
+                        }
+                    }
+                }
+            }
+            Err(error) => return self.put_back(batch, &error),
+        }
+        true
+    }
+
+    async fn try_delete(&self, batch: &[Message]) -> Result<(), CallError> {
         let request = tl::functions::messages::DeleteMessages {
             revoke: true,
-            id: batch.iter().map(|(id, _)| *id).collect(),
+            id: batch.iter().map(|message| message.id).collect(),
         };
         let deadline = Instant::now() + TRY_FOR;
         let gate = &self.messages_gate;
-        match self.link.persist(&request, gate, deadline).await {
-            Ok(_) => {
-                debug!(event = "telegram.deleted", count = batch.len());
-                let done = batch
-                    .into_iter()
-                    .filter_map(|(_, keys)| Arc::into_inner(keys));
-                self.remove(&done.flatten().collect::<Vec<_>>()).await;
-                true
-            }
-            Err(error) => {
-                warn!(event = "telegram.delete_failed", %error, count = batch.len());
-                for message in batch {
-                    self.messages.add(Duration::ZERO, message);
-                }
-                false
-            }
-        }
+        self.link.persist(&request, gate, deadline).await.map(drop)
     }
 
-    async fn search(&self, stored: Stored, keys: Vec<String>) {
-        let found = match self.find(stored).await {
+    async fn deleted(&self, batch: Vec<Message>) {
+        debug!(event = "telegram.deleted", count = batch.len());
+        let done = batch
+            .into_iter()
+            .filter_map(|message| Arc::into_inner(message.keys));
+        self.remove(&done.flatten().collect::<Vec<_>>()).await;
+    }
+
+    /// Has them tried again: what is refused later, and nothing else waits for that. Whether the
+    /// next batch may go at once.
+    fn put_back(&self, batch: Vec<Message>, error: &CallError) -> bool {
+        let user = batch.first().map(|message| message.user);
+        warn!(event = "telegram.delete_failed", %error, count = batch.len(), user);
+        let refused = matches!(error, CallError::Refused(_));
+        let after = if refused {
+            REFUSED_AGAIN
+        } else {
+            Duration::ZERO
+        };
+        for message in batch {
+            self.messages.add(after, message);
+        }
+        refused
+    }
+
+    async fn search(&self, search: Search) {
+        let found = match self.find(&search).await {
             Ok(found) => found,
             // Nothing is given up: the intent stays, and this process or the next comes back.
             Err(error) => {
-                warn!(event = "telegram.deletions.search_failed", %error, user = stored.user);
-                self.searches.add(SEARCH_AGAIN, (stored, keys));
+                warn!(event = "telegram.deletions.search_failed", %error, user = search.first.user);
+                self.searches.add(SEARCH_AGAIN, search);
                 return;
             }
         };
+        let Search { first, keys, .. } = search;
         if found.is_empty() {
             self.remove(&keys).await;
             return;
@@ -293,21 +368,28 @@ impl Deletions {
         for Found { id, date } in found {
             // What is not due yet waits as long as it would have.
             let age = Duration::from_secs(u64::try_from(now - date).unwrap_or_default());
-            let after = stored.delete_after(self.delete_after).saturating_sub(age);
-            self.messages.add(after, (id, Arc::clone(&keys)));
+            let after = first.delete_after(self.delete_after).saturating_sub(age);
+            let message = Message {
+                id,
+                user: first.user,
+                keys: Arc::clone(&keys),
+            };
+            self.messages.add(after, message);
         }
     }
 
     /// The secrets we sent into a chat since then.
-    async fn find(&self, stored: Stored) -> Result<Vec<Found>, CallError> {
-        let user = PeerId::user(stored.user)
+    async fn find(&self, search: &Search) -> Result<Vec<Found>, CallError> {
+        let first = search.first;
+        let user = PeerId::user(first.user)
             .ok_or_else(|| CallError::Refused("not a user id".to_owned()))?;
         let wanted = Wanted {
             user,
             // Whoever was addressed by a message in a group is known by now.
-            hash: self.session.access_hash(user).unwrap_or(stored.hash),
-            since: stored.since,
-            after: stored.newest,
+            hash: self.session.access_hash(user).unwrap_or(first.hash),
+            since: first.since,
+            until: search.until,
+            after: first.newest,
         };
         search::secrets(&self.link, &self.searches_gate, &wanted).await
     }

@@ -32,6 +32,8 @@ pub(super) struct Wanted {
     pub(super) hash: i64,
     /// When the first of them was about to be sent, in unix seconds.
     pub(super) since: i64,
+    /// When the last of them was about to be sent, in unix seconds.
+    pub(super) until: i64,
     /// A message older than all of them, in the account's own numbering; 0 where none is known.
     pub(super) after: i32,
 }
@@ -119,7 +121,7 @@ async fn by_number(link: &Link, gate: &Gate, wanted: &Wanted) -> Result<Vec<Foun
                 continue;
             };
             empty = 0;
-            if i64::from(message.date) > wanted.since + LATEST {
+            if i64::from(message.date) > wanted.until + LATEST {
                 return Ok(found);
             }
             if message.peer_id == user && is_our_secret(&message) {

@@ -226,3 +226,27 @@ async fn an_intent_without_a_message_is_cleared_away() {
         .await;
     assert_eq!(world.answers(ALICE).len(), 1, "what is no secret stays");
 }
+
+#[tokio::test]
+async fn one_that_is_refused_holds_up_no_other() {
+    let mut world = World::new().await;
+    world.settings.delete_after = LONG;
+    let process = world.start().await;
+    for count in 1..=2 {
+        world.send(ALICE, GET);
+        world
+            .until("a secret", |world| standing(world) == 2 * count)
+            .await;
+    }
+    process.stop().await;
+    // Both are due at once, so one call is for both, and then one for each.
+    world.settings.delete_after = Duration::ZERO;
+    let refusal = Fault::error(403, "MESSAGE_DELETE_FORBIDDEN");
+    world.dc.fault("messages.deleteMessages", refusal, 2);
+    let _process = world.start().await;
+    world.until("the other", |world| standing(world) <= 2).await;
+    world.quiet().await;
+    assert_eq!(standing(&world), 2, "what is refused is left for later");
+    assert_eq!(world.dc.count("messages.deleteMessages"), 3);
+    assert_eq!(world.coordination.count("deletions/"), 2);
+}

@@ -140,6 +140,31 @@ async fn a_bot_finds_its_secrets_again_without_a_history() {
 }
 
 #[tokio::test]
+async fn a_bot_finds_secrets_it_sent_long_apart() {
+    let mut world = World::of_a_bot().await;
+    world.settings.delete_after = LONG;
+    let process = world.start().await;
+    world.send(ALICE, "/help");
+    let help = world.answer(ALICE, |_| true).await;
+    world.send(ALICE, super::support::GET);
+    world.until("an answer", |world| standing(world) == 2).await;
+    process.stop().await;
+    // Longer than a secret is on its way.
+    let later = 20 * 60;
+    world.dc.clock_skew(later);
+    world.clock.0.store(later, Ordering::SeqCst);
+    let process = world.start().await;
+    world.send(ALICE, super::support::GET);
+    world.until("another", |world| standing(world) == 4).await;
+    process.kill().await;
+    assert_eq!(world.coordination.count("deletions/"), 2);
+    world.settings.delete_after = SHORT;
+    let _process = world.start().await;
+    gone(&world).await;
+    assert_eq!(world.answers(ALICE), [help], "what is no secret stays");
+}
+
+#[tokio::test]
 async fn a_token_goes_when_it_dies() {
     let mut world = World::new().await;
     world.settings.delete_after = LONG;
