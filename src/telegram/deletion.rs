@@ -38,8 +38,8 @@ const BATCH: usize = 100;
 const GATHER: Duration = Duration::from_millis(250);
 /// How long to wait with a chat that cannot be searched, such as one the user has blocked.
 const SEARCH_AGAIN: Duration = Duration::from_mins(1);
-/// How long to wait with a message whose deletion is refused.
-const REFUSED_AGAIN: Duration = Duration::from_mins(10);
+/// How long to wait with a message whose deletion is refused: the first time, and at most.
+const REFUSED_AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_mins(10)];
 /// How long a message may still arrive after we gave it up.
 const ON_ITS_WAY: Duration = Duration::from_secs(10);
 /// Chats of Telegram's numbering beyond this are channels, whose messages count for themselves.
@@ -85,6 +85,20 @@ struct Message {
     user: i64,
     /// The intents to remove once no other message needs them.
     keys: Arc<Vec<String>>,
+    /// How long to wait when its deletion is refused.
+    refused: Backoff,
+}
+
+impl Message {
+    fn new(id: i32, user: i64, keys: Arc<Vec<String>>) -> Self {
+        let [first, longest] = REFUSED_AGAIN;
+        Self {
+            id,
+            user,
+            keys,
+            refused: Backoff::new(first, longest),
+        }
+    }
 }
 
 /// A chat to look through.
@@ -203,11 +217,7 @@ impl Deletions {
         }
         match (&sending.result, sending.unclear) {
             (Ok(Sent::Id(id)), None) => {
-                let message = Message {
-                    id: *id,
-                    user: stored.user,
-                    keys: Arc::new(vec![key]),
-                };
+                let message = Message::new(*id, stored.user, Arc::new(vec![key]));
                 self.messages.add(left, message);
             }
             // It is found with its date, and stands for the rest of its time.
@@ -337,12 +347,12 @@ impl Deletions {
         let user = batch.first().map(|message| message.user);
         warn!(event = "telegram.delete_failed", %error, count = batch.len(), user);
         let refused = matches!(error, CallError::Refused(_));
-        let after = if refused {
-            REFUSED_AGAIN
-        } else {
-            Duration::ZERO
-        };
-        for message in batch {
+        for mut message in batch {
+            let after = if refused {
+                message.refused.next()
+            } else {
+                Duration::ZERO
+            };
             self.messages.add(after, message);
         }
         refused
@@ -369,11 +379,7 @@ impl Deletions {
             // What is not due yet waits as long as it would have.
             let age = Duration::from_secs(u64::try_from(now - date).unwrap_or_default());
             let after = first.delete_after(self.delete_after).saturating_sub(age);
-            let message = Message {
-                id,
-                user: first.user,
-                keys: Arc::clone(&keys),
-            };
+            let message = Message::new(id, first.user, Arc::clone(&keys));
             self.messages.add(after, message);
         }
     }

@@ -10,6 +10,7 @@ use super::handler::{Handler, Origin};
 use super::reply::{Reply, Terms};
 use crate::broker::ports::{Claim, StoreError};
 use crate::broker::{Asked, BrokerError, Outcome};
+use crate::domain::policy::DenialReason;
 use crate::domain::{Action, Caller, Delivery, Field, Request, Target};
 
 /// Signs of a confirmation's code: only its owner can use it, so it need not be long.
@@ -194,7 +195,7 @@ impl Handler {
                 return Some(failed(origin, &BrokerError::Store(StoreError::NotFound)));
             }
             Ok(Asked::Confirm { current }) => current,
-            Ok(Asked::Denied(_)) => return Some(Reply::denied()),
+            Ok(Asked::Denied(denial)) => return Some(Reply::denied(denial.reason)),
             Ok(Asked::Duplicate) => return None,
             Ok(Asked::Interrupted) => return Some(Reply::interrupted()),
             Err(error) => return Some(failed(origin, &error)),
@@ -214,7 +215,9 @@ impl Handler {
     /// The broker's own Telegram keys: for administrators, as far as policy lets them.
     async fn get_keys(&self, origin: &Origin) -> Option<Reply> {
         if !self.settings.admins.contains(&origin.user.id) {
-            return self.once(origin, Reply::denied()).await;
+            return self
+                .once(origin, Reply::denied(DenialReason::NotPermitted))
+                .await;
         }
         match self.broker.mounts().parse(&self.settings.keys_path) {
             Ok(target) => {

@@ -1,7 +1,7 @@
 //! Telegram: an account's connection, the commands people send it, and the answers.
 //!
 //! ```text
-//! connection ─ incoming ─ handler ── admission, command      (pure: who and what)
+//! connection ─ receiver ─ handler ── admission, command      (pure: who and what)
 //!   session   progress     press ─── execute, confirm ─ Broker::handle    (what, and what waits)
 //!   status       │           ├────── reply, buttons          (pure: the text)
 //!                └── call ───┴────── outbox, deletion        (send once, delete again)
@@ -32,6 +32,7 @@ mod outgoing;
 mod press;
 mod progress;
 mod proxy;
+mod receiver;
 mod recovery;
 mod reply;
 mod schedule;

@@ -16,6 +16,7 @@ use super::status::State;
 use super::withdrawal::Withdrawn;
 use crate::broker::ports::StoreHealth;
 use crate::broker::{BrokerError, Outcome, RegisteredKey};
+use crate::domain::policy::DenialReason;
 use crate::domain::{RequestId, Secret, Target};
 
 /// Longest text of a message, in UTF-16 code units.
@@ -115,8 +116,13 @@ impl Reply {
     }
 
     /// To what policy refuses.
-    pub(super) fn denied() -> Self {
-        Self::plain(DENIED)
+    pub(super) fn denied(reason: DenialReason) -> Self {
+        match reason {
+            DenialReason::ChatLocked => Self::locked(),
+            DenialReason::NotPermitted
+            | DenialReason::Forbidden
+            | DenialReason::EvaluationFailed => Self::plain(DENIED),
+        }
     }
 
     /// To a value in a group.
@@ -264,7 +270,7 @@ impl Reply {
             Outcome::Wrapped(wrapped) => Some(Self::wrapped(wrapped, target, terms)),
             Outcome::Sealed(sealed) => Some(Self::sealed(sealed, target, terms)),
             Outcome::Offered(offer) => Some(Self::offered(offer, target, terms)),
-            Outcome::Denied(_) => Some(Self::plain(DENIED)),
+            Outcome::Denied(denial) => Some(Self::denied(denial.reason)),
             Outcome::Duplicate => None,
             Outcome::Interrupted => Some(Self::interrupted()),
             Outcome::Listed(names) => Some(changed::listed(names, target)),

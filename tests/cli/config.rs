@@ -51,7 +51,7 @@ fn files_that_others_could_change_or_read_are_refused() {
     for (name, open, safe, advice) in [
         ("vaultgram.toml", 0o664, 0o644, "chmod go-w"),
         ("policy.cedar", 0o646, 0o644, "chmod go-w"),
-        ("keys.json", 0o644, 0o600, "chmod o-rwx"),
+        ("keys.json", 0o640, 0o600, "chmod 600"),
         (".env", 0o604, 0o640, "chmod o-rwx"),
     ] {
         mode(&path(name), open);
@@ -109,7 +109,7 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             "[telegram]\ndelete_after = \"0s\"\n",
-            "[telegram] delete_after: must be from 1s to 172800s",
+            "[telegram] delete_after: must be from 1s to 169200s",
         ),
         (
             "[socket]\n[vault]\nmounts = []\n",

@@ -1,5 +1,6 @@
 //! Tokens, sealed answers and offers: sent once, in the right form, and deleted again.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use telegram_dc::{Chat, Fault, Message};

@@ -122,13 +122,7 @@ fn fills_a_message_to_its_last_unit() {
 
 #[test]
 fn a_refusal_is_always_the_same() {
-    let texts: Vec<String> = [
-        DenialReason::NotPermitted,
-        DenialReason::Forbidden,
-        DenialReason::EvaluationFailed,
-    ]
-    .into_iter()
-    .map(|reason| {
+    let said = |reason| {
         let denial = Denial {
             reason,
             policies: vec!["p".into()],
@@ -136,9 +130,15 @@ fn a_refusal_is_always_the_same() {
         Reply::outcome(&Outcome::Denied(denial), &target(), &terms())
             .unwrap()
             .text
-    })
-    .collect();
-    assert!(texts.iter().all(|text| text == DENIED));
+    };
+    for reason in [
+        DenialReason::NotPermitted,
+        DenialReason::Forbidden,
+        DenialReason::EvaluationFailed,
+    ] {
+        assert_eq!(said(reason), DENIED);
+    }
+    assert!(said(DenialReason::ChatLocked).contains("vaultgram unlock"));
     assert!(Reply::outcome(&Outcome::Duplicate, &target(), &terms()).is_none());
 }
 
