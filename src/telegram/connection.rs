@@ -31,7 +31,7 @@ use crate::broker::ports::Clock;
 /// default of 100 loses most of a burst.
 const UPDATES_CAPACITY: NonZeroUsize = NonZeroUsize::new(1 << 16).unwrap();
 /// A connection that held this long was a good one: the next tries begin quickly again.
-const GOOD_AFTER: Duration = Duration::from_secs(30);
+const GOOD_AFTER: Duration = Duration::from_secs(2);
 /// How long the server may take to hear our goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -77,7 +77,7 @@ impl From<CallError> for End {
 impl Connection {
     /// Keeps a connection until `drained`.
     pub(super) async fn run(self: Arc<Self>) -> Result<(), TelegramError> {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         let tasks = TaskTracker::new();
         loop {
             let began = Instant::now();
