@@ -9,7 +9,7 @@ use crate::{serving, setting};
 const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 /// The code that a question asks for.
-fn code(question: &str) -> String {
+pub(crate) fn code_in(question: &str) -> String {
     let (_, rest) = question.split_once("/confirm ").expect(question);
     rest.chars().take(4).collect()
 }
@@ -24,7 +24,7 @@ impl Stage {
     /// Asks for something, and confirms it.
     async fn confirmed(&self, text: &str, question: &str, expected: &str) {
         let question = self.says(ALICE, text, question).await;
-        let confirm = format!("/confirm {}", code(&question));
+        let confirm = format!("/confirm {}", code_in(&question));
         self.says(ALICE, &confirm, expected).await;
     }
 
@@ -150,7 +150,7 @@ async fn a_confirmation_counts_once_for_its_owner_and_for_what_was_shown() {
     let question = stage
         .says(ALICE, "/put_secret django/c n=2", "at version 1")
         .await;
-    let confirm = format!("/confirm {}", code(&question));
+    let confirm = format!("/confirm {}", code_in(&question));
     stage.says(BOB, &confirm, nothing).await;
     // Somebody else writes meanwhile.
     stage.bao.put("django/c", &json!({"n": "other"}));
@@ -161,10 +161,10 @@ async fn a_confirmation_counts_once_for_its_owner_and_for_what_was_shown() {
     let question = stage
         .says(ALICE, "/delete_secret django/c", "version 2")
         .await;
-    let cancel = format!("/cancel {}", code(&question));
+    let cancel = format!("/cancel {}", code_in(&question));
     stage.says(ALICE, &cancel, "Cancelled").await;
     stage
-        .says(ALICE, &format!("/confirm {}", code(&question)), nothing)
+        .says(ALICE, &format!("/confirm {}", code_in(&question)), nothing)
         .await;
 
     // What waits does not outlive the process, for it can hold values.
@@ -174,7 +174,7 @@ async fn a_confirmation_counts_once_for_its_owner_and_for_what_was_shown() {
     stage.broker.take().unwrap().kill();
     stage.start().await;
     stage
-        .says(ALICE, &format!("/confirm {}", code(&question)), nothing)
+        .says(ALICE, &format!("/confirm {}", code_in(&question)), nothing)
         .await;
     assert_eq!(stage.holds("django/c")["n"], "other");
 }

@@ -13,7 +13,9 @@ use crate::setting;
 use crate::stage::Stage;
 
 pub(crate) const PHONE: &str = "+9996625002";
-const TOKEN: &str = "5003:token";
+/// The bot's account, and the token that `@BotFather` gave it.
+pub(crate) const BOT: i64 = 5003;
+pub(crate) const TOKEN: &str = "5003:token";
 
 /// A stage whose configuration names a session that is not signed in.
 pub(crate) async fn signed_out() -> Stage {
@@ -23,7 +25,7 @@ pub(crate) async fn signed_out() -> Stage {
         .login_code("12345")
         .password("s3cret");
     stage.dc.add_user(person);
-    stage.dc.add_user(User::new(5003, "Bot").bot(TOKEN));
+    stage.dc.add_user(User::new(BOT, "Bot").bot(TOKEN));
     std::fs::remove_file(stage.path("telegram.session")).unwrap();
     let SocketAddr::V4(address) = stage.dc.address() else {
         panic!("IPv4")
@@ -39,7 +41,7 @@ pub(crate) async fn signed_out() -> Stage {
     stage
 }
 
-fn login(stage: &Stage, arguments: &[&str], answers: &str) -> (i32, String, String) {
+pub(crate) fn login(stage: &Stage, arguments: &[&str], answers: &str) -> (i32, String, String) {
     let mut command = stage.vaultgram(arguments);
     command
         .stdin(Stdio::piped())

@@ -9,7 +9,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod absence;
 mod audit;
+mod bot;
 mod burst;
 mod chat;
 mod crud;
