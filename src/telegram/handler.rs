@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use grammers_session::types::PeerId;
 use metrics::counter;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -26,6 +27,7 @@ use super::second_net::SecondNet;
 use super::session::FileSession;
 use super::status::Status;
 use super::stranger::{Limiter, StrangerReply};
+use super::unanswered::Unanswered;
 use super::withdrawal::{Withdrawals, Withdrawn};
 use crate::broker::ports::Clock;
 use crate::broker::{Broker, BrokerError};
@@ -51,6 +53,7 @@ pub(super) struct Handler {
     pub(super) outbox: Outbox,
     pub(super) deletions: Arc<Deletions>,
     pub(super) withdrawals: Arc<Withdrawals>,
+    pub(super) unanswered: Unanswered,
     pub(super) pending: Arc<Pending>,
     pub(super) link: Arc<Link>,
     pub(super) session: Arc<FileSession>,
@@ -142,7 +145,7 @@ impl Handler {
             if message.formatted {
                 command = Err(Mistake::Formatted);
             }
-            withdrawing = Some(self.withdraw(&message, &id, batch));
+            withdrawing = Some(self.withdraw(&message, &id, user, batch));
         }
         let job = Job {
             origin: Origin {
@@ -162,13 +165,19 @@ impl Handler {
         self: &Arc<Self>,
         message: &Incoming,
         id: &RequestId,
+        user: i64,
         batch: &Batch,
     ) -> JoinHandle<Withdrawn> {
         let handler = Arc::clone(self);
         let (chat, message, id) = (message.chat, message.id, id.clone());
         let ticket = batch.ticket();
         self.tasks.spawn(async move {
-            let withdrawing = handler.withdrawals.withdraw(chat, message, &id);
+            let withdrawing = async {
+                let hash = PeerId::user(user).and_then(|user| handler.session.access_hash(user));
+                let hash = hash.unwrap_or_default();
+                handler.unanswered.add(&id, user, hash).await;
+                handler.withdrawals.withdraw(chat, message, &id).await
+            };
             tokio::select! {
                 biased;
                 () = handler.closed.cancelled() => Withdrawn::NotYet,
@@ -263,14 +272,18 @@ impl Handler {
         };
         let answered = match reply {
             Some(mut reply) => {
-                if let Some(withdrawing) = job.withdrawing.take() {
+                let withdrawing = job.withdrawing.take();
+                let was_withdrawn = withdrawing.is_some();
+                if let Some(withdrawing) = withdrawing {
                     reply.note_withdrawal(withdrawing.await.unwrap_or(Withdrawn::NotYet));
                 }
                 if !self.bot.load(Ordering::Relaxed) {
                     reply.code = None;
                 }
                 let answered = self.answer(&job, reply).await;
-                self.finish(&job.origin.id, answered).await;
+                if self.finish(&job.origin.id, answered).await && was_withdrawn {
+                    self.unanswered.done(&job.origin.id).await;
+                }
                 answered
             }
             None => Answered::Elsewhere,
@@ -286,16 +299,19 @@ impl Handler {
         counter!(COMMANDS, "command" => name, "answer" => answered.name()).increment(1);
     }
 
-    /// Lets a command that nothing more comes of stay claimed. Where nobody knows whether the
-    /// answer arrived, it is told to have been interrupted, should it come again after a restart.
-    async fn finish(&self, id: &RequestId, answered: Answered) {
+    /// Lets a command that nothing more comes of stay claimed, and says whether it does. Where
+    /// nobody knows whether the answer arrived, it is told to have been interrupted, should it
+    /// come again after a restart.
+    pub(super) async fn finish(&self, id: &RequestId, answered: Answered) -> bool {
         match answered {
             Answered::InPrivate | Answered::Refused => {}
-            Answered::NotAtAll | Answered::Elsewhere => return,
+            Answered::NotAtAll | Answered::Elsewhere => return false,
         }
-        if let Err(error) = self.broker.finish(id).await {
+        let finished = self.broker.finish(id).await;
+        if let Err(error) = &finished {
             warn!(event = "telegram.finish_failed", request = %id, %error);
         }
+        finished.is_ok()
     }
 
     /// Says once in a while that commands come from the future.
@@ -377,7 +393,7 @@ impl Handler {
 
 /// What became of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answered {
+pub(super) enum Answered {
     /// It arrived in the private chat.
     InPrivate,
     /// Telegram does not let us write there.
@@ -389,7 +405,7 @@ enum Answered {
 }
 
 impl Answered {
-    fn failed(error: &CallError) -> Self {
+    pub(super) fn failed(error: &CallError) -> Self {
         match error {
             CallError::Refused(_) => Self::Refused,
             CallError::Disconnected
@@ -408,7 +424,7 @@ impl Answered {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::InPrivate => "private",
             Self::Refused => "refused",

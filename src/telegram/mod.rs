@@ -5,7 +5,7 @@
 //!   session   progress     press ─── execute, confirm ─ Broker::handle    (what, and what waits)
 //!   status       │           ├────── reply, buttons          (pure: the text)
 //!                └── call ───┴────── outbox, deletion        (send once, delete again)
-//!                                    withdrawal              (delete what people sent)
+//!                                    withdrawal, unanswered  (delete what people sent)
 //! ```
 //! A secret's plaintext passes through here, so nothing here logs a text, and the log
 //! filter keeps grammers' own logs, which hold message texts, off for good.
@@ -41,6 +41,7 @@ mod second_net;
 pub mod session;
 mod status;
 mod stranger;
+mod unanswered;
 mod watchdog;
 mod withdrawal;
 
@@ -71,6 +72,7 @@ use self::second_net::SecondNet;
 pub use self::session::{DcSummary, FileSession, Login, SessionError, Summary};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
+use self::unanswered::Unanswered;
 use self::watchdog::Watchdog;
 use self::withdrawal::Withdrawals;
 use crate::broker::Broker;
@@ -206,6 +208,7 @@ pub async fn run(
         )),
         deletions: Arc::clone(&deletions),
         withdrawals: Arc::clone(&withdrawals),
+        unanswered: Unanswered(Arc::clone(&ports.coordination)),
         pending: Arc::clone(&pending),
         link: Arc::clone(&link),
         session: Arc::clone(&session),
@@ -224,7 +227,9 @@ pub async fn run(
         coordination: ports.coordination,
         handler: Arc::clone(&handler),
     };
-    let counted = Arc::clone(&handler);
+    // Before this process takes any command, whose record would be among them.
+    let left = handler.unanswered.left().await;
+    let (answering, counted) = (Arc::clone(&handler), Arc::clone(&handler));
     let drained = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let connection = Arc::new(Connection {
@@ -247,7 +252,11 @@ pub async fn run(
     let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
         AbortOnDropHandle::new(services.spawn(async move {
-            tokio::join!(withdrawals.run(), pending.run());
+            tokio::join!(
+                withdrawals.run(),
+                pending.run(),
+                answering.answer_left(left)
+            );
         })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
         AbortOnDropHandle::new(services.spawn(async move {

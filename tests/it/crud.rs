@@ -1,7 +1,7 @@
 //! Secrets listed, written, changed, deleted and rotated from chat, in a real OpenBao.
 
 use serde_json::{Value, json};
-use telegram_dc::Chat;
+use telegram_dc::{Chat, Fault, Message};
 
 use crate::stage::{ALICE, BOB, BROKER, GROUP, PATIENCE, Stage};
 use crate::{serving, setting};
@@ -228,4 +228,36 @@ async fn values_leave_the_chat_and_refused_ones_change_nothing() {
         let text = std::fs::read_to_string(stage.path(file)).unwrap();
         assert!(!text.contains("sesame"), "{file}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_left_without_an_answer_hears_of_it_though_the_message_is_gone() {
+    let mut stage = serving().await;
+    stage.says(ALICE, "/status", "Vault:").await;
+    let flood = Fault::error(420, "FLOOD_WAIT_600");
+    stage.dc.fault("messages.sendMessage", flood, 1);
+    let put = "/put_secret django/v a=sesame";
+    stage.dc.send(ALICE, Chat::User(BROKER), put).unwrap();
+    stage
+        .wait("the answer is held up", || {
+            stage.dc.count("messages.sendMessage") == 2
+        })
+        .await;
+    stage.nobody_sees("sesame").await;
+    let told = |stage: &Stage| {
+        let chat = stage.chat(ALICE);
+        let told = |message: &&Message| message.text.contains("interrupted");
+        chat.iter().filter(told).count()
+    };
+    assert_eq!(told(&stage), 0);
+
+    // Told once, whatever happens afterwards.
+    for _ in 0..2 {
+        stage.broker.take().unwrap().kill();
+        stage.start().await;
+        stage.wait("Alice hears of it", || told(&stage) == 1).await;
+        stage.says(ALICE, "/status", "Vault:").await;
+        assert_eq!(told(&stage), 1);
+    }
+    assert_eq!(stage.holds("django/v")["a"], "sesame");
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::faults::Faults;
 use crate::stage::{BROKER, PASSWORD, Stage};
-use crate::{COMMAND_AGE, DELETE_AFTER};
+use crate::{COMMAND_AGE, CROWD, DELETE_AFTER};
 
 /// The longest anything takes: an outage, a restart and a flood wait one after the other.
 const LOST: Duration = Duration::from_mins(2);
@@ -19,14 +19,43 @@ const LATE: Duration = Duration::from_mins(1);
 /// Questions somebody asks at once.
 const BURST: u64 = 5;
 
-/// A question, and what its answer holds and no other answer does.
-const QUESTIONS: [(&str, &str); 6] = [
-    ("/get_secret django/database", PASSWORD),
-    ("/get_secret django/other#word", "unmistakable"),
-    ("/get_secret django/nothing", "no secret at this path"),
-    ("/get_secret payroll/key", "not permitted"),
-    ("/status", "Vault:"),
-    ("/help", "/get_secret PATH"),
+/// What somebody writes, and what its answer holds and no other answer does. `{n}` is the
+/// command's number.
+struct Question {
+    chat: Chat,
+    text: &'static str,
+    answer: &'static str,
+}
+
+const fn private(text: &'static str, answer: &'static str) -> Question {
+    let chat = Chat::User(BROKER);
+    Question { chat, text, answer }
+}
+
+const fn in_group(text: &'static str, answer: &'static str) -> Question {
+    let chat = Chat::Group(CROWD);
+    Question { chat, text, answer }
+}
+
+const QUESTIONS: [Question; 11] = [
+    private("/get_secret django/database", PASSWORD),
+    private("/get_secret django/other#word", "unmistakable"),
+    private("/get_secret django/nothing", "no secret at this path"),
+    private("/get_secret payroll/key", "not permitted"),
+    private("/get_secret django/database wrapped", "waits in Vault"),
+    private("/get_secret django/database sealed", "AGE ENCRYPTED"),
+    // Done twice, it would be asked whether to replace what exists.
+    private(
+        "/put_secret django/new/{n} value=sesame",
+        "written as version 1",
+    ),
+    private("/status", "Vault:"),
+    private("/help", "/get_secret PATH"),
+    in_group("/list@vaultgram django/named", "only-this"),
+    in_group(
+        "/put_secret@vaultgram django/never value=sesame",
+        "use another value",
+    ),
 ];
 
 /// The people and what they have been through.
@@ -39,7 +68,7 @@ pub(crate) struct Crowd {
     waiting: HashMap<i64, Vec<(usize, Instant)>>,
     /// When it was over with restarts.
     last_restart: Option<Instant>,
-    /// Secrets that stand, by person and message.
+    /// Secrets that stand, ours and those that people wrote, by account and message.
     standing: HashMap<(i64, i32), Instant>,
     longest: Duration,
     answers: BTreeMap<&'static str, u64>,
@@ -73,8 +102,10 @@ impl Crowd {
                     } else {
                         1
                     };
+                    // The same thing each time, or nobody could tell which one was interrupted.
+                    let question = self.random.random_range(0..QUESTIONS.len());
                     for _ in 0..burst.min(commands - self.asked) {
-                        self.ask(stage, person);
+                        self.ask(stage, person, question);
                     }
                 }
             }
@@ -139,12 +170,10 @@ impl Crowd {
         )
     }
 
-    fn ask(&mut self, stage: &Stage, person: i64) {
-        let question = self.random.random_range(0..QUESTIONS.len());
-        stage
-            .dc
-            .send(person, Chat::User(BROKER), QUESTIONS[question].0)
-            .unwrap();
+    fn ask(&mut self, stage: &Stage, person: i64, question: usize) {
+        let Question { chat, text, .. } = QUESTIONS[question];
+        let text = text.replace("{n}", &self.asked.to_string());
+        stage.dc.send(person, chat, text).unwrap();
         let asked = (question, Instant::now());
         self.waiting.entry(person).or_default().push(asked);
         self.asked += 1;
@@ -156,6 +185,10 @@ impl Crowd {
         while let Ok(event) = tokio::time::timeout_at(end, self.events.recv()).await {
             match event.expect("the datacenter runs") {
                 Event::New { account, message } => {
+                    if message.text.starts_with('🔑') || message.text.contains("sesame") {
+                        let copy = (account, message.id);
+                        self.standing.insert(copy, Instant::now());
+                    }
                     if message.chat == Chat::User(BROKER) && !message.out {
                         self.answered(account, &message);
                     }
@@ -175,28 +208,24 @@ impl Crowd {
         }
     }
 
-    /// Answers to questions asked at once come in any order, so one is looked for that fits.
     fn answered(&mut self, person: i64, message: &Message) {
-        if message.text.starts_with('🔑') {
-            self.standing.insert((person, message.id), Instant::now());
-        }
         let waiting = self.waiting.entry(person).or_default();
-        let fits = |(question, _): &(usize, Instant)| message.text.contains(QUESTIONS[*question].1);
-        let (position, name) = if let Some(position) = waiting.iter().position(fits) {
-            (position, "as expected")
-        } else if let Some(name) = excuse(&message.text) {
-            (0, name)
-        } else {
-            self.wrong
-                .push(format!("{person}: fits no question: {}", message.text));
-            return;
-        };
         if waiting.is_empty() {
             self.wrong
                 .push(format!("{person}: answered twice: {}", message.text));
             return;
         }
-        let (_, since) = waiting.remove(position);
+        let (question, since) = waiting.remove(0);
+        let Question { text, answer, .. } = QUESTIONS[question];
+        let name = if message.text.contains(answer) {
+            "as expected"
+        } else if let Some(name) = excuse(&message.text) {
+            name
+        } else {
+            self.wrong
+                .push(format!("{person}: {text} is answered: {}", message.text));
+            return;
+        };
         if name == "too old" && since.elapsed() < COMMAND_AGE / 2 {
             self.wrong
                 .push(format!("{person}: too old after {:?}", since.elapsed()));
@@ -209,13 +238,19 @@ impl Crowd {
     }
 
     fn look_for_losses(&self, stage: &Stage) {
-        assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
+        assert!(
+            self.wrong.is_empty(),
+            "{}\n{}\n{}",
+            self.wrong.join("\n"),
+            self.report(),
+            last_lines(&stage.log())
+        );
         for (person, asked) in &self.waiting {
             for (question, since) in asked {
                 assert!(
                     since.elapsed() < LOST,
                     "{person}: no answer to {} for {:?}\n{}\n{}",
-                    QUESTIONS[*question].0,
+                    QUESTIONS[*question].text,
                     since.elapsed(),
                     self.report(),
                     last_lines(&stage.log())

@@ -28,8 +28,12 @@ use crowd::Crowd;
 use faults::Faults;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use stage::{Setting, Stage};
+use stage::{BROKER, Setting, Stage};
 
+/// The group that the people and the broker are in.
+const CROWD: i64 = 79;
+/// Everybody's public key.
+const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 /// How long a secret stands.
 const DELETE_AFTER: Duration = Duration::from_secs(5);
 /// The command's age over which it is refused.
@@ -66,7 +70,13 @@ async fn every_command_is_answered_once_whatever_happens() {
     .await;
     let other = serde_json::json!({"word": "unmistakable"});
     stage.bao.put("django/other", &other);
+    stage.bao.put("django/named/only-this", &other);
+    let members: Vec<i64> = people.iter().copied().chain([BROKER]).collect();
+    stage.dc.add_group(CROWD, "Crowd", &members);
     stage.start().await;
+    for person in &people {
+        register_key(&stage, *person).await;
+    }
     let mut crowd = Crowd::new(&stage, people, StdRng::from_rng(&mut random));
 
     // First half: everything goes wrong, restarts included. Then one process does the rest, so
@@ -90,6 +100,13 @@ async fn every_command_is_answered_once_whatever_happens() {
         after < before + SLACK + commands / 4 * GROWTH / 1024,
         "memory grows: {before} kB, then {after} kB"
     );
+}
+
+async fn register_key(stage: &Stage, person: i64) {
+    let question = stage.ask(person, &format!("/register_key {KEY}")).await;
+    let (_, code) = question.split_once("/confirm ").unwrap();
+    let answer = stage.ask(person, &format!("/confirm {}", &code[..4])).await;
+    assert!(answer.contains("is registered"), "{answer}");
 }
 
 fn from_environment(name: &str) -> Option<u64> {
