@@ -84,8 +84,20 @@ struct Job {
     origin: Origin,
     word: Word,
     message: Incoming,
-    /// The deletion of the message, where it holds values.
+    /// The deletion of the message, where it holds values or may.
     withdrawing: Option<JoinHandle<Withdrawn>>,
+}
+
+impl Job {
+    /// What to say of a secret that others have seen, whenever it was written.
+    fn exposed(&self, command: &Result<Command, Mistake>) -> Option<Reply> {
+        let group = self.origin.user.chat == ChatKind::Group;
+        match command {
+            _ if group && self.withdrawing.is_some() => Some(Reply::value_in_group()),
+            Err(mistake @ Mistake::PrivateKey) => Some(Reply::mistake(*mistake)),
+            Ok(_) | Err(_) => None,
+        }
+    }
 }
 
 impl Handler {
@@ -136,14 +148,15 @@ impl Handler {
         let Some(id) = message.request_id() else {
             return;
         };
-        let Parsed { word, mut command } = parsed;
-        let mut withdrawing = None;
-        if word.carries_values() {
-            if message.formatted {
-                command = Err(Mistake::Formatted);
-            }
-            withdrawing = Some(self.withdraw(&message, &id, batch));
+        let Parsed {
+            word,
+            mut command,
+            sensitive,
+        } = parsed;
+        if word.carries_values() && message.formatted {
+            command = Err(Mistake::Formatted);
         }
+        let withdrawing = sensitive.then(|| self.withdraw(&message, &id, batch));
         let job = Job {
             origin: Origin {
                 id,
@@ -240,15 +253,14 @@ impl Handler {
         let now = self.clock.now().unix_timestamp();
         let origin = &job.origin;
         let (name, reply) = match admit(&job.message.envelope, &self.rules, now) {
-            Verdict::Admit { chat, .. } => {
-                let public = chat == ChatKind::Group && job.word.carries_values();
-                let reply = if public {
-                    self.once(origin, Reply::value_in_group()).await
-                } else {
-                    self.execute(origin, command).await
-                };
-                (job.word.name(), reply)
+            // Who may command does not change in between.
+            Verdict::Ignore | Verdict::Stranger { .. } => return,
+            Verdict::Admit { .. } | Verdict::TooOld { .. } | Verdict::Ahead { .. }
+                if let Some(advice) = job.exposed(&command) =>
+            {
+                (job.word.name(), self.once(origin, advice).await)
             }
+            Verdict::Admit { .. } => (job.word.name(), self.execute(origin, command).await),
             Verdict::TooOld { .. } => {
                 let reply = Reply::too_old(self.settings.command_age);
                 ("too_old", self.once(origin, reply).await)
@@ -258,13 +270,13 @@ impl Handler {
                 let reply = Reply::clocks_disagree();
                 ("clocks_disagree", self.once(origin, reply).await)
             }
-            // Who may command does not change in between.
-            Verdict::Ignore | Verdict::Stranger { .. } => return,
         };
         let answered = match reply {
             Some(mut reply) => {
                 if let Some(withdrawing) = job.withdrawing.take() {
-                    reply.note_withdrawal(withdrawing.await.unwrap_or(Withdrawn::NotYet));
+                    let withdrawn = withdrawing.await.unwrap_or(Withdrawn::NotYet);
+                    // That messages with values go is what people expect; that others do is not.
+                    reply.note_withdrawal(withdrawn, !job.word.takes_values());
                 }
                 if !self.bot.load(Ordering::Relaxed) {
                     reply.code = None;

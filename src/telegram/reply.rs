@@ -133,9 +133,13 @@ impl Reply {
         )
     }
 
-    /// Adds what became of the message that held a value, unless all is well.
-    pub(super) fn note_withdrawal(&mut self, withdrawn: Withdrawn) {
+    /// Adds what became of the message that held a value or may have; where all is well, only to
+    /// who would be `surprised` that it is gone.
+    pub(super) fn note_withdrawal(&mut self, withdrawn: Withdrawn, surprised: bool) {
         self.text.push_str(match withdrawn {
+            Withdrawn::Gone if surprised => {
+                "\n\nI deleted your message, because it held a secret, or may have."
+            }
             Withdrawn::Gone => "",
             Withdrawn::NotAllowed => {
                 "\n\nI may not delete your message with the value: delete it yourself, for all."

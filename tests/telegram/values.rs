@@ -61,6 +61,29 @@ async fn it_goes_for_both_sides_whether_it_is_understood_or_not() {
 }
 
 #[tokio::test]
+async fn a_private_key_goes_and_its_owner_hears_what_to_do() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    for text in [
+        "/register_key AGE-SECRET-KEY-1HUNTER2",
+        "my key is age-secret-key-1HUNTER2",
+    ] {
+        let answer = world.ask(ALICE, text).await.text;
+        assert!(answer.contains("make a new key"), "{answer}");
+        assert!(answer.contains("I deleted your message"), "{answer}");
+        assert!(!answer.contains("HUNTER2"), "{answer}");
+        world.unseen("HUNTER2").await;
+    }
+    let old = Draft::new("AGE-SECRET-KEY-1HUNTER2").age(Duration::from_mins(5));
+    world.send(BOB, old);
+    world
+        .answer(BOB, |m| m.text.contains("make a new key"))
+        .await;
+    world.unseen("HUNTER2").await;
+    world.no_withdrawals().await;
+}
+
+#[tokio::test]
 async fn in_a_group_it_is_never_executed() {
     let world = World::keeping().await;
     world.dc.add_group(GROUP, "Ops", &[ALICE, BOB, BROKER]);

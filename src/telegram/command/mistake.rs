@@ -49,6 +49,13 @@ pub enum Mistake {
          send, or write the value on the host: bao kv put"
     )]
     Formatted,
+    /// The key that must not leave its owner's machine, perhaps in place of the public one.
+    #[error(
+        "This holds a private key, with which anybody can open what is sealed to you, and Telegram \
+         has seen it now: make a new key (vaultgram keygen) and register its public half, as in \
+         {}; if the old one is registered, /forget_key it", Word::RegisterKey.example()
+    )]
+    PrivateKey,
     /// Values that cannot be read.
     #[error("Nothing was written: {0}.")]
     Value(#[from] ValueMistake),

@@ -176,12 +176,42 @@ fn what_may_carry_values_is_known_even_when_it_cannot_be_read() {
         ("/unknown", false),
     ] {
         let parsed = parse(line, None, ChatKind::Private, &mounts()).unwrap();
-        assert_eq!(parsed.word.carries_values(), carries, "{line}");
+        assert_eq!(parsed.sensitive, carries, "{line}");
     }
     let long = format!("/put_secret a b={}", "x".repeat(5000));
     let parsed = parse(&long, None, ChatKind::Private, &mounts()).unwrap();
-    assert!(parsed.word.carries_values());
+    assert!(parsed.sensitive);
     assert_eq!(parsed.command.err(), Some(Mistake::TooLong));
+}
+
+#[test]
+fn a_private_key_must_not_stay() {
+    for (line, private, group) in [
+        ("/register_key AGE-SECRET-KEY-1QQ", true, true),
+        ("/register_key age-secret-key-1qq", true, true),
+        ("/get_secret a AGE-SECRET-KEY-1QQ", true, true),
+        ("/help@other_bot AGE-SECRET-KEY-1QQ", true, false),
+        ("# created: today\nAGE-SECRET-KEY-PQ-1QQ", true, false),
+        ("/register_key age1qq", false, false),
+        ("an age secret key", false, false),
+    ] {
+        for (chat, expected) in [(ChatKind::Private, private), (ChatKind::Group, group)] {
+            let parsed = parse(line, Some("vault_bot"), chat, &mounts());
+            let seen = parsed.is_some_and(|parsed| {
+                assert_eq!(parsed.sensitive, parsed.command.is_err(), "{line}");
+                parsed.command.err() == Some(Mistake::PrivateKey)
+            });
+            assert_eq!(seen, expected, "{line} {chat:?}");
+        }
+    }
+    // Vault may keep one.
+    let line = "/put_secret sops key=AGE-SECRET-KEY-1QQ";
+    assert_eq!(written(line).unwrap().len(), 1);
+    let shown = mistake("AGE-SECRET-KEY-1QQ").to_string();
+    assert!(
+        !shown.contains("1QQ") && shown.contains("/register_key age1"),
+        "{shown}"
+    );
 }
 
 #[test]

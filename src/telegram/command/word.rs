@@ -106,10 +106,16 @@ impl Word {
         }
     }
 
-    /// The message holds values, or may: it must not stay in the chat.
+    /// It takes values.
+    #[must_use]
+    pub fn takes_values(self) -> bool {
+        matches!(self, Self::PutSecret | Self::PatchSecret)
+    }
+
+    /// The message holds values, or may.
     #[must_use]
     pub fn carries_values(self) -> bool {
-        matches!(self, Self::PutSecret | Self::PatchSecret | Self::Misspelt)
+        self.takes_values() || self == Self::Misspelt
     }
 
     /// A whole command, as an example.
