@@ -44,6 +44,8 @@ async fn it_goes_for_both_sides_whether_it_is_understood_or_not() {
         (ALICE, "/put_secret new#b a=hunter2", "without #field"),
         (ALICE, "/put_secret ../new a=hunter2", "\"..\" part"),
         (ALICE, "/Put new a=hunter2", "/help lists them"),
+        (ALICE, "/save new a=hunter2", "I deleted your message"),
+        (ALICE, "/get_secret new a=hunter2", "I deleted your message"),
         (BOB, "/put_secret new a=hunter2", "not permitted"),
     ] {
         let answer = world.ask(user, text).await.text;

@@ -109,10 +109,12 @@ pub fn parse(
     } else {
         read(word, argument, mounts)
     };
+    // What looks like a value, in what nobody can make sense of, may be one.
+    let guessed = chat == ChatKind::Private && command.is_err() && argument.contains('=');
     Some(Parsed {
         word,
         command,
-        sensitive: word.carries_values(),
+        sensitive: word.carries_values() || guessed,
     })
 }
 

@@ -173,11 +173,19 @@ fn what_may_carry_values_is_known_even_when_it_cannot_be_read() {
         ("/put", true),
         ("/patchsecret a b=c", true),
         ("/get_secret a", false),
+        ("/get_secret a=b", false),
+        ("/get_secret a b=c", true),
+        ("/get_secret a b c", false),
+        ("/save a b=c", true),
+        ("/save=c", false),
+        ("/start a=b", false),
         ("/unknown", false),
     ] {
         let parsed = parse(line, None, ChatKind::Private, &mounts()).unwrap();
         assert_eq!(parsed.sensitive, carries, "{line}");
     }
+    let group = parse("/get_secret a b=c", None, ChatKind::Group, &mounts());
+    assert!(!group.unwrap().sensitive, "it may be meant for another bot");
     let long = format!("/put_secret a b={}", "x".repeat(5000));
     let parsed = parse(&long, None, ChatKind::Private, &mounts()).unwrap();
     assert!(parsed.sensitive);
