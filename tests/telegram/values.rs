@@ -43,7 +43,8 @@ async fn it_goes_for_both_sides_whether_it_is_understood_or_not() {
         (ALICE, "/put_secret new a=“hunter2”", "the sign “"),
         (ALICE, "/put_secret new#b a=hunter2", "without #field"),
         (ALICE, "/put_secret ../new a=hunter2", "\"..\" part"),
-        (ALICE, "/Put new a=hunter2", "/help lists them"),
+        (ALICE, "/Put new a=hunter2", "Did you mean /put_secret?"),
+        (ALICE, "/Put new a=hunter2", "I deleted your message"),
         (ALICE, "/save new a=hunter2", "I deleted your message"),
         (ALICE, "/get_secret new a=hunter2", "I deleted your message"),
         (BOB, "/put_secret new a=hunter2", "not permitted"),
@@ -93,14 +94,17 @@ async fn in_a_group_it_is_never_executed() {
         .dc
         .add_supergroup(OTHER, "More", &[ALICE, BOB, BROKER]);
     let _process = world.start().await;
-    for (count, chat) in [Chat::Group(GROUP), Chat::Channel(OTHER)]
-        .into_iter()
-        .enumerate()
+    let put = "/put_secret new a=hunter2";
+    for (count, (chat, text)) in [
+        (Chat::Group(GROUP), put),
+        (Chat::Group(GROUP), "/Put_secret new a=hunter2"),
+        (Chat::Group(GROUP), "/patch new a=hunter2"),
+        (Chat::Channel(OTHER), put),
+    ]
+    .into_iter()
+    .enumerate()
     {
-        world
-            .dc
-            .send(ALICE, chat, "/put_secret new a=hunter2")
-            .unwrap();
+        world.dc.send(ALICE, chat, text).unwrap();
         world
             .until("an answer", |world| world.answers(ALICE).len() > count)
             .await;

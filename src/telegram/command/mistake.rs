@@ -12,6 +12,12 @@ pub enum Mistake {
     /// No such command.
     #[error("I do not know this command; /help lists them.")]
     Unknown,
+    /// No such command, but this one, of those that write.
+    #[error(
+        "Nothing was written, for there is no such command. Did you mean /{}? As in: {}", .0.name(),
+        .0.example()
+    )]
+    Misspelt(Word),
     /// More than a message can have.
     #[error("This command is longer than {MAX_LENGTH} characters.")]
     TooLong,
@@ -136,7 +142,8 @@ fn missing(word: Word) -> &'static str {
         | Word::Undelete
         | Word::GetKeys
         | Word::Keys
-        | Word::Misspelt
+        | Word::LikePut
+        | Word::LikePatch
         | Word::Unknown => "The path is missing",
     }
 }

@@ -101,7 +101,10 @@ pub fn parse(
         });
     }
     let (_, argument) = called?;
-    if chat == ChatKind::Group && matches!(word, Word::Unknown | Word::Misspelt) {
+    let misspelt = matches!(word, Word::LikePut | Word::LikePatch);
+    // A misspelt word alone holds nothing, and may be another bot's.
+    let foreign = word == Word::Unknown || misspelt && argument.is_empty();
+    if chat == ChatKind::Group && foreign {
         return None;
     }
     let command = if text.encode_utf16().nth(MAX_LENGTH).is_some() {
@@ -198,7 +201,9 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
         }
         Word::Confirm => Command::Confirm(normalise_code(words.one(word)?)),
         Word::Cancel => Command::Cancel(normalise_code(words.one(word)?)),
-        Word::Misspelt | Word::Unknown => return Err(Mistake::Unknown),
+        Word::LikePut => return Err(Mistake::Misspelt(Word::PutSecret)),
+        Word::LikePatch => return Err(Mistake::Misspelt(Word::PatchSecret)),
+        Word::Unknown => return Err(Mistake::Unknown),
     })
 }
 

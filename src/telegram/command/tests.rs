@@ -131,7 +131,9 @@ fn each_mistake_says_what_to_write() {
         ("/confirm", "The code is missing: /confirm R7K2"),
         ("/cancel a b", "more than /cancel takes"),
         ("/frobnicate", "/help lists them"),
-        ("/putsecret a b=c", "/help lists them"),
+        ("/putsecret a b=c", "Did you mean /put_secret? As in: /put"),
+        ("/Put a b=c", "Did you mean /put_secret? As in: /put"),
+        ("/PATCH a b=c", "Did you mean /patch_secret? As in: /patch"),
     ] {
         let said_now = mistake(line).to_string();
         assert!(said_now.contains(said), "{line}: {said_now}");
@@ -146,7 +148,10 @@ fn what_is_no_command_for_us_is_left_alone() {
         ("/help@other_bot", false, false),
         ("/help@", false, false),
         ("/unknown", true, false),
-        ("/put a b=c", true, false),
+        ("/put a b=c", true, true),
+        ("/Patch_secret a b=c", true, true),
+        ("/put", true, false),
+        ("/put@other_bot a b=c", false, false),
         ("/put_secret a b=c", true, true),
         ("/GET_SECRET a", true, false),
         ("/", true, false),
