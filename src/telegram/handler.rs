@@ -132,10 +132,13 @@ impl Handler {
 
     fn accept_message(self: &Arc<Self>, message: Incoming, batch: &Batch) {
         let now = self.clock.now().unix_timestamp();
-        let (user, chat) = match admit(&message.envelope, &self.rules, now) {
+        let verdict = admit(&message.envelope, &self.rules, now);
+        let second_hand = matches!(verdict, Verdict::SecondHand { .. });
+        let (user, chat) = match verdict {
             Verdict::Ignore => return,
             Verdict::Stranger { user } => return self.accept_stranger(user, message, batch),
-            Verdict::TooOld { user, chat }
+            Verdict::SecondHand { user, chat }
+            | Verdict::TooOld { user, chat }
             | Verdict::Ahead { user, chat }
             | Verdict::Admit { user, chat } => (user, chat),
         };
@@ -153,6 +156,10 @@ impl Handler {
             mut command,
             sensitive,
         } = parsed;
+        // Of such a message, only a secret in it concerns us.
+        if second_hand && !sensitive {
+            return;
+        }
         if word.carries_values() && message.formatted {
             command = Err(Mistake::Formatted);
         }
@@ -255,12 +262,18 @@ impl Handler {
         let (name, reply) = match admit(&job.message.envelope, &self.rules, now) {
             // Who may command does not change in between.
             Verdict::Ignore | Verdict::Stranger { .. } => return,
-            Verdict::Admit { .. } | Verdict::TooOld { .. } | Verdict::Ahead { .. }
+            Verdict::Admit { .. }
+            | Verdict::SecondHand { .. }
+            | Verdict::TooOld { .. }
+            | Verdict::Ahead { .. }
                 if let Some(advice) = job.exposed(&command) =>
             {
                 (job.word.name(), self.once(origin, advice).await)
             }
             Verdict::Admit { .. } => (job.word.name(), self.execute(origin, command).await),
+            Verdict::SecondHand { .. } => {
+                ("second_hand", self.once(origin, Reply::second_hand()).await)
+            }
             Verdict::TooOld { .. } => {
                 let reply = Reply::too_old(self.settings.command_age);
                 ("too_old", self.once(origin, reply).await)
@@ -276,7 +289,8 @@ impl Handler {
                 if let Some(withdrawing) = job.withdrawing.take() {
                     let withdrawn = withdrawing.await.unwrap_or(Withdrawn::NotYet);
                     // That messages with values go is what people expect; that others do is not.
-                    reply.note_withdrawal(withdrawn, !job.word.takes_values());
+                    let expected = job.word.takes_values() && name != "second_hand";
+                    reply.note_withdrawal(withdrawn, !expected);
                 }
                 if !self.bot.load(Ordering::Relaxed) {
                     reply.code = None;

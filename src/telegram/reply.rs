@@ -177,6 +177,14 @@ impl Reply {
         Self::plain("The key is forgotten.")
     }
 
+    /// To a value in a message that was edited, forwarded, or sent by a bot.
+    pub(super) fn second_hand() -> Self {
+        Self::plain(
+            "Nothing was done: a command counts only as you send it, not edited, forwarded or \
+             sent by way of a bot. Write it anew.",
+        )
+    }
+
     /// To a command that is no longer fresh.
     pub(super) fn too_old(age: Duration) -> Self {
         let seconds = age.as_secs();
