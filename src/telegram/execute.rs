@@ -74,7 +74,8 @@ impl Handler {
             Command::Put(target, fields) => self.put(origin, target, fields).await,
             Command::Delete(target) => self.ask(origin, Action::Delete, target).await,
             Command::Rotate(target, recipe) => {
-                self.ask(origin, Action::Rotate(recipe), target).await
+                let action = Action::Rotate { recipe, over: 0 };
+                self.ask(origin, action, target).await
             }
             Command::GetKeys => self.get_keys(origin).await,
             Command::Keys => match self.broker.keys(&origin.user).await {
@@ -185,7 +186,7 @@ impl Handler {
     }
 
     /// Asks whether to go on with what cannot simply be repeated.
-    async fn ask(&self, origin: &Origin, action: Action, mut target: Target) -> Option<Reply> {
+    async fn ask(&self, origin: &Origin, mut action: Action, mut target: Target) -> Option<Reply> {
         let current = match self
             .broker
             .ask(&request(origin, action, target.clone()))
@@ -200,9 +201,17 @@ impl Handler {
             Ok(Asked::Interrupted) => return Some(Reply::interrupted()),
             Err(error) => return Some(failed(origin, &error)),
         };
-        if action == Action::Delete {
-            // The version they are shown, whatever is the newest when they confirm.
-            target.version.get_or_insert(current);
+        // The version they are shown, whatever is the newest when they confirm.
+        match &mut action {
+            Action::Delete => {
+                target.version.get_or_insert(current);
+            }
+            Action::Put { over } | Action::Rotate { over, .. } => *over = current,
+            Action::Read(_)
+            | Action::List
+            | Action::Versions
+            | Action::Patch
+            | Action::Undelete => {}
         }
         let wish = Wish::Secret {
             action,

@@ -183,7 +183,7 @@ impl SecretStore for Store {
     ) -> Result<u64, StoreError> {
         meant(
             permit,
-            matches!(permit.action(), Action::Patch | Action::Rotate(_)),
+            matches!(permit.action(), Action::Patch | Action::Rotate { .. }),
         )?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {

@@ -246,6 +246,27 @@ async fn a_rotation_changes_one_field_and_tells_nobody_its_value() {
 }
 
 #[tokio::test]
+async fn a_rotation_is_of_the_version_that_was_shown() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    let question = world
+        .ask(ALICE, "/rotate django/database#password")
+        .await
+        .text;
+    let kept = world.kept.as_ref().unwrap();
+    kept.write("django/database", &[("password", "by another")]);
+    world
+        .says(
+            ALICE,
+            &format!("/confirm {}", code(&question)),
+            "The secret is at version 2 by now; look at it (/versions), then ask again.",
+        )
+        .await;
+    let fields = pairs(&[("password", "by another")]);
+    assert_eq!(world.newest("django/database"), (2, fields));
+}
+
+#[tokio::test]
 async fn a_code_is_for_its_owner_for_two_minutes_and_can_be_let_go() {
     let world = World::keeping().await;
     let _process = world.start().await;

@@ -148,7 +148,7 @@ fn about(action: Action, target: &Target, current: u64) -> String {
                 format!("Delete version {version} of {path}? The newest is version {current}.")
             }
         }
-        Action::Rotate(recipe) => format!(
+        Action::Rotate { recipe, .. } => format!(
             "Replace {target} by a random value ({})? The secret is at version {current}.",
             recipe.name()
         ),
