@@ -87,6 +87,10 @@ impl Broker {
             }
             Action::Rotate { recipe, over } => {
                 let name = permit.target().field.clone().ok_or(BrokerError::NoField)?;
+                let current = self.read(permit).await?.version;
+                if current != over {
+                    return Err(StoreError::Conflict { current }.into());
+                }
                 let json = recipe.make(&mut |bytes| self.ports.random.fill(bytes));
                 written(
                     store

@@ -120,9 +120,11 @@ impl SecretStore for Store {
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
         meant(
             permit,
+            // Before a rotation: does the field exist?
             matches!(
                 permit.action(),
                 Action::Read(Delivery::Message | Delivery::Sealed | Delivery::Socket)
+                    | Action::Rotate { .. }
             ),
         )?;
         let (client, target) = (&self.client, permit.target());

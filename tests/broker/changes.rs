@@ -47,6 +47,25 @@ async fn a_field_or_a_version_that_means_nothing_is_refused() {
 }
 
 #[tokio::test]
+async fn only_a_field_that_is_there_is_rotated_and_only_as_it_was_shown() {
+    let world = World::new();
+    let request = world.request(ROTATE, "a#pasword");
+    let asked = error(world.broker().ask(&request).await);
+    let done = error(world.ask(ROTATE, "a#pasword").await);
+    let refused = BrokerError::NoSuchField(vec!["password".to_owned()]);
+    assert_eq!((&asked, &done), (&refused, &refused));
+    let older = Action::Rotate {
+        recipe: Recipe::Hex,
+        over: 2,
+    };
+    let done = error(world.ask(older, "a#password").await);
+    let current = 3;
+    assert_eq!(done, StoreError::Conflict { current }.into());
+    assert!(!world.store.take_calls().contains(&"patch"));
+    assert!(world.ask(ROTATE, "a#password").await.is_ok());
+}
+
+#[tokio::test]
 async fn an_undelete_that_names_no_version_means_the_newest() {
     let world = World::new();
     let failed = error(world.ask(Action::Undelete, "a").await);

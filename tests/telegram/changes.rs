@@ -267,6 +267,22 @@ async fn a_rotation_is_of_the_version_that_was_shown() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_not_there_is_not_rotated() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    let refused = "The secret has no such field; it has: password, user.";
+    world
+        .says(ALICE, "/rotate django/database#pasword", refused)
+        .await;
+    let question = world.ask(ALICE, "/rotate django/database#user").await.text;
+    let kept = world.kept.as_ref().unwrap();
+    kept.write("django/database", &[("password", "by another")]);
+    let confirm = format!("/confirm {}", code(&question));
+    world.says(ALICE, &confirm, "it has: password.").await;
+    assert_eq!(world.newest("django/database").0, 2);
+}
+
+#[tokio::test]
 async fn a_code_is_for_its_owner_for_two_minutes_and_can_be_let_go() {
     let world = World::keeping().await;
     let _process = world.start().await;
