@@ -42,7 +42,7 @@ async fn a_permitted_person_gets_the_secret_hidden() {
     );
     assert!(answer.text.ends_with("Deleted in 60 s."));
     assert_eq!(
-        world.audit.0.lock().unwrap().len(),
+        world.audit.all.lock().unwrap().len(),
         2,
         "decision and outcome"
     );

@@ -21,7 +21,7 @@ permit(
 const DENIED: &str = "You are not permitted to do this, or it does not exist.";
 const STALE: &str =
     "Nothing waits for you under this code: it was used, ran out after two minutes, or never was.";
-const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+pub(crate) const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 impl World {
     /// With a store that keeps versions, and `django/database` in it.
