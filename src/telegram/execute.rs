@@ -106,7 +106,28 @@ impl Handler {
                 action,
                 target,
                 fields,
-            } => return self.perform(origin, action, target, fields).await,
+            } => {
+                let request = request(origin, action, target.clone());
+                let Some((result, fields)) = self.handle(request, fields).await else {
+                    return Some(broken(origin));
+                };
+                let error = match result {
+                    Ok(outcome) => return self.outcome(&outcome, &target),
+                    Err(error) => error,
+                };
+                let mut reply = failed(origin, &error);
+                let wish = Wish::Secret {
+                    action,
+                    target,
+                    fields,
+                };
+                if error.passes()
+                    && let Some(left) = self.pending.put_back(code, &id, wish)
+                {
+                    reply.still_waits(code, left);
+                }
+                return Some(reply);
+            }
             Wish::RegisterKey(key) => {
                 if let Some(answer) = self.claimed_before(origin).await {
                     return answer;

@@ -1,5 +1,7 @@
 //! The same front end on a bot account: buttons under questions.
 
+use std::sync::atomic::Ordering;
+
 use telegram_dc::{Chat, Message, User};
 use vaultgram::domain::VersionState;
 
@@ -62,6 +64,27 @@ async fn a_button_confirms_once() {
     let typed = format!("/confirm {}", code(&question.text));
     world.says(ALICE, &typed, STALE).await;
     process.stop().await;
+}
+
+#[tokio::test]
+async fn a_button_that_found_no_vault_leaves_the_code() {
+    let world = bot().await;
+    let _process = world.start().await;
+    let (question, data) = question(&world).await;
+    let down = &world.kept.as_ref().unwrap().down;
+    down.store(true, Ordering::SeqCst);
+    assert_eq!(world.press(ALICE, question.id, &data[0]).await, None);
+    world
+        .becomes(question.id, "the question still stands")
+        .await;
+    let confirm = format!("/confirm {}", code(&question.text));
+    let again = world.ask(ALICE, &confirm).await;
+    let data = &again.buttons.concat()[0].data;
+    down.store(false, Ordering::SeqCst);
+    assert_eq!(world.press(ALICE, again.id, data).await, None);
+    world
+        .becomes(again.id, "Version 1 of secret/django/database is deleted")
+        .await;
 }
 
 #[tokio::test]

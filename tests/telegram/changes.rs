@@ -319,6 +319,31 @@ async fn a_code_is_for_its_owner_for_two_minutes_and_can_be_let_go() {
 }
 
 #[tokio::test]
+async fn a_confirmation_that_found_no_vault_can_be_given_again() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    let kept = world.kept.as_ref().unwrap();
+    for (ask, done) in [
+        ("/put_secret django/database a=b", "written as version 2"),
+        ("/delete_secret django/database", "Version 2 of"),
+    ] {
+        let question = world.ask(ALICE, ask).await.text;
+        let confirm = format!("/confirm {}", code(&question));
+        kept.down.store(true, Ordering::SeqCst);
+        let answer = world.ask(ALICE, &confirm).await.text;
+        assert!(answer.contains("Vault cannot be reached"), "{answer}");
+        assert!(answer.contains("the question still stands"), "{answer}");
+        assert!(answer.contains(&confirm), "{answer}");
+        // The same message once more is not another.
+        world.dc.repeat_update(BROKER);
+        world.quiet().await;
+        kept.down.store(false, Ordering::SeqCst);
+        world.says(ALICE, &confirm, done).await;
+        assert_eq!(world.ask(ALICE, &confirm).await.text, STALE);
+    }
+}
+
+#[tokio::test]
 async fn a_person_has_only_so_many_questions() {
     let world = World::keeping().await;
     let _process = world.start().await;

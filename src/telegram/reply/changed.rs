@@ -109,6 +109,17 @@ impl Reply {
         self.code = Some(code);
     }
 
+    /// Adds to a failure that the question stands for as long as is `left` of its time.
+    pub(in crate::telegram) fn still_waits(&mut self, code: &str, left: time::Duration) {
+        let seconds = left.whole_seconds();
+        let how = format!(
+            "\n\nNothing was changed, and the question still stands. Within {seconds} s, reply: \
+             /confirm {code}\nOr: /cancel {code}"
+        );
+        self.text.push_str(&how);
+        self.code = Some(code.to_owned());
+    }
+
     /// When there are too many questions to ask another one.
     pub(in crate::telegram) fn too_many_questions(full: Full) -> Self {
         Self::plain(match full {
