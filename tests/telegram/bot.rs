@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use telegram_dc::{Chat, Message, User};
+use telegram_dc::{Chat, Fault, Message, User};
+use vaultgram::broker::ports::Coordination;
 use vaultgram::domain::VersionState;
 
 use super::changes::code;
@@ -85,6 +86,27 @@ async fn a_button_that_found_no_vault_leaves_the_code() {
     world
         .becomes(again.id, "Version 1 of secret/django/database is deleted")
         .await;
+}
+
+#[tokio::test]
+async fn a_button_tells_nothing_once_chat_is_locked() {
+    let world = bot().await;
+    let _process = world.start().await;
+    let question = world.ask(ALICE, "/put_secret django/database a=b").await;
+    let data = &question.buttons.concat()[0].data;
+    let kept = world.kept.as_ref().unwrap();
+    kept.write("django/database", &[("a", "c")]);
+    let flood = Fault::error(420, "FLOOD_WAIT_1");
+    world.dc.fault("messages.editMessage", flood, 1);
+    assert_eq!(world.press(ALICE, question.id, data).await, None);
+    world
+        .until("the first try", |world| {
+            world.dc.count("messages.editMessage") == 1
+        })
+        .await;
+    world.coordination.put("locks/chat", b"").await.unwrap();
+    let told = world.answer(ALICE, |m| m.id > question.id).await.text;
+    assert!(told.contains("Locked"), "{told}");
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ impl Reply {
     /// Asks to confirm `wish`, naming the newest version of what it is about. It is complete
     /// with [`Reply::ask_for`].
     pub(in crate::telegram) fn question(wish: &Wish, current: u64) -> Self {
-        Self::plain(match wish {
+        let text = match wish {
             Wish::Secret { action, target, .. } => about(*action, target, current),
             Wish::RegisterKey(key) => format!(
                 "Register the public key {key}? Whoever has its private half can open what is \
@@ -97,7 +97,8 @@ impl Reply {
             Wish::ForgetKey(key) => {
                 format!("Forget the public key {key}? Nothing is sealed to it any more.")
             }
-        })
+        };
+        Self::plain(text).guarded()
     }
 
     /// Adds to a question the code that answers it.

@@ -3,9 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::broker::ports::StoreError;
 use crate::domain::policy::{Denial, DenialReason};
-use crate::domain::{Field, Mounts, SecretValue};
+use crate::domain::{Field, History, Mounts, SecretValue};
 
 fn secret(fields: &[(&str, &str)]) -> Secret {
     Secret {
@@ -140,6 +139,35 @@ fn a_refusal_is_always_the_same() {
     }
     assert!(said(DenialReason::ChatLocked).contains("vaultgram unlock"));
     assert!(Reply::outcome(&Outcome::Duplicate, &target(), &terms()).is_none());
+}
+
+#[test]
+fn what_tells_of_a_secret_is_guarded_and_what_was_done_is_told() {
+    let history = History {
+        current: 1,
+        versions: vec![],
+    };
+    for (outcome, guarded) in [
+        (Outcome::Released(secret(&[])), true),
+        (Outcome::Listed(vec![]), true),
+        (Outcome::Versions(history), true),
+        (Outcome::Written(2), false),
+        (Outcome::Deleted(2), false),
+        (Outcome::Undeleted(2), false),
+        (Outcome::Interrupted, false),
+    ] {
+        let reply = Reply::outcome(&outcome, &target(), &terms()).unwrap();
+        assert_eq!(reply.guarded, guarded, "{}", reply.text);
+    }
+    for (error, guarded) in [
+        (BrokerError::NoSuchField(vec!["a".into()]), true),
+        (StoreError::NotFound.into(), true),
+        (StoreError::Conflict { current: 3 }.into(), true),
+        (StoreError::Unclear.into(), false),
+        (BrokerError::DoneUnrecorded, false),
+    ] {
+        assert_eq!(Reply::failed(&error).guarded, guarded, "{error}");
+    }
 }
 
 #[test]
