@@ -11,6 +11,9 @@ const MORE: usize = 40;
 
 /// `/list`
 pub(super) fn listed(names: &[String], target: &Target) -> Reply {
+    if names.is_empty() {
+        return Reply::plain(format!("{target} holds nothing."));
+    }
     let lines = names.iter().map(|name| shown::name(name));
     lines_of(&format!("{target} holds:"), lines, names.len())
 }
@@ -18,6 +21,11 @@ pub(super) fn listed(names: &[String], target: &Target) -> Reply {
 /// `/versions`
 pub(super) fn versions(history: &History, target: &Target) -> Reply {
     let current = history.current;
+    if history.versions.is_empty() {
+        return Reply::plain(format!(
+            "{target} has no version yet; /put_secret writes the first."
+        ));
+    }
     let head = format!("{target} is at version {current}.");
     let lines = history.versions.iter().map(line);
     lines_of(&head, lines, history.versions.len())

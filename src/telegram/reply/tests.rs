@@ -171,6 +171,28 @@ fn what_tells_of_a_secret_is_guarded_and_what_was_done_is_told() {
 }
 
 #[test]
+fn what_has_nothing_to_list_is_a_sentence() {
+    let history = History {
+        current: 0,
+        versions: vec![],
+    };
+    for (outcome, text) in [
+        (
+            Outcome::Listed(vec![]),
+            "secret/django/database holds nothing.",
+        ),
+        (
+            Outcome::Versions(history),
+            "secret/django/database has no version yet; /put_secret writes the first.",
+        ),
+    ] {
+        let reply = Reply::outcome(&outcome, &target(), &terms()).unwrap();
+        assert_eq!(reply.text, text);
+        assert!(reply.entities.is_empty(), "Telegram refuses an empty one");
+    }
+}
+
+#[test]
 fn failures_read_as_sentences() {
     let reply = Reply::failed(&BrokerError::Store(StoreError::NotFound));
     assert_eq!(reply.text, "There is no secret at this path.");
