@@ -1,5 +1,6 @@
 //! From a message to its answer.
 
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -130,7 +131,9 @@ impl Handler {
         }
     }
 
-    fn accept_message(self: &Arc<Self>, message: Incoming, batch: &Batch) {
+    fn accept_message(self: &Arc<Self>, mut message: Incoming, batch: &Batch) {
+        // Wiped when it has been read, before anything waits.
+        let text = mem::take(&mut message.text);
         let now = self.clock.now().unix_timestamp();
         let verdict = admit(&message.envelope, &self.rules, now);
         let second_hand = matches!(verdict, Verdict::SecondHand { .. });
@@ -144,10 +147,10 @@ impl Handler {
         };
         let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
         let mounts = self.broker.mounts();
-        let Some(parsed) = parse(&message.text, username.as_deref(), chat, mounts) else {
+        let Some(parsed) = parse(&text, username.as_deref(), chat, mounts) else {
             return;
         };
-        drop(username);
+        drop((username, text));
         let Some(id) = message.request_id() else {
             return;
         };

@@ -3,6 +3,7 @@
 use grammers_session::types::{PeerId, PeerInfo, PeerKind};
 use grammers_session::updates::{MessageBox, State};
 use grammers_tl_types as tl;
+use zeroize::Zeroizing;
 
 use super::admission::Envelope;
 use super::buttons::Press;
@@ -42,8 +43,8 @@ pub(super) struct Incoming {
     pub(super) id: i32,
     /// Everything else Telegram says of it.
     pub(super) envelope: Envelope,
-    /// What it says.
-    pub(super) text: String,
+    /// What it says, which can be a value.
+    pub(super) text: Zeroizing<String>,
     /// The writer's client, or the writer, formatted part of it: signs such as `**` may be gone.
     pub(super) formatted: bool,
     /// The account's update counter just before it, where it counts there.
@@ -118,7 +119,7 @@ impl Incoming {
                     || message.offline,
             },
             formatted: message.entities.iter().flatten().any(is_formatting),
-            text: message.message,
+            text: Zeroizing::new(message.message),
             pts_before,
         })
     }
