@@ -156,10 +156,12 @@ async fn an_edit_found_by_catching_up_goes_too() {
         world.quiet().await;
         process.stop().await;
         let chat = Chat::User(BROKER);
-        let sent = world.dc.send(ALICE, chat, "nothing").unwrap();
+        let old = Draft::new("nothing").age(Duration::from_mins(5));
+        let sent = world.dc.send(ALICE, chat, old).unwrap();
         let id = sent.id_for(ALICE).unwrap();
         let put = "/put_secret new a=hunter2";
         world.dc.edit(ALICE, chat, id, put).unwrap();
+        world.send(ALICE, "hello");
         if forget {
             world.dc.forget_updates(BROKER);
         }
