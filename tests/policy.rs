@@ -111,7 +111,10 @@ fn every_action_is_permitted_by_its_own_name_and_writes_also_together() {
         Action::Patch,
         Action::Delete,
         Action::Undelete,
-        Action::Rotate(Recipe::Hex),
+        Action::Rotate {
+            recipe: Recipe::Hex,
+            over: 0,
+        },
     ];
     let allowed = |rule: &str| -> Vec<&str> {
         let policy = load(&format!("permit(principal, {rule}, resource);")).unwrap();
@@ -375,7 +378,10 @@ fn a_rotation_is_judged_by_its_recipe() {
     )
     .unwrap();
     let caller = || telegram(1001, ChatKind::Private);
-    let rotate = |recipe| decide_action(&policy, caller(), Action::Rotate(recipe), "secret/a");
+    let rotate = |recipe| {
+        let action = Action::Rotate { recipe, over: 0 };
+        decide_action(&policy, caller(), action, "secret/a")
+    };
     assert!(matches!(rotate(Recipe::Password), Decision::Allow(_)));
     assert!(matches!(rotate(Recipe::Pin), Decision::Deny(_)));
 }

@@ -12,6 +12,7 @@
 # --- reading ---
 
 # The values. Wrapping them (delivery "wrapped") needs no more than this and the next block.
+# /rotate looks here whether the field exists.
 path "secret/data/*" {
   capabilities = ["read"]
 }

@@ -413,7 +413,10 @@ mod tests {
             AuditEvent::Written { version: 4 },
         );
         if let Subject::Secret { action, .. } = &mut rotation.subject {
-            *action = Action::Rotate(Recipe::Hex);
+            *action = Action::Rotate {
+                recipe: Recipe::Hex,
+                over: 3,
+            };
         }
         let value: serde_json::Value = serde_json::from_str(&sealed(&rotation)).unwrap();
         assert_eq!(value["action"], "rotate");

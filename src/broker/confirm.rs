@@ -51,6 +51,10 @@ impl Broker {
     /// The newest version of what is to be changed; 0 where a new secret may be put.
     async fn current(&self, permit: &Permit) -> Result<u64, BrokerError> {
         sensible(permit.request())?;
+        if matches!(permit.action(), Action::Rotate { .. }) {
+            // A misspelt field would be made anew, and the one that was meant stay as it is.
+            return Ok(self.read(permit).await?.version);
+        }
         match self.ports.store.history(permit).await {
             Ok(history) => Ok(history.current),
             Err(StoreError::NotFound) if matches!(permit.action(), Action::Put { .. }) => Ok(0),

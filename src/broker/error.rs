@@ -78,6 +78,15 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
+    /// Whether nothing was begun, and the same may be done in a moment.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Unavailable | StoreError::Sealed) | Self::Coordination(_)
+        )
+    }
+
     /// The name in audit and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {

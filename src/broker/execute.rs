@@ -85,9 +85,12 @@ impl Broker {
                 something(fields)?;
                 written(store.patch(permit, fields, None).await?)
             }
-            Action::Rotate(recipe) => {
+            Action::Rotate { recipe, over } => {
                 let name = permit.target().field.clone().ok_or(BrokerError::NoField)?;
-                let over = store.history(permit).await?.current;
+                let current = self.read(permit).await?.version;
+                if current != over {
+                    return Err(StoreError::Conflict { current }.into());
+                }
                 let json = recipe.make(&mut |bytes| self.ports.random.fill(bytes));
                 written(
                     store
@@ -196,7 +199,7 @@ impl Broker {
 pub(super) fn sensible(request: &Request) -> Result<(), BrokerError> {
     let (field, version) = match request.action {
         Action::Read(_) => (true, true),
-        Action::Rotate(_) => (true, false),
+        Action::Rotate { .. } => (true, false),
         Action::Delete | Action::Undelete => (false, true),
         Action::List | Action::Versions | Action::Put { .. } | Action::Patch => (false, false),
     };

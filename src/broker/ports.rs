@@ -12,7 +12,7 @@ use crate::domain::{AuditEntry, Field, History, Permit, Secret, SecretValue};
 /// permit, not from an argument. What a store does not define, it cannot do.
 #[async_trait]
 pub trait SecretStore: Send + Sync {
-    /// Reads a secret with all its fields.
+    /// Reads a secret with all its fields; also before one of them is rotated.
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError>;
 
     /// Has the store keep the whole answer for who brings the token, once, within `ttl`.

@@ -24,7 +24,12 @@ pub enum Action {
     /// Undo a deletion.
     Undelete,
     /// Replace one field by a random value.
-    Rotate(Recipe),
+    Rotate {
+        /// How the value is made.
+        recipe: Recipe,
+        /// The version it is based on, as with [`Action::Put`]; before it is known, 0.
+        over: u64,
+    },
 }
 
 impl Action {
@@ -39,7 +44,7 @@ impl Action {
             Self::Patch => "patch",
             Self::Delete => "delete",
             Self::Undelete => "undelete",
-            Self::Rotate(_) => "rotate",
+            Self::Rotate { .. } => "rotate",
         }
     }
 
@@ -47,9 +52,11 @@ impl Action {
     #[must_use]
     pub fn changes(self) -> bool {
         match self {
-            Self::Put { .. } | Self::Patch | Self::Delete | Self::Undelete | Self::Rotate(_) => {
-                true
-            }
+            Self::Put { .. }
+            | Self::Patch
+            | Self::Delete
+            | Self::Undelete
+            | Self::Rotate { .. } => true,
             Self::Read(_) | Self::List | Self::Versions => false,
         }
     }
@@ -57,7 +64,7 @@ impl Action {
     /// How the new value is made, where one is.
     #[must_use]
     pub fn recipe(self) -> Option<Recipe> {
-        if let Self::Rotate(recipe) = self {
+        if let Self::Rotate { recipe, .. } = self {
             return Some(recipe);
         }
         None

@@ -51,6 +51,14 @@ pub(crate) enum Verdict {
         /// Who.
         user: i64,
     },
+    /// From somebody on the list, but not simply written by them: edited, forwarded, or sent by
+    /// a bot. Never acted on; but a secret in it must not stay.
+    SecondHand {
+        /// Who.
+        user: i64,
+        /// Where.
+        chat: ChatKind,
+    },
     /// From somebody on the list, but not from now.
     TooOld {
         /// Who.
@@ -83,17 +91,14 @@ pub(crate) fn admit(message: &Envelope, rules: &Rules, now: i64) -> Verdict {
     if message.outgoing || user == rules.me || matches!(user, ANONYMOUS_ADMIN | TELEGRAM) {
         return Verdict::Ignore;
     }
-    if message.edited {
-        return Verdict::Ignore;
-    }
     if !rules.allowed.contains(&user) {
         return match chat {
-            ChatKind::Private => Verdict::Stranger { user },
-            ChatKind::Group => Verdict::Ignore,
+            ChatKind::Private if !message.edited => Verdict::Stranger { user },
+            ChatKind::Private | ChatKind::Group => Verdict::Ignore,
         };
     }
-    if message.forwarded || message.automatic {
-        return Verdict::Ignore;
+    if message.edited || message.forwarded || message.automatic {
+        return Verdict::SecondHand { user, chat };
     }
     if now.abs_diff(message.date) <= rules.command_age.as_secs() {
         Verdict::Admit { user, chat }
@@ -174,7 +179,32 @@ mod tests {
     }
 
     #[test]
-    fn ignores_what_is_not_a_persons_own_fresh_message() {
+    fn nothing_is_done_for_what_was_not_simply_written() {
+        let (user, chat) = (7, ChatKind::Private);
+        for flags in [
+            [true, false, false],
+            [false, true, false],
+            [false, false, true],
+        ] {
+            let [edited, forwarded, automatic] = flags;
+            let message = Envelope {
+                edited,
+                forwarded,
+                automatic,
+                ..plain()
+            };
+            let verdict = admit(&message, &rules(&[7]), NOW);
+            assert_eq!(verdict, Verdict::SecondHand { user, chat }, "{flags:?}");
+        }
+        let edited = Envelope {
+            edited: true,
+            ..plain()
+        };
+        assert_eq!(admit(&edited, &rules(&[]), NOW), Verdict::Ignore);
+    }
+
+    #[test]
+    fn ignores_what_is_nobodys_message() {
         let all = rules(&[1, 7, ANONYMOUS_ADMIN, TELEGRAM]);
         for message in [
             Envelope {
@@ -187,18 +217,6 @@ mod tests {
             },
             Envelope {
                 outgoing: true,
-                ..plain()
-            },
-            Envelope {
-                edited: true,
-                ..plain()
-            },
-            Envelope {
-                forwarded: true,
-                ..plain()
-            },
-            Envelope {
-                automatic: true,
                 ..plain()
             },
             Envelope {
@@ -256,7 +274,10 @@ mod tests {
             let message = Envelope { sender, chat, date, outgoing, edited, forwarded, automatic };
             let verdict = admit(&message, &rules(&[1, 2, 3]), NOW);
             let may = matches!(sender, Some(2 | 3)) && flags == [false; 4] && chat.is_some();
-            let ignores = matches!(verdict, Verdict::Ignore | Verdict::Stranger { .. });
+            let ignores = matches!(
+                verdict,
+                Verdict::Ignore | Verdict::Stranger { .. } | Verdict::SecondHand { .. }
+            );
             prop_assert_eq!(ignores, !may);
         }
     }

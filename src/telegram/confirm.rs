@@ -1,5 +1,5 @@
 //! What waits for a confirmation: in memory only, for it can hold values; for two minutes; taken
-//! once, and only by who asked.
+//! once, and only by who asked. What then could not even be begun waits on.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,13 +65,10 @@ pub(super) struct Pending {
 struct Entry {
     user: i64,
     until: OffsetDateTime,
-    state: State,
-}
-
-enum State {
-    Open(Wish),
-    /// Kept for the rest of its time: the same message can be received twice.
-    Taken(RequestId),
+    /// `None` while it is taken.
+    wish: Option<Wish>,
+    /// Who took it. Kept for the rest of its time: the same message can be received twice.
+    taken_by: Vec<RequestId>,
 }
 
 impl Pending {
@@ -95,7 +92,7 @@ impl Pending {
         if entries.len() >= MAX_ALL {
             return Err(Full::All);
         }
-        let open = |entry: &&Entry| entry.user == user && matches!(entry.state, State::Open(_));
+        let open = |entry: &&Entry| entry.user == user && entry.wish.is_some();
         if entries.values().filter(open).count() >= MAX_EACH {
             return Err(Full::Yours);
         }
@@ -108,7 +105,8 @@ impl Pending {
         let entry = Entry {
             user,
             until: now + LIFETIME,
-            state: State::Open(wish),
+            wish: Some(wish),
+            taken_by: vec![],
         };
         entries.insert(code.clone(), entry);
         Ok(code)
@@ -122,14 +120,33 @@ impl Pending {
         let Some(entry) = entries.get_mut(code).filter(|entry| entry.user == user) else {
             return Found::Nothing;
         };
-        match std::mem::replace(&mut entry.state, State::Taken(by.clone())) {
-            State::Open(wish) => Found::Wish(wish),
-            State::Taken(first) => {
-                let again = first == *by;
-                entry.state = State::Taken(first);
-                if again { Found::Again } else { Found::Nothing }
-            }
+        if entry.taken_by.contains(by) {
+            return Found::Again;
         }
+        let Some(wish) = entry.wish.take() else {
+            return Found::Nothing;
+        };
+        entry.taken_by.push(by.clone());
+        Found::Wish(wish)
+    }
+
+    /// Lets `wish`, which `by` took from under `code`, wait for the rest of its time: how long
+    /// that is, if there is any.
+    pub(super) fn put_back(
+        &self,
+        code: &str,
+        by: &RequestId,
+        wish: Wish,
+    ) -> Option<time::Duration> {
+        let now = self.clock.now();
+        let mut entries = self.entries();
+        forget_old(&mut entries, now);
+        let entry = entries.get_mut(code)?;
+        if entry.taken_by.last() != Some(by) {
+            return None;
+        }
+        entry.wish = Some(wish);
+        Some(entry.until - now)
     }
 
     /// Forgets what has run out, values first of all, for as long as it is polled.
@@ -195,6 +212,22 @@ mod tests {
         assert_eq!(name(&pending.take(1, &code, &id(9))), "again");
         assert_eq!(name(&pending.take(1, &code, &id(10))), "nothing");
         assert_eq!(name(&pending.take(1, &code, &id(9))), "again");
+    }
+
+    #[test]
+    fn what_is_put_back_waits_for_the_rest_of_its_time() {
+        let (clock, pending) = pending();
+        let code = pending.add(1, wish(), || "AAAA".into()).unwrap();
+        assert_eq!(name(&pending.take(1, &code, &id(9))), "wish");
+        *clock.0.lock().unwrap() += time::Duration::seconds(50);
+        assert_eq!(pending.put_back(&code, &id(8), wish()), None);
+        let left = pending.put_back(&code, &id(9), wish());
+        assert_eq!(left, Some(time::Duration::seconds(70)));
+        assert_eq!(name(&pending.take(1, &code, &id(9))), "again");
+        assert_eq!(name(&pending.take(1, &code, &id(10))), "wish");
+        assert_eq!(name(&pending.take(1, &code, &id(9))), "again");
+        *clock.0.lock().unwrap() += time::Duration::seconds(70);
+        assert_eq!(pending.put_back(&code, &id(10), wish()), None);
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Handler {
             Command::Put(target, fields) => self.put(origin, target, fields).await,
             Command::Delete(target) => self.ask(origin, Action::Delete, target).await,
             Command::Rotate(target, recipe) => {
-                self.ask(origin, Action::Rotate(recipe), target).await
+                let action = Action::Rotate { recipe, over: 0 };
+                self.ask(origin, action, target).await
             }
             Command::GetKeys => self.get_keys(origin).await,
             Command::Keys => match self.broker.keys(&origin.user).await {
@@ -98,31 +99,54 @@ impl Handler {
             Found::Nothing => return self.once(origin, Reply::stale_code()).await,
             Found::Again => return None,
         };
-        let (user, id) = (&origin.user, &origin.id);
+        let (user, id) = (origin.user.clone(), origin.id.clone());
+        let broker = Arc::clone(&self.broker);
         let (done, reply) = match wish {
             Wish::Secret {
                 action,
                 target,
                 fields,
-            } => return self.perform(origin, action, target, fields).await,
+            } => {
+                let request = request(origin, action, target.clone());
+                let Some((result, fields)) = self.handle(request, fields).await else {
+                    return Some(broken(origin));
+                };
+                let error = match result {
+                    Ok(outcome) => return self.outcome(&outcome, &target),
+                    Err(error) => error,
+                };
+                let mut reply = failed(origin, &error);
+                let wish = Wish::Secret {
+                    action,
+                    target,
+                    fields,
+                };
+                if error.passes()
+                    && let Some(left) = self.pending.put_back(code, &id, wish)
+                {
+                    reply.still_waits(code, left);
+                }
+                return Some(reply);
+            }
             Wish::RegisterKey(key) => {
                 if let Some(answer) = self.claimed_before(origin).await {
                     return answer;
                 }
-                let done = self.broker.register_key(id, user, &key).await;
-                (done, Reply::key_registered())
+                let work = async move { broker.register_key(&id, &user, &key).await };
+                (self.whole(work).await, Reply::key_registered())
             }
             Wish::ForgetKey(key) => {
                 if let Some(answer) = self.claimed_before(origin).await {
                     return answer;
                 }
-                let done = self.broker.forget_key(id, user, &key).await;
-                (done, Reply::key_forgotten())
+                let work = async move { broker.forget_key(&id, &user, &key).await };
+                (self.whole(work).await, Reply::key_forgotten())
             }
         };
         Some(match done {
-            Ok(()) => reply,
-            Err(error) => failed(origin, &error),
+            Some(Ok(())) => reply,
+            Some(Err(error)) => failed(origin, &error),
+            None => broken(origin),
         })
     }
 
@@ -185,24 +209,31 @@ impl Handler {
     }
 
     /// Asks whether to go on with what cannot simply be repeated.
-    async fn ask(&self, origin: &Origin, action: Action, mut target: Target) -> Option<Reply> {
-        let current = match self
-            .broker
-            .ask(&request(origin, action, target.clone()))
-            .await
-        {
-            Ok(Asked::Confirm { current: 0 }) => {
+    async fn ask(&self, origin: &Origin, mut action: Action, mut target: Target) -> Option<Reply> {
+        let broker = Arc::clone(&self.broker);
+        let request = request(origin, action, target.clone());
+        let current = match self.whole(async move { broker.ask(&request).await }).await {
+            Some(Ok(Asked::Confirm { current: 0 })) => {
                 return Some(failed(origin, &BrokerError::Store(StoreError::NotFound)));
             }
-            Ok(Asked::Confirm { current }) => current,
-            Ok(Asked::Denied(denial)) => return Some(Reply::denied(denial.reason)),
-            Ok(Asked::Duplicate) => return None,
-            Ok(Asked::Interrupted) => return Some(Reply::interrupted()),
-            Err(error) => return Some(failed(origin, &error)),
+            Some(Ok(Asked::Confirm { current })) => current,
+            Some(Ok(Asked::Denied(denial))) => return Some(Reply::denied(denial.reason)),
+            Some(Ok(Asked::Duplicate)) => return None,
+            Some(Ok(Asked::Interrupted)) => return Some(Reply::interrupted()),
+            Some(Err(error)) => return Some(failed(origin, &error)),
+            None => return Some(broken(origin)),
         };
-        if action == Action::Delete {
-            // The version they are shown, whatever is the newest when they confirm.
-            target.version.get_or_insert(current);
+        // The version they are shown, whatever is the newest when they confirm.
+        match &mut action {
+            Action::Delete => {
+                target.version.get_or_insert(current);
+            }
+            Action::Put { over } | Action::Rotate { over, .. } => *over = current,
+            Action::Read(_)
+            | Action::List
+            | Action::Versions
+            | Action::Patch
+            | Action::Undelete => {}
         }
         let wish = Wish::Secret {
             action,
@@ -285,15 +316,23 @@ impl Handler {
         }
     }
 
-    /// Asks the broker, in a task that nobody cuts off, and gives the values back; `None` after
-    /// a fault of our own.
+    /// Asks the broker, and gives the values back; `None` after a fault of our own.
     async fn handle(
         &self,
         request: Request,
         fields: Vec<Field>,
     ) -> Option<(Result<Outcome, BrokerError>, Vec<Field>)> {
         let broker = Arc::clone(&self.broker);
-        let work = async move { (broker.handle_with(request, &fields).await, fields) };
+        self.whole(async move { (broker.handle_with(request, &fields).await, fields) })
+            .await
+    }
+
+    /// Does `work` of the broker's in a task that nobody cuts off: what it began to record, it
+    /// ends. `None` after a fault of our own.
+    async fn whole<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
         self.requests.spawn(work).await.ok()
     }
 }

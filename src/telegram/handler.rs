@@ -1,5 +1,6 @@
 //! From a message to its answer.
 
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -87,8 +88,20 @@ struct Job {
     origin: Origin,
     word: Word,
     message: Incoming,
-    /// The deletion of the message, where it holds values.
+    /// The deletion of the message, where it holds values or may.
     withdrawing: Option<JoinHandle<Withdrawn>>,
+}
+
+impl Job {
+    /// What to say of a secret that others have seen, whenever it was written.
+    fn exposed(&self, command: &Result<Command, Mistake>) -> Option<Reply> {
+        let group = self.origin.user.chat == ChatKind::Group;
+        match command {
+            _ if group && self.withdrawing.is_some() => Some(Reply::value_in_group()),
+            Err(mistake @ Mistake::PrivateKey) => Some(Reply::mistake(*mistake)),
+            Ok(_) | Err(_) => None,
+        }
+    }
 }
 
 impl Handler {
@@ -121,32 +134,42 @@ impl Handler {
         }
     }
 
-    fn accept_message(self: &Arc<Self>, message: Incoming, batch: &Batch) {
+    fn accept_message(self: &Arc<Self>, mut message: Incoming, batch: &Batch) {
+        // Wiped when it has been read, before anything waits.
+        let text = mem::take(&mut message.text);
         let now = self.clock.now().unix_timestamp();
-        let (user, chat) = match admit(&message.envelope, &self.rules, now) {
+        let verdict = admit(&message.envelope, &self.rules, now);
+        let second_hand = matches!(verdict, Verdict::SecondHand { .. });
+        let (user, chat) = match verdict {
             Verdict::Ignore => return,
             Verdict::Stranger { user } => return self.accept_stranger(user, message, batch),
-            Verdict::TooOld { user, chat }
+            Verdict::SecondHand { user, chat }
+            | Verdict::TooOld { user, chat }
             | Verdict::Ahead { user, chat }
             | Verdict::Admit { user, chat } => (user, chat),
         };
         let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
         let mounts = self.broker.mounts();
-        let Some(parsed) = parse(&message.text, username.as_deref(), chat, mounts) else {
+        let Some(parsed) = parse(&text, username.as_deref(), chat, mounts) else {
             return;
         };
-        drop(username);
+        drop((username, text));
         let Some(id) = message.request_id() else {
             return;
         };
-        let Parsed { word, mut command } = parsed;
-        let mut withdrawing = None;
-        if word.carries_values() {
-            if message.formatted {
-                command = Err(Mistake::Formatted);
-            }
-            withdrawing = Some(self.withdraw(&message, &id, user, batch));
+        let Parsed {
+            word,
+            mut command,
+            sensitive,
+        } = parsed;
+        // Of such a message, only a secret in it concerns us.
+        if second_hand && !sensitive {
+            return;
         }
+        if word.carries_values() && message.formatted {
+            command = Err(Mistake::Formatted);
+        }
+        let withdrawing = sensitive.then(|| self.withdraw(&message, &id, user, batch));
         let job = Job {
             origin: Origin {
                 id,
@@ -249,14 +272,19 @@ impl Handler {
         let now = self.clock.now().unix_timestamp();
         let origin = &job.origin;
         let (name, reply) = match admit(&job.message.envelope, &self.rules, now) {
-            Verdict::Admit { chat, .. } => {
-                let public = chat == ChatKind::Group && job.word.carries_values();
-                let reply = if public {
-                    self.once(origin, Reply::value_in_group()).await
-                } else {
-                    self.execute(origin, command).await
-                };
-                (job.word.name(), reply)
+            // Who may command does not change in between.
+            Verdict::Ignore | Verdict::Stranger { .. } => return,
+            Verdict::Admit { .. }
+            | Verdict::SecondHand { .. }
+            | Verdict::TooOld { .. }
+            | Verdict::Ahead { .. }
+                if let Some(advice) = job.exposed(&command) =>
+            {
+                (job.word.name(), self.once(origin, advice).await)
+            }
+            Verdict::Admit { .. } => (job.word.name(), self.execute(origin, command).await),
+            Verdict::SecondHand { .. } => {
+                ("second_hand", self.once(origin, Reply::second_hand()).await)
             }
             Verdict::TooOld { .. } => {
                 let reply = Reply::too_old(self.settings.command_age);
@@ -267,15 +295,15 @@ impl Handler {
                 let reply = Reply::clocks_disagree();
                 ("clocks_disagree", self.once(origin, reply).await)
             }
-            // Who may command does not change in between.
-            Verdict::Ignore | Verdict::Stranger { .. } => return,
         };
         let answered = match reply {
             Some(mut reply) => {
-                let withdrawing = job.withdrawing.take();
-                let was_withdrawn = withdrawing.is_some();
-                if let Some(withdrawing) = withdrawing {
-                    reply.note_withdrawal(withdrawing.await.unwrap_or(Withdrawn::NotYet));
+                let was_withdrawn = job.withdrawing.is_some();
+                if let Some(withdrawing) = job.withdrawing.take() {
+                    let withdrawn = withdrawing.await.unwrap_or(Withdrawn::NotYet);
+                    // That messages with values go is what people expect; that others do is not.
+                    let expected = job.word.takes_values() && name != "second_hand";
+                    reply.note_withdrawal(withdrawn, !expected);
                 }
                 if !self.bot.load(Ordering::Relaxed) {
                     reply.code = None;

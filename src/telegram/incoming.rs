@@ -1,8 +1,9 @@
-//! What an update says of a new message or a pressed button, and of those who appear in it.
+//! What an update says of a new or edited message or a pressed button, and of those who appear in it.
 
 use grammers_session::types::{PeerId, PeerInfo, PeerKind};
 use grammers_session::updates::{MessageBox, State};
 use grammers_tl_types as tl;
+use zeroize::Zeroizing;
 
 use super::admission::Envelope;
 use super::buttons::Press;
@@ -12,7 +13,7 @@ use crate::domain::caller::ChatKind;
 
 /// Something that happened, as far as we care.
 pub(super) enum Event {
-    /// A new message.
+    /// A new message, or an edited one.
     Message(Incoming),
     /// A button of ours was pressed.
     Press(Press),
@@ -34,7 +35,7 @@ impl Event {
     }
 }
 
-/// A new message. No `Debug`: the text is its writer's.
+/// A message. No `Debug`: the text is its writer's.
 pub(super) struct Incoming {
     /// Its chat.
     pub(super) chat: PeerId,
@@ -42,8 +43,8 @@ pub(super) struct Incoming {
     pub(super) id: i32,
     /// Everything else Telegram says of it.
     pub(super) envelope: Envelope,
-    /// What it says.
-    pub(super) text: String,
+    /// What it says, which can be a value.
+    pub(super) text: Zeroizing<String>,
     /// The writer's client, or the writer, formatted part of it: signs such as `**` may be gone.
     pub(super) formatted: bool,
     /// The account's update counter just before it, where it counts there.
@@ -59,12 +60,17 @@ impl Incoming {
         })
     }
 
-    /// Reads a new message out of an update; `None` for any other update.
+    /// Reads a new or edited message out of an update; `None` for any other update.
     fn read(update: tl::enums::Update, state: &State) -> Option<Self> {
-        let (message, count, channel) = if let tl::enums::Update::NewMessage(new) = update {
-            (new.message, new.pts_count, false)
-        } else if let tl::enums::Update::NewChannelMessage(new) = update {
-            (new.message, new.pts_count, true)
+        use tl::enums::Update;
+        let (message, count, channel, edited) = if let Update::NewMessage(new) = update {
+            (new.message, new.pts_count, false, false)
+        } else if let Update::NewChannelMessage(new) = update {
+            (new.message, new.pts_count, true, false)
+        } else if let Update::EditMessage(edit) = update {
+            (edit.message, edit.pts_count, false, true)
+        } else if let Update::EditChannelMessage(edit) = update {
+            (edit.message, edit.pts_count, true, true)
         } else {
             return None;
         };
@@ -72,7 +78,9 @@ impl Incoming {
             Some(MessageBox::Common { pts }) => Some(pts - count.max(1)),
             Some(MessageBox::Secondary { .. } | MessageBox::Channel { .. }) | None => None,
         };
-        Self::of_message(message, channel, pts_before)
+        let mut message = Self::of_message(message, channel, pts_before)?;
+        message.envelope.edited |= edited;
+        Some(message)
     }
 
     /// A message, wherever it was found; `channel` says that its chat counts for itself.
@@ -111,7 +119,7 @@ impl Incoming {
                     || message.offline,
             },
             formatted: message.entities.iter().flatten().any(is_formatting),
-            text: message.message,
+            text: Zeroizing::new(message.message),
             pts_before,
         })
     }

@@ -87,12 +87,12 @@ impl Outbox {
         let _waiting = Waiting::new(&self.waiting);
         let began = Instant::now();
         let mut unclear = None;
-        let secret = reply.secret;
+        let (secret, guarded) = (reply.secret, reply.guarded);
         let try_for = if secret { TRY_SECRET_FOR } else { TRY_FOR };
         let mut peer = peer;
         let mut first = Outgoing::new(peer.clone(), reply, reply_to, random_id);
         let mut result = self
-            .try_until(&mut first, began + try_for, &mut unclear, secret)
+            .try_until(&mut first, began + try_for, &mut unclear, guarded)
             .await;
         if result.as_ref().is_err_and(is_stale)
             && let Some(fresh) = self.look_up_again(&peer).await
@@ -100,7 +100,7 @@ impl Outbox {
             peer = fresh;
             first.address(peer.clone());
             result = self
-                .try_until(&mut first, began + try_for, &mut unclear, secret)
+                .try_until(&mut first, began + try_for, &mut unclear, guarded)
                 .await;
         }
         // Its text is wiped here, before the notice waits.
@@ -133,9 +133,9 @@ impl Outbox {
         outgoing: &mut Outgoing,
         deadline: Instant,
         unclear: &mut Option<Instant>,
-        secret: bool,
+        guarded: bool,
     ) -> Result<Sent, CallError> {
-        let lock = secret.then_some(&*self.broker);
+        let lock = guarded.then_some(&*self.broker);
         let random_id = outgoing.random_id();
         let (link, gate) = (&self.link, &self.gate);
         let result = match outgoing {

@@ -107,7 +107,11 @@ impl Handler {
             rich_message: None,
         };
         let deadline = Instant::now() + EDIT_WITHIN;
-        let editing = self.link.persist(&request, &self.buttons_gate, deadline);
+        let lock = reply.guarded.then_some(&*self.broker);
+        let (gate, mut unclear) = (&self.buttons_gate, None);
+        let editing = self
+            .link
+            .persist_noting(&request, gate, deadline, &mut unclear, lock);
         let Err(error) = editing.await else {
             return;
         };

@@ -166,11 +166,13 @@ impl Recovery {
         };
         remember(session, &users, &chats);
         let last = messages.last().map(tl::enums::Message::id);
+        let since = self.place.date;
         let is_new = |message: &tl::enums::Message| match message {
-            tl::enums::Message::Message(m) => m.date >= self.place.date,
-            tl::enums::Message::Service(m) => m.date >= self.place.date,
+            tl::enums::Message::Message(m) => m.date >= since,
+            tl::enums::Message::Service(m) => m.date >= since,
             tl::enums::Message::Empty(_) => true,
         };
+        let is_edited = |message: &tl::enums::Message| matches!(message, tl::enums::Message::Message(m) if m.edit_date >= Some(since));
         let all_new = messages.iter().all(is_new);
         self.chats.pop_front();
         match last {
@@ -183,7 +185,9 @@ impl Recovery {
             Some(_) | None => {}
         }
         let channel = matches!(chat.kind(), PeerKind::Channel);
-        let new = messages.into_iter().filter(is_new).rev();
+        // What was edited further back is not looked for.
+        let new = |message: &tl::enums::Message| is_new(message) || is_edited(message);
+        let new = messages.into_iter().filter(new).rev();
         Ok(new
             .filter_map(|message| Incoming::of_message(message, channel, None))
             .collect())

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use super::command::Mistake;
 use super::status::State;
 use super::withdrawal::Withdrawn;
-use crate::broker::ports::StoreHealth;
+use crate::broker::ports::{StoreError, StoreHealth};
 use crate::broker::{BrokerError, Outcome, RegisteredKey};
 use crate::domain::policy::DenialReason;
 use crate::domain::{RequestId, Secret, Target};
@@ -73,6 +73,8 @@ pub(super) struct Reply {
     pub(super) entities: Vec<tl::enums::MessageEntity>,
     /// It carries a secret: to be deleted again.
     pub(super) secret: bool,
+    /// It tells something of a secret: not sent when chat is locked by then.
+    pub(super) guarded: bool,
     /// It asks for a confirmation under this code; a bot's has buttons for it.
     pub(super) code: Option<String>,
     /// That secret is of use only when it can be copied or saved, and harmless to who finds it.
@@ -133,9 +135,13 @@ impl Reply {
         )
     }
 
-    /// Adds what became of the message that held a value, unless all is well.
-    pub(super) fn note_withdrawal(&mut self, withdrawn: Withdrawn) {
+    /// Adds what became of the message that held a value or may have; where all is well, only to
+    /// who would be `surprised` that it is gone.
+    pub(super) fn note_withdrawal(&mut self, withdrawn: Withdrawn, surprised: bool) {
         self.text.push_str(match withdrawn {
+            Withdrawn::Gone if surprised => {
+                "\n\nI deleted your message, because it held a secret, or may have."
+            }
             Withdrawn::Gone => "",
             Withdrawn::NotAllowed => {
                 "\n\nI may not delete your message with the value: delete it yourself, for all."
@@ -171,6 +177,14 @@ impl Reply {
     /// A key is forgotten.
     pub(super) fn key_forgotten() -> Self {
         Self::plain("The key is forgotten.")
+    }
+
+    /// To a value in a message that was edited, forwarded, or sent by a bot.
+    pub(super) fn second_hand() -> Self {
+        Self::plain(
+            "Nothing was done: a command counts only as you send it, not edited, forwarded or \
+             sent by way of a bot. Write it anew.",
+        )
     }
 
     /// To a command that is no longer fresh.
@@ -251,11 +265,14 @@ impl Reply {
         };
         let mut characters = text.chars();
         let first = characters.next().map(|c| c.to_uppercase().to_string());
-        Self::plain(format!(
-            "{}{}.",
-            first.unwrap_or_default(),
-            characters.as_str()
-        ))
+        Self {
+            guarded: tells(error),
+            ..Self::plain(format!(
+                "{}{}.",
+                first.unwrap_or_default(),
+                characters.as_str()
+            ))
+        }
     }
 
     /// When we have a fault of our own.
@@ -265,19 +282,28 @@ impl Reply {
 
     /// What came of a request; `None` when somebody else answers it.
     pub(super) fn outcome(outcome: &Outcome, target: &Target, terms: &Terms<'_>) -> Option<Self> {
-        match outcome {
-            Outcome::Released(secret) => Some(Self::secret(secret, target, terms.delete_after)),
-            Outcome::Wrapped(wrapped) => Some(Self::wrapped(wrapped, target, terms)),
-            Outcome::Sealed(sealed) => Some(Self::sealed(sealed, target, terms)),
-            Outcome::Offered(offer) => Some(Self::offered(offer, target, terms)),
-            Outcome::Denied(denial) => Some(Self::denied(denial.reason)),
-            Outcome::Duplicate => None,
-            Outcome::Interrupted => Some(Self::interrupted()),
-            Outcome::Listed(names) => Some(changed::listed(names, target)),
-            Outcome::Versions(history) => Some(changed::versions(history, target)),
-            Outcome::Written(version) => Some(changed::written(*version, target)),
-            Outcome::Deleted(version) => Some(changed::deleted(*version, target)),
-            Outcome::Undeleted(version) => Some(changed::undeleted(*version, target)),
+        Some(match outcome {
+            Outcome::Released(secret) => Self::secret(secret, target, terms.delete_after).guarded(),
+            Outcome::Wrapped(wrapped) => Self::wrapped(wrapped, target, terms).guarded(),
+            Outcome::Sealed(sealed) => Self::sealed(sealed, target, terms).guarded(),
+            Outcome::Offered(offer) => Self::offered(offer, target, terms).guarded(),
+            Outcome::Listed(names) => changed::listed(names, target).guarded(),
+            Outcome::Versions(history) => changed::versions(history, target).guarded(),
+            Outcome::Denied(denial) => Self::denied(denial.reason),
+            Outcome::Duplicate => return None,
+            Outcome::Interrupted => Self::interrupted(),
+            // That it was done is told, whatever has happened since.
+            Outcome::Written(version) => changed::written(*version, target),
+            Outcome::Deleted(version) => changed::deleted(*version, target),
+            Outcome::Undeleted(version) => changed::undeleted(*version, target),
+        })
+    }
+
+    /// Not to be sent when chat is locked by then.
+    fn guarded(self) -> Self {
+        Self {
+            guarded: true,
+            ..self
         }
     }
 
@@ -310,6 +336,42 @@ impl Reply {
             secret: true,
             ..Self::default()
         }
+    }
+}
+
+/// Whether it tells something of a secret, and not that a change may have been made.
+fn tells(error: &BrokerError) -> bool {
+    use StoreError as Store;
+    match error {
+        BrokerError::Store(error) => match error {
+            Store::NotFound
+            | Store::NoSuchVersion
+            | Store::Deleted { .. }
+            | Store::NotDeleted { .. }
+            | Store::Destroyed { .. }
+            | Store::Conflict { .. }
+            | Store::Forbidden
+            | Store::Refused
+            | Store::Invalid => true,
+            Store::Unsupported | Store::Sealed | Store::Unavailable | Store::Unclear => false,
+        },
+        BrokerError::NoSuchField(_) | BrokerError::NewestNotDeleted => true,
+        BrokerError::Audit(_)
+        | BrokerError::Coordination(_)
+        | BrokerError::PermitExpired
+        | BrokerError::WrappedField
+        | BrokerError::NoKey
+        | BrokerError::Key(_)
+        | BrokerError::TooManyKeys(_)
+        | BrokerError::UnknownKey
+        | BrokerError::NoUnixUser
+        | BrokerError::NothingToCollect
+        | BrokerError::NothingToWrite
+        | BrokerError::NoField
+        | BrokerError::MeaninglessField
+        | BrokerError::MeaninglessVersion
+        | BrokerError::DoneUnrecorded
+        | BrokerError::ChatLocked => false,
     }
 }
 

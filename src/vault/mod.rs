@@ -120,9 +120,11 @@ impl SecretStore for Store {
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
         meant(
             permit,
+            // Before a rotation: does the field exist?
             matches!(
                 permit.action(),
                 Action::Read(Delivery::Message | Delivery::Sealed | Delivery::Socket)
+                    | Action::Rotate { .. }
             ),
         )?;
         let (client, target) = (&self.client, permit.target());
@@ -183,7 +185,7 @@ impl SecretStore for Store {
     ) -> Result<u64, StoreError> {
         meant(
             permit,
-            matches!(permit.action(), Action::Patch | Action::Rotate(_)),
+            matches!(permit.action(), Action::Patch | Action::Rotate { .. }),
         )?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {

@@ -6,6 +6,11 @@ use vaultgram::domain::{Action, Recipe};
 
 use crate::world::{World, error};
 
+const ROTATE: Action = Action::Rotate {
+    recipe: Recipe::Hex,
+    over: 3,
+};
+
 #[tokio::test]
 async fn a_field_or_a_version_that_means_nothing_is_refused() {
     let world = World::new();
@@ -29,7 +34,7 @@ async fn a_field_or_a_version_that_means_nothing_is_refused() {
         (Action::Versions, "a@1"),
         (Action::Put { over: 0 }, "a@1"),
         (Action::Patch, "a@1"),
-        (Action::Rotate(Recipe::Hex), "a#password@1"),
+        (ROTATE, "a#password@1"),
     ];
     for (action, target) in version {
         let request = world.request(action, target);
@@ -39,6 +44,25 @@ async fn a_field_or_a_version_that_means_nothing_is_refused() {
         assert_eq!((&asked, &done), (&refused, &refused));
     }
     assert!(world.store.take_calls().is_empty());
+}
+
+#[tokio::test]
+async fn only_a_field_that_is_there_is_rotated_and_only_as_it_was_shown() {
+    let world = World::new();
+    let request = world.request(ROTATE, "a#pasword");
+    let asked = error(world.broker().ask(&request).await);
+    let done = error(world.ask(ROTATE, "a#pasword").await);
+    let refused = BrokerError::NoSuchField(vec!["password".to_owned()]);
+    assert_eq!((&asked, &done), (&refused, &refused));
+    let older = Action::Rotate {
+        recipe: Recipe::Hex,
+        over: 2,
+    };
+    let done = error(world.ask(older, "a#password").await);
+    let current = 3;
+    assert_eq!(done, StoreError::Conflict { current }.into());
+    assert!(!world.store.take_calls().contains(&"patch"));
+    assert!(world.ask(ROTATE, "a#password").await.is_ok());
 }
 
 #[tokio::test]
@@ -63,7 +87,7 @@ async fn only_a_put_may_be_confirmed_where_there_is_nothing() {
         (Action::Patch, "a"),
         (Action::Delete, "a"),
         (Action::Undelete, "a@1"),
-        (Action::Rotate(Recipe::Hex), "a#password"),
+        (ROTATE, "a#password"),
     ] {
         let request = world.request(action, target);
         let failed = error(world.broker().ask(&request).await);

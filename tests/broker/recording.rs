@@ -7,6 +7,11 @@ use vaultgram::domain::{Action, AuditEvent, Delivery, Recipe};
 use crate::keys::{KEY, register};
 use crate::world::{ALICE, World, error};
 
+const ROTATE: Action = Action::Rotate {
+    recipe: Recipe::Password,
+    over: 3,
+};
+
 /// Every action, on what, and what of the store does the work.
 const ACTIONS: [(Action, &str, &str); 11] = [
     (Action::Read(Delivery::Message), "a", "read"),
@@ -17,7 +22,7 @@ const ACTIONS: [(Action, &str, &str); 11] = [
     (Action::Versions, "a", "history"),
     (Action::Put { over: 3 }, "a", "put"),
     (Action::Patch, "a", "patch"),
-    (Action::Rotate(Recipe::Password), "a#password", "patch"),
+    (ROTATE, "a#password", "patch"),
     (Action::Delete, "a", "delete"),
     (Action::Undelete, "a@1", "undelete"),
 ];

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use grammers_session::Session;
 use grammers_tl_types::enums::MessageEntity;
-use telegram_dc::{Chat, Event, Form, Message};
+use telegram_dc::{Chat, Event, Fault, Form, Message};
+use vaultgram::broker::ports::Coordination;
 
 use super::support::{A_WHILE, ALICE, BOB, BROKER, GET, SOON, VALUE, World};
 
@@ -42,7 +43,7 @@ async fn a_permitted_person_gets_the_secret_hidden() {
     );
     assert!(answer.text.ends_with("Deleted in 60 s."));
     assert_eq!(
-        world.audit.0.lock().unwrap().len(),
+        world.audit.all.lock().unwrap().len(),
         2,
         "decision and outcome"
     );
@@ -333,4 +334,32 @@ async fn what_was_read_is_not_fetched_again() {
     world.quiet().await;
     process.stop().await;
     assert!(place().await > before);
+}
+
+#[tokio::test]
+async fn what_was_ready_when_chat_was_locked_is_not_told() {
+    for (command, answer) in [
+        ("/get_secret django/database", "Locked"),
+        ("/get_secret django/database#nope", "Locked"),
+        ("/list django", "Locked"),
+        ("/versions django/database", "Locked"),
+        ("/delete_secret django/database", "Locked"),
+        // It was done, and not in vain.
+        ("/put_secret new a=b", "written as version 1"),
+    ] {
+        let world = World::keeping().await;
+        let _process = world.start().await;
+        let flood = Fault::error(420, "FLOOD_WAIT_1");
+        world.dc.fault("messages.sendMessage", flood, 1);
+        world.send(ALICE, command);
+        world
+            .until("the first try", |world| {
+                world.dc.count("messages.sendMessage") == 1
+            })
+            .await;
+        world.coordination.put("locks/chat", b"").await.unwrap();
+        let told = world.answer(ALICE, |_| true).await.text;
+        assert!(told.contains(answer), "{command}: {told}");
+        assert!(!told.contains("django"), "{command}: {told}");
+    }
 }

@@ -1,6 +1,9 @@
 //! The same front end on a bot account: buttons under questions.
 
-use telegram_dc::{Chat, Message, User};
+use std::sync::atomic::Ordering;
+
+use telegram_dc::{Chat, Fault, Message, User};
+use vaultgram::broker::ports::Coordination;
 use vaultgram::domain::VersionState;
 
 use super::changes::code;
@@ -62,6 +65,48 @@ async fn a_button_confirms_once() {
     let typed = format!("/confirm {}", code(&question.text));
     world.says(ALICE, &typed, STALE).await;
     process.stop().await;
+}
+
+#[tokio::test]
+async fn a_button_that_found_no_vault_leaves_the_code() {
+    let world = bot().await;
+    let _process = world.start().await;
+    let (question, data) = question(&world).await;
+    let down = &world.kept.as_ref().unwrap().down;
+    down.store(true, Ordering::SeqCst);
+    assert_eq!(world.press(ALICE, question.id, &data[0]).await, None);
+    world
+        .becomes(question.id, "the question still stands")
+        .await;
+    let confirm = format!("/confirm {}", code(&question.text));
+    let again = world.ask(ALICE, &confirm).await;
+    let data = &again.buttons.concat()[0].data;
+    down.store(false, Ordering::SeqCst);
+    assert_eq!(world.press(ALICE, again.id, data).await, None);
+    world
+        .becomes(again.id, "Version 1 of secret/django/database is deleted")
+        .await;
+}
+
+#[tokio::test]
+async fn a_button_tells_nothing_once_chat_is_locked() {
+    let world = bot().await;
+    let _process = world.start().await;
+    let question = world.ask(ALICE, "/put_secret django/database a=b").await;
+    let data = &question.buttons.concat()[0].data;
+    let kept = world.kept.as_ref().unwrap();
+    kept.write("django/database", &[("a", "c")]);
+    let flood = Fault::error(420, "FLOOD_WAIT_1");
+    world.dc.fault("messages.editMessage", flood, 1);
+    assert_eq!(world.press(ALICE, question.id, data).await, None);
+    world
+        .until("the first try", |world| {
+            world.dc.count("messages.editMessage") == 1
+        })
+        .await;
+    world.coordination.put("locks/chat", b"").await.unwrap();
+    let told = world.answer(ALICE, |m| m.id > question.id).await.text;
+    assert!(told.contains("Locked"), "{told}");
 }
 
 #[tokio::test]

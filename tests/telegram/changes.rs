@@ -21,7 +21,7 @@ permit(
 const DENIED: &str = "You are not permitted to do this, or it does not exist.";
 const STALE: &str =
     "Nothing waits for you under this code: it was used, ran out after two minutes, or never was.";
-const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+pub(crate) const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 impl World {
     /// With a store that keeps versions, and `django/database` in it.
@@ -246,6 +246,43 @@ async fn a_rotation_changes_one_field_and_tells_nobody_its_value() {
 }
 
 #[tokio::test]
+async fn a_rotation_is_of_the_version_that_was_shown() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    let question = world
+        .ask(ALICE, "/rotate django/database#password")
+        .await
+        .text;
+    let kept = world.kept.as_ref().unwrap();
+    kept.write("django/database", &[("password", "by another")]);
+    world
+        .says(
+            ALICE,
+            &format!("/confirm {}", code(&question)),
+            "The secret is at version 2 by now; look at it (/versions), then ask again.",
+        )
+        .await;
+    let fields = pairs(&[("password", "by another")]);
+    assert_eq!(world.newest("django/database"), (2, fields));
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_there_is_not_rotated() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    let refused = "The secret has no such field; it has: password, user.";
+    world
+        .says(ALICE, "/rotate django/database#pasword", refused)
+        .await;
+    let question = world.ask(ALICE, "/rotate django/database#user").await.text;
+    let kept = world.kept.as_ref().unwrap();
+    kept.write("django/database", &[("password", "by another")]);
+    let confirm = format!("/confirm {}", code(&question));
+    world.says(ALICE, &confirm, "it has: password.").await;
+    assert_eq!(world.newest("django/database").0, 2);
+}
+
+#[tokio::test]
 async fn a_code_is_for_its_owner_for_two_minutes_and_can_be_let_go() {
     let world = World::keeping().await;
     let _process = world.start().await;
@@ -279,6 +316,31 @@ async fn a_code_is_for_its_owner_for_two_minutes_and_can_be_let_go() {
         world.kept.as_ref().unwrap().state("django/database", 1),
         VersionState::Live
     );
+}
+
+#[tokio::test]
+async fn a_confirmation_that_found_no_vault_can_be_given_again() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    let kept = world.kept.as_ref().unwrap();
+    for (ask, done) in [
+        ("/put_secret django/database a=b", "written as version 2"),
+        ("/delete_secret django/database", "Version 2 of"),
+    ] {
+        let question = world.ask(ALICE, ask).await.text;
+        let confirm = format!("/confirm {}", code(&question));
+        kept.down.store(true, Ordering::SeqCst);
+        let answer = world.ask(ALICE, &confirm).await.text;
+        assert!(answer.contains("Vault cannot be reached"), "{answer}");
+        assert!(answer.contains("the question still stands"), "{answer}");
+        assert!(answer.contains(&confirm), "{answer}");
+        // The same message once more is not another.
+        world.dc.repeat_update(BROKER);
+        world.quiet().await;
+        kept.down.store(false, Ordering::SeqCst);
+        world.says(ALICE, &confirm, done).await;
+        assert_eq!(world.ask(ALICE, &confirm).await.text, STALE);
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use telegram_dc::Revocation;
 
-use super::support::{ALICE, GET, World, open_when_free, until};
+use super::changes::{KEY, code};
+use super::support::{ALICE, BROKER, GET, World, open_when_free, until};
 
 #[tokio::test]
 async fn killed_with_a_queue_the_next_run_answers_the_rest_once() {
@@ -46,8 +47,33 @@ async fn what_the_broker_began_is_on_record_when_the_front_end_ends() {
     world.store.slow.store(true, Ordering::SeqCst);
     world.send(ALICE, GET);
     until("the read", || world.store.reads.load(Ordering::SeqCst) == 1).await;
-    world.dc.revoke(super::support::BROKER, Revocation::Revoked);
+    world.dc.revoke(BROKER, Revocation::Revoked);
     process.end().await.unwrap_err();
-    let recorded = world.audit.0.lock().unwrap().len();
+    let recorded = world.audit.all.lock().unwrap().len();
     assert_eq!(recorded, 2, "decision and outcome");
+}
+
+#[tokio::test]
+async fn so_are_questions_and_keys() {
+    for question in [true, false] {
+        let mut world = World::keeping().await;
+        world.settings.probe_interval = Duration::from_millis(100);
+        let process = world.start().await;
+        let command = if question {
+            "/delete_secret django/database".to_owned()
+        } else {
+            let asked = world.ask(ALICE, &format!("/register_key {KEY}")).await;
+            format!("/confirm {}", code(&asked.text))
+        };
+        world.audit.slow.store(true, Ordering::SeqCst);
+        world.send(ALICE, command);
+        let begun = || world.audit.begun.load(Ordering::SeqCst);
+        until("the record", || begun() == 1).await;
+        world.dc.revoke(BROKER, Revocation::Revoked);
+        process.end().await.unwrap_err();
+        let recorded = world.audit.all.lock().unwrap().len();
+        assert_eq!(recorded, if question { 2 } else { 1 });
+        let keys = world.coordination.count("keys/");
+        assert_eq!(keys, usize::from(!question));
+    }
 }

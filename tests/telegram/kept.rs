@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
@@ -12,7 +13,11 @@ type Versions = Vec<(BTreeMap<String, String>, VersionState)>;
 
 /// Secrets in memory.
 #[derive(Default)]
-pub(crate) struct KeptStore(Mutex<BTreeMap<String, Versions>>);
+pub(crate) struct KeptStore {
+    secrets: Mutex<BTreeMap<String, Versions>>,
+    /// Nothing is changed meanwhile.
+    pub(crate) down: AtomicBool,
+}
 
 impl KeptStore {
     /// Writes a version, as somebody else.
@@ -20,14 +25,14 @@ impl KeptStore {
         let fields = fields
             .iter()
             .map(|(name, value)| ((*name).into(), (*value).into()));
-        let mut secrets = self.0.lock().unwrap();
+        let mut secrets = self.secrets.lock().unwrap();
         let versions = secrets.entry(path.to_owned()).or_default();
         versions.push((fields.collect(), VersionState::Live));
     }
 
     /// The newest version's fields, and its number; 0 for none.
     pub(crate) fn newest(&self, path: &str) -> (usize, Vec<(String, String)>) {
-        let secrets = self.0.lock().unwrap();
+        let secrets = self.secrets.lock().unwrap();
         let Some(versions) = secrets.get(path) else {
             return (0, vec![]);
         };
@@ -37,7 +42,14 @@ impl KeptStore {
 
     /// What became of a version.
     pub(crate) fn state(&self, path: &str, version: usize) -> VersionState {
-        self.0.lock().unwrap()[path][version - 1].1
+        self.secrets.lock().unwrap()[path][version - 1].1
+    }
+
+    fn up(&self) -> Result<(), StoreError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable);
+        }
+        Ok(())
     }
 
     fn mark(
@@ -46,7 +58,7 @@ impl KeptStore {
         version: Option<u64>,
         state: VersionState,
     ) -> Result<(), StoreError> {
-        let mut secrets = self.0.lock().unwrap();
+        let mut secrets = self.secrets.lock().unwrap();
         let versions = secrets.get_mut(permit.target().path.path());
         let versions = versions.ok_or(StoreError::NotFound)?;
         let newest = versions.len();
@@ -65,7 +77,8 @@ impl KeptStore {
         over: Option<u64>,
         keep: bool,
     ) -> Result<u64, StoreError> {
-        let mut secrets = self.0.lock().unwrap();
+        self.up()?;
+        let mut secrets = self.secrets.lock().unwrap();
         let path = permit.target().path.path();
         let current = secrets.get(path).map_or(0, Vec::len) as u64;
         if over.is_some_and(|over| over != current) {
@@ -89,7 +102,7 @@ impl KeptStore {
 #[async_trait]
 impl SecretStore for KeptStore {
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
-        let secrets = self.0.lock().unwrap();
+        let secrets = self.secrets.lock().unwrap();
         let versions = secrets.get(permit.target().path.path());
         let versions = versions.ok_or(StoreError::NotFound)?;
         let field = |(name, value): (&String, &String)| Field {
@@ -104,7 +117,7 @@ impl SecretStore for KeptStore {
     }
 
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
-        let secrets = self.0.lock().unwrap();
+        let secrets = self.secrets.lock().unwrap();
         let folder = format!("{}/", permit.target().path.path());
         let names = secrets.keys().filter_map(|path| path.strip_prefix(&folder));
         let names: Vec<_> = names.map(str::to_owned).collect();
@@ -115,7 +128,7 @@ impl SecretStore for KeptStore {
     }
 
     async fn history(&self, permit: &Permit) -> Result<History, StoreError> {
-        let secrets = self.0.lock().unwrap();
+        let secrets = self.secrets.lock().unwrap();
         let versions = secrets.get(permit.target().path.path());
         let versions = versions.ok_or(StoreError::NotFound)?;
         let count = versions.len() as u64;
@@ -151,6 +164,7 @@ impl SecretStore for KeptStore {
     }
 
     async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
+        self.up()?;
         let newest = self.history(permit).await?.current;
         let version = permit.target().version.unwrap_or(newest);
         self.mark(permit, Some(version), VersionState::Deleted)?;

@@ -29,7 +29,7 @@ async fn a_stranger_gets_nothing_by_default() {
     world.settle().await;
     assert!(world.answers(MALLORY).is_empty());
     assert_eq!(world.store.reads.load(Ordering::SeqCst), 0);
-    assert!(world.audit.0.lock().unwrap().is_empty());
+    assert!(world.audit.all.lock().unwrap().is_empty());
     assert_eq!(world.coordination.count("claims/"), 1, "only Bob's");
 }
 

@@ -423,12 +423,21 @@ impl Coordination for Memory {
 
 /// An audit in memory.
 #[derive(Default)]
-pub(crate) struct Entries(pub(crate) Mutex<Vec<AuditEntry>>);
+pub(crate) struct Entries {
+    pub(crate) all: Mutex<Vec<AuditEntry>>,
+    pub(crate) slow: AtomicBool,
+    /// How many it has begun to write.
+    pub(crate) begun: AtomicUsize,
+}
 
 #[async_trait]
 impl AuditSink for Entries {
     async fn record(&self, entry: AuditEntry) -> Result<(), AuditError> {
-        self.0.lock().unwrap().push(entry);
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        self.all.lock().unwrap().push(entry);
         Ok(())
     }
 }

@@ -12,6 +12,12 @@ pub enum Mistake {
     /// No such command.
     #[error("I do not know this command; /help lists them.")]
     Unknown,
+    /// No such command, but this one, of those that write.
+    #[error(
+        "Nothing was written, for there is no such command. Did you mean /{}? As in: {}", .0.name(),
+        .0.example()
+    )]
+    Misspelt(Word),
     /// More than a message can have.
     #[error("This command is longer than {MAX_LENGTH} characters.")]
     TooLong,
@@ -49,6 +55,13 @@ pub enum Mistake {
          send, or write the value on the host: bao kv put"
     )]
     Formatted,
+    /// The key that must not leave its owner's machine, perhaps in place of the public one.
+    #[error(
+        "This holds a private key, with which anybody can open what is sealed to you, and Telegram \
+         has seen it now: make a new key (vaultgram keygen) and register its public half, as in \
+         {}; if the old one is registered, /forget_key it", Word::RegisterKey.example()
+    )]
+    PrivateKey,
     /// Values that cannot be read.
     #[error("Nothing was written: {0}.")]
     Value(#[from] ValueMistake),
@@ -129,7 +142,8 @@ fn missing(word: Word) -> &'static str {
         | Word::Undelete
         | Word::GetKeys
         | Word::Keys
-        | Word::Misspelt
+        | Word::LikePut
+        | Word::LikePatch
         | Word::Unknown => "The path is missing",
     }
 }

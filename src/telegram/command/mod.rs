@@ -69,10 +69,16 @@ pub struct Parsed {
     pub word: Word,
     /// What is to be done, or what is wrong with the text.
     pub command: Result<Command, Mistake>,
+    /// It holds what nobody may read, or may hold that: it must not stay in the chat.
+    pub sensitive: bool,
 }
 
+/// Begins every private age key.
+const PRIVATE_KEY: &[u8] = b"AGE-SECRET-KEY-";
+
 /// Reads a message. `None` when it is no command for us: talk, a command for another bot
-/// (`/help@other_bot`), or in a group one that we do not know. `username` is our own.
+/// (`/help@other_bot`), or in a group one that we do not know. In a private chat, talk that holds
+/// a private key concerns us too. `username` is our own.
 #[must_use]
 pub fn parse(
     text: &str,
@@ -81,15 +87,24 @@ pub fn parse(
     mounts: &Mounts,
 ) -> Option<Parsed> {
     let text = text.trim_matches(is_space);
-    let (name, argument) = split_word(text);
-    let name = name.strip_prefix('/')?;
-    let name = match name.split_once('@') {
-        Some((name, to)) if username.is_some_and(|me| me.eq_ignore_ascii_case(to)) => name,
-        Some(_) => return None,
-        None => name,
-    };
-    let word = Word::read(name);
-    if chat == ChatKind::Group && matches!(word, Word::Unknown | Word::Misspelt) {
+    let called = called(text, username);
+    let word = called.map_or(Word::Unknown, |(word, _)| word);
+    // A private key can be a value like any other, where values are meant to be.
+    if !word.carries_values()
+        && holds_private_key(text)
+        && (called.is_some() || chat == ChatKind::Private)
+    {
+        return Some(Parsed {
+            word,
+            command: Err(Mistake::PrivateKey),
+            sensitive: true,
+        });
+    }
+    let (_, argument) = called?;
+    let misspelt = matches!(word, Word::LikePut | Word::LikePatch);
+    // A misspelt word alone holds nothing, and may be another bot's.
+    let foreign = word == Word::Unknown || misspelt && argument.is_empty();
+    if chat == ChatKind::Group && foreign {
         return None;
     }
     let command = if text.encode_utf16().nth(MAX_LENGTH).is_some() {
@@ -97,7 +112,30 @@ pub fn parse(
     } else {
         read(word, argument, mounts)
     };
-    Some(Parsed { word, command })
+    // What looks like a value, in what nobody can make sense of, may be one.
+    let guessed = chat == ChatKind::Private && command.is_err() && argument.contains('=');
+    Some(Parsed {
+        word,
+        command,
+        sensitive: word.carries_values() || guessed,
+    })
+}
+
+/// The command in `text` and what follows it; `None` where there is none, or one for another bot.
+fn called<'a>(text: &'a str, username: Option<&str>) -> Option<(Word, &'a str)> {
+    let (name, argument) = split_word(text);
+    let name = name.strip_prefix('/')?;
+    let name = match name.split_once('@') {
+        Some((name, to)) if username.is_some_and(|me| me.eq_ignore_ascii_case(to)) => name,
+        Some(_) => return None,
+        None => name,
+    };
+    Some((Word::read(name), argument))
+}
+
+fn holds_private_key(text: &str) -> bool {
+    let mut parts = text.as_bytes().windows(PRIVATE_KEY.len());
+    parts.any(|part| part.eq_ignore_ascii_case(PRIVATE_KEY))
 }
 
 fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake> {
@@ -163,7 +201,9 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
         }
         Word::Confirm => Command::Confirm(normalise_code(words.one(word)?)),
         Word::Cancel => Command::Cancel(normalise_code(words.one(word)?)),
-        Word::Misspelt | Word::Unknown => return Err(Mistake::Unknown),
+        Word::LikePut => return Err(Mistake::Misspelt(Word::PutSecret)),
+        Word::LikePatch => return Err(Mistake::Misspelt(Word::PatchSecret)),
+        Word::Unknown => return Err(Mistake::Unknown),
     })
 }
 

@@ -131,7 +131,9 @@ fn each_mistake_says_what_to_write() {
         ("/confirm", "The code is missing: /confirm R7K2"),
         ("/cancel a b", "more than /cancel takes"),
         ("/frobnicate", "/help lists them"),
-        ("/putsecret a b=c", "/help lists them"),
+        ("/putsecret a b=c", "Did you mean /put_secret? As in: /put"),
+        ("/Put a b=c", "Did you mean /put_secret? As in: /put"),
+        ("/PATCH a b=c", "Did you mean /patch_secret? As in: /patch"),
     ] {
         let said_now = mistake(line).to_string();
         assert!(said_now.contains(said), "{line}: {said_now}");
@@ -146,7 +148,10 @@ fn what_is_no_command_for_us_is_left_alone() {
         ("/help@other_bot", false, false),
         ("/help@", false, false),
         ("/unknown", true, false),
-        ("/put a b=c", true, false),
+        ("/put a b=c", true, true),
+        ("/Patch_secret a b=c", true, true),
+        ("/put", true, false),
+        ("/put@other_bot a b=c", false, false),
         ("/put_secret a b=c", true, true),
         ("/GET_SECRET a", true, false),
         ("/", true, false),
@@ -173,15 +178,53 @@ fn what_may_carry_values_is_known_even_when_it_cannot_be_read() {
         ("/put", true),
         ("/patchsecret a b=c", true),
         ("/get_secret a", false),
+        ("/get_secret a=b", false),
+        ("/get_secret a b=c", true),
+        ("/get_secret a b c", false),
+        ("/save a b=c", true),
+        ("/save=c", false),
+        ("/start a=b", false),
         ("/unknown", false),
     ] {
         let parsed = parse(line, None, ChatKind::Private, &mounts()).unwrap();
-        assert_eq!(parsed.word.carries_values(), carries, "{line}");
+        assert_eq!(parsed.sensitive, carries, "{line}");
     }
+    let group = parse("/get_secret a b=c", None, ChatKind::Group, &mounts());
+    assert!(!group.unwrap().sensitive, "it may be meant for another bot");
     let long = format!("/put_secret a b={}", "x".repeat(5000));
     let parsed = parse(&long, None, ChatKind::Private, &mounts()).unwrap();
-    assert!(parsed.word.carries_values());
+    assert!(parsed.sensitive);
     assert_eq!(parsed.command.err(), Some(Mistake::TooLong));
+}
+
+#[test]
+fn a_private_key_must_not_stay() {
+    for (line, private, group) in [
+        ("/register_key AGE-SECRET-KEY-1QQ", true, true),
+        ("/register_key age-secret-key-1qq", true, true),
+        ("/get_secret a AGE-SECRET-KEY-1QQ", true, true),
+        ("/help@other_bot AGE-SECRET-KEY-1QQ", true, false),
+        ("# created: today\nAGE-SECRET-KEY-PQ-1QQ", true, false),
+        ("/register_key age1qq", false, false),
+        ("an age secret key", false, false),
+    ] {
+        for (chat, expected) in [(ChatKind::Private, private), (ChatKind::Group, group)] {
+            let parsed = parse(line, Some("vault_bot"), chat, &mounts());
+            let seen = parsed.is_some_and(|parsed| {
+                assert_eq!(parsed.sensitive, parsed.command.is_err(), "{line}");
+                parsed.command.err() == Some(Mistake::PrivateKey)
+            });
+            assert_eq!(seen, expected, "{line} {chat:?}");
+        }
+    }
+    // Vault may keep one.
+    let line = "/put_secret sops key=AGE-SECRET-KEY-1QQ";
+    assert_eq!(written(line).unwrap().len(), 1);
+    let shown = mistake("AGE-SECRET-KEY-1QQ").to_string();
+    assert!(
+        !shown.contains("1QQ") && shown.contains("/register_key age1"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -37,8 +37,10 @@ pub enum Word {
     Confirm,
     /// `/cancel`
     Cancel,
-    /// Meant for one of those that carry values, by the look of it: `/put`, `/Put_secret`.
-    Misspelt,
+    /// Meant for `/put_secret`, by the look of it: `/put`, `/Put_secret`.
+    LikePut,
+    /// Meant for `/patch_secret`.
+    LikePatch,
     /// Anything else.
     Unknown,
 }
@@ -67,13 +69,12 @@ impl Word {
 
     pub(super) fn read(name: &str) -> Self {
         let known = Self::ALL.into_iter().find(|word| word.name() == name);
-        let lower = || name.to_ascii_lowercase();
         known.unwrap_or_else(|| {
-            if ["put", "patch"]
-                .iter()
-                .any(|verb| lower().starts_with(verb))
-            {
-                Self::Misspelt
+            let lower = name.to_ascii_lowercase();
+            if lower.starts_with("put") {
+                Self::LikePut
+            } else if lower.starts_with("patch") {
+                Self::LikePatch
             } else {
                 Self::Unknown
             }
@@ -101,28 +102,38 @@ impl Word {
             Self::ForgetKey => "forget_key",
             Self::Confirm => "confirm",
             Self::Cancel => "cancel",
-            Self::Misspelt => "misspelt",
+            Self::LikePut | Self::LikePatch => "misspelt",
             Self::Unknown => "unknown",
         }
     }
 
-    /// The message holds values, or may: it must not stay in the chat.
+    /// It takes values.
+    #[must_use]
+    pub fn takes_values(self) -> bool {
+        matches!(self, Self::PutSecret | Self::PatchSecret)
+    }
+
+    /// The message holds values, or may.
     #[must_use]
     pub fn carries_values(self) -> bool {
-        matches!(self, Self::PutSecret | Self::PatchSecret | Self::Misspelt)
+        self.takes_values() || matches!(self, Self::LikePut | Self::LikePatch)
     }
 
     /// A whole command, as an example.
     pub(super) fn example(self) -> &'static str {
         match self {
             Self::Start => "/start",
-            Self::Help | Self::Misspelt | Self::Unknown => "/help",
+            Self::Help | Self::Unknown => "/help",
             Self::Status => "/status",
             Self::GetSecret => "/get_secret django/database",
             Self::List => "/list django",
             Self::Versions => "/versions django/database",
-            Self::PutSecret => "/put_secret django/database user=django password=\"two words\"",
-            Self::PatchSecret => "/patch_secret django/database password=\"two words\"",
+            Self::PutSecret | Self::LikePut => {
+                "/put_secret django/database user=django password=\"two words\""
+            }
+            Self::PatchSecret | Self::LikePatch => {
+                "/patch_secret django/database password=\"two words\""
+            }
             Self::DeleteSecret => "/delete_secret django/database",
             Self::Undelete => "/undelete django/database@3",
             Self::Rotate => "/rotate django/database#password",

@@ -11,6 +11,9 @@ const MORE: usize = 40;
 
 /// `/list`
 pub(super) fn listed(names: &[String], target: &Target) -> Reply {
+    if names.is_empty() {
+        return Reply::plain(format!("{target} holds nothing."));
+    }
     let lines = names.iter().map(|name| shown::name(name));
     lines_of(&format!("{target} holds:"), lines, names.len())
 }
@@ -18,6 +21,11 @@ pub(super) fn listed(names: &[String], target: &Target) -> Reply {
 /// `/versions`
 pub(super) fn versions(history: &History, target: &Target) -> Reply {
     let current = history.current;
+    if history.versions.is_empty() {
+        return Reply::plain(format!(
+            "{target} has no version yet; /put_secret writes the first."
+        ));
+    }
     let head = format!("{target} is at version {current}.");
     let lines = history.versions.iter().map(line);
     lines_of(&head, lines, history.versions.len())
@@ -88,7 +96,7 @@ impl Reply {
     /// Asks to confirm `wish`, naming the newest version of what it is about. It is complete
     /// with [`Reply::ask_for`].
     pub(in crate::telegram) fn question(wish: &Wish, current: u64) -> Self {
-        Self::plain(match wish {
+        let text = match wish {
             Wish::Secret { action, target, .. } => about(*action, target, current),
             Wish::RegisterKey(key) => format!(
                 "Register the public key {key}? Whoever has its private half can open what is \
@@ -97,7 +105,8 @@ impl Reply {
             Wish::ForgetKey(key) => {
                 format!("Forget the public key {key}? Nothing is sealed to it any more.")
             }
-        })
+        };
+        Self::plain(text).guarded()
     }
 
     /// Adds to a question the code that answers it.
@@ -107,6 +116,17 @@ impl Reply {
             format!("\n\nWithin {minutes} minutes, reply: /confirm {code}\nOr: /cancel {code}");
         self.text.push_str(&how);
         self.code = Some(code);
+    }
+
+    /// Adds to a failure that the question stands for as long as is `left` of its time.
+    pub(in crate::telegram) fn still_waits(&mut self, code: &str, left: time::Duration) {
+        let seconds = left.whole_seconds();
+        let how = format!(
+            "\n\nNothing was changed, and the question still stands. Within {seconds} s, reply: \
+             /confirm {code}\nOr: /cancel {code}"
+        );
+        self.text.push_str(&how);
+        self.code = Some(code.to_owned());
     }
 
     /// When there are too many questions to ask another one.
@@ -148,7 +168,7 @@ fn about(action: Action, target: &Target, current: u64) -> String {
                 format!("Delete version {version} of {path}? The newest is version {current}.")
             }
         }
-        Action::Rotate(recipe) => format!(
+        Action::Rotate { recipe, .. } => format!(
             "Replace {target} by a random value ({})? The secret is at version {current}.",
             recipe.name()
         ),

@@ -3,9 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::broker::ports::StoreError;
 use crate::domain::policy::{Denial, DenialReason};
-use crate::domain::{Field, Mounts, SecretValue};
+use crate::domain::{Field, History, Mounts, SecretValue};
 
 fn secret(fields: &[(&str, &str)]) -> Secret {
     Secret {
@@ -140,6 +139,57 @@ fn a_refusal_is_always_the_same() {
     }
     assert!(said(DenialReason::ChatLocked).contains("vaultgram unlock"));
     assert!(Reply::outcome(&Outcome::Duplicate, &target(), &terms()).is_none());
+}
+
+#[test]
+fn what_tells_of_a_secret_is_guarded_and_what_was_done_is_told() {
+    let history = History {
+        current: 1,
+        versions: vec![],
+    };
+    for (outcome, guarded) in [
+        (Outcome::Released(secret(&[])), true),
+        (Outcome::Listed(vec![]), true),
+        (Outcome::Versions(history), true),
+        (Outcome::Written(2), false),
+        (Outcome::Deleted(2), false),
+        (Outcome::Undeleted(2), false),
+        (Outcome::Interrupted, false),
+    ] {
+        let reply = Reply::outcome(&outcome, &target(), &terms()).unwrap();
+        assert_eq!(reply.guarded, guarded, "{}", reply.text);
+    }
+    for (error, guarded) in [
+        (BrokerError::NoSuchField(vec!["a".into()]), true),
+        (StoreError::NotFound.into(), true),
+        (StoreError::Conflict { current: 3 }.into(), true),
+        (StoreError::Unclear.into(), false),
+        (BrokerError::DoneUnrecorded, false),
+    ] {
+        assert_eq!(Reply::failed(&error).guarded, guarded, "{error}");
+    }
+}
+
+#[test]
+fn what_has_nothing_to_list_is_a_sentence() {
+    let history = History {
+        current: 0,
+        versions: vec![],
+    };
+    for (outcome, text) in [
+        (
+            Outcome::Listed(vec![]),
+            "secret/django/database holds nothing.",
+        ),
+        (
+            Outcome::Versions(history),
+            "secret/django/database has no version yet; /put_secret writes the first.",
+        ),
+    ] {
+        let reply = Reply::outcome(&outcome, &target(), &terms()).unwrap();
+        assert_eq!(reply.text, text);
+        assert!(reply.entities.is_empty(), "Telegram refuses an empty one");
+    }
 }
 
 #[test]

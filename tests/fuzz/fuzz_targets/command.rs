@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use vaultgram::domain::caller::ChatKind;
 use vaultgram::domain::{Field, Mounts, Target};
-use vaultgram::telegram::command::{Command, parse};
+use vaultgram::telegram::command::{Command, Mistake, parse};
 
 static MOUNTS: LazyLock<Mounts> = LazyLock::new(|| {
     Mounts::new(vec!["secret".to_owned(), "team/kv".to_owned()]).expect("they are valid")
@@ -18,7 +18,11 @@ fuzz_target!(|text: &str| {
         let Some(parsed) = parse(text, Some("vault_bot"), chat, &MOUNTS) else {
             continue;
         };
-        assert!(text.trim_start().starts_with('/'), "only commands are read");
+        let private_key = matches!(parsed.command, Err(Mistake::PrivateKey));
+        assert!(
+            private_key || text.trim_start().starts_with('/'),
+            "only commands are read"
+        );
         match parsed.command {
             Ok(Command::Read(target, _) | Command::Delete(target) | Command::Undelete(target)) => {
                 reads_back(&target);
