@@ -200,6 +200,7 @@ pub async fn run(
             Arc::clone(&ports.broker),
         ),
         second_net: Arc::new(SecondNet::new(
+            me,
             Arc::clone(&link),
             Arc::clone(&ports.coordination),
             settings.history_ttl,
