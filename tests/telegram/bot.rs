@@ -1,6 +1,6 @@
 //! The same front end on a bot account: buttons under questions.
 
-use telegram_dc::{Chat, Message, User};
+use telegram_dc::{Chat, Fault, Message, User};
 use vaultgram::domain::VersionState;
 
 use super::changes::code;
@@ -62,6 +62,26 @@ async fn a_button_confirms_once() {
     let typed = format!("/confirm {}", code(&question.text));
     world.says(ALICE, &typed, STALE).await;
     process.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_makes_no_second_message() {
+    let world = bot().await;
+    let _process = world.start().await;
+    let (question, data) = question(&world).await;
+    world.dc.fault("messages.editMessage", Fault::LoseAnswer, 1);
+    // What the app is told can be lost on the way, too.
+    drop(
+        world
+            .dc
+            .press(ALICE, Chat::User(BROKER), question.id, &data[1])
+            .await,
+    );
+    world.becomes(question.id, "Cancelled").await;
+    let twice = |world: &World| world.dc.count("messages.editMessage") == 2;
+    world.until("the second try", twice).await;
+    world.quiet().await;
+    assert_eq!(world.answers(ALICE).len(), 1);
 }
 
 #[tokio::test]
