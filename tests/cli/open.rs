@@ -108,6 +108,34 @@ fn prints_one_value_as_it_is_and_several_as_a_table() {
 }
 
 #[test]
+fn a_value_cannot_steer_the_terminal_it_is_shown_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let key = key(directory, "key");
+    let at_a_terminal = |json: &str| {
+        std::fs::write(directory.join("sealed"), sealed(json, &key)).unwrap();
+        let command = format!("{} open -i key sealed", env!("CARGO_BIN_EXE_vaultgram"));
+        let arguments = ["-qec", &command, "/dev/null"];
+        let ran = piped(directory, "script", &arguments, "");
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.out.replace("\r\n", "\n")
+    };
+    assert_eq!(at_a_terminal(r#""-----BEGIN\nx\n""#), "-----BEGIN\nx\n\n");
+    let screen = at_a_terminal(r#""\u001b]0;x\u0007hunter2""#);
+    assert!(!screen.contains('\u{1b}'), "{screen:?}");
+    let shown = r#""\u001b]0;x\u0007hunter2""#;
+    assert!(
+        screen.contains(shown) && screen.contains("note: printed as JSON"),
+        "{screen}"
+    );
+    let raw = open(directory, &["-i", "key", "sealed"], "");
+    assert_eq!(
+        (raw.out.as_str(), raw.err.as_str()),
+        ("\u{1b}]0;x\u{7}hunter2", "")
+    );
+}
+
+#[test]
 fn age_itself_opens_what_vaultgram_sealed_and_the_other_way_round() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
