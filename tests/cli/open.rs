@@ -87,6 +87,23 @@ fn a_key_is_made_once_for_its_owner_alone() {
 }
 
 #[test]
+fn half_a_key_is_not_left_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let program = env!("CARGO_BIN_EXE_vaultgram");
+    // As a full disk does: the file can be made, and not be written.
+    let script = format!("trap '' XFSZ; ulimit -f 0; exec {program} keygen -i key");
+    let ran = piped(directory, "sh", &["-c", &script], "");
+    assert_eq!(ran.code, 73, "{ran:?}");
+    assert!(
+        ran.err.contains("key: cannot create: File too large"),
+        "{ran:?}"
+    );
+    assert!(!directory.join("key").exists());
+    key(directory, "key");
+}
+
+#[test]
 fn prints_one_value_as_it_is_and_several_as_a_table() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
