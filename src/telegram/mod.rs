@@ -155,7 +155,7 @@ pub enum TelegramError {
     /// Telegram does not accept the session.
     #[error(
         "Telegram does not accept this session ({0}): it was ended from another device, or used by \
-         two processes at once; remove the session file and run: vaultgram login"
+         two processes at once; run: vaultgram logout --local, and then: vaultgram login"
     )]
     SignedOut(String),
     /// The session cannot be kept.
