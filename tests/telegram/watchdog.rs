@@ -28,9 +28,9 @@ async fn a_device_locks_once_and_is_told_once() {
     // As `vaultgram unlock` does it: the device is known by now, and no reason to lock again.
     world.coordination.delete("locks/chat").await.unwrap();
     let look = "account.getAuthorizations";
-    let (looked, sent) = (world.dc.count(look), world.dc.count("messages.sendMessage"));
+    let (rounds, sent) = (world.dc.count(look), world.dc.count("messages.sendMessage"));
     world
-        .until("more rounds", |world| world.dc.count(look) > looked + 5)
+        .until("more rounds", |world| world.dc.count(look) > rounds + 5)
         .await;
     assert!(!locked(&world));
     assert_eq!(world.dc.count("messages.sendMessage"), sent);
