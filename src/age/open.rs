@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::Identities;
 use crate::domain::SecretValue;
+use crate::domain::signs::is_invisible;
 
 /// Largest sealed answer that is read, in bytes; Vault's secrets are far smaller.
 pub const MAX_SEALED: usize = 8 << 20;
@@ -86,13 +87,11 @@ fn armored(input: &[u8]) -> Result<String, OpenError> {
     let (_, rest) = text.split_once(BEGIN).ok_or(OpenError::NotSealed)?;
     let (middle, _) = rest.split_once(END).ok_or(OpenError::Damaged)?;
     let is_dash = |c: char| matches!(c, '-' | '\u{2010}'..='\u{2015}');
-    let ignored = |c: &char| {
-        !(c.is_whitespace() || *c == '>' || matches!(*c, '\u{200b}'..='\u{200f}' | '\u{feff}'))
-    };
+    let kept = |c: &char| !(c.is_whitespace() || *c == '>' || is_invisible(*c));
     let signs: Vec<char> = middle
         .trim_matches(|c: char| is_dash(c) || c.is_whitespace() || c == '>')
         .chars()
-        .filter(ignored)
+        .filter(kept)
         .collect();
     let is_base64 = |c: &char| c.is_ascii_alphanumeric() || "+/=".contains(*c);
     if !signs.iter().all(is_base64) {

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::api::{DEFAULT_SOCKET, Errors};
 use crate::cli::exit::{Exit, Failure};
+use crate::domain::signs::one_line;
 
 /// Largest answer taken, in bytes: Vault's own limit for a request, with room for escapes.
 const MAX_ANSWER: usize = 64 << 20;
@@ -39,7 +40,7 @@ impl Answer {
     /// The failure this answer stands for.
     pub(super) fn failure(&self) -> Failure {
         let said: Errors = serde_json::from_slice(&self.body).unwrap_or_default();
-        let said = printable(&said.errors.join("; "));
+        let said = one_line(&said.errors.join("; "));
         // Vault's frame around a list of one.
         let said = said.trim_start_matches("1 error occurred: * ");
         let or = |what: &str| {
@@ -175,12 +176,4 @@ fn not_reached(socket: &Path, error: &io::Error) -> Failure {
     };
     let shown = socket.display();
     Failure::new(exit, format!("{shown}: cannot connect: {error}")).hint(hint)
-}
-
-/// One line of `text`, safe for a terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.split(|c: char| c.is_control())
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
 }

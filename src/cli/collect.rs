@@ -17,7 +17,8 @@ use crate::cli::show::{self, Values};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Ask in chat with: /get_secret PATH socket, and give the code of the answer here, on vaultgram's
-host, within ten minutes. It works once. One value is printed as it is, several as a table.
+host, within ten minutes. It works once. One value is printed as it is (on a terminal as JSON, if it
+holds signs that cannot be seen), several as a table.
 
 Exit codes: 0 done, 64 usage, 66 nothing waits for you, 69 not available, 75 try again, 77 denied.")]
 pub struct CollectArgs {

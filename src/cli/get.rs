@@ -25,6 +25,9 @@ Examples:
   vaultgram get secret/django/database@3      version 3, the mount named
   vaultgram get --json django/database | jq -r .data.user
 
+On a terminal, a value with signs that cannot be seen is printed as JSON; a pipe or a file gets it
+byte for byte.
+
 Exit codes: 0 done, 64 usage, 66 no such secret, 69 not available, 75 try again, 77 denied.")]
 pub struct GetArgs {
     /// The path of a secret, with or without its mount; one of its fields; one of its versions
@@ -84,8 +87,8 @@ struct Printed<'a> {
     data: &'a BTreeMap<String, &'a RawValue>,
 }
 
-/// Gets a secret and writes it to `out`. `terminal`: whether `out` is one; then a single value
-/// ends with a newline, else it is written byte for byte.
+/// Gets a secret and writes it to `out`. `terminal`: whether `out` is one; else a single value is
+/// written byte for byte.
 ///
 /// # Errors
 /// With the exit codes that `vaultgram get --help` lists.

@@ -1,6 +1,6 @@
 //! `vaultgram keygen`: a key pair for sealed answers, in a file as `age-keygen` writes it.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -71,6 +71,11 @@ fn create(path: &Path, identity: &NewIdentity) -> io::Result<()> {
         clippy::disallowed_methods,
         reason = "its owner's file is where a private key goes"
     )]
-    file.write_all(identity.file.expose_secret())?;
-    file.sync_all()
+    let written = file.write_all(identity.file.expose_secret());
+    let written = written.and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key is none, and would stand in the way of the next try.
+        drop(fs::remove_file(path));
+    }
+    written
 }

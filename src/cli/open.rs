@@ -48,7 +48,8 @@ Examples:
   vaultgram open database.age        a file from the chat
   vaultgram open --json < message | jq -r .password
 
-One value is printed as it is, several as a table. The key is one of those you registered in chat
+One value is printed as it is (on a terminal as JSON, if it holds signs that cannot be seen), several
+as a table. The key is one of those you registered in chat
 with /register_key; vaultgram keygen makes one, and so does age-keygen.
 
 Exit codes: 0 done, 64 usage, 65 not sealed to your key or damaged, 66 no such file, 77 the

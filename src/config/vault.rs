@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::environment::Environment;
 use crate::config::{Problems, raw};
+use crate::domain::signs::is_invisible;
 use crate::domain::{Mounts, SecretValue};
 
 /// The address a Vault has when nothing else is said.
@@ -89,7 +90,7 @@ pub(super) fn typed(
              address https://, or leave it out",
         );
     }
-    let speakable = |text: &String| text.len() <= 200 && !text.contains(char::is_control);
+    let speakable = |text: &String| text.len() <= 200 && !text.contains(is_invisible);
     if !raw.public_address.as_ref().is_none_or(speakable) {
         problems.push("[vault] public_address: an address of at most 200 characters");
     }

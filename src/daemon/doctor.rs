@@ -276,7 +276,7 @@ async fn ask_about_telegram(socket: &Path) -> Result<String, String> {
         Some("connected") => Ok("connected, says the vaultgram that runs".to_owned()),
         Some("signed_out") => Err(
             "Telegram does not accept the session any more (ended from another device, or used by \
-             two processes); remove the session file, run `vaultgram login`, and restart vaultgram"
+             two processes); run `vaultgram logout --local` and `vaultgram login`, and restart vaultgram"
                 .to_owned(),
         ),
         Some(other) => Err(format!(

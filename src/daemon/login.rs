@@ -16,6 +16,7 @@ use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
 use crate::daemon::terminal::{self, Echo};
 use crate::daemon::{application, load_telegram, session_key, settings};
+use crate::domain::signs::one_line;
 use crate::telegram::login::{Account, LoginError, NoAnswer, Prompt, login as sign_in};
 use crate::telegram::{self, FileSession, Reach};
 
@@ -273,20 +274,15 @@ impl Prompt for Answers {
     async fn password(&mut self, hint: Option<&str>) -> Result<Zeroizing<String>, NoAnswer> {
         let given = self.password.take();
         let question = match hint {
-            Some(hint) => format!("two-step password (hint: {})", on_one_line(hint)),
+            Some(hint) => format!("two-step password (hint: {})", one_line(hint)),
             None => "two-step password".to_owned(),
         };
         or_ask(given, &question, Echo::Hidden, "TELEGRAM_PASSWORD").await
     }
 
     fn note(&mut self, text: &str) {
-        terminal::say(&format!("{}\n", on_one_line(text)));
+        terminal::say(&format!("{}\n", one_line(text)));
     }
-}
-
-/// Without what could move a terminal's cursor: some of it is Telegram's, or another device's.
-fn on_one_line(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::config::TelegramConfig;
 use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
 use crate::daemon::{application, load_telegram, session_key, settings};
+use crate::domain::signs::one_line;
 use crate::telegram::{self, Device, FileSession, Profile, SessionError, Summary};
 
 /// What is shown.
@@ -122,10 +123,9 @@ fn describe(profile: &Profile) -> String {
     )
 }
 
-/// Without what could move a terminal's cursor: these texts are made by applications.
+/// Fit for a terminal, and not too long: these texts are made by applications.
 fn printable(text: &str) -> String {
-    let kept = text.chars().filter(|c| !c.is_control()).take(80);
-    kept.collect()
+    one_line(text).chars().take(80).collect()
 }
 
 /// Seconds since 1970 as a date.

@@ -16,6 +16,7 @@ pub mod recipe;
 pub mod request;
 pub mod secret;
 pub mod secret_path;
+pub mod signs;
 
 pub use action::Action;
 pub use audit_entry::{AuditEntry, AuditEvent, Subject};

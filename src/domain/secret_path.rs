@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::signs::is_invisible;
+
 /// Longest path accepted, in bytes, mount included.
 pub const MAX_PATH: usize = 512;
 /// Longest field name accepted, in bytes.
@@ -195,17 +197,11 @@ fn parse_version(text: &str) -> Result<u64, PathError> {
 /// # Errors
 /// When it is empty, over [`MAX_FIELD`], or holds a space, `#` or what cannot be seen.
 pub fn check_field(text: &str) -> Result<String, PathError> {
-    let bad = |c: char| c.is_control() || c.is_whitespace() || is_invisible(c) || c == '#';
+    let bad = |c: char| c.is_whitespace() || is_invisible(c) || c == '#';
     if text.is_empty() || text.len() > MAX_FIELD || text.contains(bad) {
         return Err(PathError::Field);
     }
     Ok(text.to_owned())
-}
-
-/// Characters that change how text around them is shown: bidirectional controls, joiners,
-/// zero-width spaces, the byte order mark.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
 /// Why a text is not a target. The text itself is never repeated, for it can hold anything.

@@ -22,6 +22,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 use crate::domain::caller::UnixPeer;
+use crate::domain::signs::is_invisible;
 
 /// How many connections may be looked up at once. A caller can place its executable on a file
 /// system it makes hang; it must not use up the threads others need.
@@ -97,7 +98,7 @@ fn executable(pid: i32, uid: u32, pidfd: Option<&OwnedFd>) -> Option<String> {
     }
     let link = rustix::fs::readlinkat(&process, "exe", Vec::new()).ok()?;
     let path = link.into_string().ok()?;
-    if !path.starts_with('/') || path.contains(char::is_control) {
+    if !path.starts_with('/') || path.contains(is_invisible) {
         return None;
     }
     let runs = rustix::fs::statat(&process, "exe", AtFlags::empty()).ok()?;

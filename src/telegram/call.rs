@@ -325,6 +325,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_finds_no_connection_ends_at_its_deadline() {
+        let link = Link::new(Duration::from_millis(50));
+        let request = grammers_tl_types::functions::updates::GetState {};
+        let deadline = Instant::now() + Duration::from_millis(500);
+        let gate = Gate::new();
+        let call = link.persist(&request, &gate, deadline);
+        let ended = timeout(Duration::from_secs(20), call).await;
+        assert_eq!(
+            ended.expect("in time").unwrap_err(),
+            CallError::Disconnected
+        );
+    }
+
+    #[tokio::test]
     async fn a_gate_that_opens_in_time_is_waited_for() {
         let gate = Gate::new();
         let wait = Duration::from_millis(200);

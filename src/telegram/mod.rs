@@ -157,7 +157,7 @@ pub enum TelegramError {
     /// Telegram does not accept the session.
     #[error(
         "Telegram does not accept this session ({0}): it was ended from another device, or used by \
-         two processes at once; remove the session file and run: vaultgram login"
+         two processes at once; run: vaultgram logout --local, and then: vaultgram login"
     )]
     SignedOut(String),
     /// The session cannot be kept.
@@ -202,6 +202,7 @@ pub async fn run(
             Arc::clone(&ports.broker),
         ),
         second_net: Arc::new(SecondNet::new(
+            me,
             Arc::clone(&link),
             Arc::clone(&ports.coordination),
             settings.history_ttl,

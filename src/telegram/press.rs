@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::buttons::{Choice, Press};
+use super::call::CallError;
 use super::handler::{Handler, Origin};
 use super::outbox::input_peer;
 use super::progress::Batch;
@@ -19,6 +20,8 @@ use crate::domain::caller::{ChatKind, TelegramUser};
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long the question is tried to be changed into what became of it.
 const EDIT_WITHIN: Duration = Duration::from_mins(1);
+/// What Telegram says when the question says so already.
+const SAME: &str = "MESSAGE_NOT_MODIFIED";
 
 impl Handler {
     /// Takes a press; returns at once. Whoever presses is authorised as if they had written:
@@ -112,8 +115,11 @@ impl Handler {
         let editing = self
             .link
             .persist_noting(&request, gate, deadline, &mut unclear, lock);
-        let Err(error) = editing.await else {
-            return;
+        let error = match editing.await {
+            Ok(_) => return,
+            // An earlier try arrived, and only its answer was lost.
+            Err(CallError::Refused(reason)) if reason == SAME => return,
+            Err(error) => error,
         };
         warn!(event = "telegram.question_not_changed", request = %origin.id, %error);
         let random_id = random_id(&origin.id, Part::Answer);

@@ -180,7 +180,12 @@ impl Recovery {
                 self.chats.push_front((chat, id, pages + 1));
             }
             Some(id) if all_new && id != before => {
-                warn!(event = "telegram.recovery.cut", chat = chat.bare_id());
+                warn!(
+                    event = "telegram.recovery.cut",
+                    chat = chat.bare_id(),
+                    pages = MAX_PAGES,
+                    hint = "what was written there before these is not answered"
+                );
             }
             Some(_) | None => {}
         }

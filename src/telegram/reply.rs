@@ -49,7 +49,10 @@ const HELP: &str = "\
 /rotate PATH#field — a new random value
 /delete_secret PATH, /undelete PATH
 /keys, /register_key, /forget_key — the public keys to seal to
+/confirm CODE, /cancel CODE — answer a question
+/get_keys — the account's own keys (admins)
 /status — whether everything works
+/help — this list
 
 Secrets come to your private chat, hidden until you tap them, and are deleted after a while. \
 Messages in which you send values are deleted at once.";
@@ -265,10 +268,11 @@ impl Reply {
         };
         let mut characters = text.chars();
         let first = characters.next().map(|c| c.to_uppercase().to_string());
+        let end = if text.ends_with('…') { "" } else { "." };
         Self {
             guarded: tells(error),
             ..Self::plain(format!(
-                "{}{}.",
+                "{}{}{end}",
                 first.unwrap_or_default(),
                 characters.as_str()
             ))

@@ -12,7 +12,7 @@ use tracing::{debug, info};
 use super::call::{CallError, Gate, Link};
 use crate::broker::ports::Coordination;
 
-/// Where the chats are kept that have it, with the time that was set.
+/// Where our account's chats are kept that have it, with the time that was set.
 const PREFIX: &str = "history_ttl/";
 /// How long it is tried; the next secret tries again.
 const TRY_FOR: Duration = Duration::from_secs(10);
@@ -21,6 +21,7 @@ const SAME: &str = "CHAT_NOT_MODIFIED";
 
 /// Sets chats to delete their messages after a while.
 pub(super) struct SecondNet {
+    me: i64,
     link: Arc<Link>,
     coordination: Arc<dyn Coordination>,
     gate: Gate,
@@ -32,11 +33,13 @@ pub(super) struct SecondNet {
 
 impl SecondNet {
     pub(super) fn new(
+        me: i64,
         link: Arc<Link>,
         coordination: Arc<dyn Coordination>,
         period: Option<i32>,
     ) -> Self {
         Self {
+            me,
             link,
             coordination,
             gate: Gate::new(),
@@ -45,8 +48,8 @@ impl SecondNet {
         }
     }
 
-    /// Has Telegram empty the chat with `user`, unless that was done before. Bots may not, and are
-    /// refused once for each chat.
+    /// Has Telegram empty the chat with `user`, unless that was done before. Who is refused, as
+    /// bots are, is refused once for each chat and process: rights can change.
     pub(super) async fn spread(&self, user: i64, peer: tl::enums::InputPeer) {
         let Some(period) = self.period else {
             return;
@@ -60,9 +63,9 @@ impl SecondNet {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether that is settled, one way or the other.
+    /// Whether that is settled for this process, one way or the other.
     async fn ensure(&self, user: i64, peer: tl::enums::InputPeer, period: i32) -> bool {
-        let (key, value) = (format!("{PREFIX}{user}"), period.to_string());
+        let (key, value) = (format!("{PREFIX}{}/{user}", self.me), period.to_string());
         let known = self.coordination.list(&key).await.unwrap_or_default();
         let same = |(name, set): &(String, Vec<u8>)| *name == key && *set == value.as_bytes();
         if known.iter().any(same) {
@@ -75,6 +78,7 @@ impl SecondNet {
             Err(CallError::Refused(reason)) if reason == SAME => {}
             Err(error @ CallError::Refused(_)) => {
                 debug!(event = "telegram.history_ttl_refused", user, %error);
+                return true;
             }
             Err(error) => {
                 debug!(event = "telegram.history_ttl_failed", user, %error);

@@ -66,7 +66,10 @@ impl fmt::Display for State {
             Self::Reconnecting { since, reason } => {
                 write!(f, "reconnecting since {} ({reason})", minute(*since))
             }
-            Self::SignedOut => write!(f, "signed out; run: vaultgram login"),
+            Self::SignedOut => write!(
+                f,
+                "signed out; run: vaultgram logout --local, and then: vaultgram login"
+            ),
             Self::Stopped => write!(f, "stopped"),
         }
     }

@@ -23,6 +23,7 @@ use super::handler::Handler;
 use super::outbox::input_peer;
 use super::reply::Reply;
 use crate::broker::ports::{Coordination, CoordinationError};
+use crate::domain::signs::one_line;
 use crate::telemetry::metrics::{DEVICES_LOOKED_AT, NEW_DEVICES, NEW_DEVICES_UNTOLD};
 
 /// One entry for each device we know, named by its hash.
@@ -404,8 +405,7 @@ fn key(hash: i64) -> String {
 
 /// What a device says of itself is whatever its owner wants to be read.
 fn shown(text: &str) -> String {
-    let printable = text.chars().filter(|c| !c.is_control());
-    let short: String = printable.take(MAX_TEXT).collect();
+    let short: String = one_line(text).chars().take(MAX_TEXT).collect();
     if short.is_empty() {
         "?".to_owned()
     } else {

@@ -87,6 +87,23 @@ fn a_key_is_made_once_for_its_owner_alone() {
 }
 
 #[test]
+fn half_a_key_is_not_left_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let program = env!("CARGO_BIN_EXE_vaultgram");
+    // As a full disk does: the file can be made, and not be written.
+    let script = format!("trap '' XFSZ; ulimit -f 0; exec {program} keygen -i key");
+    let ran = piped(directory, "sh", &["-c", &script], "");
+    assert_eq!(ran.code, 73, "{ran:?}");
+    assert!(
+        ran.err.contains("key: cannot create: File too large"),
+        "{ran:?}"
+    );
+    assert!(!directory.join("key").exists());
+    key(directory, "key");
+}
+
+#[test]
 fn prints_one_value_as_it_is_and_several_as_a_table() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -104,6 +121,34 @@ fn prints_one_value_as_it_is_and_several_as_a_table() {
     assert_eq!(
         open(r#"{"b":"x","a":1.50}"#, &["--json"]),
         "{\"b\":\"x\",\"a\":1.50}\n"
+    );
+}
+
+#[test]
+fn a_value_cannot_steer_the_terminal_it_is_shown_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let key = key(directory, "key");
+    let at_a_terminal = |json: &str| {
+        std::fs::write(directory.join("sealed"), sealed(json, &key)).unwrap();
+        let command = format!("{} open -i key sealed", env!("CARGO_BIN_EXE_vaultgram"));
+        let arguments = ["-qec", &command, "/dev/null"];
+        let ran = piped(directory, "script", &arguments, "");
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.out.replace("\r\n", "\n")
+    };
+    assert_eq!(at_a_terminal(r#""-----BEGIN\nx\n""#), "-----BEGIN\nx\n\n");
+    let screen = at_a_terminal(r#""\u001b]0;x\u0007hunter2""#);
+    assert!(!screen.contains('\u{1b}'), "{screen:?}");
+    let shown = r#""\u001b]0;x\u0007hunter2""#;
+    assert!(
+        screen.contains(shown) && screen.contains("note: printed as JSON"),
+        "{screen}"
+    );
+    let raw = open(directory, &["-i", "key", "sealed"], "");
+    assert_eq!(
+        (raw.out.as_str(), raw.err.as_str()),
+        ("\u{1b}]0;x\u{7}hunter2", "")
     );
 }
 

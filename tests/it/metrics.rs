@@ -42,23 +42,58 @@ fn doctor(stage: &Stage) -> (i32, String) {
 async fn a_revoked_session_ends_telegram_and_the_socket_serves_on() {
     let mut stage = serving().await;
     let connected = "vaultgram_telegram_state{state=\"connected\"} 1";
-    let signed_out = "vaultgram_telegram_state{state=\"signed_out\"} 1";
     assert!(has(&metrics(&stage), connected), "{}", metrics(&stage));
 
     stage.dc.revoke(BROKER, Revocation::Revoked);
+    signed_out_and_serving(&mut stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_two_processes_ends_telegram_for_both_and_the_socket_serves_on() {
+    let mut stage = serving().await;
+    let second = stage.path("second");
+    std::fs::create_dir(&second).unwrap();
+    for name in [
+        "vaultgram.toml",
+        "policy.cedar",
+        "telegram.session",
+        "session.key",
+    ] {
+        std::fs::copy(stage.path(name), second.join(name)).unwrap();
+    }
+    let log = std::fs::File::create(second.join("log")).unwrap();
+    let mut command = stage.vaultgram(&["serve"]);
+    command.env("VAULTGRAM_CONFIG", second.join("vaultgram.toml"));
+    let mut other = command.stderr(log).spawn().unwrap();
+    let signed_out = || {
+        let log = std::fs::read_to_string(second.join("log")).unwrap();
+        log.contains("telegram.signed_out") && log.contains("AUTH_KEY_DUPLICATED")
+    };
+    stage.wait("the second says it", signed_out).await;
+    other.kill().unwrap();
+    other.wait().unwrap();
+    signed_out_and_serving(&mut stage).await;
+    assert!(stage.log().contains("AUTH_KEY_DUPLICATED"));
+}
+
+/// Telegram does not accept the session: that is said everywhere, and the rest goes on.
+async fn signed_out_and_serving(stage: &mut Stage) {
+    let connected = "vaultgram_telegram_state{state=\"connected\"} 1";
+    let signed_out = "vaultgram_telegram_state{state=\"signed_out\"} 1";
     stage
-        .wait("the metrics say it", || has(&metrics(&stage), signed_out))
+        .wait("the metrics say it", || has(&metrics(stage), signed_out))
         .await;
-    assert!(!has(&metrics(&stage), connected), "{}", metrics(&stage));
+    assert!(!has(&metrics(stage), connected), "{}", metrics(stage));
     let read = stage.vaultgram(&["get", "django/database#password"]);
     let read = { read }.output().unwrap();
     assert_eq!(read.stdout, PASSWORD.as_bytes(), "{read:?}");
-    let (code, said) = doctor(&stage);
+    let (code, said) = doctor(stage);
     assert_eq!(code, 69, "{said}");
     let line = said.lines().find(|line| line.starts_with("FAIL"));
     let line = line.unwrap_or_default();
     assert!(
-        line.contains("telegram") && line.contains("vaultgram login"),
+        line.contains("telegram")
+            && line.contains("`vaultgram logout --local` and `vaultgram login`"),
         "{said}"
     );
     // Said once, and Telegram is left in peace.
@@ -69,6 +104,11 @@ async fn a_revoked_session_ends_telegram_and_the_socket_serves_on() {
     let later = stage.dc.count("users.getUsers") + stage.dc.count("updates.getState");
     assert_eq!(calls, later);
     assert_eq!(stage.dc.connections(), 0);
+
+    // What doctor advises can be done at once.
+    let removed = { stage.vaultgram(&["logout", "--local", "--yes"]) }.output();
+    assert!(removed.unwrap().status.success());
+    assert!(!stage.path("telegram.session").exists());
 
     let broker = stage.broker.take().unwrap();
     broker.terminate();
@@ -175,4 +215,28 @@ async fn a_reply_that_cannot_be_sent_within_an_hour_is_counted_and_logged() {
         "{}",
         stage.log()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_very_long_history_hides_is_logged() {
+    let mut stage = serving().await;
+    stage.ask(ALICE, "/help").await;
+    let broker = stage.broker.take().unwrap();
+    broker.terminate();
+    broker.exit().await;
+    // More than twenty pages, and Telegram only has the history left.
+    for _ in 0..2010 {
+        let chat = Chat::User(BROKER);
+        stage.dc.send(ALICE, chat, "no command").unwrap();
+    }
+    stage.dc.forget_updates(BROKER);
+    stage.start().await;
+    stage
+        .wait("the history is read", || {
+            stage.log().contains("telegram.recovery.done")
+        })
+        .await;
+    let log = stage.log();
+    assert!(log.contains("telegram.recovery.cut"), "{log}");
+    assert!(stage.ask(ALICE, "/help").await.contains("/get_secret"));
 }

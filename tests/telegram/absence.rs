@@ -34,6 +34,8 @@ async fn what_telegram_forgot_is_read_from_the_chats() {
     world.start().await.stop().await;
     world.send(BOB, "/help");
     tokio::time::sleep(Duration::from_secs(22)).await;
+    // On the second page of the history.
+    world.send(ALICE, "/help");
     for _ in 0..120 {
         world.send(ALICE, "no command");
     }
@@ -45,7 +47,7 @@ async fn what_telegram_forgot_is_read_from_the_chats() {
     world.dc.forget_updates(BROKER);
     let process = world.start().await;
     world
-        .until("Alice's answers", |world| world.answers(ALICE).len() == 2)
+        .until("Alice's answers", |world| world.answers(ALICE).len() == 3)
         .await;
     world
         .until("Bob's answer", |world| world.answers(BOB).len() == 1)
@@ -58,8 +60,46 @@ async fn what_telegram_forgot_is_read_from_the_chats() {
     world.dc.forget_updates(BROKER);
     let _process = world.start().await;
     world.quiet().await;
-    assert_eq!(world.answers(ALICE).len(), 2);
+    assert_eq!(world.answers(ALICE).len(), 3);
     assert_eq!(world.answers(BOB).len(), 2);
+}
+
+#[tokio::test]
+async fn a_history_that_is_refused_is_left_out() {
+    let world = World::new().await;
+    world.start().await.stop().await;
+    world.send(ALICE, "/help");
+    world.dc.forget_updates(BROKER);
+    let refused = Fault::error(400, "PEER_ID_INVALID");
+    world.dc.fault("messages.getHistory", refused, 1000);
+    let _process = world.start().await;
+    world
+        .until("the refusal", |world| {
+            world.dc.count("messages.getHistory") > 0
+        })
+        .await;
+    world.quiet().await;
+}
+
+#[tokio::test]
+async fn a_process_that_ends_while_it_reads_the_histories_loses_nothing() {
+    let world = World::new().await;
+    world.start().await.stop().await;
+    world.send(ALICE, "/help");
+    world.dc.forget_updates(BROKER);
+    world.dc.fault("messages.getHistory", Fault::Hang, 1);
+    let process = world.start().await;
+    world
+        .until("the history is asked for", |world| {
+            world.dc.count("messages.getHistory") == 1
+        })
+        .await;
+    process.stop().await;
+    assert!(world.answers(ALICE).is_empty());
+    let _process = world.start().await;
+    world
+        .until("the answer", |world| world.answers(ALICE).len() == 1)
+        .await;
 }
 
 #[tokio::test]

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use telegram_dc::{Chat, Fault, Message, User};
+use telegram_dc::{Chat, Draft, Fault, Message, User};
 use vaultgram::broker::ports::Coordination;
 use vaultgram::domain::VersionState;
 
 use super::changes::code;
 use super::support::{ALICE, BOB, BROKER, World};
 
+const GROUP: i64 = 70;
 const STALE: &str = "Nothing waits for you under this code";
 
 async fn bot() -> World {
@@ -110,6 +111,26 @@ async fn a_button_tells_nothing_once_chat_is_locked() {
 }
 
 #[tokio::test]
+async fn a_lost_answer_makes_no_second_message() {
+    let world = bot().await;
+    let _process = world.start().await;
+    let (question, data) = question(&world).await;
+    world.dc.fault("messages.editMessage", Fault::LoseAnswer, 1);
+    // What the app is told can be lost on the way, too.
+    drop(
+        world
+            .dc
+            .press(ALICE, Chat::User(BROKER), question.id, &data[1])
+            .await,
+    );
+    world.becomes(question.id, "Cancelled").await;
+    let twice = |world: &World| world.dc.count("messages.editMessage") == 2;
+    world.until("the second try", twice).await;
+    world.quiet().await;
+    assert_eq!(world.answers(ALICE).len(), 1);
+}
+
+#[tokio::test]
 async fn a_button_cancels() {
     let world = bot().await;
     let _process = world.start().await;
@@ -136,6 +157,58 @@ async fn a_stale_button_says_so_and_does_nothing() {
     let alert = world.press(ALICE, lost.id, &data[0]).await.unwrap();
     assert!(alert.contains(STALE), "{alert}");
     assert!(world.lives());
+}
+
+#[tokio::test]
+async fn nobody_else_can_press_it() {
+    let world = bot().await;
+    world.dc.add_group(GROUP, "Ops", &[ALICE, BOB, BROKER]);
+    let _process = world.start().await;
+    let (question, data) = question(&world).await;
+    world.quiet().await;
+    // Bob's app sends what Alice's button would, as if it were one of his; the datacenter only
+    // takes it from a message that has it.
+    let copy = |chat| {
+        let draft = Draft::new("copied").buttons(question.buttons.clone());
+        world.dc.send(BROKER, chat, draft).unwrap();
+    };
+    copy(Chat::User(BOB));
+    copy(Chat::Group(GROUP));
+    let own = world.answers(BOB).pop().unwrap().id;
+    for data in &data {
+        let alert = world.press(BOB, own, data).await.unwrap();
+        assert!(alert.contains(STALE), "{alert}");
+    }
+    // Where others see it, nobody is heard.
+    world.dc.set_bot_patience(std::time::Duration::from_secs(1));
+    let group = Chat::Group(GROUP);
+    for user in [ALICE, BOB] {
+        let shown = world.dc.history(user, group).pop().unwrap().id;
+        let pressed = world.dc.press(user, group, shown, &data[0]).await;
+        assert_eq!(pressed.unwrap_err().text, "BOT_RESPONSE_TIMEOUT");
+    }
+    assert!(world.lives());
+    assert_eq!(world.answers(ALICE).len(), 1);
+    assert_eq!(world.press(ALICE, question.id, &data[0]).await, None);
+    world.becomes(question.id, "is deleted").await;
+    assert!(!world.lives());
+}
+
+#[tokio::test]
+async fn a_lock_closed_since_the_question_holds_its_buttons() {
+    let world = bot().await;
+    let _process = world.start().await;
+    let (question, data) = question(&world).await;
+    world.coordination.put("locks/chat", b"").await.unwrap();
+    for data in &data {
+        let alert = world.press(ALICE, question.id, data).await.unwrap();
+        assert!(alert.contains("Locked"), "{alert}");
+    }
+    assert!(world.lives());
+    world.coordination.delete("locks/chat").await.unwrap();
+    assert_eq!(world.press(ALICE, question.id, &data[0]).await, None);
+    world.becomes(question.id, "is deleted").await;
+    assert!(!world.lives());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use telegram_dc::{Chat, Fault, Revocation};
 use vaultgram::telegram::{State, TelegramError};
 
-use super::support::{ALICE, BROKER, GET, SOON, VALUE, World, until};
+use super::support::{A_WHILE, ALICE, BROKER, GET, SOON, VALUE, World, until};
 
 const GROUP: i64 = 70;
 
@@ -77,6 +77,43 @@ async fn a_server_silent_from_the_start_is_left_too() {
         .unwrap();
     world.dc.black_hole(false);
     process.connected().await;
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_has_the_connection_looked_at() {
+    let mut world = World::new().await;
+    world.settings.probe_interval = Duration::from_hours(1);
+    let process = world.start().await;
+    world.quiet().await;
+    let slow = &world.store.slow;
+    slow.store(true, std::sync::atomic::Ordering::SeqCst);
+    world.send(ALICE, GET);
+    let reads = || world.store.reads.load(std::sync::atomic::Ordering::SeqCst);
+    until("the read", || reads() == 1).await;
+    world.dc.black_hole(true);
+    let mut states = process.status.watch();
+    let noticed = states.wait_for(|state| matches!(state, State::Reconnecting { .. }));
+    tokio::time::timeout(SOON, noticed)
+        .await
+        .expect("noticed")
+        .unwrap();
+    world.dc.black_hole(false);
+    world.answer(ALICE, |m| m.text.contains(VALUE)).await;
+}
+
+#[tokio::test]
+async fn what_telegram_calls_a_duplicate_was_sent() {
+    let world = World::new().await;
+    let _process = world.start().await;
+    let method = "messages.sendMessage";
+    world.dc.fault(method, Fault::LoseAnswer, 1);
+    let known = Fault::error(500, "RANDOM_ID_DUPLICATE");
+    world.dc.fault(method, known, 1);
+    world.send(ALICE, "/help");
+    until("the second try", || world.dc.count(method) == 2).await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(world.dc.count(method), 2, "no third try");
+    assert_eq!(world.answers(ALICE).len(), 1);
 }
 
 #[tokio::test]

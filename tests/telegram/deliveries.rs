@@ -233,18 +233,18 @@ async fn a_chat_with_secrets_empties_itself_and_that_never_costs_an_answer() {
     world.dc.fault("messages.setHistoryTTL", fault, 1);
     world.send(ALICE, super::support::GET);
     answer(&world).await;
+    world.until("the refusal", |world| set(world) == 1).await;
+    let before = world.answers(ALICE).len();
+    world.send(ALICE, super::support::GET);
     world
-        .until("the refusal", |world| {
-            world.coordination.count("history_ttl/") == 1
+        .until("the next secret", |world| {
+            world.answers(ALICE).len() > before
         })
         .await;
+    world.quiet().await;
+    assert_eq!(set(&world), 1, "a refusal stands for this process");
     process.stop().await;
-    // As an operator does who has cured that.
-    world
-        .coordination
-        .delete(&format!("history_ttl/{ALICE}"))
-        .await
-        .unwrap();
+    assert_eq!(world.coordination.count("history_ttl/"), 0, "and no longer");
     let process = world.start().await;
     world.send(ALICE, super::support::GET);
     world

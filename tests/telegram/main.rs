@@ -21,3 +21,4 @@ mod login;
 mod refusals;
 mod support;
 mod values;
+mod watchdog;

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::values::MAX_FIELDS;
 use super::{MAX_LENGTH, Word};
+use crate::domain::signs::is_invisible;
 use crate::domain::{Delivery, PathError, Recipe};
 
 /// Why a command cannot be read. `Display` is fit for its writer.
@@ -158,7 +159,7 @@ fn recipes() -> String {
 
 /// A sign as people recognise it; its number where it cannot be seen.
 fn shown(sign: char) -> String {
-    if sign.is_control() || sign.is_whitespace() || super::values::is_invisible(sign) {
+    if sign.is_whitespace() || is_invisible(sign) {
         format!(
             "a space or sign that cannot be seen (U+{:04X})",
             u32::from(sign)

@@ -11,6 +11,7 @@ use std::str::Chars;
 use super::mistake::ValueMistake;
 use super::{is_space, split_word};
 use crate::domain::secret_path::check_field;
+use crate::domain::signs::is_invisible;
 use crate::domain::{Field, SecretValue};
 
 /// Most fields of one command: what a reply can show again.
@@ -118,14 +119,8 @@ fn is_odd(sign: char) -> bool {
         | '…'
         | '\u{fffc}'
         | '\u{fffd}' => true,
-        other => other.is_control() || other.is_whitespace() || is_invisible(other),
+        other => other.is_whitespace() || is_invisible(other),
     }
-}
-
-/// Takes no room, or moves what is around it.
-pub(super) fn is_invisible(sign: char) -> bool {
-    matches!(sign, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// The text of a JSON string, which is never grown, so that no half of it is left behind.

@@ -1,8 +1,7 @@
 //! Names and values as people read them: nothing in them is invisible or moves other text.
 
-use std::fmt::Write;
-
 use crate::domain::Field;
+use crate::domain::signs::{escaped, is_invisible};
 
 /// Longest list of names, in bytes, which are never fewer than Telegram's UTF-16 units.
 const MAX_LIST: usize = 1024;
@@ -16,6 +15,7 @@ pub(super) fn value(field: &Field) -> String {
         reason = "this is the delivery: the value goes into the message for its requester"
     )]
     let json = field.json.expose_secret();
+    let is_hidden = |c: char| is_invisible(c) && !matches!(c, '\n' | '\t');
     match serde_json::from_slice::<String>(json) {
         Ok(text) if !text.contains(is_hidden) => text,
         _ => escaped(&String::from_utf8_lossy(json)),
@@ -24,7 +24,7 @@ pub(super) fn value(field: &Field) -> String {
 
 /// The name of a field; as JSON, if it holds anything that could be taken for more than a name.
 pub(super) fn name(name: &str) -> String {
-    if name.contains(|c: char| c.is_control() || is_hidden(c)) {
+    if name.contains(is_invisible) {
         escaped(&serde_json::Value::from(name).to_string())
     } else {
         name.to_owned()
@@ -46,31 +46,4 @@ pub(super) fn names<'a>(all: impl IntoIterator<Item = &'a str>) -> String {
         list.push_str(&shown);
     }
     list
-}
-
-/// JSON in which what cannot be seen is written as JSON escapes, so it means the same.
-fn escaped(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for c in json.chars() {
-        if is_hidden(c) {
-            // All of these have four digits. Writing to a string does not fail.
-            write!(text, "\\u{:04x}", u32::from(c)).unwrap_or_default();
-        } else {
-            text.push(c);
-        }
-    }
-    text
-}
-
-/// Controls, marks of direction, and what takes no room at all.
-fn is_hidden(c: char) -> bool {
-    match c {
-        '\n' | '\t' => false,
-        '\u{61c}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' => true,
-        other => other.is_control(),
-    }
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::policy::{Denial, DenialReason};
 use crate::domain::{Field, History, Mounts, SecretValue};
+use crate::telegram::command::Word;
 
 fn secret(fields: &[(&str, &str)]) -> Secret {
     Secret {
@@ -193,9 +194,24 @@ fn what_has_nothing_to_list_is_a_sentence() {
 }
 
 #[test]
+fn help_names_every_command() {
+    for word in Word::ALL.into_iter().filter(|word| *word != Word::Start) {
+        let name = format!("/{}", word.name());
+        let ends = |rest: &str| !rest.starts_with(|c: char| c == '_' || c.is_alphanumeric());
+        assert!(HELP.split(&name).skip(1).any(ends), "{name}");
+    }
+}
+
+#[test]
 fn failures_read_as_sentences() {
     let reply = Reply::failed(&BrokerError::Store(StoreError::NotFound));
     assert_eq!(reply.text, "There is no secret at this path.");
+    let reply = Reply::failed(&BrokerError::NoKey);
+    assert!(
+        reply.text.ends_with("/register_key age1…"),
+        "{}",
+        reply.text
+    );
 }
 
 #[test]
@@ -204,7 +220,7 @@ fn a_list_of_fields_always_fits() {
     let long = vec!["x".repeat(5000), "y".to_owned()];
     for (names, shown) in [(short, "it has: field0, field1, "), (long, "it has: …")] {
         let text = Reply::failed(&BrokerError::NoSuchField(names.clone())).text;
-        assert!(text.contains(shown) && text.ends_with("…."), "{text}");
+        assert!(text.contains(shown) && text.ends_with('…'), "{text}");
         assert!(text.encode_utf16().count() <= MAX_LENGTH);
         let names: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
         let all = reply(&names);
