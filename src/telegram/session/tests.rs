@@ -62,6 +62,20 @@ async fn keeps_what_it_is_told() {
     );
 }
 
+#[tokio::test]
+async fn a_peer_that_could_not_be_read_again_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.session");
+    let session = FileSession::create(&path, key(), &login()).unwrap();
+    for id in [0, i64::MAX] {
+        session.cache_peer(PeerInfo::Chat { id }).await.unwrap();
+    }
+    session.changed();
+    session.save().unwrap();
+    drop(session);
+    FileSession::open(&path, key()).unwrap();
+}
+
 #[test]
 fn writes_only_what_changed() {
     let dir = tempfile::tempdir().unwrap();
