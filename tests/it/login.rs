@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, SocketAddrV6};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use grammers_session::Session;
 use grammers_session::types::DcOption;
@@ -40,7 +40,10 @@ pub(crate) async fn signed_out() -> Stage {
 }
 
 fn login(stage: &Stage, arguments: &[&str], answers: &str) -> (i32, String, String) {
-    let mut command = stage.vaultgram(arguments);
+    run(stage.vaultgram(arguments), answers)
+}
+
+fn run(mut command: Command, answers: &str) -> (i32, String, String) {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -277,6 +280,35 @@ async fn each_refusal_has_its_own_words_and_code() {
     stage.dc.fault("auth.signIn", expired, 1);
     let (code, _, err) = login(&stage, &["login"], &answers);
     assert!(code == 0 && err.contains("sends a new one"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_login_makes_its_own_key() {
+    let stage = signed_out().await;
+    let session = FileSession::open(&stage.path("telegram.session"), stage.key()).unwrap();
+    let mut dc = session.dc_option(stage.dc.id()).unwrap().unwrap();
+    dc.auth_key = None;
+    session.set_dc_option(&dc).await.unwrap();
+    session.save().unwrap();
+    drop(session);
+    let (library, random) = (stage.path("overhear.so"), stage.path("random"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/telegram-dc/overhear.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
+    assert!(compiler.arg(source).status().unwrap().success());
+    stage.dc.overhear(&random);
+
+    let mut command = stage.vaultgram(&["login"]);
+    command.env("LD_PRELOAD", &library).env("OVERHEAR", &random);
+    let (code, out, err) = run(command, &format!("{PHONE}\n12345\ns3cret\n"));
+    assert!(code == 0 && out.contains("user 5002"), "{out}{err}");
+    let session = FileSession::open(&stage.path("telegram.session"), stage.key()).unwrap();
+    let made = session.dc_option(stage.dc.id()).unwrap().unwrap();
+    assert!(made.auth_key.is_some_and(|key| key != [0; 256]));
+    drop(session);
+    let doctor = tokio::task::block_in_place(|| stage.vaultgram(&["doctor"]).output().unwrap());
+    let doctor = String::from_utf8(doctor.stdout).unwrap();
+    assert!(doctor.contains("signed in as user 5002"), "{doctor}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
