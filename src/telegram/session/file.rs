@@ -60,12 +60,14 @@ pub(super) fn lock(path: &Path) -> Result<File, SessionError> {
         // What it leads to would be emptied below.
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&lock_path)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => SessionError::NoFolder(folder(path).to_owned()),
-            _ if lock_path.is_symlink() => {
+        .map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                SessionError::NoFolder(folder(path).to_owned())
+            } else if lock_path.is_symlink() {
                 fail(io::Error::other("is a link, and must not be; remove it"))
+            } else {
+                fail(error)
             }
-            _ => fail(error),
         })?;
     match file.try_lock() {
         Ok(()) => {}
