@@ -99,8 +99,8 @@ async fn a_person_is_asked_at_the_terminal_wherever_output_goes_and_again_if_not
         assert_eq!(typed.exit(), 0, "{}", typed.screen());
         assert!(typed.echoes(), "as it was");
     });
-    let sent = stage.dc.count("auth.signIn");
-    assert_eq!(sent, 1, "no try is spent on nothing");
+    let tries = stage.dc.count("auth.signIn");
+    assert_eq!(tries, 1, "no try is spent on nothing");
     let printed = std::fs::read_to_string(stage.path("printed")).unwrap();
     assert!(printed.starts_with("signed in as user 5002"), "{printed}");
 }
