@@ -10,6 +10,10 @@ use crate::config::files::{self, Guard};
 use crate::config::{MAX_FILE, Problems};
 use crate::domain::{Mounts, SecretPath, SecretValue, Target};
 
+/// What an id and a hash must be, for messages that begin with where they are.
+pub const KEYS_FORM: &str = "api_id must be a number from 1, and api_hash 32 hexadecimal digits; \
+                             both are on my.telegram.org";
+
 /// The application that we are to Telegram, registered on my.telegram.org.
 pub enum ApplicationConfig {
     /// Its id and hash.
@@ -28,6 +32,20 @@ pub enum ApplicationConfig {
 struct SessionKeys {
     api_id: i32,
     api_hash: String,
+}
+
+/// An `api_id` as it was written; `None` when it cannot be one.
+#[must_use]
+pub fn api_id(text: &str) -> Option<i32> {
+    text.trim().parse().ok().filter(|id| *id > 0)
+}
+
+/// An `api_hash` as it was written, without the spaces around it; `None` when it cannot be one.
+#[must_use]
+pub fn api_hash(text: &str) -> Option<Zeroizing<String>> {
+    let hash = text.trim();
+    let possible = hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    possible.then(|| Zeroizing::new(hash.to_owned()))
 }
 
 /// The environment's, else what `keys` names: `vault:PATH`, or a file.
@@ -51,12 +69,18 @@ pub(super) fn typed(
 
 /// `TELEGRAM_API_ID` and `TELEGRAM_API_HASH`.
 fn from_environment(environment: &Environment) -> Result<Option<(i32, SecretValue)>, String> {
-    let id = environment.text("TELEGRAM_API_ID")?;
-    match (id, environment.get("TELEGRAM_API_HASH")?) {
-        (Some(id), Some(hash)) => {
-            let id = id.trim().parse().ok().filter(|id| *id > 0);
-            let id = id.ok_or("TELEGRAM_API_ID is not a number from 1")?;
-            Ok(Some((id, hash)))
+    let id = environment.sourced("TELEGRAM_API_ID")?;
+    match (id, environment.sourced("TELEGRAM_API_HASH")?) {
+        (Some((id, id_source)), Some((hash, hash_source))) => {
+            let id = text(&id).and_then(api_id).ok_or_else(|| {
+                format!("{id_source} is not a number from 1; api_id is on my.telegram.org")
+            })?;
+            let hash = text(&hash).and_then(api_hash).ok_or_else(|| {
+                format!(
+                    "{hash_source} is not 32 hexadecimal digits; api_hash is on my.telegram.org"
+                )
+            })?;
+            Ok(Some((id, SecretValue::new(hash.as_bytes().to_vec()))))
         }
         (Some(_), None) => {
             Err("TELEGRAM_API_ID is set, TELEGRAM_API_HASH is not; set both".to_owned())
@@ -66,6 +90,11 @@ fn from_environment(environment: &Environment) -> Result<Option<(i32, SecretValu
         }
         (None, None) => Ok(None),
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "only its form is looked at")]
+fn text(value: &SecretValue) -> Option<&str> {
+    std::str::from_utf8(value.expose_secret()).ok()
 }
 
 fn in_vault_at(path: &str, mounts: &Mounts) -> Result<SecretPath, String> {
@@ -97,12 +126,10 @@ fn from_file(file: &Path) -> Result<(i32, SecretValue), String> {
             error.column()
         )
     })?;
-    let hash = Zeroizing::new(keys.api_hash.trim().to_owned());
-    if keys.api_id <= 0 || hash.is_empty() {
-        return Err(format!(
-            "{name}: api_id must be a number from 1, and api_hash not empty; both are on \
-             my.telegram.org"
-        ));
+    match api_hash(&keys.api_hash) {
+        Some(hash) if keys.api_id > 0 => {
+            Ok((keys.api_id, SecretValue::new(hash.as_bytes().to_vec())))
+        }
+        Some(_) | None => Err(format!("{name}: {KEYS_FORM}")),
     }
-    Ok((keys.api_id, SecretValue::new(hash.as_bytes().to_vec())))
 }

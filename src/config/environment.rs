@@ -65,6 +65,14 @@ impl Environment {
     /// # Errors
     /// When a source has it but cannot be read; the message names the source.
     pub fn get(&self, name: &str) -> Result<Option<SecretValue>, String> {
+        Ok(self.find(name, credential)?.map(|(value, _)| value))
+    }
+
+    /// As [`Environment::get`], with the source's name for messages.
+    ///
+    /// # Errors
+    /// As [`Environment::get`].
+    pub(super) fn sourced(&self, name: &str) -> Result<Option<(SecretValue, String)>, String> {
         self.find(name, credential)
     }
 
@@ -74,21 +82,22 @@ impl Environment {
     /// # Errors
     /// As [`Environment::get`].
     pub fn bytes(&self, name: &str) -> Result<Option<SecretValue>, String> {
-        self.find(name, |bytes| {
+        let found = self.find(name, |bytes| {
             (!bytes.is_empty()).then(|| SecretValue::new(bytes.to_vec()))
-        })
+        });
+        Ok(found?.map(|(value, _)| value))
     }
 
     fn find(
         &self,
         name: &str,
         value: impl Fn(&[u8]) -> Option<SecretValue>,
-    ) -> Result<Option<SecretValue>, String> {
+    ) -> Result<Option<(SecretValue, String)>, String> {
         for directory in &self.directories {
             let path = directory.join(name.to_lowercase());
             let bytes = files::read(&path, MAX_CREDENTIAL, Guard::None)?;
             if let Some(value) = bytes.and_then(|bytes| value(&bytes)) {
-                return Ok(Some(value));
+                return Ok(Some((value, path.display().to_string())));
             }
         }
         if let Some(path) = self.variable(&format!("{name}_FILE")).map(Path::new) {
@@ -97,12 +106,13 @@ impl Environment {
             let bytes = files::read(path, MAX_CREDENTIAL, guard)?
                 .ok_or_else(|| format!("{}: cannot be read: no such file", path.display()))?;
             if let Some(value) = value(&bytes) {
-                return Ok(Some(value));
+                return Ok(Some((value, path.display().to_string())));
             }
         }
         Ok(self
             .variable(name)
-            .map(|value| SecretValue::new(value.as_bytes().to_vec())))
+            .map(|value| SecretValue::new(value.as_bytes().to_vec()))
+            .map(|value| (value, name.to_owned())))
     }
 
     /// The setting `name` as text that is not secret.

@@ -18,7 +18,7 @@ mod vault;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use application::ApplicationConfig;
+pub use application::{ApplicationConfig, KEYS_FORM, api_hash, api_id};
 pub use environment::Environment;
 pub use proxy::ProxyConfig;
 pub use socket::SocketConfig;

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::broker::ports::{SecretStore, StoreError, StoreHealth};
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{ApplicationConfig, VaultConfig};
+use crate::config::{ApplicationConfig, KEYS_FORM, VaultConfig, api_hash, api_id};
 use crate::daemon::{load_account, own_keys, settings};
 use crate::domain::{Secret, SecretPath, SecretValue};
 use crate::telegram::login::Application;
@@ -48,10 +48,7 @@ fn text(hash: &SecretValue) -> Zeroizing<String> {
 }
 
 pub(super) fn malformed(path: &SecretPath) -> String {
-    format!(
-        "{path} in Vault must have the fields api_id, a number from 1, and api_hash; both are on \
-         my.telegram.org"
-    )
+    format!("{path} in Vault: {KEYS_FORM}")
 }
 
 /// Signs in to Vault, reads, and signs out again. Not on the audit's record, which the broker that
@@ -109,7 +106,7 @@ pub(super) fn from_secret(secret: &Secret) -> Option<Application> {
         });
         text.map(Zeroizing::new)
     };
-    let id = field("api_id")?.trim().parse().ok().filter(|id| *id > 0)?;
-    let hash = Zeroizing::new(field("api_hash")?.trim().to_owned());
-    (!hash.is_empty()).then_some(Application { id, hash })
+    let id = api_id(&field("api_id")?)?;
+    let hash = api_hash(&field("api_hash")?)?;
+    Some(Application { id, hash })
 }

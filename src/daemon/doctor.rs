@@ -84,10 +84,11 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
     }
     let (state, running) = examine_state(config.state.file).await;
     findings.push(Finding::of("state", state));
-    findings.push(Finding::of(
-        "audit",
-        examine_audit(&config.audit.file, running),
-    ));
+    let audit = config.audit.file;
+    // It may be long, and a signal ends it all the same.
+    let audit = tokio::task::spawn_blocking(move || examine_audit(&audit, running)).await;
+    let audit = audit.map_err(|error| error.to_string()).flatten();
+    findings.push(Finding::of("audit", audit));
     let socket = config.socket.as_ref().map(|socket| socket.path.clone());
     if let Some(socket) = config.socket {
         findings.push(Finding::of("socket", examine_socket(socket, running).await));

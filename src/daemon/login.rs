@@ -155,14 +155,21 @@ pub(super) fn failure(error: LoginError) -> Failure {
         | LoginError::BadToken
         | LoginError::PaymentRequired
         | LoginError::EmailRequired
+        | LoginError::OwnAppRequired
+        | LoginError::PasswordNeeded
         | LoginError::Outdated
         | LoginError::Refused(_) => Exit::Denied,
-        LoginError::BadApplication => Exit::Config,
+        LoginError::BadApplication | LoginError::PublishedApplication => Exit::Config,
         LoginError::InvalidNumber => Exit::Data,
-        LoginError::Wait(_) | LoginError::CodeExpired | LoginError::Restart => Exit::TryAgain,
-        LoginError::Unreachable | LoginError::Proxy(_) | LoginError::Unexpected => {
-            Exit::Unavailable
-        }
+        LoginError::Wait(_)
+        | LoginError::TooManyTries
+        | LoginError::Trouble(_)
+        | LoginError::CodeExpired
+        | LoginError::Restart => Exit::TryAgain,
+        LoginError::Unreachable
+        | LoginError::NotTelegram(_)
+        | LoginError::Proxy(_)
+        | LoginError::Unexpected => Exit::Unavailable,
         LoginError::NoAnswer(NoAnswer::Cancelled) => Exit::Cancelled,
         LoginError::NoAnswer(NoAnswer::NotGiven(_)) => Exit::Usage,
         LoginError::NoAccount | LoginError::NoAnswer(NoAnswer::Failed(_)) => Exit::NotFound,

@@ -46,10 +46,14 @@ impl Signals {
 pub(super) async fn unless_stopped<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error));
-    let mut signals = signals?;
+    let failed = |error| Failure::new(Exit::Unavailable, error);
+    let mut signals = Signals::listen().map_err(failed)?;
+    // Ctrl-\, which would kill us as we are.
+    let mut quit = signal(SignalKind::quit()).map_err(failed)?;
     tokio::select! {
-        result = work => result,
-        () = signals.stop() => Err(Failure::new(Exit::Cancelled, "cancelled")),
+        result = work => return result,
+        () = signals.stop() => {}
+        _ = quit.recv() => {}
     }
+    Err(Failure::new(Exit::Cancelled, "cancelled"))
 }

@@ -2,6 +2,7 @@
 //! standard input.
 
 use std::fmt::Display;
+use std::fs::OpenOptions;
 use std::io::{BufRead, IsTerminal, Read, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -28,19 +29,25 @@ pub(super) fn is_there() -> bool {
     std::io::stdin().is_terminal()
 }
 
-/// Says something on standard error.
+/// Says something on standard error; to a person whose standard error goes elsewhere, at the
+/// terminal that they type at.
 pub(super) fn say(text: &str) {
     let mut stderr = std::io::stderr();
+    let mut terminal = None;
+    if is_there() && !stderr.is_terminal() {
+        terminal = OpenOptions::new().write(true).open("/dev/tty").ok();
+    }
+    let out: &mut dyn Write = match &mut terminal {
+        Some(terminal) => terminal,
+        None => &mut stderr,
+    };
     // Nowhere is left to say that nobody hears it.
-    drop(
-        stderr
-            .write_all(text.as_bytes())
-            .and_then(|()| stderr.flush()),
-    );
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }
 
-/// Asks on standard error and reads a line: what is shown without the spaces around it, what is
-/// hidden as it was typed. Dropped while it waits, it leaves the terminal as it was.
+/// Asks and reads a line: what is shown without the spaces around it, what is hidden as it was
+/// typed. A person who types nothing is asked again. Dropped while it waits, it leaves the
+/// terminal as it was.
 ///
 /// # Errors
 /// [`NoAnswer::Cancelled`] when there are no more lines (Ctrl-D on a terminal);
@@ -48,11 +55,16 @@ pub(super) fn say(text: &str) {
 pub(super) async fn ask(question: &str, echo: Echo) -> Result<Zeroizing<String>, NoAnswer> {
     // Before the question, so that nothing typed in answer to it is ever shown.
     let _hidden = (echo == Echo::Hidden).then(Hidden::new);
-    say(&format!("{question}: "));
-    // Locked for one line only, so that the next answer is still there for the next.
-    let reading = tokio::task::spawn_blocking(move || line(&mut std::io::stdin().lock(), echo));
-    let failed = |error: &dyn Display| NoAnswer::Failed(format!("standard input: {error}"));
-    reading.await.map_err(|error| failed(&error))?
+    loop {
+        say(&format!("{question}: "));
+        // Locked for one line only, so that the next answer is still there for the next.
+        let reading = tokio::task::spawn_blocking(move || line(&mut std::io::stdin().lock(), echo));
+        let failed = |error: &dyn Display| NoAnswer::Failed(format!("standard input: {error}"));
+        let answer = reading.await.map_err(|error| failed(&error))??;
+        if !answer.is_empty() || !is_there() {
+            return Ok(answer);
+        }
+    }
 }
 
 /// Reads one line, or refuses what is none.

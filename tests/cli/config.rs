@@ -8,7 +8,7 @@ use crate::{Ran, vaultgram};
 const VARIABLES: &[(&str, &str)] = &[
     ("VAULT_TOKEN", "t"),
     ("TELEGRAM_API_ID", "1"),
-    ("TELEGRAM_API_HASH", "h"),
+    ("TELEGRAM_API_HASH", "0123456789abcdef0123456789abcdef"),
 ];
 
 fn check(config: &str, policy: &str, variables: &[(&str, &str)]) -> Ran {
@@ -32,7 +32,7 @@ fn mode(path: &Path, mode: u32) {
 fn files_that_others_could_change_or_read_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    let keys = "{\"api_id\": 1, \"api_hash\": \"h\"}";
+    let keys = "{\"api_id\": 1, \"api_hash\": \"0123456789abcdef0123456789abcdef\"}";
     for (name, text, safe) in [
         (
             "vaultgram.toml",
@@ -268,6 +268,14 @@ fn telegram_needs_its_keys() {
             ],
             "TELEGRAM_API_ID is not a number from 1",
         ),
+        (
+            &[
+                ("VAULT_TOKEN", "t"),
+                ("TELEGRAM_API_ID", "1"),
+                ("TELEGRAM_API_HASH", "hunter2"),
+            ],
+            "TELEGRAM_API_HASH is not 32 hexadecimal digits",
+        ),
     ] {
         let ran = check("[telegram]\n", "", variables);
         assert_eq!(ran.code, 78);
@@ -284,7 +292,19 @@ fn telegram_keys_must_be_possible() {
     let path = |name: &str| directory.path().join(name);
     std::fs::write(path("vaultgram.toml"), "[telegram]\nkeys = \"keys.json\"\n").unwrap();
     std::fs::write(path("policy.cedar"), "").unwrap();
-    for (id, hash, code) in [(1, "h", 0), (0, "h", 78), (-1, "h", 78), (1, "", 78)] {
+    let hash = "0123456789abcdef0123456789abcdef";
+    let spaced = format!(" {hash}\\n");
+    let short = hash.get(1..).unwrap();
+    let other = hash.replace('f', "g");
+    for (id, hash, code) in [
+        (1, hash, 0),
+        (1, &spaced, 0),
+        (0, hash, 78),
+        (-1, hash, 78),
+        (1, "", 78),
+        (1, short, 78),
+        (1, &other, 78),
+    ] {
         let keys = format!("{{\"api_id\": {id}, \"api_hash\": \"{hash}\"}}");
         std::fs::write(path("keys.json"), keys).unwrap();
         mode(&path("keys.json"), 0o600);
@@ -295,6 +315,30 @@ fn telegram_keys_must_be_possible() {
             .contains("keys.json: api_id must be a number from 1");
         assert_eq!(told, code != 0, "{id} {hash}: {ran:?}");
     }
+}
+
+#[test]
+fn telegram_keys_that_are_credentials_are_named_by_their_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let credentials = directory.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join("telegram_api_id"), "1\n").unwrap();
+    let kept = credentials.join("telegram_api_hash");
+    let variables = [
+        ("VAULT_TOKEN", "t"),
+        ("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap()),
+    ];
+    std::fs::write(&kept, " 0123456789abcdef0123456789abcdef \n").unwrap();
+    let ran = check("[telegram]\n", "", &variables);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    std::fs::write(&kept, "hunter2\n").unwrap();
+    let ran = check("[telegram]\n", "", &variables);
+    let expected = format!("{} is not 32 hexadecimal digits", kept.display());
+    assert_eq!(ran.code, 78);
+    assert!(
+        ran.err.contains(&expected) && !ran.err.contains("hunter2"),
+        "{ran:?}"
+    );
 }
 
 #[test]

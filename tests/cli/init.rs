@@ -8,7 +8,7 @@ use crate::vaultgram;
 const VARIABLES: &[(&str, &str)] = &[
     ("VAULT_TOKEN", "t"),
     ("TELEGRAM_API_ID", "1"),
-    ("TELEGRAM_API_HASH", "h"),
+    ("TELEGRAM_API_HASH", "0123456789abcdef0123456789abcdef"),
 ];
 
 #[test]

@@ -1,6 +1,15 @@
 //! `vaultgram doctor`: what is well, what is not, and what to do.
 
+use std::cell::OnceCell;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
+use telegram_dc::Fault;
+use vaultgram::telegram::FileSession;
 
 use crate::setting;
 use crate::stage::Stage;
@@ -64,6 +73,49 @@ async fn all_is_well_before_and_while_it_serves() {
             "{found}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_at_once_whatever_it_waits_for() {
+    let stage = Stage::build(setting()).await;
+    let end = async |what: &str, waits: &dyn Fn() -> bool| {
+        let mut doctor = stage.vaultgram(&["doctor"]).spawn().unwrap();
+        stage.wait(what, waits).await;
+        let pid = Pid::from_child(&doctor);
+        kill_process(pid, Signal::TERM).unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let status = doctor.try_wait().unwrap();
+        drop(doctor.kill());
+        assert_eq!(status.and_then(|status| status.code()), Some(130), "{what}");
+    };
+    stage.dc.fault("users.getUsers", Fault::Hang, 1);
+    let asked = || stage.dc.count("users.getUsers") == 1;
+    end("it asks Telegram", &asked).await;
+
+    // Nobody ever writes into it, so that reading it does not end.
+    let audit = stage.path("audit.jsonl");
+    let made = Command::new("mkfifo").arg(&audit).status().unwrap();
+    assert!(made.success());
+    let writer = OnceCell::new();
+    let read = || {
+        // Refused for as long as nobody reads.
+        let mut options = OpenOptions::new();
+        let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+        let opened = options.write(true).custom_flags(nonblocking).open(&audit);
+        opened.is_ok_and(|file| writer.set(file).is_ok())
+    };
+    end("it reads the audit", &read).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_leaves_a_session_alone_that_another_process_uses() {
+    let stage = Stage::build(setting()).await;
+    let session = FileSession::open(&stage.path("telegram.session"), stage.key()).unwrap();
+    let ran = run(stage.vaultgram(&["doctor"]));
+    assert_eq!(ran.code, 69, "{}", ran.out);
+    assert!(ran.out.contains("is in use by pid"), "{}", ran.out);
+    assert_eq!(stage.dc.count("users.getUsers"), 0);
+    drop(session);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, SocketAddrV6};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use grammers_session::Session;
 use grammers_session::types::DcOption;
@@ -42,7 +42,10 @@ pub(crate) async fn signed_out() -> Stage {
 }
 
 pub(crate) fn login(stage: &Stage, arguments: &[&str], answers: &str) -> (i32, String, String) {
-    let mut command = stage.vaultgram(arguments);
+    run(stage.vaultgram(arguments), answers)
+}
+
+fn run(mut command: Command, answers: &str) -> (i32, String, String) {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -170,74 +173,107 @@ async fn automation_gives_everything_in_files() {
     assert!(err.contains("is there already"), "{err}");
 }
 
+/// A method, what Telegram says to it and how often, our exit code, and some of our words.
+type Case = (&'static str, (i32, &'static str), usize, i32, &'static str);
+
+const REFUSALS: &[Case] = &[
+    (
+        "auth.sendCode",
+        (420, "FLOOD_WAIT_77"),
+        1,
+        75,
+        "wants 1m 17s of patience",
+    ),
+    (
+        "auth.sendCode",
+        (400, "PHONE_NUMBER_BANNED"),
+        1,
+        77,
+        "banned this account",
+    ),
+    (
+        "auth.sendCode",
+        (400, "PHONE_NUMBER_INVALID"),
+        1,
+        65,
+        "is no phone number",
+    ),
+    (
+        "auth.sendCode",
+        (400, "API_ID_INVALID"),
+        1,
+        78,
+        "check api_id and api_hash",
+    ),
+    (
+        "auth.sendCode",
+        (400, "API_ID_PUBLISHED_FLOOD"),
+        1,
+        78,
+        "an application of your own",
+    ),
+    (
+        "auth.checkPassword",
+        (406, "PHONE_PASSWORD_FLOOD"),
+        1,
+        75,
+        "wait a day and run the command again",
+    ),
+    (
+        "auth.sendCode",
+        (500, "SIGN_IN_FAILED"),
+        1,
+        75,
+        "(SIGN_IN_FAILED); run the command again in some minutes",
+    ),
+    (
+        "auth.sendCode",
+        (400, "SOMETHING_NEW"),
+        1,
+        77,
+        "SOMETHING_NEW; what it means is on core.telegram.org/api/errors",
+    ),
+    (
+        "auth.signIn",
+        (400, "PHONE_CODE_EXPIRED"),
+        2,
+        75,
+        "and so did a new one",
+    ),
+    (
+        "auth.signIn",
+        (400, "PHONE_NUMBER_UNOCCUPIED"),
+        1,
+        66,
+        "no account has this number",
+    ),
+    (
+        "auth.sendCode",
+        (406, "UPDATE_APP_TO_LOGIN"),
+        1,
+        77,
+        "wants a newer version",
+    ),
+    (
+        "auth.signIn",
+        (500, "AUTH_RESTART"),
+        1,
+        75,
+        "run the command again",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_refusal_has_its_own_words_and_code() {
     let stage = signed_out().await;
     let before = std::fs::read(stage.path("telegram.session")).unwrap();
     let answers = format!("{PHONE}\n12345\n12345\ns3cret\n");
-    for (method, error, times, code, words) in [
-        (
-            "auth.sendCode",
-            (420, "FLOOD_WAIT_77"),
-            1,
-            75,
-            "wants 1m 17s of patience",
-        ),
-        (
-            "auth.sendCode",
-            (400, "PHONE_NUMBER_BANNED"),
-            1,
-            77,
-            "banned this account",
-        ),
-        (
-            "auth.sendCode",
-            (400, "PHONE_NUMBER_INVALID"),
-            1,
-            65,
-            "is no phone number",
-        ),
-        (
-            "auth.sendCode",
-            (400, "API_ID_INVALID"),
-            1,
-            78,
-            "check api_id and api_hash",
-        ),
-        (
-            "auth.signIn",
-            (400, "PHONE_CODE_EXPIRED"),
-            2,
-            75,
-            "and so did a new one",
-        ),
-        (
-            "auth.signIn",
-            (400, "PHONE_NUMBER_UNOCCUPIED"),
-            1,
-            66,
-            "no account has this number",
-        ),
-        (
-            "auth.sendCode",
-            (406, "UPDATE_APP_TO_LOGIN"),
-            1,
-            77,
-            "wants a newer version",
-        ),
-        (
-            "auth.signIn",
-            (500, "AUTH_RESTART"),
-            1,
-            75,
-            "run the command again",
-        ),
-    ] {
+    for (method, error, times, code, words) in REFUSALS {
         stage
             .dc
-            .fault(method, Fault::error(error.0, error.1), times);
+            .fault(method, Fault::error(error.0, error.1), *times);
         let (got, _, err) = login(&stage, &["login"], &answers);
-        assert_eq!(got, code, "{error:?}: {err}");
+        assert_eq!(got, *code, "{error:?}: {err}");
         assert!(err.contains(words), "{error:?}: {err}");
     }
     let (code, _, err) = login(&stage, &["login", "--bot"], "5003:wrong\n");
@@ -251,6 +287,35 @@ async fn each_refusal_has_its_own_words_and_code() {
     stage.dc.fault("auth.signIn", expired, 1);
     let (code, _, err) = login(&stage, &["login"], &answers);
     assert!(code == 0 && err.contains("sends a new one"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_login_makes_its_own_key() {
+    let stage = signed_out().await;
+    let session = FileSession::open(&stage.path("telegram.session"), stage.key()).unwrap();
+    let mut dc = session.dc_option(stage.dc.id()).unwrap().unwrap();
+    let given = dc.auth_key.take();
+    session.set_dc_option(&dc).await.unwrap();
+    session.save().unwrap();
+    drop(session);
+    let (library, random) = (stage.path("overhear.so"), stage.path("random"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/telegram-dc/overhear.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
+    assert!(compiler.arg(source).status().unwrap().success());
+    stage.dc.overhear(&random);
+
+    let mut command = stage.vaultgram(&["login"]);
+    command.env("LD_PRELOAD", &library).env("OVERHEAR", &random);
+    let (code, out, err) = run(command, &format!("{PHONE}\n12345\ns3cret\n"));
+    assert!(code == 0 && out.contains("user 5002"), "{out}{err}");
+    let session = FileSession::open(&stage.path("telegram.session"), stage.key()).unwrap();
+    let made = session.dc_option(stage.dc.id()).unwrap().unwrap();
+    assert!(made.auth_key.is_some() && made.auth_key != given);
+    drop(session);
+    let doctor = tokio::task::block_in_place(|| stage.vaultgram(&["doctor"]).output().unwrap());
+    let doctor = String::from_utf8(doctor.stdout).unwrap();
+    assert!(doctor.contains("signed in as user 5002"), "{doctor}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

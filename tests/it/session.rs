@@ -133,13 +133,14 @@ async fn the_applications_keys_may_be_in_vault() {
         "{out}"
     );
     let put = |value: Value| tokio::task::block_in_place(|| stage.bao.put("telegram", &value));
-    put(json!({"api_id": "many", "api_hash": "0123"}));
-    let (_, out, _) = doctor();
-    assert!(
-        out.contains("must have the fields api_id, a number"),
-        "{out}"
-    );
-    put(json!({"api_id": "12345", "api_hash": "0123456789abcdef0123456789abcdef"}));
+    let hash = "0123456789abcdef0123456789abcdef";
+    for (id, hash) in [("many", hash), ("0", hash), ("12345", "hunter2")] {
+        put(json!({"api_id": id, "api_hash": hash}));
+        let (_, out, _) = doctor();
+        let told = out.contains("secret/telegram in Vault: api_id must be a number");
+        assert!(told && !out.contains(hash), "{out}");
+    }
+    put(json!({"api_id": "12345", "api_hash": format!(" {hash}\n")}));
     let (code, out, _) = doctor();
     assert_eq!(code, 0, "{out}");
 }

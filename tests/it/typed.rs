@@ -1,5 +1,7 @@
 //! `vaultgram login` and `logout`, typed by a person at a terminal.
 
+use std::process::Command;
+
 use telegram_dc::User;
 
 use crate::login::{PHONE, signed_out};
@@ -44,11 +46,12 @@ async fn giving_up_changes_nothing_and_leaves_the_terminal_as_it_was() {
     let stage = signed_out().await;
     let session = std::fs::read(stage.path("telegram.session")).unwrap();
     tokio::task::block_in_place(|| {
-        for (give_up, said) in [("\x03", "cancelled"), ("\x04", "cancelled")] {
+        // Ctrl-C, Ctrl-D, Ctrl-\.
+        for give_up in ["\x03", "\x04", "\x1c"] {
             let mut typed = Terminal::start(&stage.vaultgram(&["login"]));
             typed.answer(NUMBER, 1, &format!("{PHONE}\n"));
             assert!(!typed.answer(CODE, 1, give_up), "hidden");
-            typed.wait_for(said, 1);
+            typed.wait_for("cancelled", 1);
             assert_eq!(typed.exit(), 130, "{}", typed.screen());
             assert!(typed.echoes(), "as it was");
         }
@@ -70,6 +73,36 @@ async fn giving_up_changes_nothing_and_leaves_the_terminal_as_it_was() {
     });
     assert!(!stage.path("telegram.session").exists());
     assert!(!stage.path("session.key").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_asked_at_the_terminal_wherever_output_goes_and_again_if_nothing_is_typed() {
+    let stage = signed_out().await;
+    let login = stage.vaultgram(&["login"]);
+    let mut elsewhere = Command::new("sh");
+    let script = format!(
+        "exec \"$0\" \"$@\" >{} 2>&1",
+        stage.path("printed").display()
+    );
+    elsewhere.args(["-c", &script]).arg(login.get_program());
+    elsewhere.args(login.get_args());
+    let set = login.get_envs();
+    elsewhere.envs(set.filter_map(|(name, value)| Some((name, value?))));
+    tokio::task::block_in_place(|| {
+        let mut typed = Terminal::start(&elsewhere);
+        typed.answer(NUMBER, 1, "\n");
+        typed.answer(NUMBER, 2, &format!("{PHONE}\n"));
+        assert!(!typed.answer(CODE, 1, "\n"), "hidden");
+        assert!(!typed.answer(CODE, 2, "12345\n"), "hidden");
+        assert!(!typed.answer(PASSWORD, 1, "\n"), "hidden");
+        assert!(!typed.answer(PASSWORD, 2, "s3cret\n"), "hidden");
+        assert_eq!(typed.exit(), 0, "{}", typed.screen());
+        assert!(typed.echoes(), "as it was");
+    });
+    let tries = stage.dc.count("auth.signIn");
+    assert_eq!(tries, 1, "no try is spent on nothing");
+    let printed = std::fs::read_to_string(stage.path("printed")).unwrap();
+    assert!(printed.starts_with("signed in as user 5002"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

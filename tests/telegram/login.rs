@@ -183,6 +183,27 @@ async fn a_session_that_cannot_be_written_is_ended_at_telegram() {
 }
 
 #[tokio::test]
+async fn a_key_is_agreed_on_with_telegram_only() {
+    let desk = Desk::new().await;
+    let path = desk.directory.path().join("new.session");
+    let key = desk.dc.provision_signed_out_key();
+    let session = FileSession::create(&path, session_key(), &login_with(&desk.dc, key)).unwrap();
+    let mut dc = session.dc_option(desk.dc.id()).unwrap().unwrap();
+    dc.auth_key = None;
+    session.set_dc_option(&dc).await.unwrap();
+    session.save().unwrap();
+    drop(session);
+    // The simulator has an RSA key of its own, as would anybody in between.
+    let typist = Typist::typing(&["+9996620001", "11111"]);
+    let error = desk.login(user(&typist)).await.unwrap_err();
+    assert!(matches!(error, LoginError::NotTelegram(_)), "{error}");
+    assert!(error.to_string().contains("fingerprints"), "{error}");
+    assert_eq!(desk.dc.count("auth.sendCode"), 0);
+    let session = open_when_free(&path).await;
+    assert_eq!(session.dc_option(desk.dc.id()).unwrap(), Some(dc));
+}
+
+#[tokio::test]
 async fn guessing_ends_and_says_what_to_do() {
     let desk = Desk::new().await;
     let typist = Typist::typing(&["+9996620001", "1", "2", "3"]);

@@ -8,9 +8,6 @@ use thiserror::Error;
 use crate::telegram::call::CallError;
 use crate::telegram::session::SessionError;
 
-/// What Telegram says to a right code where the account has a two-step password.
-pub(super) const PASSWORD_NEEDED: &str = "SESSION_PASSWORD_NEEDED";
-
 /// Why a question has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NoAnswer {
@@ -46,6 +43,9 @@ pub enum LoginError {
     /// Too many wrong passwords.
     #[error("the two-step password is wrong; look it up and run the command again")]
     WrongPassword,
+    /// The code is right, and the account has a two-step password, which is asked for next.
+    #[error("the account has a two-step password; run: vaultgram login")]
+    PasswordNeeded,
     /// There is no such account.
     #[error("no account has this number; sign up with one of Telegram's own apps first")]
     NoAccount,
@@ -66,12 +66,24 @@ pub enum LoginError {
     /// Not what my.telegram.org gave out.
     #[error("Telegram does not know this application; check api_id and api_hash")]
     BadApplication,
+    /// Somebody put it where all can see it.
+    #[error(
+        "too many people use this api_id, so Telegram refuses it; make an application of your own \
+         on my.telegram.org, and set its api_id and api_hash"
+    )]
+    PublishedApplication,
     /// Telegram would send a code only for money.
     #[error(
         "Telegram wants to be paid for the code's SMS; sign in on a phone with Telegram's own app \
          first, then the code comes there for nothing"
     )]
     PaymentRequired,
+    /// The code would go to an application that proves that it is Telegram's own.
+    #[error(
+        "Telegram would send the code to its own phone app only; sign in there first, then the \
+         code comes to that app, and run the command again"
+    )]
+    OwnAppRequired,
     /// Telegram lets the account in only once it has an e-mail address.
     #[error(
         "Telegram wants an e-mail address for this account first; sign in on a phone with \
@@ -87,12 +99,24 @@ pub enum LoginError {
     /// Telegram wants us to wait.
     #[error("Telegram wants {} of patience before the next try", humantime::format_duration(*.0))]
     Wait(Duration),
-    /// Telegram says no.
-    #[error("Telegram refuses: {0}")]
+    /// Telegram bans the number for a day, of which it does not say when it ends.
+    #[error("too many tries were made with this number; wait a day and run the command again")]
+    TooManyTries,
+    /// Telegram cannot do it now.
+    #[error("Telegram has trouble of its own ({0}); run the command again in some minutes")]
+    Trouble(String),
+    /// Telegram says no, for a reason that has no words here.
+    #[error("Telegram refuses: {0}; what it means is on core.telegram.org/api/errors")]
     Refused(String),
     /// Telegram answers what nobody expects.
     #[error("Telegram gave an answer this version does not understand; look for a newer one")]
     Unexpected,
+    /// Whoever answers is somebody else, or does not do what Telegram does.
+    #[error(
+        "what answers does not prove that it is Telegram ({0}); check the network and [telegram] \
+         proxy"
+    )]
+    NotTelegram(String),
     /// No connection.
     #[error("Telegram cannot be reached; check the network and try again")]
     Unreachable,
@@ -121,7 +145,7 @@ impl From<InvocationError> for LoginError {
     fn from(error: InvocationError) -> Self {
         match error {
             // Only a session without a key exchanges keys, and then there is nothing to sign out.
-            InvocationError::Authentication(_) => Self::Unreachable,
+            InvocationError::Authentication(error) => Self::NotTelegram(error.to_string()),
             InvocationError::InvalidDc => Self::Unexpected,
             error @ (InvocationError::Rpc(_)
             | InvocationError::Io(_)
@@ -137,37 +161,32 @@ impl From<CallError> for LoginError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Flood(wait) => Self::Wait(wait),
-            CallError::Refused(reason) | CallError::Server(reason) => Self::refused(reason),
-            CallError::SignedOut(reason) => {
-                let told = Self::refused(reason);
-                if matches!(&told, Self::Refused(name) if name != PASSWORD_NEEDED) {
-                    Self::NotSignedIn
-                } else {
-                    told
-                }
-            }
+            CallError::Refused(reason) => Self::named(reason, Self::Refused),
+            CallError::Server(reason) => Self::named(reason, Self::Trouble),
+            CallError::SignedOut(reason) => Self::named(reason, |_| Self::NotSignedIn),
             CallError::Disconnected => Self::Unreachable,
         }
     }
 }
 
 impl LoginError {
-    /// What Telegram's names mean.
-    fn refused(name: String) -> Self {
+    /// What Telegram's names mean; `unknown` where that depends on the kind of error.
+    fn named(name: String, unknown: impl FnOnce(String) -> Self) -> Self {
         match name.as_str() {
             "PHONE_NUMBER_INVALID" => Self::InvalidNumber,
             "PHONE_NUMBER_BANNED" | "USER_DEACTIVATED" | "USER_DEACTIVATED_BAN" => Self::Banned,
-            "PHONE_NUMBER_UNOCCUPIED" => Self::NoAccount,
+            "PHONE_NUMBER_UNOCCUPIED" | "PHONE_NUMBER_APP_SIGNUP_FORBIDDEN" => Self::NoAccount,
             "PHONE_CODE_INVALID" | "PHONE_CODE_EMPTY" => Self::WrongCode,
             "PHONE_CODE_EXPIRED" => Self::CodeExpired,
+            "SESSION_PASSWORD_NEEDED" => Self::PasswordNeeded,
             "PASSWORD_HASH_INVALID" => Self::WrongPassword,
             "ACCESS_TOKEN_INVALID" | "ACCESS_TOKEN_EXPIRED" => Self::BadToken,
             "AUTH_RESTART" => Self::Restart,
             "UPDATE_APP_TO_LOGIN" => Self::Outdated,
-            "API_ID_INVALID" | "API_ID_PUBLISHED_FLOOD" => Self::BadApplication,
-            // A ban of a day, of which Telegram does not say when it ends.
-            "PHONE_NUMBER_FLOOD" | "PHONE_PASSWORD_FLOOD" => Self::Wait(Duration::from_hours(24)),
-            _ => Self::Refused(name),
+            "API_ID_INVALID" => Self::BadApplication,
+            "API_ID_PUBLISHED_FLOOD" => Self::PublishedApplication,
+            "PHONE_NUMBER_FLOOD" | "PHONE_PASSWORD_FLOOD" => Self::TooManyTries,
+            _ => unknown(name),
         }
     }
 }

@@ -15,7 +15,6 @@ use grammers_session::types::{PeerAuth, PeerInfo, UpdateState, UpdatesState};
 use grammers_tl_types::{RemoteCall, enums, functions, types};
 use tokio::time::timeout;
 
-use super::error::PASSWORD_NEEDED;
 use super::{Application, LoginError, Prompt};
 use crate::telegram::session::FileSession;
 
@@ -92,9 +91,7 @@ impl SigningIn<'_> {
             };
             match self.invoke(&request).await {
                 Ok(answer) => return self.complete(answer).await.map(Tried::SignedIn),
-                Err(LoginError::Refused(name)) if name == PASSWORD_NEEDED => {
-                    return Ok(Tried::PasswordNeeded);
-                }
+                Err(LoginError::PasswordNeeded) => return Ok(Tried::PasswordNeeded),
                 Err(LoginError::WrongCode) if wrong + 1 < TRIES => {
                     wrong += 1;
                     prompt.note("this code is wrong");
@@ -134,8 +131,7 @@ impl SigningIn<'_> {
         };
         match self.invoke(&request).await? {
             enums::auth::SentCode::Code(sent) => {
-                let place = place(&sent.r#type).ok_or(LoginError::EmailRequired)?;
-                prompt.note(&place);
+                prompt.note(&place(&sent.r#type)?);
                 Ok(SentCode {
                     hash: sent.phone_code_hash,
                     by_email: matches!(sent.r#type, enums::auth::SentCodeType::EmailCode(_)),
@@ -250,13 +246,15 @@ impl SigningIn<'_> {
     }
 }
 
-/// Where a code went, in words; `None` where it went nowhere, for an e-mail address must be set up
-/// first.
-fn place(sent: &enums::auth::SentCodeType) -> Option<String> {
+/// Where a code went, in words.
+///
+/// # Errors
+/// When it went nowhere, or to where a person cannot read it.
+fn place(sent: &enums::auth::SentCodeType) -> Result<String, LoginError> {
     use enums::auth::SentCodeType as Type;
-    Some(match sent {
+    Ok(match sent {
         Type::App(_) => "the code is in the Telegram app, on the account's other devices".into(),
-        Type::Sms(_) | Type::FirebaseSms(_) => "the code comes by SMS".into(),
+        Type::Sms(_) => "the code comes by SMS".into(),
         Type::SmsWord(_) => "a word comes by SMS; that is the code".into(),
         Type::SmsPhrase(_) => "a phrase comes by SMS; that is the code".into(),
         Type::Call(_) => "a call to this number says the code".into(),
@@ -265,9 +263,82 @@ fn place(sent: &enums::auth::SentCodeType) -> Option<String> {
              are the code",
             call.prefix, call.length
         ),
-        Type::FlashCall(_) => "a call comes; the digits of its number are the code".into(),
+        Type::FlashCall(_) => {
+            "a call comes, and ends at once; all digits of its number are the code".into()
+        }
         Type::EmailCode(email) => format!("the code comes by e-mail, to {}", email.email_pattern),
         Type::FragmentSms(_) => "the code is on fragment.com, with this anonymous number".into(),
-        Type::SetUpEmailRequired(_) => return None,
+        // Sent only to whom Google or Apple call Telegram's own.
+        Type::FirebaseSms(_) => return Err(LoginError::OwnAppRequired),
+        Type::SetUpEmailRequired(_) => return Err(LoginError::EmailRequired),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use grammers_tl_types::types::auth as kind;
+
+    use super::*;
+
+    #[test]
+    fn a_person_hears_where_the_code_went() {
+        for (sent, words) in [
+            (kind::SentCodeTypeApp { length: 5 }.into(), "Telegram app"),
+            (kind::SentCodeTypeSms { length: 5 }.into(), "by SMS"),
+            (
+                kind::SentCodeTypeSmsWord { beginning: None }.into(),
+                "a word comes by SMS",
+            ),
+            (
+                kind::SentCodeTypeCall { length: 5 }.into(),
+                "a call to this number says",
+            ),
+            (
+                kind::SentCodeTypeFlashCall {
+                    pattern: "+49*".into(),
+                }
+                .into(),
+                "all digits of its number",
+            ),
+            (
+                kind::SentCodeTypeMissedCall {
+                    prefix: "+49301".into(),
+                    length: 6,
+                }
+                .into(),
+                "a call comes from +49301…, which need not be answered; the last 6 digits",
+            ),
+            (
+                kind::SentCodeTypeFragmentSms {
+                    url: String::new(),
+                    length: 5,
+                }
+                .into(),
+                "fragment.com",
+            ),
+        ] {
+            let told = place(&sent).unwrap();
+            assert!(told.contains(words), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_nobody_can_type_is_not_asked_for() {
+        let nowhere = kind::SentCodeTypeSetUpEmailRequired {
+            apple_signin_allowed: false,
+            google_signin_allowed: false,
+        };
+        let error = place(&nowhere.into()).unwrap_err();
+        assert!(matches!(error, LoginError::EmailRequired), "{error}");
+        let firebase = kind::SentCodeTypeFirebaseSms {
+            nonce: None,
+            play_integrity_project_id: None,
+            play_integrity_nonce: None,
+            receipt: None,
+            push_timeout: None,
+            length: 5,
+        };
+        let error = place(&firebase.into()).unwrap_err();
+        assert!(matches!(error, LoginError::OwnAppRequired), "{error}");
+    }
 }

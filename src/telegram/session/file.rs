@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::SessionError;
 
 /// A session is some kilobytes; this is where a file is certainly something else.
@@ -55,10 +57,14 @@ pub(super) fn lock(path: &Path) -> Result<File, SessionError> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        // What it leads to would be emptied below.
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&lock_path)
         .map_err(|error| {
             if error.kind() == io::ErrorKind::NotFound {
                 SessionError::NoFolder(folder(path).to_owned())
+            } else if lock_path.is_symlink() {
+                fail(io::Error::other("is a link, and must not be; remove it"))
             } else {
                 fail(error)
             }
@@ -181,10 +187,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), SessionError> {
     let new_path = beside(path, ".new");
     let replace = || -> io::Result<()> {
         // One left behind by a crash could have another mode, or be a link.
-        match std::fs::remove_file(&new_path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        remove_if_there(&new_path)?;
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -201,10 +204,15 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), SessionError> {
     })
 }
 
-/// Removes the file, for good also after a power cut.
+/// Removes the file, and what a crash left beside it, which has the same keys; for good also after
+/// a power cut.
 pub(super) fn remove(path: &Path) -> Result<(), SessionError> {
-    let removed = std::fs::remove_file(path).and_then(|()| File::open(folder(path))?.sync_all());
-    removed.map_err(|error| {
+    let removed = || -> io::Result<()> {
+        remove_if_there(&beside(path, ".new"))?;
+        std::fs::remove_file(path)?;
+        File::open(folder(path))?.sync_all()
+    };
+    removed().map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             SessionError::Missing(path.to_owned())
         } else {
@@ -214,6 +222,13 @@ pub(super) fn remove(path: &Path) -> Result<(), SessionError> {
             }
         }
     })
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn folder(path: &Path) -> &Path {

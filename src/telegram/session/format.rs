@@ -160,6 +160,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Data, String> {
     })
 }
 
+/// The id of a peer that [`decode`] will accept. One with a number of a range that grammers does
+/// not know yet would make the whole file unreadable.
+pub(super) fn readable(peer: &PeerInfo) -> Option<PeerId> {
+    match peer {
+        PeerInfo::User { id, .. } => PeerId::user(*id),
+        PeerInfo::Chat { id } => PeerId::chat(*id),
+        PeerInfo::Channel { id, .. } => PeerId::channel(*id),
+    }
+}
+
 fn decode_key(text: &str) -> Result<Zeroizing<[u8; 256]>, String> {
     let mut key = Zeroizing::new([0; 256]);
     hex::decode_to_slice(text, key.as_mut_slice())

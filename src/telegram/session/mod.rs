@@ -358,9 +358,11 @@ impl Data {
         }
     }
 
-    /// Adds what is known of a peer; `false` when it was all known before.
+    /// Adds what is known of a peer; `false` when it was all known before, or is no peer.
     fn remember(&mut self, peer: &PeerInfo) -> bool {
-        let id = peer.id();
+        let Some(id) = format::readable(peer) else {
+            return false;
+        };
         if self.peers.get(&id) == Some(peer) {
             return false;
         }

@@ -62,6 +62,20 @@ async fn keeps_what_it_is_told() {
     );
 }
 
+#[tokio::test]
+async fn a_peer_that_could_not_be_read_again_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.session");
+    let session = FileSession::create(&path, key(), &login()).unwrap();
+    for id in [0, i64::MAX] {
+        session.cache_peer(PeerInfo::Chat { id }).await.unwrap();
+    }
+    session.changed();
+    session.save().unwrap();
+    drop(session);
+    FileSession::open(&path, key()).unwrap();
+}
+
 #[test]
 fn writes_only_what_changed() {
     let dir = tempfile::tempdir().unwrap();
@@ -125,6 +139,25 @@ fn what_a_crash_left_behind_is_not_written_into() {
     session.changed();
     session.save().unwrap();
     assert_eq!(mode(&path), 0o600);
+    // It has the same keys.
+    std::fs::write(&left, "half").unwrap();
+    drop(session);
+    FileSession::remove(&path).unwrap();
+    assert!(!left.exists() && !path.exists());
+}
+
+#[test]
+fn a_lock_that_leads_elsewhere_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("a.session"), dir.path().join("other"));
+    std::fs::write(&other, "mine").unwrap();
+    std::os::unix::fs::symlink(&other, dir.path().join("a.session.lock")).unwrap();
+    let error = FileSession::create(&path, key(), &login()).err().unwrap();
+    assert!(
+        error.to_string().contains("a.session.lock: is a link"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&other).unwrap(), b"mine");
 }
 
 #[test]

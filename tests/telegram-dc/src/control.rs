@@ -1,6 +1,7 @@
 //! Faults that tests order, and counts of what clients asked for.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -46,9 +47,20 @@ pub(crate) struct Control {
     counts: Mutex<HashMap<String, u64>>,
     refuse: AtomicBool,
     black_hole: AtomicBool,
+    overhears: Mutex<Option<PathBuf>>,
 }
 
 impl Control {
+    /// Sets where clients' random bytes are.
+    pub(crate) fn overhear(&self, file: &Path) {
+        *lock(&self.overhears) = Some(file.to_owned());
+    }
+
+    /// Where clients' random bytes are, if anywhere.
+    pub(crate) fn overhears(&self) -> Option<PathBuf> {
+        lock(&self.overhears).clone()
+    }
+
     /// Orders a fault for the next `times` calls of a method, after those ordered before.
     pub(crate) fn order(&self, method: &str, fault: Fault, times: usize) {
         if times > 0 {

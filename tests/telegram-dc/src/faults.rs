@@ -88,6 +88,13 @@ impl Datacenter {
         self.shared.control.count(method)
     }
 
+    /// Makes keys with clients that trust Telegram's own RSA key alone, such as grammers. What
+    /// they encrypt to it is found among the random bytes that they leave in `file`: they run
+    /// with `overhear.c` preloaded.
+    pub fn overhear(&self, file: &std::path::Path) {
+        self.shared.control.overhear(file);
+    }
+
     /// How many clients are connected.
     #[must_use]
     pub fn connections(&self) -> usize {

@@ -5,6 +5,7 @@
 //! Diffie-Hellman under keys derived from that nonce.
 
 pub(crate) mod group;
+mod overheard;
 mod padding;
 mod rsa;
 
@@ -87,7 +88,10 @@ impl KeyExchange {
             nonce,
             server_nonce,
             pq: PQ.to_be_bytes().to_vec(),
-            server_public_key_fingerprints: vec![shared.rsa.fingerprint()],
+            server_public_key_fingerprints: match shared.control.overhears() {
+                Some(_) => vec![overheard::TELEGRAM],
+                None => vec![shared.rsa.fingerprint()],
+            },
         };
         enums::ResPq::from(question).to_bytes()
     }
@@ -100,23 +104,15 @@ impl KeyExchange {
         else {
             return Err("order of the key exchange");
         };
-        let named = (
-            request.nonce,
-            request.server_nonce,
-            request.public_key_fingerprint,
-        );
-        if named != (nonce, server_nonce, shared.rsa.fingerprint()) {
-            return Err("nonce or fingerprint");
+        if (request.nonce, request.server_nonce) != (nonce, server_nonce) {
+            return Err("nonce");
         }
-        let block = shared.rsa.decrypt(&request.encrypted_data);
-        let data = padding::undo_rsa_pad(&block)
-            .or_else(|| padding::undo_old(&block, |data| Some(read_inner(data)?.length)))
-            .ok_or("RSA padding")?;
-        let inner = read_inner(&data).ok_or("p_q_inner_data")?;
-        if inner.nonces != (nonce, server_nonce) || inner.pq != PQ.to_be_bytes() {
-            return Err("p_q_inner_data");
-        }
-        let new_nonce = inner.new_nonce;
+        let new_nonce = match shared.control.overhears() {
+            Some(file) if request.public_key_fingerprint == overheard::TELEGRAM => {
+                overheard::new_nonce(&file, nonce).ok_or("overheard nonce")?
+            }
+            Some(_) | None => decrypt(&shared.rsa, request)?,
+        };
         let secret = BigUint::from_bytes_be(&crate::random::bytes::<256>());
         let public = group::g().modpow(&secret, &group::prime());
         let offer = types::ServerDhInnerData {
@@ -181,6 +177,23 @@ impl KeyExchange {
         };
         Ok(enums::SetClientDhParamsAnswer::from(answer).to_bytes())
     }
+}
+
+/// The new nonce, from what the client encrypted to `rsa`.
+fn decrypt(rsa: &RsaKey, request: &ReqDhParams) -> Result<[u8; 32], &'static str> {
+    if request.public_key_fingerprint != rsa.fingerprint() {
+        return Err("fingerprint");
+    }
+    let block = rsa.decrypt(&request.encrypted_data);
+    let data = padding::undo_rsa_pad(&block)
+        .or_else(|| padding::undo_old(&block, |data| Some(read_inner(data)?.length)))
+        .ok_or("RSA padding")?;
+    let inner = read_inner(&data).ok_or("p_q_inner_data")?;
+    let nonces = (request.nonce, request.server_nonce);
+    if inner.nonces != nonces || inner.pq != PQ.to_be_bytes() {
+        return Err("p_q_inner_data");
+    }
+    Ok(inner.new_nonce)
 }
 
 /// What the client sends under RSA, in any of its forms.
