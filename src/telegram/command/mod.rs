@@ -102,8 +102,8 @@ pub fn parse(
     }
     let (_, argument) = called?;
     let misspelt = matches!(word, Word::LikePut | Word::LikePatch);
-    // A misspelt word alone holds nothing, and may be another bot's.
-    let foreign = word == Word::Unknown || misspelt && argument.is_empty();
+    // A misspelt word without a value may be another bot's.
+    let foreign = word == Word::Unknown || misspelt && !argument.contains('=');
     if chat == ChatKind::Group && foreign {
         return None;
     }

@@ -151,6 +151,7 @@ fn what_is_no_command_for_us_is_left_alone() {
         ("/put a b=c", true, true),
         ("/Patch_secret a b=c", true, true),
         ("/put", true, false),
+        ("/patchnotes 2.7", true, false),
         ("/put@other_bot a b=c", false, false),
         ("/put_secret a b=c", true, true),
         ("/GET_SECRET a", true, false),
