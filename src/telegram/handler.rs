@@ -52,10 +52,10 @@ pub(super) struct Handler {
     pub(super) broker: Arc<Broker>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
-    pub(super) deletions: Arc<Deletions>,
-    pub(super) withdrawals: Arc<Withdrawals>,
+    pub(super) deletions: Deletions,
+    pub(super) withdrawals: Withdrawals,
     pub(super) unanswered: Unanswered,
-    pub(super) pending: Arc<Pending>,
+    pub(super) pending: Pending,
     pub(super) link: Arc<Link>,
     pub(super) session: Arc<FileSession>,
     /// We are a bot, whose questions have buttons.

@@ -180,63 +180,19 @@ pub async fn run(
     let me = session.user().ok_or(TelegramError::NotSignedIn)?;
     status.set(State::Connecting);
     let settings = Arc::new(settings);
-    let link = Arc::new(Link::new(settings.request_timeout));
-    let deletions = Arc::new(Deletions::new(
-        Arc::clone(&link),
-        Arc::clone(&session),
-        Arc::clone(&ports.coordination),
-        Arc::clone(&ports.clock),
-        settings.delete_after,
-    ));
-    let withdrawals = Arc::new(Withdrawals::new(&link, &session, &ports.coordination));
-    let pending = Arc::new(Pending::new(Arc::clone(&ports.clock)));
-    let closed = CancellationToken::new();
-    let handler = Arc::new(Handler {
-        rules: rules(&settings, me),
-        settings: Arc::clone(&settings),
-        broker: Arc::clone(&ports.broker),
-        clock: Arc::clone(&ports.clock),
-        outbox: Outbox::new(
-            Arc::clone(&link),
-            Arc::clone(&session),
-            Arc::clone(&ports.broker),
-        ),
-        second_net: Arc::new(SecondNet::new(
-            me,
-            Arc::clone(&link),
-            Arc::clone(&ports.coordination),
-            settings.history_ttl,
-        )),
-        deletions: Arc::clone(&deletions),
-        withdrawals: Arc::clone(&withdrawals),
-        unanswered: Unanswered(Arc::clone(&ports.coordination)),
-        pending: Arc::clone(&pending),
-        link: Arc::clone(&link),
-        session: Arc::clone(&session),
-        bot: AtomicBool::new(false),
-        buttons_gate: Gate::new(),
-        status: Arc::clone(&status),
-        tasks: TaskTracker::new(),
-        requests: TaskTracker::new(),
-        closed: closed.clone(),
-        slots: Handler::slots(),
-        strangers: Mutex::default(),
-        username: Mutex::default(),
-        clock_warned: Mutex::default(),
-    });
+    let handler = Arc::new(handler(&settings, &session, &ports, &status, me));
     let watchdog = Watchdog {
         coordination: ports.coordination,
         handler: Arc::clone(&handler),
     };
     // Before this process takes any command, whose record would be among them.
     let left = handler.unanswered.left().await;
-    let (answering, counted) = (Arc::clone(&handler), Arc::clone(&handler));
     let drained = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let connection = Arc::new(Connection {
         settings,
         session: Arc::clone(&session),
-        link,
+        link: Arc::clone(&handler.link),
         handler: Arc::clone(&handler),
         progress: Arc::clone(&progress),
         clock: ports.clock,
@@ -248,25 +204,23 @@ pub async fn run(
 
     // These end with this function, not before.
     let services = TaskTracker::new();
-    let commands = handler.tasks.clone();
-    let requests = handler.requests.clone();
+    let (deleting, helping) = (Arc::clone(&handler), Arc::clone(&handler));
+    let (commands, requests) = (handler.tasks.clone(), handler.requests.clone());
     let aborted_at_the_end = [
-        AbortOnDropHandle::new(services.spawn(async move { deletions.run().await })),
+        AbortOnDropHandle::new(services.spawn(async move { deleting.deletions.run().await })),
         AbortOnDropHandle::new(services.spawn(async move {
             tokio::join!(
-                withdrawals.run(),
-                pending.run(),
-                answering.answer_left(left)
+                helping.withdrawals.run(),
+                helping.pending.run(),
+                helping.answer_left(left),
+                gauges::publish(&helping.outbox, &helping.deletions),
             );
         })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
-        AbortOnDropHandle::new(services.spawn(async move {
-            gauges::publish(&counted.outbox, &counted.deletions).await;
-        })),
         AbortOnDropHandle::new(services.spawn(async move { watchdog.run().await })),
     ];
-    let saving = services.spawn(keep_saving(session, progress, closed.clone()));
-    let closing = closed.drop_guard();
+    let saving = services.spawn(keep_saving(session, progress, handler.closed.clone()));
+    let closing = handler.closed.clone().drop_guard();
     let result = connection.run().await;
     drop((aborted_at_the_end, closing));
     services.close();
@@ -285,6 +239,57 @@ pub async fn run(
     status.set(State::Stopped);
     info!(event = "telegram.stopped");
     Ok(())
+}
+
+/// What answers, with all that it works with.
+fn handler(
+    settings: &Arc<Settings>,
+    session: &Arc<FileSession>,
+    ports: &Ports,
+    status: &Arc<Status>,
+    me: i64,
+) -> Handler {
+    let link = Arc::new(Link::new(settings.request_timeout));
+    let coordination = &ports.coordination;
+    Handler {
+        rules: rules(settings, me),
+        settings: Arc::clone(settings),
+        broker: Arc::clone(&ports.broker),
+        clock: Arc::clone(&ports.clock),
+        outbox: Outbox::new(
+            Arc::clone(&link),
+            Arc::clone(session),
+            Arc::clone(&ports.broker),
+        ),
+        second_net: Arc::new(SecondNet::new(
+            me,
+            Arc::clone(&link),
+            Arc::clone(coordination),
+            settings.history_ttl,
+        )),
+        deletions: Deletions::new(
+            Arc::clone(&link),
+            Arc::clone(session),
+            Arc::clone(coordination),
+            Arc::clone(&ports.clock),
+            settings.delete_after,
+        ),
+        withdrawals: Withdrawals::new(&link, session, coordination),
+        unanswered: Unanswered(Arc::clone(coordination)),
+        pending: Pending::new(Arc::clone(&ports.clock)),
+        link,
+        session: Arc::clone(session),
+        bot: AtomicBool::new(false),
+        buttons_gate: Gate::new(),
+        status: Arc::clone(status),
+        tasks: TaskTracker::new(),
+        requests: TaskTracker::new(),
+        closed: CancellationToken::new(),
+        slots: Handler::slots(),
+        strangers: Mutex::default(),
+        username: Mutex::default(),
+        clock_warned: Mutex::default(),
+    }
 }
 
 /// Why we gave up matters more than what else went wrong at the end: who is signed out can still

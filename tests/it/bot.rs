@@ -48,11 +48,14 @@ async fn it_answers_and_asks_back_with_buttons() {
     let pressed = stage.dc.press(ALICE, BOT_CHAT, question.id, &cancel).await;
     assert_eq!(pressed.unwrap().text, None);
     // What was let go of by writing keeps its buttons, which do nothing more.
-    let (question, [stale, _]) = stage.question().await;
+    let (question, [old_confirm, _]) = stage.question().await;
     let typed = format!("/cancel {}", code_in(&question.text));
     let cancelled = stage.ask_bot(&typed).await.text;
     assert!(cancelled.contains("Cancelled"), "{cancelled}");
-    let pressed = stage.dc.press(ALICE, BOT_CHAT, question.id, &stale).await;
+    let pressed = stage
+        .dc
+        .press(ALICE, BOT_CHAT, question.id, &old_confirm)
+        .await;
     let alert = pressed.unwrap().text.unwrap();
     assert!(alert.contains("Nothing waits for you"), "{alert}");
 
