@@ -284,7 +284,8 @@ impl Connection {
         let Some(tl::enums::User::User(me)) = users.into_iter().next() else {
             return Err(CallError::SignedOut("no such account".to_owned()));
         };
-        if self.session.read_until().pts == 0 {
+        let known = self.session.read_until();
+        if known.pts == 0 {
             let request = tl::functions::updates::GetState {};
             let tl::enums::updates::State::State(state) = pool.invoke(&request, limit).await?;
             self.session.set_read_until(UpdatesState {
@@ -299,6 +300,9 @@ impl Connection {
             self.read_dialogs(pool).await?;
             self.dialogs_read.store(true, Ordering::Release);
         }
+        if self.session.read_until() != known {
+            self.save().await;
+        }
         let username = username(&me);
         let account = match &username {
             Some(name) => format!("@{name}"),
@@ -312,6 +316,17 @@ impl Connection {
             since: self.clock.now(),
         });
         Ok(())
+    }
+
+    /// Writes where the account and its channels begin for us, before anything is read there: after
+    /// a crash we would begin where they are then, and lose what came in between.
+    async fn save(&self) {
+        let session = Arc::clone(&self.session);
+        let writing = tokio::task::spawn_blocking(move || session.save());
+        // It does not panic, and nobody aborts it.
+        if let Err(error) = writing.await.unwrap_or(Ok(0)) {
+            warn!(event = "telegram.session.unwritable", %error);
+        }
     }
 
     /// Learns how to address those we talked to before, and which groups to follow.

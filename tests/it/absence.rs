@@ -3,8 +3,8 @@
 
 use telegram_dc::Chat;
 
-use crate::setting;
 use crate::stage::{ALICE, BOB, BROKER, PASSWORD, Stage};
+use crate::{serving, setting};
 
 const CHANNEL: i64 = 78;
 const GET: &str = "/get_secret django/database";
@@ -76,4 +76,17 @@ async fn what_telegram_no_longer_tells_is_read_from_the_chats() {
     stage.dc.forget_updates(BROKER);
     stage.dc.forget_channel_updates(CHANNEL);
     all_answered(&mut stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_when_it_had_hardly_begun_it_misses_nothing() {
+    let mut stage = serving().await;
+    stage.broker.take().unwrap().kill();
+    stage.dc.send(ALICE, Chat::User(BROKER), GET).unwrap();
+    stage.start().await;
+    stage
+        .wait("Alice is answered", || {
+            answers(&stage, ALICE, PASSWORD) == 1
+        })
+        .await;
 }

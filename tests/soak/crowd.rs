@@ -127,8 +127,10 @@ impl Crowd {
             let overdue = self.standing.values().map(Instant::elapsed).max();
             assert!(
                 overdue.unwrap_or_default() < DELETE_AFTER + LATE,
-                "{} secrets still stand",
-                self.standing.len()
+                "{} secrets still stand, as {:?}\n{}",
+                self.standing.len(),
+                self.standing.keys().min_by_key(|(_, id)| *id),
+                last_lines(&stage.log())
             );
         }
         // Whatever comes twice comes now.
@@ -249,10 +251,11 @@ impl Crowd {
             for (question, since) in asked {
                 assert!(
                     since.elapsed() < LOST,
-                    "{person}: no answer to {} for {:?}\n{}\n{}",
+                    "{person}: no answer to {} for {:?}\n{}\nfirst of {person}:\n{}\nlast:\n{}",
                     QUESTIONS[*question].text,
                     since.elapsed(),
                     self.report(),
+                    first_lines(&stage.log(), &person.to_string()),
                     last_lines(&stage.log())
                 );
             }
@@ -273,6 +276,11 @@ fn excuse(text: &str) -> Option<&'static str> {
         }
     }
     None
+}
+
+fn first_lines(log: &str, about: &str) -> String {
+    let lines = log.lines().filter(|line| line.contains(about));
+    lines.take(40).collect::<Vec<_>>().join("\n")
 }
 
 fn last_lines(log: &str) -> String {
