@@ -53,7 +53,7 @@ impl Broker {
         sensible(permit.request())?;
         if matches!(permit.action(), Action::Rotate { .. }) {
             // A misspelt field would be made anew, and the one that was meant stay as it is.
-            return Ok(self.read(permit).await?.version);
+            return self.version_with_field(permit).await;
         }
         match self.ports.store.history(permit).await {
             Ok(history) => Ok(history.current),

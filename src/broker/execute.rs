@@ -87,7 +87,7 @@ impl Broker {
             }
             Action::Rotate { recipe, over } => {
                 let name = permit.target().field.clone().ok_or(BrokerError::NoField)?;
-                let current = self.read(permit).await?.version;
+                let current = self.version_with_field(permit).await?;
                 if current != over {
                     return Err(StoreError::Conflict { current }.into());
                 }
@@ -176,6 +176,16 @@ impl Broker {
             secret.fields = vec![secret.fields.swap_remove(position)];
         }
         Ok(secret)
+    }
+
+    /// The version of a secret that has the field. Which others it has is for those to know who
+    /// may read.
+    pub(super) async fn version_with_field(&self, permit: &Permit) -> Result<u64, BrokerError> {
+        match self.read(permit).await {
+            Ok(secret) => Ok(secret.version),
+            Err(BrokerError::NoSuchField(_)) => Err(BrokerError::NoSuchField(vec![])),
+            Err(error) => Err(error),
+        }
     }
 
     /// The newest version, if it is deleted. An older one is never meant without being named: to

@@ -13,6 +13,7 @@ use super::backoff::Backoff;
 use super::dialogs::{Dialogs, Page};
 use super::session::FileSession;
 use crate::broker::Broker;
+use crate::broker::ports::CoordinationError;
 use crate::telemetry::metrics::CALLS_RETRIED;
 
 /// What the server says of a message whose random id it has seen before.
@@ -232,19 +233,22 @@ impl Link {
             let error = match self.pool().await {
                 Ok(pool) => {
                     // A lock closed meanwhile holds, also after the longest wait.
-                    if let Some(broker) = lock
-                        && broker.chat_locked().await.unwrap_or(true)
-                    {
-                        return Err(CallError::Refused(LOCKED.to_owned()));
-                    }
-                    let began = Instant::now();
-                    let result = self.invoke_on(&pool, request).await;
-                    if let Err(CallError::Disconnected | CallError::Server(_)) = result {
-                        unclear.get_or_insert(began);
-                    }
-                    match result {
-                        Ok(answer) => return Ok(answer),
-                        Err(error) => error,
+                    match is_locked(lock).await {
+                        Ok(true) => return Err(CallError::Refused(LOCKED.to_owned())),
+                        // Nobody knows, so it is not sent now.
+                        Err(error) => CallError::Server(error.to_string()),
+                        Ok(false) => {
+                            let began = Instant::now();
+                            match self.invoke_on(&pool, request).await {
+                                Ok(answer) => return Ok(answer),
+                                Err(error) => {
+                                    if let CallError::Disconnected | CallError::Server(_) = error {
+                                        unclear.get_or_insert(began);
+                                    }
+                                    error
+                                }
+                            }
+                        }
                     }
                 }
                 Err(error) => error,
@@ -263,6 +267,14 @@ impl Link {
             counter!(CALLS_RETRIED, "reason" => error.name()).increment(1);
             sleep(delay).await;
         }
+    }
+}
+
+/// Whether chat is locked, for those to whom that matters.
+async fn is_locked(lock: Option<&Broker>) -> Result<bool, CoordinationError> {
+    match lock {
+        Some(broker) => broker.chat_locked().await,
+        None => Ok(false),
     }
 }
 

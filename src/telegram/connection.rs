@@ -2,8 +2,8 @@
 //! Telegram does not accept the session.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grammers_mtsender::{ConnectionParams, NoRetries, SenderPool};
@@ -32,6 +32,8 @@ use crate::broker::ports::Clock;
 const UPDATES_CAPACITY: NonZeroUsize = NonZeroUsize::new(1 << 16).unwrap();
 /// A connection that held this long was a good one: the next tries begin quickly again.
 const GOOD_AFTER: Duration = Duration::from_secs(2);
+/// The longest pause between two connections.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long the server may take to hear our goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -48,6 +50,8 @@ pub(super) struct Connection {
     pub(super) accept: CancellationToken,
     /// All commands are answered: close.
     pub(super) drained: CancellationToken,
+    /// Between two connections.
+    pub(super) backoff: Mutex<Backoff>,
     /// Once is enough.
     pub(super) dialogs_read: AtomicBool,
 }
@@ -77,10 +81,8 @@ impl From<CallError> for End {
 impl Connection {
     /// Keeps a connection until `drained`.
     pub(super) async fn run(self: Arc<Self>) -> Result<(), TelegramError> {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         let tasks = TaskTracker::new();
         loop {
-            let began = Instant::now();
             // In a task of its own: grammers can panic on odd data, which must not end us.
             let life = AbortOnDropHandle::new(tasks.spawn(Arc::clone(&self).live()));
             let end = life
@@ -95,10 +97,7 @@ impl Connection {
                 }
                 End::Lost(reason) => reason,
             };
-            if began.elapsed() >= GOOD_AFTER {
-                backoff.reset();
-            }
-            let delay = backoff.next();
+            let delay = self.backoff().next();
             let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             warn!(
                 event = "telegram.connection.lost",
@@ -111,6 +110,15 @@ impl Connection {
                 () = self.drained.cancelled() => return Ok(()),
             }
         }
+    }
+
+    /// The one between two connections.
+    pub(super) fn new_backoff() -> Mutex<Backoff> {
+        Mutex::new(Backoff::new(Duration::from_millis(100), LONGEST_PAUSE))
+    }
+
+    fn backoff(&self) -> MutexGuard<'_, Backoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_reconnecting(&self, reason: String) {
@@ -210,7 +218,12 @@ impl Connection {
             place,
             limit,
         );
-        self.receive(pool, &mut receiver).await
+        let began = Instant::now();
+        let end = self.receive(pool, &mut receiver).await;
+        if began.elapsed() >= GOOD_AFTER {
+            self.backoff().reset();
+        }
+        end
     }
 
     /// The tight loop: hands new messages over and does nothing that takes time.

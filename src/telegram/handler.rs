@@ -97,8 +97,8 @@ impl Job {
     fn exposed(&self, command: &Result<Command, Mistake>) -> Option<Reply> {
         let group = self.origin.user.chat == ChatKind::Group;
         match command {
-            _ if group && self.withdrawing.is_some() => Some(Reply::value_in_group()),
             Err(mistake @ Mistake::PrivateKey) => Some(Reply::mistake(*mistake)),
+            _ if group && self.withdrawing.is_some() => Some(Reply::value_in_group()),
             Ok(_) | Err(_) => None,
         }
     }
@@ -198,8 +198,12 @@ impl Handler {
             let withdrawing = async {
                 let hash = PeerId::user(user).and_then(|user| handler.session.access_hash(user));
                 let hash = hash.unwrap_or_default();
-                handler.unanswered.add(&id, user, hash).await;
-                handler.withdrawals.withdraw(chat, message, &id).await
+                // Stored first, and no later than the intent to delete.
+                let ((), withdrawn) = tokio::join!(
+                    handler.unanswered.add(&id, user, hash),
+                    handler.withdrawals.withdraw(chat, message, &id)
+                );
+                withdrawn
             };
             tokio::select! {
                 biased;
@@ -296,11 +300,13 @@ impl Handler {
                 ("clocks_disagree", self.once(origin, reply).await)
             }
         };
+        let withdrawn = match job.withdrawing.take() {
+            Some(withdrawing) => Some(withdrawing.await.unwrap_or(Withdrawn::NotYet)),
+            None => None,
+        };
         let answered = match reply {
             Some(mut reply) => {
-                let was_withdrawn = job.withdrawing.is_some();
-                if let Some(withdrawing) = job.withdrawing.take() {
-                    let withdrawn = withdrawing.await.unwrap_or(Withdrawn::NotYet);
+                if let Some(withdrawn) = withdrawn {
                     // That messages with values go is what people expect; that others do is not.
                     let expected = job.word.takes_values() && name != "second_hand";
                     reply.note_withdrawal(withdrawn, !expected);
@@ -309,12 +315,18 @@ impl Handler {
                     reply.code = None;
                 }
                 let answered = self.answer(&job, reply).await;
-                if self.finish(&job.origin.id, answered).await && was_withdrawn {
+                if self.finish(&job.origin.id, answered).await && withdrawn.is_some() {
                     self.unanswered.done(&job.origin.id).await;
                 }
                 answered
             }
-            None => Answered::Elsewhere,
+            None => {
+                if let Some(withdrawn) = withdrawn {
+                    self.unanswered.done(&job.origin.id).await;
+                    self.tell_that_it_stands(&job, withdrawn).await;
+                }
+                Answered::Elsewhere
+            }
         };
         info!(
             event = "telegram.command",
@@ -325,6 +337,23 @@ impl Handler {
             answered = answered.name(),
         );
         counter!(COMMANDS, "command" => name, "answer" => answered.name()).increment(1);
+    }
+
+    /// Who wrote a value into a message that was answered before hears of it where it stands.
+    async fn tell_that_it_stands(&self, job: &Job, withdrawn: Withdrawn) {
+        if !job.message.envelope.edited || withdrawn == Withdrawn::Gone {
+            return;
+        }
+        let Some(peer) = self.outbox.sender(&job.message).await else {
+            return;
+        };
+        let mut reply = Reply::second_hand();
+        reply.note_withdrawal(withdrawn, true);
+        let random_id = random_id(&job.origin.id, Part::Edit);
+        let sent = self.outbox.send(peer, reply, None, random_id).await;
+        if let Err(error) = sent.result {
+            warn!(event = "telegram.reply_failed", request = %job.origin.id, %error);
+        }
     }
 
     /// Lets a command that nothing more comes of stay claimed, and says whether it does. Where

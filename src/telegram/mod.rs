@@ -199,6 +199,7 @@ pub async fn run(
         status: Arc::clone(&status),
         accept: accept.clone(),
         drained: drained.clone(),
+        backoff: Connection::new_backoff(),
         dialogs_read: AtomicBool::new(false),
     });
 

@@ -14,7 +14,7 @@ use super::backoff::Backoff;
 use super::call::{CallError, Link, Pool};
 use super::incoming::{Event, Incoming, remember};
 use super::lagging::Lagging;
-use super::recovery::Recovery;
+use super::recovery::{Recovery, is_news};
 use super::session::FileSession;
 
 /// Channel updates asked for at once, as user accounts may.
@@ -183,11 +183,10 @@ impl<'a> Receiver<'a> {
             channel = channel.bare_id()
         );
         let before = self.place();
-        let messages = difference.messages.iter().cloned();
+        let messages = difference.messages.iter().rev();
         let found = messages
-            .rev()
-            .filter_map(|message| Incoming::of_message(message, true, None))
-            .filter(|message| message.envelope.date >= before.date.into())
+            .filter(|message| is_news(message, before.date))
+            .filter_map(|message| Incoming::of_message(message.clone(), true, None))
             .map(Event::Message)
             .collect();
         let oldest = difference.messages.iter().map(tl::enums::Message::id).min();

@@ -167,13 +167,7 @@ impl Recovery {
         remember(session, &users, &chats);
         let last = messages.last().map(tl::enums::Message::id);
         let since = self.place.date;
-        let is_new = |message: &tl::enums::Message| match message {
-            tl::enums::Message::Message(m) => m.date >= since,
-            tl::enums::Message::Service(m) => m.date >= since,
-            tl::enums::Message::Empty(_) => true,
-        };
-        let is_edited = |message: &tl::enums::Message| matches!(message, tl::enums::Message::Message(m) if m.edit_date >= Some(since));
-        let all_new = messages.iter().all(is_new);
+        let all_new = messages.iter().all(|message| is_new(message, since));
         self.chats.pop_front();
         match last {
             Some(id) if all_new && id != before && pages + 1 < MAX_PAGES => {
@@ -191,10 +185,26 @@ impl Recovery {
         }
         let channel = matches!(chat.kind(), PeerKind::Channel);
         // What was edited further back is not looked for.
-        let new = |message: &tl::enums::Message| is_new(message) || is_edited(message);
-        let new = messages.into_iter().filter(new).rev();
-        Ok(new
+        let news = messages
+            .into_iter()
+            .filter(|message| is_news(message, since));
+        Ok(news
+            .rev()
             .filter_map(|message| Incoming::of_message(message, channel, None))
             .collect())
+    }
+}
+
+/// Whether a message was written or edited since then, in unix seconds.
+pub(super) fn is_news(message: &tl::enums::Message, since: i32) -> bool {
+    is_new(message, since)
+        || matches!(message, tl::enums::Message::Message(m) if m.edit_date >= Some(since))
+}
+
+fn is_new(message: &tl::enums::Message, since: i32) -> bool {
+    match message {
+        tl::enums::Message::Message(m) => m.date >= since,
+        tl::enums::Message::Service(m) => m.date >= since,
+        tl::enums::Message::Empty(_) => true,
     }
 }

@@ -243,6 +243,9 @@ impl Reply {
     pub(super) fn failed(error: &BrokerError) -> Self {
         let text = match error {
             // There can be any number of them, of any length.
+            BrokerError::NoSuchField(names) if names.is_empty() => {
+                "the secret has no such field".to_owned()
+            }
             BrokerError::NoSuchField(names) => {
                 let names = shown::names(names.iter().map(String::as_str));
                 format!("the secret has no such field; it has: {names}")
@@ -455,6 +458,8 @@ pub(super) enum Part {
     Answer,
     /// The notice in the group.
     Notice,
+    /// The notice about what the command's message became when it was edited.
+    Edit,
 }
 
 /// The number by which Telegram recognises a message sent twice: always the same for the same
@@ -463,6 +468,7 @@ pub(super) fn random_id(request: &RequestId, part: Part) -> i64 {
     let part = match part {
         Part::Answer => "answer",
         Part::Notice => "notice",
+        Part::Edit => "edit",
     };
     let digest = Sha256::digest(format!("vaultgram reply v1\0{part}\0{request}"));
     let mut bytes = [0; 8];

@@ -84,6 +84,10 @@ impl Handler {
     pub(super) async fn answer_left(&self, left: Vec<Waiting>) {
         for waiting in left {
             let id = waiting.request_id();
+            if !self.rules.allowed.contains(&waiting.user) {
+                self.unanswered.done(&id).await;
+                continue;
+            }
             match self.broker.claim(&id).await {
                 Ok(Claim::Taken) => self.unanswered.done(&id).await,
                 Ok(Claim::Ours | Claim::Abandoned) => self.answer_one_left(waiting, &id).await,

@@ -68,8 +68,8 @@ async fn a_private_key_goes_and_its_owner_hears_what_to_do() {
     let world = World::keeping().await;
     let _process = world.start().await;
     for text in [
-        "/register_key AGE-SECRET-KEY-1HUNTER2",
-        "my key is age-secret-key-1HUNTER2",
+        "/register_key AGE-SECRET-KEY-1HUNTER2QQQQQQQQQQQQQQ",
+        "my key is age-secret-key-1HUNTER2QQQQQQQQQQQQQQ",
     ] {
         let answer = world.ask(ALICE, text).await.text;
         assert!(answer.contains("make a new key"), "{answer}");
@@ -77,7 +77,7 @@ async fn a_private_key_goes_and_its_owner_hears_what_to_do() {
         assert!(!answer.contains("HUNTER2"), "{answer}");
         world.unseen("HUNTER2").await;
     }
-    let old = Draft::new("AGE-SECRET-KEY-1HUNTER2").age(Duration::from_mins(5));
+    let old = Draft::new("AGE-SECRET-KEY-1HUNTER2QQQQQQQQQQQQQQ").age(Duration::from_mins(5));
     world.send(BOB, old);
     world
         .answer(BOB, |m| m.text.contains("make a new key"))
@@ -146,6 +146,31 @@ async fn an_edit_after_the_command_is_no_second_answer() {
     world.no_withdrawals().await;
     assert_eq!(world.answers(ALICE).len(), 1);
     assert_eq!(world.newest("new").0, 1);
+    assert_eq!(world.coordination.count("unanswered/"), 0);
+}
+
+#[tokio::test]
+async fn an_edit_that_cannot_be_deleted_is_told_once() {
+    let world = World::keeping().await;
+    let _process = world.start().await;
+    let chat = Chat::User(BROKER);
+    let sent = world.dc.send(ALICE, chat, "/help").unwrap();
+    world
+        .answer(ALICE, |m| m.text.contains("/put_secret"))
+        .await;
+    let refusal = Fault::error(403, "MESSAGE_DELETE_FORBIDDEN");
+    world.dc.fault("messages.deleteMessages", refusal, 2);
+    let id = sent.id_for(ALICE).unwrap();
+    for edit in ["/put_secret new a=hunter2", "/put_secret new a=hunter3"] {
+        world.dc.edit(ALICE, chat, id, edit).unwrap();
+        world
+            .answer(ALICE, |m| m.text.contains("delete it yourself"))
+            .await;
+        world.quiet().await;
+    }
+    assert_eq!(world.answers(ALICE).len(), 2);
+    assert_eq!(world.coordination.count("unanswered/"), 0);
+    assert_eq!(world.newest("new").0, 0);
 }
 
 #[tokio::test]

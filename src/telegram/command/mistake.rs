@@ -32,10 +32,10 @@ pub enum Mistake {
     #[error("I cannot read that: {0}.")]
     Path(PathError),
     /// A field, where only a whole secret will do.
-    #[error("/{} takes a whole secret, without #field: {}", .0.name(), .0.example())]
+    #[error("Give /{} a whole secret, without #field: {}", .0.name(), .0.example())]
     Field(Word),
     /// A version, where only the newest will do.
-    #[error("/{} takes no @version: {}", .0.name(), .0.example())]
+    #[error("Give /{} no @version: {}", .0.name(), .0.example())]
     Version(Word),
     /// No such way to hand over.
     #[error("After the path comes how to hand it over: {}.", deliveries())]
@@ -44,10 +44,10 @@ pub enum Mistake {
     #[error("After the field comes how to make the new value: {}.", recipes())]
     Recipe,
     /// A random value must go somewhere.
-    #[error("/rotate needs a field: {}", Word::Rotate.example())]
+    #[error("A field is missing: {}", Word::Rotate.example())]
     NoField,
     /// Nothing to write.
-    #[error("/{} needs at least one key=value: {}", .0.name(), .0.example())]
+    #[error("Give /{} at least one key=value: {}", .0.name(), .0.example())]
     NoValue(Word),
     /// The client took part of the text for formatting, and left its signs out.
     #[error(
@@ -105,8 +105,7 @@ pub enum ValueMistake {
     /// What phones put in place of what was typed, or what cannot be seen.
     #[error(
         "part {part} holds {}, which phones and editors put in by themselves in place of what you \
-         type; type it again plainly, or, if you mean it, write \\u{:04x} in quotes", shown(*.sign),
-         u32::from(*.sign)
+         type; type it again plainly, or, if you mean it, {}", shown(*.sign), meant(*.sign)
     )]
     Odd {
         /// Which part.
@@ -130,7 +129,7 @@ fn missing(word: Word) -> &'static str {
         Word::RegisterKey => "The public key is missing",
         Word::ForgetKey => "The key or its number is missing (/keys lists them)",
         Word::Confirm | Word::Cancel => "The code is missing",
-        Word::Rotate => "/rotate needs a field",
+        Word::Rotate => "A field is missing",
         Word::Start
         | Word::Help
         | Word::Status
@@ -155,6 +154,15 @@ fn deliveries() -> String {
 
 fn recipes() -> String {
     Recipe::ALL.map(Recipe::name).join(", ")
+}
+
+/// How to write a sign for sure.
+fn meant(sign: char) -> String {
+    match u32::from(sign) {
+        // Four digits are what an escape has.
+        number @ ..=0xffff => format!("write \\u{number:04x} in quotes"),
+        _ => "write the value on the host: bao kv put".to_owned(),
+    }
 }
 
 /// A sign as people recognise it; its number where it cannot be seen.

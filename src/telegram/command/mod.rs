@@ -75,6 +75,8 @@ pub struct Parsed {
 
 /// Begins every private age key.
 const PRIVATE_KEY: &[u8] = b"AGE-SECRET-KEY-";
+/// Signs after that from which on it is part of a key, and not talk of one.
+const PART_OF_A_KEY: usize = 20;
 
 /// Reads a message. `None` when it is no command for us: talk, a command for another bot
 /// (`/help@other_bot`), or in a group one that we do not know. In a private chat, talk that holds
@@ -134,8 +136,12 @@ fn called<'a>(text: &'a str, username: Option<&str>) -> Option<(Word, &'a str)> 
 }
 
 fn holds_private_key(text: &str) -> bool {
-    let mut parts = text.as_bytes().windows(PRIVATE_KEY.len());
-    parts.any(|part| part.eq_ignore_ascii_case(PRIVATE_KEY))
+    let mut parts = text.as_bytes().windows(PRIVATE_KEY.len() + PART_OF_A_KEY);
+    parts.any(|part| {
+        let (beginning, rest) = part.split_at(PRIVATE_KEY.len());
+        let is_key = |sign: &u8| sign.is_ascii_alphanumeric() || *sign == b'-';
+        beginning.eq_ignore_ascii_case(PRIVATE_KEY) && rest.iter().all(is_key)
+    })
 }
 
 fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake> {

@@ -118,11 +118,11 @@ fn each_mistake_says_what_to_write() {
         ("/delete_secret a#b", "without #field"),
         (
             "/rotate",
-            "/rotate needs a field: /rotate django/database#password",
+            "A field is missing: /rotate django/database#password",
         ),
         (
             "/rotate a",
-            "/rotate needs a field: /rotate django/database#password",
+            "A field is missing: /rotate django/database#password",
         ),
         ("/rotate a#b@2", "no @version"),
         ("/rotate a#b dice", "password, alphanumeric, hex, pin"),
@@ -151,7 +151,7 @@ fn what_is_no_command_for_us_is_left_alone() {
         ("/put a b=c", true, true),
         ("/Patch_secret a b=c", true, true),
         ("/put", true, false),
-        ("/patchnotes 2.7", true, false),
+        ("/patchnotes https://x/?v=2", true, false),
         ("/put@other_bot a b=c", false, false),
         ("/put_secret a b=c", true, true),
         ("/GET_SECRET a", true, false),
@@ -201,13 +201,34 @@ fn what_may_carry_values_is_known_even_when_it_cannot_be_read() {
 #[test]
 fn a_private_key_must_not_stay() {
     for (line, private, group) in [
-        ("/register_key AGE-SECRET-KEY-1QQ", true, true),
-        ("/register_key age-secret-key-1qq", true, true),
-        ("/get_secret a AGE-SECRET-KEY-1QQ", true, true),
-        ("/help@other_bot AGE-SECRET-KEY-1QQ", true, false),
-        ("# created: today\nAGE-SECRET-KEY-PQ-1QQ", true, false),
+        (
+            "/register_key AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQ",
+            true,
+            true,
+        ),
+        (
+            "/register_key age-secret-key-1qqqqqqqqqqqqqqqqqqq",
+            true,
+            true,
+        ),
+        (
+            "/get_secret a AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQ",
+            true,
+            true,
+        ),
+        (
+            "/help@other_bot AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQ",
+            true,
+            false,
+        ),
+        (
+            "# created: today\nAGE-SECRET-KEY-PQ-1QQQQQQQQQQQQQQQQQQQ",
+            true,
+            false,
+        ),
         ("/register_key age1qq", false, false),
-        ("an age secret key", false, false),
+        ("it begins with AGE-SECRET-KEY-, does it?", false, false),
+        ("AGE-SECRET-KEY-1… is what it looks like", false, false),
     ] {
         for (chat, expected) in [(ChatKind::Private, private), (ChatKind::Group, group)] {
             let parsed = parse(line, Some("vault_bot"), chat, &mounts());
@@ -219,9 +240,9 @@ fn a_private_key_must_not_stay() {
         }
     }
     // Vault may keep one.
-    let line = "/put_secret sops key=AGE-SECRET-KEY-1QQ";
+    let line = "/put_secret sops key=AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQ";
     assert_eq!(written(line).unwrap().len(), 1);
-    let shown = mistake("AGE-SECRET-KEY-1QQ").to_string();
+    let shown = mistake("AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQ").to_string();
     assert!(
         !shown.contains("1QQ") && shown.contains("/register_key age1"),
         "{shown}"
@@ -329,6 +350,12 @@ fn advice_repeats_no_value() {
     let shown = mistake("/put_secret p a=hun\u{a0}ter2").to_string();
     assert!(
         shown.contains("U+00A0") && !shown.contains("ter2"),
+        "{shown}"
+    );
+    // Of four digits, an escape could not mean it.
+    let shown = mistake("/put_secret p a=b\u{e0067}").to_string();
+    assert!(
+        shown.contains("U+E0067") && shown.contains("on the host"),
         "{shown}"
     );
 }

@@ -70,10 +70,14 @@ impl Word {
     pub(super) fn read(name: &str) -> Self {
         let known = Self::ALL.into_iter().find(|word| word.name() == name);
         known.unwrap_or_else(|| {
-            let lower = name.to_ascii_lowercase();
-            if lower.starts_with("put") {
+            let name = name.to_ascii_lowercase().replace('_', "");
+            let is_like = |verb| {
+                let rest = name.strip_prefix(verb);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('s'))
+            };
+            if is_like("put") {
                 Self::LikePut
-            } else if lower.starts_with("patch") {
+            } else if is_like("patch") {
                 Self::LikePatch
             } else {
                 Self::Unknown
