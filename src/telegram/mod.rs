@@ -12,6 +12,7 @@
 
 mod account;
 mod admission;
+mod answer;
 mod backoff;
 mod brief;
 mod buttons;

@@ -7,7 +7,8 @@ use grammers_session::types::PeerId;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::handler::{Answered, Handler};
+use super::answer::Answered;
+use super::handler::Handler;
 use super::outbox::input_peer;
 use super::reply::{Part, Reply, random_id};
 use crate::broker::ports::{Claim, Coordination};

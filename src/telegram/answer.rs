@@ -1,0 +1,154 @@
+//! From a reply to its reader: in the private chat, and a notice in the group.
+
+use std::sync::Arc;
+
+use tracing::{debug, warn};
+
+use super::call::CallError;
+use super::handler::{Handler, Job};
+use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Reply, random_id};
+use super::withdrawal::Withdrawn;
+use crate::broker::BrokerError;
+use crate::domain::caller::ChatKind;
+
+impl Handler {
+    /// Who wrote a value into a message that was answered before hears of it where it stands.
+    pub(super) async fn tell_that_it_stands(&self, job: &Job, withdrawn: Withdrawn) {
+        if !job.message.envelope.edited || withdrawn == Withdrawn::Gone {
+            return;
+        }
+        let Some(peer) = self.outbox.sender(&job.message).await else {
+            return;
+        };
+        let mut reply = Reply::second_hand();
+        reply.note_withdrawal(withdrawn, true);
+        let random_id = random_id(&job.origin.id, Part::Edit);
+        let sent = self.outbox.send(peer, reply, None, random_id).await;
+        if let Err(error) = sent.result {
+            warn!(event = "telegram.reply_failed", request = %job.origin.id, %error);
+        }
+    }
+
+    /// Answers in private, wherever the command was given; a group is only told that.
+    pub(super) async fn answer(&self, job: &Job, reply: Reply) -> Answered {
+        let answered = self.answer_in_private(job, reply).await;
+        if job.origin.user.chat == ChatKind::Group {
+            self.tell_group(job, answered.notice()).await;
+        }
+        answered
+    }
+
+    async fn answer_in_private(&self, job: &Job, mut reply: Reply) -> Answered {
+        let Some(peer) = self.outbox.sender(&job.message).await else {
+            warn!(event = "telegram.sender.unknown", user = job.origin.user.id);
+            return Answered::Refused;
+        };
+        let mut intent = None;
+        if reply.secret {
+            let made = self.deletions.intend(&job.origin.id, &peer, reply.lasts);
+            match made.await {
+                Ok(made) => {
+                    intent = Some(made);
+                    let net = Arc::clone(&self.second_net);
+                    let (user, peer) = (job.origin.user.id, peer.clone());
+                    self.tasks
+                        .spawn(async move { net.spread(user, peer).await });
+                }
+                // What could not be deleted again is not sent.
+                Err(error) => {
+                    warn!(event = "telegram.deletions.unwritable", %error);
+                    reply = Reply::failed(&BrokerError::Coordination(error));
+                }
+            }
+        }
+        let random_id = random_id(&job.origin.id, Part::Answer);
+        let sent = self.outbox.send(peer, reply, None, random_id).await;
+        if let Some(intent) = intent {
+            self.deletions.sent(intent, &sent);
+        }
+        match sent.result {
+            Ok(_) => Answered::InPrivate,
+            Err(error) => {
+                warn!(event = "telegram.reply_failed", request = %job.origin.id, %error);
+                Answered::failed(&error)
+            }
+        }
+    }
+
+    async fn tell_group(&self, job: &Job, text: &str) {
+        let Some(peer) = self.outbox.chat(&job.message) else {
+            return;
+        };
+        let (reply, random_id) = (Reply::plain(text), random_id(&job.origin.id, Part::Notice));
+        let sent = self
+            .outbox
+            .send(peer, reply, Some(job.message.id), random_id)
+            .await;
+        if let Err(error) = sent.result {
+            debug!(event = "telegram.notice_failed", request = %job.origin.id, %error);
+        }
+    }
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// It arrived in the private chat.
+    InPrivate,
+    /// Telegram does not let us write there.
+    Refused,
+    /// It did not arrive, or nobody knows.
+    NotAtAll,
+    /// The command was answered before, or by another replica.
+    Elsewhere,
+}
+
+impl Answered {
+    pub(super) fn failed(error: &CallError) -> Self {
+        match error {
+            CallError::Refused(_) => Self::Refused,
+            CallError::Disconnected
+            | CallError::Flood(_)
+            | CallError::Server(_)
+            | CallError::SignedOut(_) => Self::NotAtAll,
+        }
+    }
+
+    /// What a group is told.
+    fn notice(self) -> &'static str {
+        match self {
+            Self::InPrivate => ANSWERED_IN_PRIVATE,
+            Self::Refused => CANNOT_WRITE,
+            Self::NotAtAll | Self::Elsewhere => COULD_NOT_ANSWER,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::InPrivate => "private",
+            Self::Refused => "refused",
+            Self::NotAtAll => "failed",
+            Self::Elsewhere => "before",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_group_hears_of_a_refusal_only_when_there_was_one() {
+        let refused = CallError::Refused("USER_PRIVACY_RESTRICTED".into());
+        assert_eq!(Answered::failed(&refused).notice(), CANNOT_WRITE);
+        for error in [
+            CallError::Disconnected,
+            CallError::Flood(Duration::from_hours(1)),
+            CallError::Server("Timeout".into()),
+        ] {
+            assert_eq!(Answered::failed(&error).notice(), COULD_NOT_ANSWER);
+        }
+    }
+}
