@@ -88,10 +88,19 @@ pub(super) enum Failure {
     Sealed,
     /// Vault says no, and will say so again.
     #[error("Vault refused: {0}")]
-    Refused(String),
+    Refused(Refusal),
     /// Not an answer of Vault's, or over [`MAX_ANSWER`].
     #[error("Vault's answer cannot be used: {0}")]
     Invalid(&'static str),
+}
+
+/// Vault's no.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{explained}")]
+pub(super) struct Refusal {
+    /// The HTTP status.
+    pub(super) status: u16,
+    explained: String,
 }
 
 impl Client {
@@ -261,7 +270,10 @@ impl Answer {
             300..=399 | 412 | 429 | 472 | 473 => Err(Failure::Unavailable(self.explained())),
             // Vault says 500 also when its storage fails half-way, and a proxy says the others.
             408 | 500.. => Err(Failure::Unclear(self.explained())),
-            _ => Err(Failure::Refused(self.explained())),
+            status => Err(Failure::Refused(Refusal {
+                status,
+                explained: self.explained(),
+            })),
         }
     }
 

@@ -64,19 +64,13 @@ pub(super) async fn keep(login: &Login, client: &Client, stop: &CancellationToke
             },
         }
     }
-    if timeout(FAREWELL, finish(login, client)).await.is_err() {
-        warn!(
-            event = "vault.revocation_failed",
-            cause = "no answer in time"
-        );
-    }
 }
 
 /// The plan for `session`: the one there is, or a new one if the session is new.
 fn current(plan: Option<Plan>, session: Arc<Session>, replaceable: bool) -> Plan {
     plan.filter(|plan| plan.session.number() == session.number())
         .unwrap_or_else(|| {
-            let lease = session.lease();
+            let (lease, _) = session.term();
             let mut plan = Plan {
                 session,
                 due: None,
@@ -164,23 +158,22 @@ async fn check(login: &Login, client: &Client, session: &Session) {
     }
 }
 
+/// Ends the tokens that are ours, within a bounded time. Leases must have been ended before.
+pub(super) async fn end(login: &Login, client: &Client) {
+    if timeout(FAREWELL, finish(login, client)).await.is_err() {
+        warn!(
+            event = "vault.revocation_failed",
+            cause = "no answer in time"
+        );
+    }
+}
+
 /// A token of ours ends with us; one we were given does not.
 async fn finish(login: &Login, client: &Client) {
-    let before = login.state();
     login.leave(&Problem::Stopped);
     // A read may be logging in at this moment: wait for that token too.
     let turn = login.turn().await;
-    let after = login.state();
     login.leave(&Problem::Stopped);
     drop(turn);
-    if !login.replaceable() {
-        return;
-    }
-    for state in [before, after] {
-        if let State::In(session) = state
-            && let Err(cause) = session.revoke(client).await
-        {
-            warn!(event = "vault.revocation_failed", %cause);
-        }
-    }
+    login.held().end(client).await;
 }

@@ -12,6 +12,7 @@
 //! | `session` | a token and its lease: log in, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |
 //! | `keeper` | the background loop that renews and replaces the session in time |
+//! | `held` | the sessions beside the current one: alive while held, then revoked |
 //! | `schedule` | when, as pure functions |
 //! | `health` | the server's own word on its state |
 //!
@@ -19,6 +20,7 @@
 
 mod client;
 mod health;
+mod held;
 mod keeper;
 mod kv;
 mod kv_write;
@@ -29,6 +31,10 @@ mod schedule;
 mod session;
 mod settings;
 mod wrap;
+
+#[cfg(test)]
+#[path = "../../tests/support/openbao.rs"]
+mod openbao;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,9 +83,13 @@ impl Store {
     }
 
     /// Logs in, renews, logs in again, whatever Vault does, until `stop`; then revokes the
-    /// token if it came from a login of ours. Run it once, beside the reads.
+    /// tokens that came from logins of ours. Run it once, beside the reads.
     pub async fn run(&self, stop: CancellationToken) {
-        keeper::keep(&self.login, &self.client, &stop).await;
+        tokio::join!(
+            keeper::keep(&self.login, &self.client, &stop),
+            self.login.held().keep(&self.client, &stop),
+        );
+        keeper::end(&self.login, &self.client).await;
     }
 
     /// Does `what` with the current session, and once more with a new one if that one turns out

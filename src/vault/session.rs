@@ -1,8 +1,15 @@
 //! A token and its lease: log in, look up, renew, revoke.
+//!
+//! A [`Session`] is held by `Arc`. Vault ends the leases and child tokens made with a token along
+//! with it, so whoever keeps one of those keeps the `Arc` too, and the session stays alive
+//! ([`crate::vault::held`]).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::time::Instant;
 use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
 use vaultrs::api::token::requests::{
     LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
@@ -16,10 +23,15 @@ use crate::vault::settings::{Auth, plain};
 pub(super) struct Session {
     number: u64,
     access: Access,
-    lease: Lease,
     /// What a renewal should grant.
     full: Duration,
     can_be_confirmed: bool,
+    /// The lease last granted, and when.
+    term: Mutex<(Lease, Instant)>,
+    /// Whether another one has taken its place.
+    retired: AtomicBool,
+    /// The last question whether it is healthy, and what came out.
+    confirmed: tokio::sync::Mutex<Option<(Instant, Result<(), Failure>)>>,
 }
 
 /// The part of Vault's `auth` object we use.
@@ -58,9 +70,15 @@ impl Session {
         &self.access
     }
 
-    /// As granted when the session began.
-    pub(super) fn lease(&self) -> Lease {
-        self.lease
+    /// The lease last granted, and when.
+    pub(super) fn term(&self) -> (Lease, Instant) {
+        *self.term.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When it ends unless it is renewed; `None` if never.
+    pub(super) fn ends(&self) -> Option<Instant> {
+        let (lease, since) = self.term();
+        lease.left.map(|left| since + left)
     }
 
     /// Whether the token may look itself up. If not, a dead token cannot be told from a path
@@ -77,13 +95,7 @@ impl Session {
                     .map_err(|_| Failure::Invalid("the token is not text"))?;
                 let access = client.access(token);
                 let facts = look_up(client, &access).await?;
-                Ok(Self {
-                    number,
-                    lease: facts.lease(),
-                    full: facts.full(),
-                    access,
-                    can_be_confirmed: true,
-                })
+                Ok(Self::new(number, access, facts.lease(), facts.full(), true))
             }
             Auth::AppRole {
                 mount,
@@ -97,32 +109,74 @@ impl Session {
                     Err(Failure::Refused(_)) => false,
                     Err(failure) => return Err(failure),
                 };
-                Ok(Self {
+                Ok(Self::new(
                     number,
                     access,
-                    lease: granted.lease(),
-                    full: granted.duration(),
+                    granted.lease(),
+                    granted.duration(),
                     can_be_confirmed,
-                })
+                ))
             }
         }
     }
 
-    /// Asks Vault whether it still takes the token.
-    pub(super) async fn confirm(&self, client: &Client) -> Result<(), Failure> {
-        look_up(client, &self.access).await.map(|_| ())
+    /// Another one takes its place.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing new begins with it.
+    pub(super) fn over(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    fn new(
+        number: u64,
+        access: Access,
+        lease: Lease,
+        full: Duration,
+        can_be_confirmed: bool,
+    ) -> Self {
+        Self {
+            number,
+            access,
+            full,
+            can_be_confirmed,
+            retired: AtomicBool::new(false),
+            term: Mutex::new((lease, Instant::now())),
+            confirmed: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Asks Vault whether it still takes the token. An answer to a question put after `asked` is
+    /// shared: of many who are refused at the same time one asks.
+    pub(super) async fn confirm(&self, client: &Client, asked: Instant) -> Result<(), Failure> {
+        let mut confirmed = self.confirmed.lock().await;
+        if let Some((at, answer)) = &*confirmed
+            && *at >= asked
+        {
+            return answer.clone();
+        }
+        let at = Instant::now();
+        let answer = look_up(client, &self.access).await.map(|_| ());
+        *confirmed = Some((at, answer.clone()));
+        answer
     }
 
     /// Asks for more time.
     pub(super) async fn renew(&self, client: &Client) -> Result<Lease, Failure> {
         let request = RenewTokenSelfRequest { increment: None };
+        let asked = Instant::now();
         let granted = granted(client.call_now(&self.access, request).await?)?;
-        Ok(Lease {
+        let mut term = self.term.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = Lease {
             // Zero means "never expires" at a login only.
-            left: self.lease.left.map(|_| granted.duration()),
+            left: term.0.left.map(|_| granted.duration()),
             renewable: granted.renewable,
             cut: granted.duration() < self.full,
-        })
+        };
+        *term = (lease, asked);
+        Ok(lease)
     }
 
     /// Ends the token.

@@ -141,20 +141,23 @@ impl OpenBao {
 
     /// The accessors of the live tokens that `role` logged in with.
     pub(crate) fn tokens_of(&self, role: &str) -> Vec<String> {
+        let mut tokens = self.tokens();
+        tokens.retain(|facts| facts["meta"]["role_name"] == role);
+        let accessors = tokens.iter().map(|facts| facts["accessor"].as_str());
+        accessors.map(|text| text.unwrap().to_owned()).collect()
+    }
+
+    /// What OpenBao says of each live token.
+    pub(crate) fn tokens(&self) -> Vec<Value> {
         let list = self.must("LIST", "auth/token/accessors", &Value::Null);
-        let of_role = |accessor: &&Value| {
-            let (_, facts) = self.call(
-                "POST",
-                "auth/token/lookup-accessor",
-                &json!({"accessor": accessor}),
-            );
-            facts["data"]["meta"]["role_name"] == role
+        let facts = |accessor: &Value| {
+            let about = json!({"accessor": accessor});
+            let (status, mut facts) = self.call("POST", "auth/token/lookup-accessor", &about);
+            // It may have ended meanwhile.
+            (status == 200).then(|| facts["data"].take())
         };
         let keys = list["data"]["keys"].as_array().unwrap();
-        keys.iter()
-            .filter(of_role)
-            .map(|key| key.as_str().unwrap().to_owned())
-            .collect()
+        keys.iter().filter_map(facts).collect()
     }
 
     /// Revokes every token that `role` logged in with.
@@ -180,11 +183,28 @@ impl OpenBao {
 
     /// A request as root: its status (0 when there is no answer) and JSON.
     pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        self.try_call(method, path, body)
+        self.call_with(&self.root, method, path, body)
+    }
+
+    /// As [`Self::call`], with another token.
+    pub(crate) fn call_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> (u16, Value) {
+        self.try_call(token, method, path, body)
             .unwrap_or((0, Value::Null))
     }
 
-    fn try_call(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+    fn try_call(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Option<(u16, Value)> {
         let body = if body.is_null() {
             String::new()
         } else {
@@ -196,8 +216,7 @@ impl OpenBao {
         write!(
             stream,
             "{method} /v1/{path} HTTP/1.0\r\nHost: localhost\r\nX-Vault-Request: true\r\n\
-             X-Vault-Token: {}\r\nContent-Length: {}\r\n\r\n{body}",
-            self.root,
+             X-Vault-Token: {token}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len(),
         )
         .ok()?;
