@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::environment::Environment;
 use crate::config::{Problems, raw};
 use crate::domain::signs::is_invisible;
-use crate::domain::{Mounts, SecretValue};
+use crate::domain::{MountKind, Mounts, SecretValue};
 
 /// The address a Vault has when nothing else is said.
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8200";
@@ -22,7 +22,7 @@ pub struct VaultConfig {
     /// A PEM file of the authorities that may have signed its certificate; relative to the
     /// current folder where it is not absolute.
     pub ca_cert: Option<PathBuf>,
-    /// The KV version 2 mounts that may be asked for.
+    /// The mounts that may be asked for, and what is mounted there.
     pub mounts: Mounts,
     /// How to sign in.
     pub auth: VaultAuth,
@@ -48,10 +48,21 @@ pub enum VaultAuth {
 }
 
 /// The mounts, which the policies need too.
-pub(super) fn mounts(names: Vec<String>, problems: &mut Problems) -> Option<Mounts> {
-    let mounts = Mounts::new(names);
+pub(super) fn mounts(raw: &raw::Vault, problems: &mut Problems) -> Option<Mounts> {
+    let kinds = [
+        (&raw.mounts, MountKind::Kv2),
+        (&raw.mounts_v1, MountKind::Kv1),
+        (&raw.engines, MountKind::Engine),
+    ];
+    let all = kinds
+        .iter()
+        .flat_map(|(names, kind)| names.iter().map(|name| (name.clone(), *kind)));
+    let mounts = Mounts::of(all.collect());
     if mounts.is_none() {
-        problems.push("[vault] mounts: name at least one, like mounts = [\"secret\"], without slashes at the ends");
+        problems.push(
+            "[vault] mounts, mounts_v1 and engines: name at least one mount, like mounts = \
+             [\"secret\"], each once, without slashes at the ends",
+        );
     }
     mounts
 }
