@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `settings` | where Vault is and how to log in, checked |
 //! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
+//! | `wire` | whom to trust and who to be over TLS |
 //! | `kv` | reading a secret, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
 //! | `kv_write` | writing, deleting, undeleting, and what each answer means |
@@ -28,6 +29,7 @@ mod mount;
 mod schedule;
 mod session;
 mod settings;
+mod wire;
 mod wrap;
 
 use std::sync::Arc;
