@@ -66,7 +66,7 @@ pub(super) struct Answer {
     pub(super) date: Option<OffsetDateTime>,
 }
 
-/// What a write carries beside its path: holds plaintext.
+/// What a write or a login carries beside its path: holds plaintext.
 pub(super) struct Payload {
     /// The media type: it tells Vault what a PATCH means.
     pub(super) media_type: &'static str,
@@ -169,6 +169,17 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.patience;
         self.send_by(deadline, access, request, None).await
+    }
+
+    /// As [`Client::write`], without queueing.
+    pub(super) async fn write_now(
+        &self,
+        access: &Access,
+        request: impl Endpoint,
+        payload: Payload,
+    ) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + self.patience;
+        self.send_by(deadline, access, request, Some(payload)).await
     }
 
     async fn queue(

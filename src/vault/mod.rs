@@ -10,7 +10,8 @@
 //! | `kv_write` | writing, deleting, undeleting, and what each answer means |
 //! | `mount` | whether a mount is KV version 2 |
 //! | `wrap` | having Vault keep an answer for who brings a token |
-//! | `session` | a token and its lease: log in, look up, renew, revoke |
+//! | `auth` | how each method logs in, and what Vault grants |
+//! | `session` | a token and its lease: begin, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |
 //! | `keeper` | the background loop that renews and replaces the session in time |
 //! | `schedule` | when, as pure functions |
@@ -18,6 +19,7 @@
 //!
 //! [`Store`] is the adapter: [`Store::run`] keeps it logged in, [`SecretStore`] does the rest.
 
+mod auth;
 mod client;
 mod health;
 mod keeper;
