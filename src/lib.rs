@@ -29,7 +29,7 @@
 //! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` `age` |
 //! | `cli` | the command line, one file per command | `api` `age` `audit::verify` `domain` |
 //! | `telemetry` | logs: only our own events, ever; metrics | |
-//! | `memory` | freed memory is wiped, no core dumps | |
+//! | `memory` | what was read is forgotten: memory, stacks and registers are wiped; what is kept is sealed | |
 //! | `daemon` | puts everything together: start, stop, check, doctor | everything |
 //! | `main` | arguments, run, exit code | `cli` `daemon` `memory` `telemetry` |
 //!

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `settings` | where Vault is and how to log in, checked |
 //! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
+//! | `wire` | whom to trust and who to be over TLS |
 //! | `kv` | reading a secret, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
 //! | `kv_write` | writing, deleting, undeleting, and what each answer means |
 //! | `mount` | whether a mount is KV version 2 |
 //! | `wrap` | having Vault keep an answer for who brings a token |
-//! | `session` | a token and its lease: log in, look up, renew, revoke |
+//! | `auth` | how each method logs in, and what Vault grants |
+//! | `session` | a token and its lease: begin, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |
 //! | `keeper` | the background loop that renews and replaces the session in time |
 //! | `held` | the sessions beside the current one: alive while held, then revoked |
@@ -18,6 +20,7 @@
 //!
 //! [`Store`] is the adapter: [`Store::run`] keeps it logged in, [`SecretStore`] does the rest.
 
+mod auth;
 mod client;
 mod health;
 mod held;
@@ -30,6 +33,7 @@ mod mount;
 mod schedule;
 mod session;
 mod settings;
+mod wire;
 mod wrap;
 
 #[cfg(test)]

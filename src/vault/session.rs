@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::time::Instant;
-use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
 use vaultrs::api::token::requests::{
     LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
 };
 
-use crate::vault::client::{Access, Answer, Client, Failure};
+use crate::vault::auth::{app_role, granted};
+use crate::vault::client::{Access, Client, Failure};
 use crate::vault::schedule::Lease;
 use crate::vault::settings::{Auth, plain};
 
@@ -32,15 +32,6 @@ pub(super) struct Session {
     retired: AtomicBool,
     /// The last question whether it is healthy, and what came out.
     confirmed: tokio::sync::Mutex<Option<(Instant, Result<(), Failure>)>>,
-}
-
-/// The part of Vault's `auth` object we use.
-#[derive(Deserialize)]
-struct Granted {
-    client_token: String,
-    /// Seconds; 0 for a token that never expires.
-    lease_duration: u64,
-    renewable: bool,
 }
 
 /// The part of `lookup-self` we use.
@@ -102,7 +93,7 @@ impl Session {
                 role_id,
                 secret_id,
             } => {
-                let granted = app_role(client, mount, role_id, plain(secret_id)).await?;
+                let granted = app_role(client, mount, role_id, secret_id).await?;
                 let access = client.access(&granted.client_token);
                 let can_be_confirmed = match look_up(client, &access).await {
                     Ok(_) => true,
@@ -187,20 +178,6 @@ impl Session {
     }
 }
 
-impl Granted {
-    fn duration(&self) -> Duration {
-        Duration::from_secs(self.lease_duration)
-    }
-
-    fn lease(&self) -> Lease {
-        Lease {
-            left: (self.lease_duration > 0).then(|| self.duration()),
-            renewable: self.renewable,
-            cut: false,
-        }
-    }
-}
-
 impl Facts {
     fn full(&self) -> Duration {
         Duration::from_secs(self.period.max(self.creation_ttl))
@@ -216,38 +193,6 @@ impl Facts {
             cut: false,
         }
     }
-}
-
-async fn app_role(
-    client: &Client,
-    mount: &str,
-    role_id: &str,
-    secret_id: &[u8],
-) -> Result<Granted, Failure> {
-    let secret_id = std::str::from_utf8(secret_id)
-        .map_err(|_| Failure::Invalid("the secret_id is not text"))?;
-    let request = LoginWithApproleRequest {
-        mount: mount.to_owned(),
-        role_id: role_id.to_owned(),
-        secret_id: secret_id.to_owned(),
-    };
-    granted(client.call_now(&client.access(""), request).await?)
-}
-
-fn granted(answer: Answer) -> Result<Granted, Failure> {
-    #[derive(Deserialize)]
-    struct Envelope {
-        auth: Granted,
-    }
-    let answer = answer.accepted()?;
-    let envelope: Envelope =
-        serde_json::from_slice(&answer.body).map_err(|_| Failure::Invalid("it grants no token"))?;
-    // vaultrs panics on a token that cannot be a header.
-    let token = envelope.auth.client_token.as_bytes();
-    if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {
-        return Err(Failure::Invalid("the token in it is not one"));
-    }
-    Ok(envelope.auth)
 }
 
 async fn look_up(client: &Client, access: &Access) -> Result<Facts, Failure> {
