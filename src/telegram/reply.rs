@@ -360,7 +360,11 @@ fn tells(error: &BrokerError) -> bool {
             | Store::Forbidden
             | Store::Refused
             | Store::Invalid => true,
-            Store::Unsupported | Store::Sealed | Store::Unavailable | Store::Unclear => false,
+            Store::Unsupported
+            | Store::RoleRefused
+            | Store::Sealed
+            | Store::Unavailable
+            | Store::Unclear => false,
         },
         BrokerError::NoSuchField(_) | BrokerError::NewestNotDeleted => true,
         BrokerError::Audit(_)

@@ -19,11 +19,18 @@ pub(super) struct Granted {
     /// Seconds; 0 for a token that never expires.
     lease_duration: u64,
     pub(super) renewable: bool,
+    /// `null` for none.
+    policies: Option<Vec<String>>,
 }
 
 impl Granted {
     pub(super) fn duration(&self) -> Duration {
         Duration::from_secs(self.lease_duration)
+    }
+
+    /// The names of the policies the token has.
+    pub(super) fn policies(self) -> Vec<String> {
+        self.policies.unwrap_or_default()
     }
 
     pub(super) fn lease(&self) -> Lease {

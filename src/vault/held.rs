@@ -1,7 +1,7 @@
-//! The sessions beside the current one: alive while somebody holds them, ended when nobody does.
+//! The sessions beside the current one (replaced ones, those of token roles): alive while somebody holds them, ended when nobody does.
 //!
-//! Vault ends leases and child tokens along with the token they were made with. A session that
-//! was replaced is therefore renewed as long as anybody else holds its `Arc` (a lease, a session
+//! Vault ends leases and child tokens along with the token they were made with. A session in
+//! whose place another one came is therefore renewed as long as anybody else holds its `Arc` (a lease, a session
 //! made from it, a request under way) and its maximum age allows, and revoked after that.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,15 +84,21 @@ impl Held {
 
     /// Revokes every session, held or not: we are stopping.
     pub(super) async fn end(&self, client: &Client) {
-        let wards = std::mem::take(&mut *self.waiting());
-        stream::iter(wards)
-            .for_each_concurrent(AT_ONCE, async |ward| {
-                if let Err(cause) = ward.session.revoke(client).await {
-                    let session = ward.session.number();
-                    warn!(event = "vault.revocation_failed", session, %cause);
-                }
-            })
-            .await;
+        let (children, parents): (Vec<Ward>, Vec<Ward>) = std::mem::take(&mut *self.waiting())
+            .into_iter()
+            .partition(|ward| ward.session.parent().is_some());
+        // Most children would end with their parents; orphans, and those of a token that was
+        // given to us, would not.
+        for wards in [children, parents] {
+            stream::iter(wards)
+                .for_each_concurrent(AT_ONCE, async |ward| {
+                    if let Err(cause) = ward.session.revoke(client).await {
+                        let session = ward.session.number();
+                        warn!(event = "vault.revocation_failed", session, %cause);
+                    }
+                })
+                .await;
+        }
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Ward>> {

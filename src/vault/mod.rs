@@ -15,6 +15,7 @@
 //! | `login` | which session is current, and what to do when Vault refuses it |
 //! | `keeper` | the background loop that renews and replaces the session in time |
 //! | `held` | the sessions beside the current one: alive while held, then revoked |
+//! | `roles` | the sessions of token roles, for policies that name one |
 //! | `schedule` | when, as pure functions |
 //! | `health` | the server's own word on its state |
 //!
@@ -30,6 +31,7 @@ mod kv_write;
 mod login;
 mod metadata;
 mod mount;
+mod roles;
 mod schedule;
 mod session;
 mod settings;
@@ -54,12 +56,14 @@ use crate::vault::client::Client;
 use crate::vault::health::Probe;
 use crate::vault::login::{Login, Verdict};
 use crate::vault::metadata::Metadata;
+use crate::vault::roles::{Asking, Roles};
 use crate::vault::session::Session;
 
 /// Secrets in Vault's or OpenBao's KV version 2.
 pub struct Store {
     client: Client,
     login: Login,
+    roles: Roles,
     probe: Probe,
     warning: Option<String>,
 }
@@ -75,6 +79,7 @@ impl Store {
         Ok(Self {
             client,
             login: Login::new(settings.auth),
+            roles: Roles::default(),
             probe: Probe::default(),
             warning: settings::warning(&address),
         })
@@ -93,24 +98,44 @@ impl Store {
             keeper::keep(&self.login, &self.client, &stop),
             self.login.held().keep(&self.client, &stop),
         );
-        keeper::end(&self.login, &self.client).await;
+        keeper::end(&self.login, &self.roles, &self.client).await;
     }
 
-    /// Does `what` with the current session, and once more with a new one if that one turns out
-    /// dead: what Vault refused it has not done.
-    async fn logged_in<T, F>(&self, what: impl Fn(Arc<Session>) -> F) -> Result<T, StoreError>
+    /// Does `what` with the session that `permit` is for, and once more with a new one if that one
+    /// turns out dead: what Vault refused it has not done.
+    async fn logged_in<T, F>(
+        &self,
+        permit: &Permit,
+        what: impl Fn(Arc<Session>) -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let session = self.login.session(self.client.patience()).await?;
-        match what(session.clone()).await {
-            // Vault says the same to a dead token and to a path outside our policy.
-            Err(StoreError::Forbidden) => match self.login.confirm(&self.client, &session).await {
-                Verdict::Healthy => Err(StoreError::Forbidden),
-                Verdict::Replaced(session) => what(session).await,
-                Verdict::Lost(problem) => Err(problem.into()),
+        let asking = permit.terms().vault_role.as_deref().map(|role| Asking {
+            role,
+            login: &self.login,
+            client: &self.client,
+        });
+        let session = match asking {
+            Some(asking) => self.roles.session(asking).await?,
+            None => self.login.session(self.client.patience()).await?,
+        };
+        let result = what(session.clone()).await;
+        if !matches!(result, Err(StoreError::Forbidden)) {
+            return result;
+        }
+        // Vault says the same to a dead token and to a path outside our policy.
+        let another = match asking {
+            Some(asking) => self.roles.confirm(asking, &session).await?,
+            None => match self.login.confirm(&self.client, &session).await {
+                Verdict::Healthy => None,
+                Verdict::Replaced(session) => Some(session),
+                Verdict::Lost(problem) => return Err(problem.into()),
             },
-            result => result,
+        };
+        match another {
+            Some(session) => what(session).await,
+            None => result,
         }
     }
 }
@@ -142,9 +167,9 @@ impl SecretStore for Store {
             ),
         )?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(
-            move |session| async move { kv::read(client, session.access(), target).await },
-        )
+        self.logged_in(permit, move |session| async move {
+            kv::read(client, session.access(), target).await
+        })
         .await
     }
 
@@ -154,7 +179,7 @@ impl SecretStore for Store {
             matches!(permit.action(), Action::Read(Delivery::Wrapped)),
         )?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             wrap::wrap(client, session.access(), target, ttl).await
         })
         .await
@@ -163,7 +188,7 @@ impl SecretStore for Store {
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
         meant(permit, matches!(permit.action(), Action::List))?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             metadata::list(client, session.access(), &target.path).await
         })
         .await
@@ -174,7 +199,7 @@ impl SecretStore for Store {
         let action = permit.action();
         meant(permit, action == Action::Versions || action.changes())?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             metadata::read(client, session.access(), &target.path)
                 .await
                 .map(Metadata::history)
@@ -185,7 +210,7 @@ impl SecretStore for Store {
     async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError> {
         meant(permit, matches!(permit.action(), Action::Put { .. }))?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::put(client, session.access(), target, fields, over).await
         })
         .await
@@ -202,7 +227,7 @@ impl SecretStore for Store {
             matches!(permit.action(), Action::Patch | Action::Rotate { .. }),
         )?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::patch(client, session.access(), target, fields, over).await
         })
         .await
@@ -211,7 +236,7 @@ impl SecretStore for Store {
     async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
         meant(permit, matches!(permit.action(), Action::Delete))?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::delete(client, session.access(), target).await
         })
         .await
@@ -220,7 +245,7 @@ impl SecretStore for Store {
     async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
         meant(permit, matches!(permit.action(), Action::Undelete))?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::undelete(client, session.access(), target, version).await
         })
         .await

@@ -5,18 +5,18 @@
 //! ([`crate::vault::held`]).
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::time::Instant;
 use vaultrs::api::token::requests::{
-    LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
+    CreateRoleTokenRequest, LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
 };
 
-use crate::vault::auth::{app_role, granted};
+use crate::vault::auth::{Granted, app_role, granted};
 use crate::vault::client::{Access, Client, Failure};
-use crate::vault::schedule::Lease;
+use crate::vault::schedule::{Lease, next};
 use crate::vault::settings::{Auth, plain};
 
 /// A token that Vault took when we last asked.
@@ -26,6 +26,12 @@ pub(super) struct Session {
     /// What a renewal should grant.
     full: Duration,
     can_be_confirmed: bool,
+    /// The names of the policies the token has.
+    policies: Vec<String>,
+    /// For one of a token role: the session it is a child of, which must live as long.
+    parent: Option<Arc<Session>>,
+    /// For one of a token role: when another one takes its place.
+    fresh_until: Option<Instant>,
     /// The lease last granted, and when.
     term: Mutex<(Lease, Instant)>,
     /// Whether another one has taken its place.
@@ -48,6 +54,8 @@ struct Facts {
     expire_time: Option<String>,
     #[serde(default)]
     renewable: bool,
+    #[serde(default)]
+    policies: Vec<String>,
 }
 
 impl Session {
@@ -86,7 +94,10 @@ impl Session {
                     .map_err(|_| Failure::Invalid("the token is not text"))?;
                 let access = client.access(token);
                 let facts = look_up(client, &access).await?;
-                Ok(Self::new(number, access, facts.lease(), facts.full(), true))
+                Ok(Self {
+                    policies: facts.policies.clone(),
+                    ..Self::new(number, access, facts.lease(), facts.full(), true)
+                })
             }
             Auth::AppRole {
                 mount,
@@ -94,21 +105,45 @@ impl Session {
                 secret_id,
             } => {
                 let granted = app_role(client, mount, role_id, secret_id).await?;
-                let access = client.access(&granted.client_token);
-                let can_be_confirmed = match look_up(client, &access).await {
-                    Ok(_) => true,
-                    Err(Failure::Refused(_)) => false,
-                    Err(failure) => return Err(failure),
-                };
-                Ok(Self::new(
-                    number,
-                    access,
-                    granted.lease(),
-                    granted.duration(),
-                    can_be_confirmed,
-                ))
+                Self::granted(client, granted, number).await
             }
         }
+    }
+
+    /// Begins session `number`, a child of `parent` with what token role `role` allows.
+    pub(super) async fn child(
+        client: &Client,
+        parent: &Arc<Session>,
+        role: &str,
+        number: u64,
+    ) -> Result<Self, Failure> {
+        let request = CreateRoleTokenRequest {
+            role_name: role.to_owned(),
+            ..CreateRoleTokenRequest::default()
+        };
+        let granted = granted(client.call_now(&parent.access, request).await?)?;
+        let session = Self::granted(client, granted, number).await?;
+        let (lease, since) = session.term();
+        let fresh = next(lease, true, rand::random::<f64>());
+        Ok(Self {
+            parent: Some(parent.clone()),
+            fresh_until: fresh.map(|(_, after)| since + after),
+            ..session
+        })
+    }
+
+    async fn granted(client: &Client, granted: Granted, number: u64) -> Result<Self, Failure> {
+        let access = client.access(&granted.client_token);
+        let can_be_confirmed = match look_up(client, &access).await {
+            Ok(_) => true,
+            Err(Failure::Refused(_)) => false,
+            Err(failure) => return Err(failure),
+        };
+        let (lease, full) = (granted.lease(), granted.duration());
+        Ok(Self {
+            policies: granted.policies(),
+            ..Self::new(number, access, lease, full, can_be_confirmed)
+        })
     }
 
     /// Another one takes its place.
@@ -119,6 +154,19 @@ impl Session {
     /// Whether nothing new begins with it.
     pub(super) fn over(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
+            || self
+                .fresh_until
+                .is_some_and(|until| until <= Instant::now())
+    }
+
+    /// The session it is a child of, if it is one of a token role.
+    pub(super) fn parent(&self) -> Option<&Arc<Session>> {
+        self.parent.as_ref()
+    }
+
+    /// The names of the policies the token has.
+    pub(super) fn policies(&self) -> &[String] {
+        &self.policies
     }
 
     fn new(
@@ -133,6 +181,9 @@ impl Session {
             access,
             full,
             can_be_confirmed,
+            policies: vec![],
+            parent: None,
+            fresh_until: None,
             retired: AtomicBool::new(false),
             term: Mutex::new((lease, Instant::now())),
             confirmed: tokio::sync::Mutex::default(),

@@ -210,13 +210,15 @@ impl OpenBao {
         } else {
             body.to_string()
         };
+        // What a PATCH must be; others are JSON whatever they say.
+        let media_type = "application/merge-patch+json";
         let mut stream = TcpStream::connect(self.socket()).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         // HTTP/1.0, so that the answer is not chunked and ends with the connection.
         write!(
             stream,
             "{method} /v1/{path} HTTP/1.0\r\nHost: localhost\r\nX-Vault-Request: true\r\n\
-             X-Vault-Token: {token}\r\nContent-Length: {}\r\n\r\n{body}",
+             X-Vault-Token: {token}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len(),
         )
         .ok()?;

@@ -11,7 +11,9 @@ mod openbao;
 
 mod hygiene;
 mod outage;
+mod policies;
 mod reading;
+mod roles;
 mod tls;
 mod token;
 mod wires;
