@@ -20,7 +20,7 @@ pub struct VaultConfig {
     pub public_address: Option<String>,
     /// Its namespace.
     pub namespace: Option<String>,
-/// Whom to trust on an `https://` address, and who to be there.
+    /// Whom to trust on an `https://` address, and who to be there.
     pub tls: VaultTls,
     /// The mounts that may be asked for, and what is mounted there.
     pub mounts: Mounts,
