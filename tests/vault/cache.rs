@@ -92,8 +92,10 @@ impl SecretStore for Fake {
     }
 
     async fn put(&self, _: &Permit, _: &[Field], _: u64) -> Result<u64, StoreError> {
-        *self.version.lock().unwrap() += 1;
-        self.called("put").await
+        self.calls.lock().unwrap().push("put");
+        let mut version = self.version.lock().unwrap();
+        *version += 1;
+        Ok(*version)
     }
 
     async fn health(&self) -> StoreHealth {
