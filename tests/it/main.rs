@@ -13,6 +13,7 @@ mod absence;
 mod audit;
 mod bot;
 mod burst;
+mod cache;
 mod chat;
 mod crud;
 mod deliveries;

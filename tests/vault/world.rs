@@ -64,7 +64,7 @@ impl World {
         let target = permit("secret", path, None).target().clone();
         let action = Action::Read(Delivery::Socket);
         let text = format!("@vault_role(\"{role}\") permit(principal, action, resource);");
-        self.store.read(&permit_by(text, action, target)).await
+        self.store.read(&permit_by(&text, action, target)).await
     }
 
     /// Reads the field `key` of `secret/PATH` as JSON text.
@@ -229,18 +229,17 @@ fn permit_for(path: SecretPath, version: Option<u64>) -> Permit {
 
 /// Permission from a policy that permits everything.
 pub(crate) fn permit_to(action: Action, target: Target) -> Permit {
-    let everything = "permit(principal, action, resource);".to_owned();
-    permit_by(everything, action, target)
+    permit_by("permit(principal, action, resource);", action, target)
 }
 
-/// Permission from the policy `text`.
-fn permit_by(text: String, action: Action, target: Target) -> Permit {
-    let source = PolicySource {
+/// Permission from `policy`.
+pub(crate) fn permit_by(policy: &str, action: Action, target: Target) -> Permit {
+    let policy = PolicySource {
         name: "test".to_owned(),
-        text,
+        text: policy.to_owned(),
     };
     let mounts = Mounts::new(vec![target.path.mount().to_owned()]).unwrap();
-    let policy = Policy::load(&[source], Groups::default(), &mounts).unwrap();
+    let policy = Policy::load(&[policy], Groups::default(), &mounts).unwrap();
     let request = Request {
         id: RequestId::Connection(1),
         caller: Caller::Unix(UnixPeer {
