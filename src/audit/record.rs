@@ -103,6 +103,8 @@ enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
         policies: &'a [String],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        vault_role: Option<&'a str>,
     },
     ConfirmationAsked,
     Released(Read<'a>),
@@ -176,10 +178,12 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
                 allowed,
                 reason,
                 policies,
+                vault_role,
             } => Self::Decided {
                 allowed: *allowed,
                 reason: *reason,
                 policies,
+                vault_role: vault_role.as_deref(),
             },
             AuditEvent::ConfirmationAsked => Self::ConfirmationAsked,
             AuditEvent::Released(reading) => Self::Released(reading.into()),
@@ -375,6 +379,7 @@ mod tests {
             allowed: true,
             reason: None,
             policies: vec!["main.cedar:policy0".into()],
+            vault_role: Some("developers".into()),
         };
         let line = sealed(&entry(caller, Some("pass\"word"), event));
         let (body, hash) = line.split_once(",\"hash\":").unwrap();
@@ -382,7 +387,8 @@ mod tests {
             body,
             concat!(
                 r#"{"seq":1,"time":"2026-11-21T08:15:00.500Z","event":"decided","allowed":true,"#,
-                r#""policies":["main.cedar:policy0"],"id":"telegram-1001-7","#,
+                r#""policies":["main.cedar:policy0"],"vault_role":"developers","#,
+                r#""id":"telegram-1001-7","#,
                 r#""caller":"telegram:1001","chat":"private","action":"read","#,
                 r#""path":"secret/django/database","#,
                 r#""field":"pass\"word","delivery":"message","prev":"#,

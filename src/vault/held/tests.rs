@@ -11,6 +11,7 @@ use vaultrs::api::token::requests::CreateTokenRequest;
 
 use crate::domain::SecretValue;
 use crate::vault::openbao::OpenBao;
+use crate::vault::roles::Asking;
 use crate::vault::session::Session;
 use crate::vault::{Auth, Settings, Store};
 
@@ -26,6 +27,9 @@ async fn started(bao: &OpenBao, role: &str, settings: &Value) -> (Arc<Store>, Dr
         address: bao.address(),
         namespace: None,
         ca_cert: None,
+        client_cert: None,
+        client_key: None,
+        server_name: None,
         auth,
         request_timeout: Duration::from_secs(10),
     });
@@ -67,6 +71,7 @@ fn lives(bao: &OpenBao, accessor: &str) -> bool {
 }
 
 const MAKER: &str = r#"
+path "auth/token/create/kids" { capabilities = ["update"] }
 path "auth/token/create" { capabilities = ["update"] }
 path "auth/token/lookup-self" { capabilities = ["read"] }
 path "auth/token/renew-self" { capabilities = ["update"] }
@@ -130,6 +135,42 @@ async fn a_session_at_its_maximum_age_is_held_to_the_end_and_then_forgotten() {
             began.elapsed() < Duration::from_secs(9),
             "still looked after"
         );
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_session_of_a_role_lives_on_and_its_parent_with_it() {
+    let bao = OpenBao::start();
+    bao.policy("maker", MAKER);
+    let kids = json!({"allowed_policies": "default", "token_period": "2s"});
+    bao.must("POST", "auth/token/roles/kids", &kids);
+    let role = json!({"token_policies": "maker", "token_period": "2s"});
+    let (store, _stop) = started(&bao, "maker", &role).await;
+    let tokens = || {
+        let of = |facts: &Value, path: &str| facts["path"] == path;
+        let mut all = bao.tokens();
+        all.retain(|facts| of(facts, "auth/token/create/kids") || of(facts, "auth/approle/login"));
+        all.len()
+    };
+    let asking = Asking {
+        role: "kids",
+        login: &store.login,
+        client: &store.client,
+    };
+    let kid = store.roles.session(asking).await.unwrap();
+    store.replace().await;
+    let another = store.roles.session(asking).await.unwrap();
+    assert_ne!(kid.number(), another.number(), "of the old parent");
+    drop(another);
+    // Past the first two lives of both; the other one is over, and let go.
+    sleep(Duration::from_secs(5)).await;
+    assert!(kid.confirm(&store.client, Instant::now()).await.is_ok());
+    assert_eq!(tokens(), 3);
+    drop(kid);
+    let start = Instant::now();
+    while tokens() > 1 {
+        assert!(start.elapsed() < Duration::from_millis(2500), "by itself");
         sleep(Duration::from_millis(50)).await;
     }
 }
