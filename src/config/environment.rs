@@ -13,7 +13,7 @@ use crate::config::files::{self, Guard};
 use crate::domain::SecretValue;
 
 /// Largest credential read, in bytes.
-const MAX_CREDENTIAL: u64 = 64 << 10;
+pub(super) const MAX_CREDENTIAL: u64 = 64 << 10;
 
 /// Where settings come from besides the configuration file.
 pub struct Environment {
@@ -101,9 +101,7 @@ impl Environment {
             }
         }
         if let Some(path) = self.variable(&format!("{name}_FILE")).map(Path::new) {
-            let kept = self.directories.iter().any(|keeper| is_in(path, keeper));
-            let guard = if kept { Guard::None } else { Guard::Others };
-            let bytes = files::read(path, MAX_CREDENTIAL, guard)?
+            let bytes = files::read(path, MAX_CREDENTIAL, self.guard(path))?
                 .ok_or_else(|| format!("{}: cannot be read: no such file", path.display()))?;
             if let Some(value) = value(&bytes) {
                 return Ok(Some((value, path.display().to_string())));
@@ -113,6 +111,12 @@ impl Environment {
             .variable(name)
             .map(|value| SecretValue::new(value.as_bytes().to_vec()))
             .map(|value| (value, name.to_owned())))
+    }
+
+    /// What a file with a secret must be kept safe from.
+    pub(super) fn guard(&self, path: &Path) -> Guard {
+        let kept = self.directories.iter().any(|keeper| is_in(path, keeper));
+        if kept { Guard::None } else { Guard::Others }
     }
 
     /// The setting `name` as text that is not secret.

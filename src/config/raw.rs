@@ -83,8 +83,11 @@ pub(super) struct Vault {
     pub(super) ca_cert: Option<PathBuf>,
     pub(super) mounts: Vec<String>,
     pub(super) auth: Auth,
+    pub(super) auth_mount: Option<String>,
     pub(super) role_id: Option<String>,
-    pub(super) approle_mount: String,
+    pub(super) role: Option<String>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) username: Option<String>,
     #[serde(deserialize_with = "duration")]
     pub(super) wrap_ttl: Duration,
     #[serde(deserialize_with = "duration")]
@@ -96,6 +99,26 @@ pub(super) struct Vault {
 pub(super) enum Auth {
     Token,
     AppRole,
+    Kubernetes,
+    Jwt,
+    Userpass,
+}
+
+impl Auth {
+    /// All that give a token of their own.
+    pub(super) const METHODS: [Self; 4] =
+        [Self::AppRole, Self::Kubernetes, Self::Jwt, Self::Userpass];
+
+    /// Its name in the file, and where Vault mounts it when nothing else is said.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::AppRole => "approle",
+            Self::Kubernetes => "kubernetes",
+            Self::Jwt => "jwt",
+            Self::Userpass => "userpass",
+        }
+    }
 }
 
 impl Default for Vault {
@@ -107,8 +130,11 @@ impl Default for Vault {
             ca_cert: None,
             mounts: vec!["secret".to_owned()],
             auth: Auth::Token,
+            auth_mount: None,
             role_id: None,
-            approle_mount: "approle".to_owned(),
+            role: None,
+            token_file: None,
+            username: None,
             wrap_ttl: Duration::from_mins(5),
             request_timeout: Duration::from_secs(5),
         }
@@ -282,7 +308,7 @@ mod tests {
         let error = error("[vault]\nauth = \"hvs.SECRET\"\n");
         assert_eq!(
             error,
-            "vaultgram.toml:2:8: unknown value, expected `token` or `approle`"
+            "vaultgram.toml:2:8: unknown value, expected one of `token`, `approle`, `kubernetes`, `jwt`, `userpass`"
         );
     }
 

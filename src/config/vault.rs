@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::environment::Environment;
-use crate::config::{Problems, raw};
+use crate::config::vault_auth::VaultAuth;
+use crate::config::{Problems, raw, vault_auth};
+use crate::domain::Mounts;
 use crate::domain::signs::is_invisible;
-use crate::domain::{Mounts, SecretValue};
 
 /// The address a Vault has when nothing else is said.
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8200";
@@ -32,21 +33,6 @@ pub struct VaultConfig {
     pub request_timeout: Duration,
 }
 
-/// How to sign in to Vault.
-pub enum VaultAuth {
-    /// With a token from `VAULT_TOKEN`.
-    Token(SecretValue),
-    /// With `AppRole`: the secret id comes from `VAULT_SECRET_ID`.
-    AppRole {
-        /// Where the auth method is mounted.
-        mount: String,
-        /// The role.
-        role_id: String,
-        /// The secret id.
-        secret_id: SecretValue,
-    },
-}
-
 /// The mounts, which the policies need too.
 pub(super) fn mounts(names: Vec<String>, problems: &mut Problems) -> Option<Mounts> {
     let mounts = Mounts::new(names);
@@ -57,12 +43,13 @@ pub(super) fn mounts(names: Vec<String>, problems: &mut Problems) -> Option<Moun
 }
 
 pub(super) fn typed(
-    raw: raw::Vault,
+    mut raw: raw::Vault,
     mounts: Option<Mounts>,
     directory: &Path,
     environment: &Environment,
     problems: &mut Problems,
 ) -> Option<VaultConfig> {
+    let auth = vault_auth::typed(&mut raw, directory, environment, problems);
     let mut text = |name: &str| match environment.text(name) {
         Ok(value) => value,
         Err(problem) => {
@@ -80,9 +67,6 @@ pub(super) fn typed(
     let ca_cert = text("VAULT_CACERT")
         .map(PathBuf::from)
         .or(raw.ca_cert.map(|path| directory.join(path)));
-    let role_id = text("VAULT_ROLE_ID")
-        .or(raw.role_id)
-        .filter(|text| !text.is_empty());
 
     if ca_cert.is_some() && address.to_ascii_lowercase().starts_with("http://") {
         problems.push(
@@ -102,24 +86,6 @@ pub(super) fn typed(
     if raw.wrap_ttl < Duration::from_secs(10) || raw.wrap_ttl > Duration::from_hours(24) {
         problems.push("[vault] wrap_ttl: must be from 10s to 24h");
     }
-    let auth = match raw.auth {
-        raw::Auth::Token => secret("VAULT_TOKEN", environment, problems).map(VaultAuth::Token),
-        raw::Auth::AppRole => {
-            if role_id.is_none() {
-                problems.push(
-                    "[vault] role_id: missing; auth = \"approle\" needs it (or VAULT_ROLE_ID)",
-                );
-            }
-            let secret_id = secret("VAULT_SECRET_ID", environment, problems);
-            role_id
-                .zip(secret_id)
-                .map(|(role_id, secret_id)| VaultAuth::AppRole {
-                    mount: raw.approle_mount,
-                    role_id,
-                    secret_id,
-                })
-        }
-    };
     Some(VaultConfig {
         address,
         public_address: raw.public_address.filter(|text| !text.is_empty()),
@@ -130,24 +96,6 @@ pub(super) fn typed(
         wrap_ttl: raw.wrap_ttl,
         request_timeout: raw.request_timeout,
     })
-}
-
-fn secret(name: &str, environment: &Environment, problems: &mut Problems) -> Option<SecretValue> {
-    match environment.get(name) {
-        Ok(Some(value)) => Some(value),
-        Ok(None) => {
-            problems.tokens.push(format!(
-                "{name} is not set; give it as the systemd credential or Docker secret \"{}\", \
-                 as a file named by {name}_FILE, as the variable {name}, or in .env",
-                name.to_lowercase()
-            ));
-            None
-        }
-        Err(problem) => {
-            problems.tokens.push(problem);
-            None
-        }
-    }
 }
 
 #[cfg(test)]

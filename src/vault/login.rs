@@ -8,14 +8,15 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::broker::ports::StoreError;
+use crate::vault::auth::{Entry, NoLogin};
 use crate::vault::client::{Client, Failure};
+use crate::vault::method::Auth;
 use crate::vault::schedule::{MAX_DELAY_AWAY, MAX_DELAY_REFUSED, back_off};
 use crate::vault::session::Session;
-use crate::vault::settings::Auth;
 
 /// Holds the current session and replaces it.
 pub(super) struct Login {
-    auth: Auth,
+    entry: Entry,
     state: watch::Sender<State>,
     turn: Mutex<Turn>,
 }
@@ -36,8 +37,8 @@ pub(super) enum State {
 pub(super) enum Problem {
     /// The login failed.
     Failed(Failure),
-    /// The token that cannot be replaced is no longer taken, or never was.
-    TokenRefused(String),
+    /// We have nothing that Vault takes: says what to do.
+    Refused(String),
     /// We were told to stop.
     Stopped,
 }
@@ -67,7 +68,7 @@ pub(super) struct Turn {
 impl Login {
     pub(super) fn new(auth: Auth) -> Self {
         Self {
-            auth,
+            entry: Entry::new(auth),
             state: watch::Sender::new(State::Starting),
             turn: Mutex::new(Turn {
                 failures: 0,
@@ -80,7 +81,7 @@ impl Login {
 
     /// Whether a login gives a new token.
     pub(super) fn replaceable(&self) -> bool {
-        matches!(self.auth, Auth::AppRole { .. })
+        self.entry.replaceable()
     }
 
     /// Where we are now.
@@ -148,7 +149,7 @@ impl Login {
         cause: String,
     ) -> Verdict {
         if !self.replaceable() {
-            let problem = Problem::TokenRefused(cause);
+            let problem = Problem::Refused(self.entry.refused(&cause));
             turn.fail(MAX_DELAY_REFUSED);
             self.leave(&problem);
             return Verdict::Lost(problem);
@@ -174,7 +175,7 @@ impl Login {
         client: &Client,
         turn: &mut Turn,
     ) -> Result<Arc<Session>, Problem> {
-        match Session::begin(client, &self.auth, turn.next_number).await {
+        match Session::begin(client, &self.entry, turn.next_number).await {
             Ok(session) => {
                 turn.next_number += 1;
                 turn.failures = 0;
@@ -195,24 +196,25 @@ impl Login {
                 self.state.send_replace(State::In(session.clone()));
                 Ok(session)
             }
-            Err(failure) => {
-                turn.fail(match failure {
-                    Failure::Refused(_) => MAX_DELAY_REFUSED,
-                    Failure::Unavailable(_)
-                    | Failure::Unclear(_)
-                    | Failure::Sealed
-                    | Failure::Invalid(_) => MAX_DELAY_AWAY,
-                });
-                Err(match failure {
-                    Failure::Refused(cause) if !self.replaceable() => Problem::TokenRefused(cause),
-                    failure @ (Failure::Refused(_)
-                    | Failure::Unavailable(_)
-                    | Failure::Unclear(_)
-                    | Failure::Sealed
-                    | Failure::Invalid(_)) => Problem::Failed(failure),
-                })
+            Err(NoLogin::Failed(Failure::Refused(cause))) => {
+                turn.fail(MAX_DELAY_REFUSED);
+                Err(Problem::Refused(self.entry.refused(&cause)))
+            }
+            Err(NoLogin::Failed(failure)) => {
+                turn.fail(MAX_DELAY_AWAY);
+                Err(Problem::Failed(failure))
+            }
+            // Nothing was sent, so nobody is bothered by our looking again.
+            Err(NoLogin::Unready(what)) => {
+                turn.fail(MAX_DELAY_AWAY);
+                Err(Problem::Refused(what))
             }
         }
+    }
+
+    /// Looks at a wrapped secret id without unwrapping it; `None` where there is none.
+    pub(super) async fn examine(&self, client: &Client) -> Option<Result<(), String>> {
+        self.entry.examine(client).await
     }
 
     /// Gives up the current session, if any. Says why once, not at every further try.
@@ -248,13 +250,8 @@ impl Problem {
     /// What is wrong and what to do, for the log and `doctor`.
     pub(super) fn reason(&self) -> String {
         match self {
-            Self::Failed(Failure::Refused(cause)) => format!(
-                "the AppRole login is refused ({cause}); check role_id, secret_id and mount"
-            ),
             Self::Failed(failure) => failure.to_string(),
-            Self::TokenRefused(cause) => format!(
-                "Vault does not take the token ({cause}): it was revoked, has expired or is mistyped; configure a new one and restart, or use AppRole"
-            ),
+            Self::Refused(what) => what.clone(),
             Self::Stopped => "vaultgram is stopping".to_owned(),
         }
     }
@@ -270,7 +267,7 @@ impl From<Problem> for StoreError {
                 | Failure::Refused(_)
                 | Failure::Invalid(_),
             )
-            | Problem::TokenRefused(_)
+            | Problem::Refused(_)
             | Problem::Stopped => Self::Unavailable,
         }
     }

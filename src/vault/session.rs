@@ -7,10 +7,10 @@ use vaultrs::api::token::requests::{
     LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
 };
 
-use crate::vault::auth::{app_role, granted};
+use crate::vault::auth::{Entry, NoLogin, granted};
 use crate::vault::client::{Access, Client, Failure};
+use crate::vault::method::{Auth, plain};
 use crate::vault::schedule::Lease;
-use crate::vault::settings::{Auth, plain};
 
 /// A token that Vault took when we last asked.
 pub(super) struct Session {
@@ -61,8 +61,12 @@ impl Session {
     }
 
     /// Begins session `number`.
-    pub(super) async fn begin(client: &Client, auth: &Auth, number: u64) -> Result<Self, Failure> {
-        match auth {
+    pub(super) async fn begin(
+        client: &Client,
+        entry: &Entry,
+        number: u64,
+    ) -> Result<Self, NoLogin> {
+        match &entry.auth {
             Auth::Token(token) => {
                 let token = std::str::from_utf8(plain(token))
                     .map_err(|_| Failure::Invalid("the token is not text"))?;
@@ -76,17 +80,13 @@ impl Session {
                     can_be_confirmed: true,
                 })
             }
-            Auth::AppRole {
-                mount,
-                role_id,
-                secret_id,
-            } => {
-                let granted = app_role(client, mount, role_id, secret_id).await?;
+            Auth::Method { mount, method } => {
+                let granted = entry.log_in(client, mount, method).await?;
                 let access = client.access(&granted.client_token);
                 let can_be_confirmed = match look_up(client, &access).await {
                     Ok(_) => true,
                     Err(Failure::Refused(_)) => false,
-                    Err(failure) => return Err(failure),
+                    Err(failure) => return Err(failure.into()),
                 };
                 Ok(Self {
                     number,
