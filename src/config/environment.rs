@@ -113,10 +113,13 @@ impl Environment {
             .map(|value| (value, name.to_owned())))
     }
 
-    /// What a file with a secret must be kept safe from.
+    /// What the file with a secret at `path` must be kept safe from.
     pub(super) fn guard(&self, path: &Path) -> Guard {
-        let kept = self.directories.iter().any(|keeper| is_in(path, keeper));
-        if kept { Guard::None } else { Guard::Others }
+        if self.directories.iter().any(|keeper| is_in(path, keeper)) {
+            Guard::None
+        } else {
+            Guard::Others
+        }
     }
 
     /// The setting `name` as text that is not secret.

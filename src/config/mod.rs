@@ -15,6 +15,7 @@ mod state;
 mod telegram;
 mod vault;
 mod vault_auth;
+mod vault_tls;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
 pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig};
 pub use vault::VaultConfig;
 pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
+pub use vault_tls::VaultTls;
 
 use zeroize::Zeroizing;
 

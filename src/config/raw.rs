@@ -81,6 +81,9 @@ pub(super) struct Vault {
     pub(super) public_address: Option<String>,
     pub(super) namespace: Option<String>,
     pub(super) ca_cert: Option<PathBuf>,
+    pub(super) client_cert: Option<PathBuf>,
+    pub(super) client_key: Option<PathBuf>,
+    pub(super) tls_server_name: Option<String>,
     pub(super) mounts: Vec<String>,
     pub(super) auth: Auth,
     pub(super) auth_mount: Option<String>,
@@ -101,13 +104,19 @@ pub(super) enum Auth {
     AppRole,
     Kubernetes,
     Jwt,
+    Cert,
     Userpass,
 }
 
 impl Auth {
     /// All that give a token of their own.
-    pub(super) const METHODS: [Self; 4] =
-        [Self::AppRole, Self::Kubernetes, Self::Jwt, Self::Userpass];
+    pub(super) const METHODS: [Self; 5] = [
+        Self::AppRole,
+        Self::Kubernetes,
+        Self::Jwt,
+        Self::Cert,
+        Self::Userpass,
+    ];
 
     /// Its name in the file, and where Vault mounts it when nothing else is said.
     pub(super) fn name(self) -> &'static str {
@@ -116,6 +125,7 @@ impl Auth {
             Self::AppRole => "approle",
             Self::Kubernetes => "kubernetes",
             Self::Jwt => "jwt",
+            Self::Cert => "cert",
             Self::Userpass => "userpass",
         }
     }
@@ -128,6 +138,9 @@ impl Default for Vault {
             public_address: None,
             namespace: None,
             ca_cert: None,
+            client_cert: None,
+            client_key: None,
+            tls_server_name: None,
             mounts: vec!["secret".to_owned()],
             auth: Auth::Token,
             auth_mount: None,
@@ -308,7 +321,7 @@ mod tests {
         let error = error("[vault]\nauth = \"hvs.SECRET\"\n");
         assert_eq!(
             error,
-            "vaultgram.toml:2:8: unknown value, expected one of `token`, `approle`, `kubernetes`, `jwt`, `userpass`"
+            "vaultgram.toml:2:8: unknown value, expected one of `token`, `approle`, `kubernetes`, `jwt`, `cert`, `userpass`"
         );
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::environment::{Environment, MAX_CREDENTIAL};
 use crate::config::raw::Auth;
+use crate::config::vault_tls::VaultTls;
 use crate::config::{Problems, files, raw};
 use crate::domain::SecretValue;
 
@@ -45,6 +46,11 @@ pub enum VaultMethod {
         role: String,
         /// The token.
         token: VaultJwt,
+    },
+    /// The client certificate of the connection.
+    Cert {
+        /// The role; `None` for any that takes the certificate.
+        role: Option<String>,
     },
     /// A name and a password.
     Userpass {
@@ -89,28 +95,30 @@ impl VaultAuth {
 }
 
 pub(super) fn typed(
-    raw: &mut raw::Vault,
+    raw: &raw::Vault,
+    tls: &VaultTls,
     directory: &Path,
     environment: &Environment,
     problems: &mut Problems,
 ) -> Option<VaultAuth> {
     let auth = raw.auth;
-    let text = |value: &mut Option<String>| value.take().filter(|text| !text.is_empty());
-    let (mount, role, username) = (
-        text(&mut raw.auth_mount),
-        text(&mut raw.role),
-        text(&mut raw.username),
-    );
-    let role_id = text(&mut raw.role_id);
-    let token_file = raw
-        .token_file
-        .take()
-        .filter(|path| !path.as_os_str().is_empty());
-    let by_token = [Auth::Kubernetes, Auth::Jwt];
+    let text = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
+    let (mount, role, username) = (text(&raw.auth_mount), text(&raw.role), text(&raw.username));
+    let role_id = text(&raw.role_id);
+    let token_file = raw.token_file.clone();
+    let token_file = token_file.filter(|path| !path.as_os_str().is_empty());
     for (key, set, used_by) in [
         ("role_id", role_id.is_some(), &[Auth::AppRole][..]),
-        ("role", role.is_some(), &by_token),
-        ("token_file", token_file.is_some(), &by_token),
+        (
+            "role",
+            role.is_some(),
+            &[Auth::Kubernetes, Auth::Jwt, Auth::Cert],
+        ),
+        (
+            "token_file",
+            token_file.is_some(),
+            &[Auth::Kubernetes, Auth::Jwt],
+        ),
         ("username", username.is_some(), &[Auth::Userpass]),
         ("auth_mount", mount.is_some(), &Auth::METHODS),
     ] {
@@ -163,6 +171,11 @@ pub(super) fn typed(
             let token = jwt(token_file, environment, problems);
             let (role, token) = role.zip(token)?;
             VaultMethod::Jwt { role, token }
+        }
+        Auth::Cert => {
+            let certificate = tls.client_cert.as_ref().map(|_| String::new());
+            needed("client_cert", certificate, " (or VAULT_CLIENT_CERT)")?;
+            VaultMethod::Cert { role }
         }
         Auth::Userpass => {
             let username = needed("username", username, "");

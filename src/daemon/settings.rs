@@ -12,7 +12,10 @@ pub(super) fn vault(config: VaultConfig) -> vault::Settings {
     vault::Settings {
         address: config.address,
         namespace: config.namespace,
-        ca_cert: config.ca_cert,
+        ca_cert: config.tls.ca_cert,
+        client_cert: config.tls.client_cert,
+        client_key: config.tls.client_key,
+        server_name: config.tls.server_name,
         auth: auth(config.auth),
         request_timeout: config.request_timeout,
     }
@@ -41,6 +44,7 @@ fn auth(auth: VaultAuth) -> vault::Auth {
                 VaultJwt::Value(token) => vault::Jwt::Value(token),
             },
         },
+        VaultMethod::Cert { role } => vault::Method::Cert { role },
         VaultMethod::Userpass { username, password } => {
             vault::Method::Userpass { username, password }
         }

@@ -126,6 +126,8 @@ impl Entry {
                 role,
                 token: Jwt::Value(token),
             } => body(&[("role", role), ("jwt", text(plain(token), "the JWT")?)]),
+            Method::Cert { role: None } => body(&[]),
+            Method::Cert { role: Some(role) } => body(&[("name", role)]),
             Method::Userpass { username, password } => {
                 user = Some(username);
                 body(&[("password", text(plain(password), "the password")?)])
@@ -192,6 +194,10 @@ impl Entry {
                 Method::Jwt { .. } => (
                     "JWT",
                     "role, that the token is in time and has the audience and claims it asks for",
+                ),
+                Method::Cert { .. } => (
+                    "certificate",
+                    "client_cert, whether a role takes it, role",
                 ),
                 Method::Userpass { .. } => ("userpass", "username, VAULT_PASSWORD"),
             },

@@ -5,11 +5,10 @@
 //! last secret. Ours closes them, which wipes the buffers, after [`IDLE`]: long enough that a
 //! busy broker need not connect for each read.
 
-use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderValue};
-use reqwest::{Body, Certificate, Url, redirect};
+use reqwest::{Body, Url, redirect};
 use rustify::endpoint::Endpoint;
 use serde::Deserialize;
 use thiserror::Error;
@@ -21,6 +20,7 @@ use vaultrs::api::EndpointMiddleware;
 use zeroize::Zeroizing;
 
 use crate::vault::settings::{Settings, SettingsError};
+use crate::vault::wire::trust;
 
 /// Largest answer accepted, in bytes: Vault's own limit for one KV entry is about as much.
 pub(super) const MAX_ANSWER: usize = 1024 * 1024;
@@ -111,8 +111,8 @@ impl Client {
         if address.scheme() == "http" {
             // Else every start loads the system's certificates for nothing.
             builder = builder.tls_certs_only([]);
-        } else if let Some(path) = &settings.ca_cert {
-            builder = builder.tls_certs_only(certificates(path)?);
+        } else {
+            builder = builder.tls_backend_preconfigured(trust::config(settings)?);
         }
         Ok(Self {
             http: builder
@@ -303,19 +303,6 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate>, SettingsError> {
-    let refuse = |cause: String| SettingsError::CaCert {
-        path: path.to_owned(),
-        cause,
-    };
-    let pem = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|error| refuse(innermost(&error)))?;
-    if found.is_empty() {
-        return Err(refuse("it holds no certificate".to_owned()));
-    }
-    Ok(found)
 }
 
 /// reqwest takes the process's provider and has none of its own here.

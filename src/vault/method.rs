@@ -41,6 +41,13 @@ pub enum Method {
         /// The token.
         token: Jwt,
     },
+    /// The client certificate of the connection itself ([`Settings::client_cert`]).
+    ///
+    /// [`Settings::client_cert`]: crate::vault::Settings::client_cert
+    Cert {
+        /// The role's name; `None` for any that takes the certificate.
+        role: Option<String>,
+    },
     /// A name and a password.
     Userpass {
         /// The name.
@@ -101,6 +108,9 @@ pub(super) fn check(auth: &Auth) -> Result<(), SettingsError> {
                 Jwt::Value(token) => check_text("JWT", plain(token)),
             }
         }
+        Method::Cert { role } => role
+            .as_ref()
+            .map_or(Ok(()), |role| check_text("role", role.as_bytes())),
         Method::Userpass { username, password } => {
             // It becomes part of a path.
             if username.contains('/') || !segment(username) {

@@ -5,6 +5,7 @@
 //! | `settings` | where Vault is, checked |
 //! | `method` | the ways to log in and what each needs, checked |
 //! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
+//! | `wire` | whom to trust and who to be over TLS |
 //! | `kv` | reading a secret, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
 //! | `kv_write` | writing, deleting, undeleting, and what each answer means |
@@ -34,6 +35,7 @@ mod schedule;
 mod session;
 mod settings;
 mod unwrap;
+mod wire;
 mod wrap;
 
 use std::sync::Arc;

@@ -106,6 +106,9 @@ pub(crate) fn settings(address: String, auth: Auth) -> Settings {
         address,
         namespace: None,
         ca_cert: None,
+        client_cert: None,
+        client_key: None,
+        server_name: None,
         auth,
         request_timeout: Duration::from_secs(10),
     }
