@@ -139,7 +139,7 @@ impl Parts {
         if raw.telegram.is_none() && raw.socket.is_none() {
             problems.push("nothing to serve: add a [telegram] or a [socket] section");
         }
-        let mounts = vault::mounts(raw.vault.mounts.clone(), &mut problems);
+        let mounts = vault::mounts(&raw.vault, &mut problems);
         if raw.socket.is_none()
             && raw
                 .telegram

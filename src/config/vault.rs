@@ -7,8 +7,8 @@ use crate::config::environment::Environment;
 use crate::config::vault_auth::{self, VaultAuth};
 use crate::config::vault_tls::{self, VaultTls};
 use crate::config::{Problems, raw};
-use crate::domain::Mounts;
 use crate::domain::signs::is_invisible;
+use crate::domain::{MountKind, Mounts};
 
 /// The address a Vault has when nothing else is said.
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8200";
@@ -23,7 +23,7 @@ pub struct VaultConfig {
     pub namespace: Option<String>,
     /// Whom to trust on an `https://` address, and who to be there.
     pub tls: VaultTls,
-    /// The KV version 2 mounts that may be asked for.
+    /// The mounts that may be asked for, and what is mounted there.
     pub mounts: Mounts,
     /// How to sign in.
     pub auth: VaultAuth,
@@ -34,10 +34,21 @@ pub struct VaultConfig {
 }
 
 /// The mounts, which the policies need too.
-pub(super) fn mounts(names: Vec<String>, problems: &mut Problems) -> Option<Mounts> {
-    let mounts = Mounts::new(names);
+pub(super) fn mounts(raw: &raw::Vault, problems: &mut Problems) -> Option<Mounts> {
+    let kinds = [
+        (&raw.mounts, MountKind::Kv2),
+        (&raw.mounts_v1, MountKind::Kv1),
+        (&raw.engines, MountKind::Engine),
+    ];
+    let all = kinds
+        .iter()
+        .flat_map(|(names, kind)| names.iter().map(|name| (name.clone(), *kind)));
+    let mounts = Mounts::of(all.collect());
     if mounts.is_none() {
-        problems.push("[vault] mounts: name at least one, like mounts = [\"secret\"], without slashes at the ends");
+        problems.push(
+            "[vault] mounts, mounts_v1 and engines: name at least one mount, like mounts = \
+             [\"secret\"], each once, without slashes at the ends",
+        );
     }
     mounts
 }
@@ -87,7 +98,4 @@ pub(super) fn typed(
         wrap_ttl: raw.wrap_ttl,
         request_timeout: raw.request_timeout,
     })
-}
-
-    }
 }

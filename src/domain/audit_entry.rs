@@ -2,7 +2,9 @@
 
 use time::OffsetDateTime;
 
-use crate::domain::{Action, Caller, Decision, Permit, Request, RequestId, Target};
+use crate::domain::{
+    Action, Age, Caller, Decision, Origin, Permit, Request, RequestId, Secret, Target,
+};
 
 /// One fact for the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,10 +52,7 @@ pub enum AuditEvent {
     /// It may go on, and the caller is asked to confirm it; the confirmation is decided anew.
     ConfirmationAsked,
     /// The secret was read, and is handed over once this is written.
-    Released {
-        /// The version read.
-        version: u64,
-    },
+    Released(Reading),
     /// Vault wrapped the secret, and the token is handed over once this is written.
     Wrapped {
         /// The token's accessor: with it an operator can revoke the token, but not use it.
@@ -63,8 +62,8 @@ pub enum AuditEvent {
     },
     /// The secret was read and encrypted, and the result is handed over once this is written.
     Sealed {
-        /// The version read.
-        version: u64,
+        /// What was read.
+        reading: Reading,
         /// The public keys it was encrypted to.
         keys: Vec<String>,
     },
@@ -75,8 +74,8 @@ pub enum AuditEvent {
     },
     /// The Unix user collected the secret, which is handed over once this is written.
     Collected {
-        /// The version read.
-        version: u64,
+        /// What was read.
+        reading: Reading,
         /// The user.
         uid: u32,
         /// The process.
@@ -113,6 +112,30 @@ pub enum AuditEvent {
         /// The failure's name, such as `not_found`.
         reason: &'static str,
     },
+}
+
+/// Of a secret that was read, what may be told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// The version, where there are versions.
+    pub version: Option<u64>,
+    /// The lease's name in Vault, where there is one.
+    pub lease: Option<String>,
+    /// How long before it was read from Vault, where it was kept since.
+    pub age: Option<Age>,
+}
+
+impl From<&Secret> for Reading {
+    fn from(secret: &Secret) -> Self {
+        Self {
+            version: secret.version(),
+            lease: match &secret.origin {
+                Origin::Leased(lease) => Some(lease.id.clone()),
+                Origin::Version { .. } | Origin::Plain => None,
+            },
+            age: secret.age,
+        }
+    }
 }
 
 impl AuditEntry {

@@ -321,7 +321,7 @@ impl Reply {
         }
         let mut message = Builder::default();
         message.plain(SECRET_MARK);
-        message.plain(&format!("{} (version {})\n", target.path, secret.version));
+        message.plain(&format!("{}{}\n", target.path, shown::source(secret)));
         for field in &secret.fields {
             message.plain(&shown::name(&field.name));
             let value = shown::value(field);

@@ -195,10 +195,9 @@ impl Entry {
                     "JWT",
                     "role, that the token is in time and has the audience and claims it asks for",
                 ),
-                Method::Cert { .. } => (
-                    "certificate",
-                    "client_cert, whether a role takes it, role",
-                ),
+                Method::Cert { .. } => {
+                    ("certificate", "client_cert, whether a role takes it, role")
+                }
                 Method::Userpass { .. } => ("userpass", "username, VAULT_PASSWORD"),
             },
         };

@@ -13,6 +13,7 @@
 //! | `wrap` | having Vault keep an answer for who brings a token |
 //! | `auth` | how each method logs in, and what Vault grants |
 //! | `unwrap` | a secret id that came wrapped: looked at first, unwrapped once |
+//! | `cache` | what was read and may be kept for a while |
 //! | `session` | a token and its lease: begin, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |
 //! | `keeper` | the background loop that renews and replaces the session in time |
@@ -22,6 +23,7 @@
 //! [`Store`] is the adapter: [`Store::run`] keeps it logged in, [`SecretStore`] does the rest.
 
 mod auth;
+mod cache;
 mod client;
 mod health;
 mod keeper;
@@ -44,6 +46,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use cache::Cached;
 pub use method::{Auth, Jwt, Method, SecretId};
 pub use settings::{Settings, SettingsError};
 
@@ -171,9 +174,11 @@ impl SecretStore for Store {
     }
 
     async fn history(&self, permit: &Permit) -> Result<History, StoreError> {
-        // Before a change too: what is there now?
+        // Before a change too: what is there now? And before something kept is handed out: is it
+        // still so?
         let action = permit.action();
-        meant(permit, action == Action::Versions || action.changes())?;
+        let before = action.changes() || matches!(action, Action::Read(_));
+        meant(permit, action == Action::Versions || before)?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             metadata::read(client, session.access(), &target.path)

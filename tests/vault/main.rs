@@ -9,6 +9,7 @@
 #[path = "../support/openbao.rs"]
 mod openbao;
 
+mod cache;
 mod hygiene;
 mod outage;
 mod reading;

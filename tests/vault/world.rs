@@ -230,12 +230,17 @@ fn permit_for(path: SecretPath, version: Option<u64>) -> Permit {
 
 /// Permission from a policy that permits everything.
 pub(crate) fn permit_to(action: Action, target: Target) -> Permit {
-    let everything = PolicySource {
+    permit_by("permit(principal, action, resource);", action, target)
+}
+
+/// Permission from `policy`.
+pub(crate) fn permit_by(policy: &str, action: Action, target: Target) -> Permit {
+    let policy = PolicySource {
         name: "test".to_owned(),
-        text: "permit(principal, action, resource);".to_owned(),
+        text: policy.to_owned(),
     };
     let mounts = Mounts::new(vec![target.path.mount().to_owned()]).unwrap();
-    let policy = Policy::load(&[everything], Groups::default(), &mounts).unwrap();
+    let policy = Policy::load(&[policy], Groups::default(), &mounts).unwrap();
     let request = Request {
         id: RequestId::Connection(1),
         caller: Caller::Unix(UnixPeer {
