@@ -14,10 +14,10 @@ use vaultrs::api::token::requests::{
     CreateRoleTokenRequest, LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
 };
 
-use crate::vault::auth::{Granted, app_role, granted};
+use crate::vault::auth::{Entry, Granted, NoLogin, granted};
 use crate::vault::client::{Access, Client, Failure};
+use crate::vault::method::{Auth, plain};
 use crate::vault::schedule::{Lease, next};
-use crate::vault::settings::{Auth, plain};
 
 /// A token that Vault took when we last asked.
 pub(super) struct Session {
@@ -87,8 +87,12 @@ impl Session {
     }
 
     /// Begins session `number`.
-    pub(super) async fn begin(client: &Client, auth: &Auth, number: u64) -> Result<Self, Failure> {
-        match auth {
+    pub(super) async fn begin(
+        client: &Client,
+        entry: &Entry,
+        number: u64,
+    ) -> Result<Self, NoLogin> {
+        match &entry.auth {
             Auth::Token(token) => {
                 let token = std::str::from_utf8(plain(token))
                     .map_err(|_| Failure::Invalid("the token is not text"))?;
@@ -99,13 +103,9 @@ impl Session {
                     ..Self::new(number, access, facts.lease(), facts.full(), true)
                 })
             }
-            Auth::AppRole {
-                mount,
-                role_id,
-                secret_id,
-            } => {
-                let granted = app_role(client, mount, role_id, secret_id).await?;
-                Self::granted(client, granted, number).await
+            Auth::Method { mount, method } => {
+                let granted = entry.log_in(client, mount, method).await?;
+                Ok(Self::granted(client, granted, number).await?)
             }
         }
     }
