@@ -73,7 +73,7 @@ async fn what_was_answered_in_chat_is_forgotten() {
         .ask(&stage, "/get_secret django/three wrapped", "waits in Vault")
         .await;
     watch
-        .ask(&stage, "/get_secret django/three sealed", "AGE ENCRYPTED")
+        .ask(&stage, "/get_secret django/odd sealed", "AGE ENCRYPTED")
         .await;
     watch
         .ask(&stage, "/get_secret django/thirty sealed", "sealed")
