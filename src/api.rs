@@ -15,11 +15,11 @@ pub const DEFAULT_SOCKET: &str = "/run/vaultgram/vaultgram.sock";
 pub struct Envelope<D> {
     /// Names the request; the audit has it too.
     pub request_id: String,
-    /// Always empty: what is served here has no lease.
+    /// The lease of a dynamic secret; else empty.
     pub lease_id: String,
-    /// Always false.
+    /// Whether the lease can be renewed.
     pub renewable: bool,
-    /// Always 0.
+    /// For how long the lease was granted, in seconds.
     pub lease_duration: u64,
     /// The answer itself.
     pub data: D,

@@ -7,14 +7,16 @@
 )]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 use vaultgram::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy::DenialReason;
 use vaultgram::domain::policy_load::PolicySource;
+use vaultgram::domain::terms::CacheTerms;
 use vaultgram::domain::{
-    Action, Caller, Decision, Delivery, Mounts, Policy, Recipe, Request, RequestId,
+    Action, Caller, Decision, Delivery, Mounts, Policy, Recipe, Request, RequestId, Terms,
 };
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -292,6 +294,30 @@ fn mistakes_are_placed() {
             "policy.cedar:1:1: unknown annotation @approvls",
         ),
         (
+            "\n @vault_role(\"../dev\") permit(principal, action, resource);",
+            "policy.cedar:2:2: the name of a token role",
+        ),
+        (
+            "@cache(\"0s\") permit(principal, action, resource);",
+            "policy.cedar:1:1: @cache is a time from 1s to 24h",
+        ),
+        (
+            "@cache(\"1m\") @stale(\"never\") permit(principal, action, resource);",
+            "policy.cedar:1:14: @stale is a time",
+        ),
+        (
+            "@cache(\"1m\") @stale(\"30s\") permit(principal, action, resource);",
+            "policy.cedar:1:14: @stale is counted from",
+        ),
+        (
+            "@stale(\"30s\") permit(principal, action, resource);",
+            "policy.cedar:1:1: @stale says how long",
+        ),
+        (
+            "@cache(\"1m\") forbid(principal, action, resource);",
+            "policy.cedar:1:1: @cache says how a permit is carried out",
+        ),
+        (
             "permit(principal, action, resource);\n permit(principal == ?principal, action, resource);",
             "policy.cedar:2:2: templates",
         ),
@@ -396,4 +422,41 @@ fn a_policy_that_permits_every_action_is_named() {
     )
     .unwrap();
     assert_eq!(policy.for_any_action(), ["all"]);
+}
+
+#[test]
+fn a_permit_carries_the_terms_of_the_policies_that_allowed_it() {
+    let policy = load(
+        "@id(\"b\") @vault_role(\"b\") @cache(\"1m\") @stale(\"1h\")
+         permit(principal in Group::\"developers\", action == Action::\"read\", resource in Path::\"secret\");
+         @id(\"a\") @vault_role(\"a\") @cache(\"5m\")
+         permit(principal in Group::\"developers\", action == Action::\"read\", resource in Path::\"secret/app\");
+         permit(principal, action == Action::\"read\", resource in Path::\"other\");",
+    )
+    .unwrap();
+    let terms = |path| {
+        let caller = telegram(1001, ChatKind::Private);
+        let Decision::Allow(permit) = decide(&policy, caller, path) else {
+            panic!("{path} is refused");
+        };
+        permit.terms().clone()
+    };
+    let cache = |ttl, stale| {
+        Some(CacheTerms {
+            ttl: Duration::from_secs(ttl),
+            stale: Duration::from_secs(stale),
+        })
+    };
+    assert_eq!(terms("other/x"), Terms::default());
+    let one = terms("secret/x");
+    assert_eq!(
+        (one.vault_role.as_deref(), one.cache),
+        (Some("b"), cache(60, 3600))
+    );
+    // The first by name for the role, the shortest times.
+    let both = terms("secret/app/x");
+    assert_eq!(
+        (both.vault_role.as_deref(), both.cache),
+        (Some("a"), cache(60, 0))
+    );
 }

@@ -11,7 +11,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::broker::ports::AuditError;
-use crate::domain::{AuditEntry, AuditEvent, Caller, Delivery, Recipe, Subject};
+use crate::domain::{AuditEntry, AuditEvent, Caller, Delivery, Reading, Recipe, Subject};
 
 /// Longest line, in bytes, newline not counted. Far above any record of the broker.
 pub(super) const MAX_LINE: usize = 64 * 1024;
@@ -103,24 +103,26 @@ enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
         policies: &'a [String],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        vault_role: Option<&'a str>,
     },
     ConfirmationAsked,
-    Released {
-        version_read: u64,
-    },
+    Released(Read<'a>),
     Wrapped {
         accessor: &'a str,
         ttl: u64,
     },
     Sealed {
-        version_read: u64,
+        #[serde(flatten)]
+        read: Read<'a>,
         keys: &'a [String],
     },
     Offered {
         to_uid: u32,
     },
     Collected {
-        version_read: u64,
+        #[serde(flatten)]
+        read: Read<'a>,
         by_uid: u32,
         by_pid: i32,
     },
@@ -143,6 +145,32 @@ enum Event<'a> {
     },
 }
 
+/// What was read.
+#[derive(Serialize)]
+struct Read<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_read: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease: Option<&'a str>,
+    /// Seconds since it was read from Vault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<u64>,
+    /// Vault did not answer meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<bool>,
+}
+
+impl<'a> From<&'a Reading> for Read<'a> {
+    fn from(reading: &'a Reading) -> Self {
+        Self {
+            version_read: reading.version,
+            lease: reading.lease.as_deref(),
+            age: reading.age.map(|age| age.since.as_secs()),
+            stale: reading.age.map(|age| age.stale),
+        }
+    }
+}
+
 impl<'a> From<&'a AuditEvent> for Event<'a> {
     fn from(event: &'a AuditEvent) -> Self {
         match event {
@@ -150,26 +178,26 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
                 allowed,
                 reason,
                 policies,
+                vault_role,
             } => Self::Decided {
                 allowed: *allowed,
                 reason: *reason,
                 policies,
+                vault_role: vault_role.as_deref(),
             },
             AuditEvent::ConfirmationAsked => Self::ConfirmationAsked,
-            AuditEvent::Released { version } => Self::Released {
-                version_read: *version,
-            },
+            AuditEvent::Released(reading) => Self::Released(reading.into()),
             AuditEvent::Wrapped { accessor, ttl } => Self::Wrapped {
                 accessor,
                 ttl: *ttl,
             },
-            AuditEvent::Sealed { version, keys } => Self::Sealed {
-                version_read: *version,
+            AuditEvent::Sealed { reading, keys } => Self::Sealed {
+                read: reading.into(),
                 keys,
             },
             AuditEvent::Offered { uid } => Self::Offered { to_uid: *uid },
-            AuditEvent::Collected { version, uid, pid } => Self::Collected {
-                version_read: *version,
+            AuditEvent::Collected { reading, uid, pid } => Self::Collected {
+                read: reading.into(),
                 by_uid: *uid,
                 by_pid: *pid,
             },
@@ -351,6 +379,7 @@ mod tests {
             allowed: true,
             reason: None,
             policies: vec!["main.cedar:policy0".into()],
+            vault_role: Some("developers".into()),
         };
         let line = sealed(&entry(caller, Some("pass\"word"), event));
         let (body, hash) = line.split_once(",\"hash\":").unwrap();
@@ -358,7 +387,8 @@ mod tests {
             body,
             concat!(
                 r#"{"seq":1,"time":"2026-11-21T08:15:00.500Z","event":"decided","allowed":true,"#,
-                r#""policies":["main.cedar:policy0"],"id":"telegram-1001-7","#,
+                r#""policies":["main.cedar:policy0"],"vault_role":"developers","#,
+                r#""id":"telegram-1001-7","#,
                 r#""caller":"telegram:1001","chat":"private","action":"read","#,
                 r#""path":"secret/django/database","#,
                 r#""field":"pass\"word","delivery":"message","prev":"#,
@@ -441,7 +471,7 @@ mod tests {
             executable: Some("x".repeat(MAX_LINE)),
         });
         let mut out = b"before\n".to_vec();
-        let entry = entry(caller, None, AuditEvent::Released { version: 1 });
+        let entry = entry(caller, None, AuditEvent::Released(Reading::default()));
         let error = seal(&Link::genesis(), &entry, &mut out).unwrap_err();
         assert_eq!(error.0, "record: longer than 65536 bytes");
         assert_eq!(out, b"before\n");

@@ -162,7 +162,7 @@ impl Broker {
         };
         let event = match &result {
             Ok(secret) => AuditEvent::Collected {
-                version: secret.version,
+                reading: secret.into(),
                 uid: peer.uid,
                 pid: peer.pid,
             },

@@ -3,16 +3,16 @@
 use crate::broker::ports::StoreError;
 use crate::broker::{Broker, BrokerError, Outcome};
 use crate::domain::{
-    Action, AuditEntry, AuditEvent, Caller, Delivery, Field, Permit, Request, Secret, SecretValue,
-    VersionState,
+    Action, AuditEntry, AuditEvent, Caller, Delivery, Field, Permit, Reading, Request, Secret,
+    SecretValue, VersionState,
 };
 
 /// A secret encrypted to its requester's keys.
 pub struct Sealed {
     /// The ciphertext, as text.
     pub text: String,
-    /// The version read.
-    pub version: u64,
+    /// The version read, where there are versions.
+    pub version: Option<u64>,
     /// How many keys can open it.
     pub keys: usize,
 }
@@ -136,7 +136,7 @@ impl Broker {
             (Delivery::Sealed, caller) => {
                 let keys = self.keys_to_seal_to(caller).await?;
                 let secret = self.read(permit).await?;
-                let version = secret.version;
+                let (version, reading) = (secret.version(), Reading::from(&secret));
                 let plaintext = plaintext(secret, permit.target().field.is_some());
                 let sealed = Sealed {
                     text: self.ports.sealer.seal(&plaintext, &keys)?,
@@ -144,7 +144,7 @@ impl Broker {
                     keys: keys.len(),
                 };
                 Ok((
-                    AuditEvent::Sealed { version, keys },
+                    AuditEvent::Sealed { reading, keys },
                     Outcome::Sealed(sealed),
                 ))
             }
@@ -157,8 +157,8 @@ impl Broker {
             }
             (Delivery::Message, _) | (Delivery::Socket, Caller::Unix(_)) => {
                 let secret = self.read(permit).await?;
-                let version = secret.version;
-                Ok((AuditEvent::Released { version }, Outcome::Released(secret)))
+                let reading = Reading::from(&secret);
+                Ok((AuditEvent::Released(reading), Outcome::Released(secret)))
             }
         }
     }
@@ -182,7 +182,7 @@ impl Broker {
     /// may read.
     pub(super) async fn version_with_field(&self, permit: &Permit) -> Result<u64, BrokerError> {
         match self.read(permit).await {
-            Ok(secret) => Ok(secret.version),
+            Ok(secret) => secret.version().ok_or(StoreError::Unsupported.into()),
             Err(BrokerError::NoSuchField(_)) => Err(BrokerError::NoSuchField(vec![])),
             Err(error) => Err(error),
         }

@@ -84,6 +84,8 @@ struct Printed<'a> {
     path: &'a str,
     version: u64,
     created_time: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<&'a [String]>,
     data: &'a BTreeMap<String, &'a RawValue>,
 }
 
@@ -111,6 +113,7 @@ pub async fn run(arguments: &GetArgs, out: &mut dyn Write, terminal: bool) -> Re
     }
     let envelope: Envelope<KvVersion<Values<'_>>> =
         serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
+    show::warnings(envelope.warnings.as_deref());
     let values = envelope.data.data;
 
     let mut text = Zeroizing::new(Vec::with_capacity(answer.body.len() + 256));
@@ -119,6 +122,7 @@ pub async fn run(arguments: &GetArgs, out: &mut dyn Write, terminal: bool) -> Re
             path: &format!("{}/{}", path.mount, path.rest),
             version: envelope.data.metadata.version,
             created_time: &envelope.data.metadata.created_time,
+            warnings: envelope.warnings.as_deref(),
             data: &values.0,
         };
         serde_json::to_writer(&mut *text, &printed).map_err(|_| not_understood())?;

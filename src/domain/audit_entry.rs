@@ -2,7 +2,9 @@
 
 use time::OffsetDateTime;
 
-use crate::domain::{Action, Caller, Decision, Permit, Request, RequestId, Target};
+use crate::domain::{
+    Action, Age, Caller, Decision, Origin, Permit, Request, RequestId, Secret, Target,
+};
 
 /// One fact for the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,14 +48,13 @@ pub enum AuditEvent {
         reason: Option<&'static str>,
         /// The policies that decided.
         policies: Vec<String>,
+        /// The token role that Vault is asked with, where policy names one.
+        vault_role: Option<String>,
     },
     /// It may go on, and the caller is asked to confirm it; the confirmation is decided anew.
     ConfirmationAsked,
     /// The secret was read, and is handed over once this is written.
-    Released {
-        /// The version read.
-        version: u64,
-    },
+    Released(Reading),
     /// Vault wrapped the secret, and the token is handed over once this is written.
     Wrapped {
         /// The token's accessor: with it an operator can revoke the token, but not use it.
@@ -63,8 +64,8 @@ pub enum AuditEvent {
     },
     /// The secret was read and encrypted, and the result is handed over once this is written.
     Sealed {
-        /// The version read.
-        version: u64,
+        /// What was read.
+        reading: Reading,
         /// The public keys it was encrypted to.
         keys: Vec<String>,
     },
@@ -75,8 +76,8 @@ pub enum AuditEvent {
     },
     /// The Unix user collected the secret, which is handed over once this is written.
     Collected {
-        /// The version read.
-        version: u64,
+        /// What was read.
+        reading: Reading,
         /// The user.
         uid: u32,
         /// The process.
@@ -115,6 +116,30 @@ pub enum AuditEvent {
     },
 }
 
+/// Of a secret that was read, what may be told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// The version, where there are versions.
+    pub version: Option<u64>,
+    /// The lease's name in Vault, where there is one.
+    pub lease: Option<String>,
+    /// How long before it was read from Vault, where it was kept since.
+    pub age: Option<Age>,
+}
+
+impl From<&Secret> for Reading {
+    fn from(secret: &Secret) -> Self {
+        Self {
+            version: secret.version(),
+            lease: match &secret.origin {
+                Origin::Leased(lease) => Some(lease.id.clone()),
+                Origin::Version { .. } | Origin::Plain => None,
+            },
+            age: secret.age,
+        }
+    }
+}
+
 impl AuditEntry {
     /// The record of a decision.
     #[must_use]
@@ -124,11 +149,13 @@ impl AuditEntry {
                 allowed: true,
                 reason: None,
                 policies: permit.policies().to_vec(),
+                vault_role: permit.terms().vault_role.clone(),
             },
             Decision::Deny(denial) => AuditEvent::Decided {
                 allowed: false,
                 reason: Some(denial.reason.name()),
                 policies: denial.policies.clone(),
+                vault_role: None,
             },
         };
         Self::of(request, event, at)

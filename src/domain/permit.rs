@@ -2,7 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use crate::domain::{Action, Request, Target};
+use crate::domain::{Action, Request, Target, Terms};
 
 /// How long a permit may be used: long enough for one call to a slow Vault.
 const LIFETIME: Duration = Duration::seconds(30);
@@ -21,13 +21,14 @@ const LIFETIME: Duration = Duration::seconds(30);
 /// ```compile_fail
 /// use vaultgram::domain::{Permit, Request};
 /// fn forge(request: Request, now: time::OffsetDateTime) -> Permit {
-///     Permit::mint(request, vec![], now)
+///     Permit::mint(request, vec![], Default::default(), now)
 /// }
 /// ```
 #[derive(Debug)]
 pub struct Permit {
     request: Request,
     policies: Vec<String>,
+    terms: Terms,
     expires: OffsetDateTime,
 }
 
@@ -35,11 +36,13 @@ impl Permit {
     pub(in crate::domain) fn mint(
         request: Request,
         policies: Vec<String>,
+        terms: Terms,
         now: OffsetDateTime,
     ) -> Self {
         Self {
             request,
             policies,
+            terms,
             expires: now + LIFETIME,
         }
     }
@@ -66,6 +69,12 @@ impl Permit {
     #[must_use]
     pub fn policies(&self) -> &[String] {
         &self.policies
+    }
+
+    /// What those policies say beyond yes.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// When it stops being valid.

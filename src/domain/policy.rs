@@ -1,15 +1,15 @@
 //! Who may have what: Cedar policies, decided for one request at a time. Default deny.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName,
-    EntityUid, PolicySet, RestrictedExpression, Schema,
+    EntityUid, PolicyId, PolicySet, RestrictedExpression, Schema,
 };
 use time::OffsetDateTime;
 
 use crate::domain::group::Groups;
-use crate::domain::{Caller, Permit, Request, SecretPath};
+use crate::domain::{Caller, Permit, Request, SecretPath, Terms};
 
 /// The answer to one request.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ pub struct Policy {
     pub(in crate::domain) schema: Schema,
     pub(in crate::domain) groups: Groups,
     pub(in crate::domain) types: EntityTypes,
+    /// Of the policies that name any.
+    pub(in crate::domain) terms: BTreeMap<PolicyId, Terms>,
 }
 
 /// The entity types of the schema, parsed once.
@@ -98,7 +100,13 @@ impl Policy {
         }
         match response.decision() {
             cedar_policy::Decision::Allow => {
-                Decision::Allow(Permit::mint(request.clone(), policies, now))
+                let reason = response.diagnostics().reason();
+                let mut named: Vec<_> = reason
+                    .filter_map(|id| Some((self.display_id(id), self.terms.get(id)?)))
+                    .collect();
+                named.sort_by(|(one, _), (other, _)| one.cmp(other));
+                let terms = Terms::all(named.into_iter().map(|(_, terms)| terms));
+                Decision::Allow(Permit::mint(request.clone(), policies, terms, now))
             }
             cedar_policy::Decision::Deny => {
                 let reason = if policies.is_empty() {
@@ -123,7 +131,7 @@ impl Policy {
     }
 
     /// The name people gave a policy with `@id("…")`, else its file and number.
-    fn display_id(&self, id: &cedar_policy::PolicyId) -> String {
+    fn display_id(&self, id: &PolicyId) -> String {
         self.policies
             .annotation(id, "id")
             .map_or_else(|| id.to_string(), str::to_owned)

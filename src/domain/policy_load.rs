@@ -10,13 +10,14 @@ use miette::Diagnostic;
 
 use crate::domain::group::Groups;
 use crate::domain::policy::{EntityTypes, Policy};
-use crate::domain::{Mounts, policy_names};
+use crate::domain::terms;
+use crate::domain::{Mounts, Terms, policy_names};
 
 /// The schema policies are checked against, in Cedar's own notation.
 pub const SCHEMA: &str = include_str!("vaultgram.cedarschema");
 
 /// Annotations that mean something. Others are refused: a misspelt one must not be ignored.
-const ANNOTATIONS: [&str; 2] = ["id", "description"];
+const ANNOTATIONS: [&str; 5] = ["id", "description", "vault_role", "cache", "stale"];
 
 /// One policy file.
 pub struct PolicySource {
@@ -52,7 +53,11 @@ impl Policy {
             return Err(PolicyError(problems));
         }
         let mut policies = PolicySet::new();
+        let mut terms = BTreeMap::new();
         for found in parsed.policies {
+            if found.terms != Terms::default() {
+                terms.insert(found.policy.id().clone(), found.terms);
+            }
             policies
                 .add(found.policy)
                 .map_err(|error| PolicyError(vec![error.to_string()]))?;
@@ -62,6 +67,7 @@ impl Policy {
             schema: parsed.schema,
             groups,
             types: parsed.types,
+            terms,
         })
     }
 
@@ -104,6 +110,7 @@ struct Found<'s> {
     source: &'s PolicySource,
     place: Range<usize>,
     policy: cedar_policy::Policy,
+    terms: Terms,
 }
 
 impl Found<'_> {
@@ -205,11 +212,16 @@ fn parse_file<'s>(
         let start = find(source, &text, end).unwrap_or(end);
         end = start + text.len();
         let id = PolicyId::new(format!("{}:{}", source.name, policy.id()));
-        let found = Found {
+        let mut found = Found {
             source,
             place: start..end,
             policy: policy.new_id(id),
+            terms: Terms::default(),
         };
+        match terms::of(policy) {
+            Ok(terms) => found.terms = terms,
+            Err((name, problem)) => problems.push(found.at(&format!("@{name}"), &problem)),
+        }
         for (name, _) in policy.annotations() {
             if !ANNOTATIONS.contains(&name) {
                 problems.push(found.at(

@@ -1,5 +1,7 @@
 //! Secret values: the one type that may hold plaintext.
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
 /// Plaintext. Wiped when dropped; no `Clone`, `Debug`, `Display` or serialization, so it
@@ -25,14 +27,50 @@ impl SecretValue {
     }
 }
 
-/// One version of a secret: named fields, and what Vault says about it.
+/// A secret as it was read: named fields, and what Vault says about them.
 pub struct Secret {
     /// The fields, in Vault's order.
     pub fields: Vec<Field>,
-    /// The version read (KV v2 counts from 1).
-    pub version: u64,
-    /// When that version was written, RFC 3339, as Vault says it.
-    pub created: String,
+    /// Where they come from.
+    pub origin: Origin,
+    /// How old they are, where they were not read just now.
+    pub age: Option<Age>,
+}
+
+/// Where a secret's fields come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// KV version 2.
+    Version {
+        /// The version read, counted from 1.
+        number: u64,
+        /// When it was written, RFC 3339, as Vault says it.
+        created: String,
+    },
+    /// KV version 1, or an engine that says no more than the fields.
+    Plain,
+    /// An engine made them for this request; they end with the lease.
+    Leased(Lease),
+}
+
+/// Vault's promise that a dynamic secret holds for a time (`sys/leases`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Its name in Vault: the path it was made at, and a random part.
+    pub id: String,
+    /// How long it was granted for.
+    pub duration: Duration,
+    /// Whether it can be asked to last longer.
+    pub renewable: bool,
+}
+
+/// How long ago a secret was read from Vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age {
+    /// So long ago.
+    pub since: Duration,
+    /// Vault could not be asked whether it is still the newest.
+    pub stale: bool,
 }
 
 /// A named value of a secret.
@@ -87,6 +125,25 @@ impl VersionState {
 }
 
 impl Secret {
+    /// Version `number` of a KV version 2 secret, just read.
+    #[must_use]
+    pub fn of_version(fields: Vec<Field>, number: u64, created: String) -> Self {
+        Self {
+            fields,
+            origin: Origin::Version { number, created },
+            age: None,
+        }
+    }
+
+    /// The version read, where there are versions.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        match self.origin {
+            Origin::Version { number, .. } => Some(number),
+            Origin::Plain | Origin::Leased(_) => None,
+        }
+    }
+
     /// The names of the fields.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|field| field.name.as_str())

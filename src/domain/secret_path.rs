@@ -1,5 +1,6 @@
 //! What is asked for: a path below a mount, optionally a field and a version.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::signs::is_invisible;
@@ -110,24 +111,55 @@ impl fmt::Display for Target {
     }
 }
 
+/// What is mounted in Vault at a mount: how it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MountKind {
+    /// KV version 2: secrets with versions.
+    Kv2,
+    /// KV version 1: secrets without.
+    Kv1,
+    /// Any other secrets engine (`database`, `pki`, `transit`, …): its paths are its own.
+    Engine,
+}
+
 /// The mounts the broker may read, and how a path without a mount is understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounts {
-    names: Vec<String>,
+    all: Vec<(String, MountKind)>,
 }
 
 impl Mounts {
-    /// The first of `names` is the default mount. `None` when there is none, or one is not a
-    /// valid path itself.
+    /// Mounts of KV version 2; see [`Mounts::of`].
     #[must_use]
     pub fn new(names: Vec<String>) -> Option<Self> {
-        let valid = |name: &String| SecretPath::new(name, "x").is_ok();
-        (!names.is_empty() && names.iter().all(valid)).then_some(Self { names })
+        Self::of(
+            names
+                .into_iter()
+                .map(|name| (name, MountKind::Kv2))
+                .collect(),
+        )
+    }
+
+    /// The first of `all` is the default mount. `None` when there is none, one is not a valid
+    /// path itself, or one is named twice.
+    #[must_use]
+    pub fn of(all: Vec<(String, MountKind)>) -> Option<Self> {
+        let valid = |(name, _): &(String, MountKind)| SecretPath::new(name, "x").is_ok();
+        let names: BTreeSet<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+        let once = names.len() == all.len();
+        (once && !all.is_empty() && all.iter().all(valid)).then_some(Self { all })
     }
 
     /// All mounts, the default first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+        self.all.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// What is mounted at `mount`, one of [`Mounts::names`].
+    #[must_use]
+    pub fn kind(&self, mount: &str) -> Option<MountKind> {
+        let mut all = self.all.iter();
+        all.find(|(name, _)| name == mount).map(|(_, kind)| *kind)
     }
 
     /// Splits `path` into the mount it begins with and what follows; `None` when it begins

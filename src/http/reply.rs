@@ -2,7 +2,7 @@
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Serialize, Serializer};
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::api::{Envelope, KvMetadata, KvVersion};
-use crate::domain::{Field, Secret};
+use crate::domain::{Age, Field, Origin, Secret};
 use crate::http::error::Refusal;
 
 /// Prometheus' text format.
@@ -47,22 +47,58 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
     reply
 }
 
-/// A secret's values, in the order the store has them.
+/// A secret's values, in the order the store has them; as Vault answers its kind.
 pub(super) fn secret(request_id: String, secret: &Secret) -> Reply {
-    let document = Envelope::new(
-        request_id,
-        KvVersion {
-            data: Fields(&secret.fields),
-            metadata: KvMetadata {
-                created_time: secret.created.clone(),
-                custom_metadata: None,
-                deletion_time: String::new(),
-                destroyed: false,
-                version: secret.version,
-            },
-        },
-    );
-    sized_json(StatusCode::OK, &document, Fields(&secret.fields).size())
+    let fields = Fields(&secret.fields);
+    let size = fields.size();
+    let mut reply = match &secret.origin {
+        Origin::Version { number, created } => {
+            let data = KvVersion {
+                data: fields,
+                metadata: KvMetadata {
+                    created_time: created.clone(),
+                    custom_metadata: None,
+                    deletion_time: String::new(),
+                    destroyed: false,
+                    version: *number,
+                },
+            };
+            let document = Envelope {
+                warnings: secret.age.and_then(warning),
+                ..Envelope::new(request_id, data)
+            };
+            sized_json(StatusCode::OK, &document, size)
+        }
+        Origin::Plain | Origin::Leased(_) => {
+            let mut document = Envelope {
+                warnings: secret.age.and_then(warning),
+                ..Envelope::new(request_id, fields)
+            };
+            if let Origin::Leased(lease) = &secret.origin {
+                document.lease_id.clone_from(&lease.id);
+                document.lease_duration = lease.duration.as_secs();
+                document.renewable = lease.renewable;
+            }
+            sized_json(StatusCode::OK, &document, size)
+        }
+    };
+    let headers = reply.headers_mut();
+    let cache = if secret.age.is_some() { "HIT" } else { "MISS" };
+    headers.insert("x-cache", HeaderValue::from_static(cache));
+    if let Some(age) = secret.age {
+        headers.insert(AGE, HeaderValue::from(age.since.as_secs()));
+    }
+    reply
+}
+
+/// What a caller must know of a secret that may not be the newest.
+fn warning(age: Age) -> Option<Vec<String>> {
+    let seconds = age.since.as_secs();
+    age.stale.then(|| {
+        vec![format!(
+            "Vault does not answer; vaultgram read this {seconds} s ago, and a newer version may exist"
+        )]
+    })
 }
 
 /// A version that is deleted or destroyed: Vault's 404 that carries its metadata.
@@ -141,14 +177,12 @@ mod tests {
     use crate::domain::SecretValue;
 
     fn version(json: &str) -> Secret {
-        Secret {
-            fields: vec![Field {
-                name: "a\"\u{1}".to_owned(),
-                json: SecretValue::new(json.as_bytes().to_vec()),
-            }],
-            version: 3,
-            created: "2026-01-02T03:04:05.123456789Z".to_owned(),
-        }
+        let field = Field {
+            name: "a\"\u{1}".to_owned(),
+            json: SecretValue::new(json.as_bytes().to_vec()),
+        };
+        let created = "2026-01-02T03:04:05.123456789Z".to_owned();
+        Secret::of_version(vec![field], 3, created)
     }
 
     async fn text(reply: Reply) -> String {

@@ -321,7 +321,7 @@ impl Reply {
         }
         let mut message = Builder::default();
         message.plain(SECRET_MARK);
-        message.plain(&format!("{} (version {})\n", target.path, secret.version));
+        message.plain(&format!("{}{}\n", target.path, shown::source(secret)));
         for field in &secret.fields {
             message.plain(&shown::name(&field.name));
             let value = shown::value(field);
@@ -360,7 +360,11 @@ fn tells(error: &BrokerError) -> bool {
             | Store::Forbidden
             | Store::Refused
             | Store::Invalid => true,
-            Store::Unsupported | Store::Sealed | Store::Unavailable | Store::Unclear => false,
+            Store::Unsupported
+            | Store::RoleRefused
+            | Store::Sealed
+            | Store::Unavailable
+            | Store::Unclear => false,
         },
         BrokerError::NoSuchField(_) | BrokerError::NewestNotDeleted => true,
         BrokerError::Audit(_)

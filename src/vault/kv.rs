@@ -63,11 +63,9 @@ fn parse(body: &[u8]) -> Parsed {
     };
     let version = metadata.version;
     match data {
-        Some(Fields(fields)) => Parsed::Secret(Secret {
-            fields,
-            version,
-            created: metadata.created_time,
-        }),
+        Some(Fields(fields)) => {
+            Parsed::Secret(Secret::of_version(fields, version, metadata.created_time))
+        }
         None => Parsed::Gone(metadata.gone()),
     }
 }
@@ -208,7 +206,11 @@ mod tests {
             ("\u{e9}", br#""x""#),
         ];
         assert_eq!(found, wanted);
-        assert_eq!((secret.version, secret.created.as_str()), (3, "T"));
+        let created = "T".to_owned();
+        assert_eq!(
+            secret.origin,
+            crate::domain::Origin::Version { number: 3, created }
+        );
     }
 
     #[test]

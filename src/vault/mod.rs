@@ -4,31 +4,45 @@
 //! |---|---|
 //! | `settings` | where Vault is and how to log in, checked |
 //! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
+//! | `wire` | whom to trust and who to be over TLS |
 //! | `kv` | reading a secret, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
 //! | `kv_write` | writing, deleting, undeleting, and what each answer means |
 //! | `mount` | whether a mount is KV version 2 |
 //! | `wrap` | having Vault keep an answer for who brings a token |
-//! | `session` | a token and its lease: log in, look up, renew, revoke |
+//! | `auth` | how each method logs in, and what Vault grants |
+//! | `cache` | what was read and may be kept for a while |
+//! | `session` | a token and its lease: begin, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |
 //! | `keeper` | the background loop that renews and replaces the session in time |
+//! | `held` | the sessions beside the current one: alive while held, then revoked |
+//! | `roles` | the sessions of token roles, for policies that name one |
 //! | `schedule` | when, as pure functions |
 //! | `health` | the server's own word on its state |
 //!
 //! [`Store`] is the adapter: [`Store::run`] keeps it logged in, [`SecretStore`] does the rest.
 
+mod auth;
+mod cache;
 mod client;
 mod health;
+mod held;
 mod keeper;
 mod kv;
 mod kv_write;
 mod login;
 mod metadata;
 mod mount;
+mod roles;
 mod schedule;
 mod session;
 mod settings;
+mod wire;
 mod wrap;
+
+#[cfg(test)]
+#[path = "../../tests/support/openbao.rs"]
+mod openbao;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +50,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use cache::Cached;
 pub use settings::{Auth, Settings, SettingsError};
 
 use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
@@ -44,12 +59,14 @@ use crate::vault::client::Client;
 use crate::vault::health::Probe;
 use crate::vault::login::{Login, Verdict};
 use crate::vault::metadata::Metadata;
+use crate::vault::roles::{Asking, Roles};
 use crate::vault::session::Session;
 
 /// Secrets in Vault's or OpenBao's KV version 2.
 pub struct Store {
     client: Client,
     login: Login,
+    roles: Roles,
     probe: Probe,
     warning: Option<String>,
 }
@@ -65,6 +82,7 @@ impl Store {
         Ok(Self {
             client,
             login: Login::new(settings.auth),
+            roles: Roles::default(),
             probe: Probe::default(),
             warning: settings::warning(&address),
         })
@@ -77,26 +95,50 @@ impl Store {
     }
 
     /// Logs in, renews, logs in again, whatever Vault does, until `stop`; then revokes the
-    /// token if it came from a login of ours. Run it once, beside the reads.
+    /// tokens that came from logins of ours. Run it once, beside the reads.
     pub async fn run(&self, stop: CancellationToken) {
-        keeper::keep(&self.login, &self.client, &stop).await;
+        tokio::join!(
+            keeper::keep(&self.login, &self.client, &stop),
+            self.login.held().keep(&self.client, &stop),
+        );
+        keeper::end(&self.login, &self.roles, &self.client).await;
     }
 
-    /// Does `what` with the current session, and once more with a new one if that one turns out
-    /// dead: what Vault refused it has not done.
-    async fn logged_in<T, F>(&self, what: impl Fn(Arc<Session>) -> F) -> Result<T, StoreError>
+    /// Does `what` with the session that `permit` is for, and once more with a new one if that one
+    /// turns out dead: what Vault refused it has not done.
+    async fn logged_in<T, F>(
+        &self,
+        permit: &Permit,
+        what: impl Fn(Arc<Session>) -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let session = self.login.session(self.client.patience()).await?;
-        match what(session.clone()).await {
-            // Vault says the same to a dead token and to a path outside our policy.
-            Err(StoreError::Forbidden) => match self.login.confirm(&self.client, &session).await {
-                Verdict::Healthy => Err(StoreError::Forbidden),
-                Verdict::Replaced(session) => what(session).await,
-                Verdict::Lost(problem) => Err(problem.into()),
+        let asking = permit.terms().vault_role.as_deref().map(|role| Asking {
+            role,
+            login: &self.login,
+            client: &self.client,
+        });
+        let session = match asking {
+            Some(asking) => self.roles.session(asking).await?,
+            None => self.login.session(self.client.patience()).await?,
+        };
+        let result = what(session.clone()).await;
+        if !matches!(result, Err(StoreError::Forbidden)) {
+            return result;
+        }
+        // Vault says the same to a dead token and to a path outside our policy.
+        let another = match asking {
+            Some(asking) => self.roles.confirm(asking, &session).await?,
+            None => match self.login.confirm(&self.client, &session).await {
+                Verdict::Healthy => None,
+                Verdict::Replaced(session) => Some(session),
+                Verdict::Lost(problem) => return Err(problem.into()),
             },
-            result => result,
+        };
+        match another {
+            Some(session) => what(session).await,
+            None => result,
         }
     }
 }
@@ -128,9 +170,9 @@ impl SecretStore for Store {
             ),
         )?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(
-            move |session| async move { kv::read(client, session.access(), target).await },
-        )
+        self.logged_in(permit, move |session| async move {
+            kv::read(client, session.access(), target).await
+        })
         .await
     }
 
@@ -140,7 +182,7 @@ impl SecretStore for Store {
             matches!(permit.action(), Action::Read(Delivery::Wrapped)),
         )?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             wrap::wrap(client, session.access(), target, ttl).await
         })
         .await
@@ -149,18 +191,20 @@ impl SecretStore for Store {
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
         meant(permit, matches!(permit.action(), Action::List))?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             metadata::list(client, session.access(), &target.path).await
         })
         .await
     }
 
     async fn history(&self, permit: &Permit) -> Result<History, StoreError> {
-        // Before a change too: what is there now?
+        // Before a change too: what is there now? And before something kept is handed out: is it
+        // still so?
         let action = permit.action();
-        meant(permit, action == Action::Versions || action.changes())?;
+        let before = action.changes() || matches!(action, Action::Read(_));
+        meant(permit, action == Action::Versions || before)?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             metadata::read(client, session.access(), &target.path)
                 .await
                 .map(Metadata::history)
@@ -171,7 +215,7 @@ impl SecretStore for Store {
     async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError> {
         meant(permit, matches!(permit.action(), Action::Put { .. }))?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::put(client, session.access(), target, fields, over).await
         })
         .await
@@ -188,7 +232,7 @@ impl SecretStore for Store {
             matches!(permit.action(), Action::Patch | Action::Rotate { .. }),
         )?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::patch(client, session.access(), target, fields, over).await
         })
         .await
@@ -197,7 +241,7 @@ impl SecretStore for Store {
     async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
         meant(permit, matches!(permit.action(), Action::Delete))?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::delete(client, session.access(), target).await
         })
         .await
@@ -206,7 +250,7 @@ impl SecretStore for Store {
     async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
         meant(permit, matches!(permit.action(), Action::Undelete))?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::undelete(client, session.access(), target, version).await
         })
         .await

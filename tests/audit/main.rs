@@ -19,7 +19,8 @@ use time::macros::datetime;
 use vaultgram::audit::{AuditFile, Durability, Settings};
 use vaultgram::domain::caller::{ChatKind, TelegramUser};
 use vaultgram::domain::{
-    Action, AuditEntry, AuditEvent, Caller, Delivery, RequestId, SecretPath, Subject, Target,
+    Action, AuditEntry, AuditEvent, Caller, Delivery, Reading, RequestId, SecretPath, Subject,
+    Target,
 };
 
 /// An entry about message `number`, a second after the one before.
@@ -42,7 +43,10 @@ fn entry(number: i32) -> AuditEntry {
                 version: None,
             },
         },
-        event: AuditEvent::Released { version: 3 },
+        event: AuditEvent::Released(Reading {
+            version: Some(3),
+            ..Reading::default()
+        }),
     }
 }
 

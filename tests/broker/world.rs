@@ -185,11 +185,7 @@ impl SecretStore for FakeStore {
         self.called("read")?;
         // So that others come in between.
         tokio::task::yield_now().await;
-        Ok(Secret {
-            fields: vec![field()],
-            version: 3,
-            created: String::new(),
-        })
+        Ok(Secret::of_version(vec![field()], 3, String::new()))
     }
 
     async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {

@@ -13,6 +13,8 @@ mod absence;
 mod audit;
 mod bot;
 mod burst;
+mod cache;
+mod chaos;
 mod chat;
 mod crud;
 mod deliveries;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use vaultgram::broker::ports::StoreHealth;
-use vaultgram::domain::AuditEvent;
+use vaultgram::domain::{AuditEvent, Reading};
 
 use crate::support::{Reply, ordinary};
 
@@ -37,7 +37,10 @@ async fn an_answer_has_vaults_envelope_and_headers() {
     assert!(entries.iter().all(|entry| entry.id.to_string() == id));
     assert!(matches!(
         entries[1].event,
-        AuditEvent::Released { version: 1 }
+        AuditEvent::Released(Reading {
+            version: Some(1),
+            ..
+        })
     ));
 }
 

@@ -51,11 +51,8 @@ fn secret(version: u64, fields: &[(&str, &str)]) -> Secret {
         name: (*name).to_owned(),
         json: SecretValue::new(json.as_bytes().to_vec()),
     });
-    Secret {
-        fields: fields.collect(),
-        version,
-        created: "2026-01-02T03:04:05.123456789Z".to_owned(),
-    }
+    let created = "2026-01-02T03:04:05.123456789Z".to_owned();
+    Secret::of_version(fields.collect(), version, created)
 }
 
 #[async_trait]

@@ -109,11 +109,9 @@ impl SecretStore for KeptStore {
             name: name.clone(),
             json: SecretValue::new(serde_json::to_vec(value).unwrap()),
         };
-        Ok(Secret {
-            fields: versions.last().unwrap().0.iter().map(field).collect(),
-            version: versions.len() as u64,
-            created: "2026-01-01T00:00:00Z".to_owned(),
-        })
+        let fields = versions.last().unwrap().0.iter().map(field).collect();
+        let created = "2026-01-01T00:00:00Z".to_owned();
+        Ok(Secret::of_version(fields, versions.len() as u64, created))
     }
 
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {

@@ -344,11 +344,9 @@ impl SecretStore for FakeStore {
             name: name.to_owned(),
             json: SecretValue::new(serde_json::to_vec(value).unwrap()),
         };
-        Ok(Secret {
-            fields: vec![field("password", &value), field("user", "django")],
-            version: 3,
-            created: "2026-01-01T00:00:00Z".to_owned(),
-        })
+        let fields = vec![field("password", &value), field("user", "django")];
+        let created = "2026-01-01T00:00:00Z".to_owned();
+        Ok(Secret::of_version(fields, 3, created))
     }
 
     async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {

@@ -9,9 +9,12 @@
 #[path = "../support/openbao.rs"]
 mod openbao;
 
+mod cache;
 mod hygiene;
 mod outage;
+mod policies;
 mod reading;
+mod roles;
 mod tls;
 mod token;
 mod wires;

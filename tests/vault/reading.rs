@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use vaultgram::broker::ports::{SecretStore, StoreError};
+use vaultgram::domain::Origin;
 
 use crate::openbao::{OpenBao, wait_until};
 use crate::world::{World, app_role, error, fields, permit, settings, static_token};
@@ -60,8 +61,10 @@ async fn values_of_every_kind(bao: &OpenBao, world: &World) {
         );
     }
     assert_eq!(found.len(), 11);
-    assert_eq!(secret.version, 1);
-    assert!(secret.created.starts_with("20"), "{}", secret.created);
+    let Origin::Version { number: 1, created } = &secret.origin else {
+        panic!("{:?}", secret.origin);
+    };
+    assert!(created.starts_with("20"), "{created}");
 }
 
 async fn versions(bao: &OpenBao, world: &World) {
@@ -83,9 +86,9 @@ async fn versions(bao: &OpenBao, world: &World) {
         world
             .read("app/key")
             .await
-            .map(|secret| secret.version)
+            .map(|secret| secret.version())
             .unwrap(),
-        4
+        Some(4)
     );
 
     bao.must(

@@ -53,9 +53,12 @@ impl Reply {
             1 => "your key".to_owned(),
             keys => format!("your {keys} keys"),
         };
+        let version = sealed
+            .version
+            .map(|version| format!(" (version {version})"));
         let head = format!(
-            "{} (version {}), sealed to {keys}. ",
-            target, sealed.version
+            "{target}{}, sealed to {keys}. ",
+            version.unwrap_or_default()
         );
         let end = format!("Deleted in {}.", spoken(terms.delete_after));
         let mut message = Builder::default();
@@ -206,7 +209,7 @@ mod tests {
     fn sealed(length: usize, target: &Target) -> Reply {
         let sealed = Sealed {
             text: "x".repeat(length),
-            version: 3,
+            version: Some(3),
             keys: 2,
         };
         Reply::sealed(&sealed, target, &terms(None))

@@ -1,7 +1,10 @@
 //! Names and values as people read them: nothing in them is invisible or moves other text.
 
-use crate::domain::Field;
+use std::time::Duration;
+
 use crate::domain::signs::{escaped, is_invisible};
+use crate::domain::{Field, Origin, Secret};
+use crate::telegram::reply::spoken;
 
 /// Longest list of names, in bytes, which are never fewer than Telegram's UTF-16 units.
 const MAX_LIST: usize = 1024;
@@ -20,6 +23,28 @@ pub(super) fn value(field: &Field) -> String {
         Ok(text) if !text.contains(is_hidden) => text,
         _ => escaped(&String::from_utf8_lossy(json)),
     }
+}
+
+/// What is to be known of a secret beside its path: ` (version 7, 12 minutes old)`.
+pub(super) fn source(secret: &Secret) -> String {
+    let mut facts = vec![];
+    match &secret.origin {
+        Origin::Version { number, .. } => facts.push(format!("version {number}")),
+        Origin::Leased(lease) => facts.push(format!("for {}", spoken(lease.duration))),
+        Origin::Plain => {}
+    }
+    if let Some(age) = secret.age
+        && (age.stale || age.since >= Duration::from_secs(1))
+    {
+        facts.push(format!("{} old", spoken(age.since)));
+        if age.stale {
+            facts.push("Vault does not answer".to_owned());
+        }
+    }
+    if facts.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", facts.join(", "))
 }
 
 /// The name of a field; as JSON, if it holds anything that could be taken for more than a name.

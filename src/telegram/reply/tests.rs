@@ -8,17 +8,11 @@ use crate::domain::{Field, History, Mounts, SecretValue};
 use crate::telegram::command::Word;
 
 fn secret(fields: &[(&str, &str)]) -> Secret {
-    Secret {
-        fields: fields
-            .iter()
-            .map(|(name, json)| Field {
-                name: (*name).to_owned(),
-                json: SecretValue::new(json.as_bytes().to_vec()),
-            })
-            .collect(),
-        version: 3,
-        created: String::new(),
-    }
+    let fields = fields.iter().map(|(name, json)| Field {
+        name: (*name).to_owned(),
+        json: SecretValue::new(json.as_bytes().to_vec()),
+    });
+    Secret::of_version(fields.collect(), 3, String::new())
 }
 
 fn target() -> Target {
