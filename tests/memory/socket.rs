@@ -30,11 +30,11 @@ impl Client {
         self.0.write_all(request.as_bytes()).await.unwrap();
     }
 
-    /// Reads one answer, which has this status.
-    pub(crate) async fn read(&mut self, path: &str, status: u16) {
+    /// Reads one answer, which has this status; its head, in small letters.
+    pub(crate) async fn read(&mut self, path: &str, status: u16) -> String {
         self.ask(path).await;
         let mut answer = vec![];
-        let length = loop {
+        let (length, head) = loop {
             assert!(
                 self.0.read_buf(&mut answer).await.unwrap() > 0,
                 "{path}: no answer"
@@ -53,7 +53,8 @@ impl Client {
             let length = head
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length: "));
-            break length.map(|length| end + 4 + length.parse::<usize>().unwrap());
+            let length = length.map(|length| end + 4 + length.parse::<usize>().unwrap());
+            break (length, head);
         };
         let whole = |answer: &[u8]| match length {
             Some(length) => answer.len() == length,
@@ -65,6 +66,7 @@ impl Client {
                 "{path}: cut short"
             );
         }
+        head
     }
 }
 
@@ -76,10 +78,55 @@ impl Client {
 async fn what_the_socket_answered_is_forgotten() {
     let _alone = ALONE.lock().await;
     let mut stage = Stage::build(setting()).await;
+    serve_and_look(&mut stage, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "about the release build: cargo test --release --test memory"
+)]
+async fn what_came_over_tls_is_forgotten() {
+    let _alone = ALONE.lock().await;
+    let mut stage = Stage::build(setting()).await;
+    let plain = stage.bao.address();
+    let (address, authority) = tokio::task::block_in_place(|| stage.bao.speak_tls());
+    rewrite(&stage, "vaultgram.toml", |text| {
+        let ca_cert = format!("{address}\"\nca_cert = \"{}", authority.display());
+        text.replace(&plain, &ca_cert)
+    });
+    serve_and_look(&mut stage, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "about the release build: cargo test --release --test memory"
+)]
+async fn what_is_kept_is_not_seen_either() {
+    let _alone = ALONE.lock().await;
+    let mut stage = Stage::build(setting()).await;
+    rewrite(&stage, "policy.cedar", |text| {
+        text.replace("@id(", "@cache(\"10m\") @id(")
+    });
+    serve_and_look(&mut stage, true).await;
+}
+
+/// Changes a file of the broker's.
+fn rewrite(stage: &Stage, file: &str, change: impl FnOnce(String) -> String) {
+    let file = stage.path(file);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let changed = change(text.clone());
+    assert_ne!(text, changed);
+    std::fs::write(file, changed).unwrap();
+}
+
+/// Reads in every way, and looks each time. `kept`: the second of two reads is not Vault's.
+async fn serve_and_look(stage: &mut Stage, kept: bool) {
     let mut needles = Needles::default();
-    plant(&stage, &mut needles);
+    plant(stage, &mut needles);
     stage.start().await;
-    let mut watch = Watch::of(&stage, needles);
+    let mut watch = Watch::of(stage, needles);
     let socket = stage.path("vaultgram.sock");
     let path = |name: &str| format!("/v1/secret/data/django/{name}");
 
@@ -88,6 +135,8 @@ async fn what_the_socket_answered_is_forgotten() {
         client.read(&path(name), 200).await;
         watch.after(&format!("one read of {name}")).await;
     }
+    let head = client.read(&path("three"), 200).await;
+    assert_eq!(head.contains("x-cache: hit"), kept, "{head}");
     client
         .read("/v1/secret/data/django/three?field=nothing", 404)
         .await;
