@@ -14,6 +14,7 @@ mod audit;
 mod bot;
 mod burst;
 mod cache;
+mod chaos;
 mod chat;
 mod crud;
 mod deliveries;

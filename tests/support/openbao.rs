@@ -28,6 +28,7 @@ pub(crate) struct OpenBao {
     child: Option<Child>,
     root: String,
     unseal_key: String,
+    audited: bool,
 }
 
 impl OpenBao {
@@ -40,6 +41,7 @@ impl OpenBao {
             child: None,
             root: String::new(),
             unseal_key: String::new(),
+            audited: false,
         };
         server.spawn();
         let shares = json!({"secret_shares": 1, "secret_threshold": 1});
@@ -85,6 +87,16 @@ impl OpenBao {
     pub(crate) fn restart_sealed(&mut self) {
         assert!(self.child.is_none(), "kill it first");
         self.spawn();
+    }
+
+    /// From its next start on it keeps an audit.
+    pub(crate) fn keep_audit(&mut self) {
+        self.audited = true;
+    }
+
+    /// Its audit so far.
+    pub(crate) fn audit(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("audit.log")).unwrap()
     }
 
     /// Removes all data of a killed server: it starts again uninitialised.
@@ -233,15 +245,25 @@ impl OpenBao {
         let directory = self.directory.path();
         let configuration = directory.join("bao.hcl");
         let log = directory.join("bao.log");
+        let audit = if self.audited {
+            let file = directory.join("audit.log");
+            format!(
+                "audit \"file\" \"main\" {{\n  options {{\n    file_path = \"{}\"\n  }}\n}}\n",
+                file.display()
+            )
+        } else {
+            String::new()
+        };
         std::fs::write(
             &configuration,
             format!(
                 "storage \"pebbledb\" {{\n  path = \"{}\"\n}}\n\
                  listener \"tcp\" {{\n  address = \"{}\"\n  tls_disable = true\n}}\n\
-                 api_addr = \"{}\"\n",
+                 api_addr = \"{}\"\n{}",
                 directory.join("data").display(),
                 self.socket(),
                 self.address(),
+                audit,
             ),
         )
         .unwrap();
