@@ -30,6 +30,8 @@ pub(super) struct Session {
     policies: Vec<String>,
     /// For one of a token role: the session it is a child of, which must live as long.
     parent: Option<Arc<Session>>,
+    /// For one of a token role: the role.
+    role: Option<String>,
     /// For one of a token role: when another one takes its place.
     fresh_until: Option<Instant>,
     /// The lease last granted, and when.
@@ -59,7 +61,8 @@ struct Facts {
 }
 
 impl Session {
-    /// Tells sessions apart: each has a higher number than the one before.
+    /// Tells the sessions of logins apart, and those of roles: each has a higher number than the
+    /// one before.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -127,6 +130,7 @@ impl Session {
         let fresh = next(lease, true, rand::random::<f64>());
         Ok(Self {
             parent: Some(parent.clone()),
+            role: Some(role.to_owned()),
             fresh_until: fresh.map(|(_, after)| since + after),
             ..session
         })
@@ -164,6 +168,11 @@ impl Session {
         self.parent.as_ref()
     }
 
+    /// Its token role, if it is one of a token role.
+    pub(super) fn role(&self) -> Option<&str> {
+        self.role.as_deref()
+    }
+
     /// The names of the policies the token has.
     pub(super) fn policies(&self) -> &[String] {
         &self.policies
@@ -183,6 +192,7 @@ impl Session {
             can_be_confirmed,
             policies: vec![],
             parent: None,
+            role: None,
             fresh_until: None,
             retired: AtomicBool::new(false),
             term: Mutex::new((lease, Instant::now())),
