@@ -125,13 +125,18 @@ enum Event<'a> {
         by_pid: i32,
     },
     Written {
-        version_written: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version_written: Option<u64>,
     },
     Deleted {
-        version_deleted: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version_deleted: Option<u64>,
     },
     Undeleted {
         version_undeleted: u64,
+    },
+    Destroyed {
+        version_destroyed: u64,
     },
     Done,
     KeyRegistered,
@@ -205,6 +210,9 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             },
             AuditEvent::Undeleted { version } => Self::Undeleted {
                 version_undeleted: *version,
+            },
+            AuditEvent::Destroyed { version } => Self::Destroyed {
+                version_destroyed: *version,
             },
             AuditEvent::Done => Self::Done,
             AuditEvent::KeyRegistered => Self::KeyRegistered,
@@ -434,7 +442,7 @@ mod tests {
         let mut rotation = entry(
             caller.clone(),
             Some("password"),
-            AuditEvent::Written { version: 4 },
+            AuditEvent::Written { version: Some(4) },
         );
         if let Subject::Secret { action, .. } = &mut rotation.subject {
             *action = Action::Rotate {

@@ -13,6 +13,7 @@ pub(super) fn vault(config: VaultConfig) -> vault::Settings {
         address: config.address,
         namespace: config.namespace,
         ca_cert: config.ca_cert,
+        mounts: config.mounts,
         auth: match config.auth {
             VaultAuth::Token(token) => vault::Auth::Token(token),
             VaultAuth::AppRole {

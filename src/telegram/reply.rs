@@ -266,6 +266,12 @@ impl Reply {
             | BrokerError::NewestNotDeleted
             | BrokerError::MeaninglessField
             | BrokerError::MeaninglessVersion
+            | BrokerError::NoVersions
+            | BrokerError::OnlyWhole
+            | BrokerError::NotAnEngine
+            | BrokerError::NotKv
+            | BrokerError::InvokeOnHost
+            | BrokerError::NoVersionNamed
             | BrokerError::DoneUnrecorded
             | BrokerError::ChatLocked => error.to_string(),
         };
@@ -303,6 +309,7 @@ impl Reply {
             Outcome::Written(version) => changed::written(*version, target),
             Outcome::Deleted(version) => changed::deleted(*version, target),
             Outcome::Undeleted(version) => changed::undeleted(*version, target),
+            Outcome::Destroyed(version) => changed::destroyed(*version, target),
         })
     }
 
@@ -359,8 +366,13 @@ fn tells(error: &BrokerError) -> bool {
             | Store::Conflict { .. }
             | Store::Forbidden
             | Store::Refused
+            | Store::Rejected(_)
             | Store::Invalid => true,
-            Store::Unsupported | Store::Sealed | Store::Unavailable | Store::Unclear => false,
+            Store::Unsupported
+            | Store::WrongMount
+            | Store::Sealed
+            | Store::Unavailable
+            | Store::Unclear => false,
         },
         BrokerError::NoSuchField(_) | BrokerError::NewestNotDeleted => true,
         BrokerError::Audit(_)
@@ -377,6 +389,12 @@ fn tells(error: &BrokerError) -> bool {
         | BrokerError::NoField
         | BrokerError::MeaninglessField
         | BrokerError::MeaninglessVersion
+        | BrokerError::NoVersions
+        | BrokerError::OnlyWhole
+        | BrokerError::NotAnEngine
+        | BrokerError::NotKv
+        | BrokerError::InvokeOnHost
+        | BrokerError::NoVersionNamed
         | BrokerError::DoneUnrecorded
         | BrokerError::ChatLocked => false,
     }

@@ -1,13 +1,15 @@
-//! Vault or OpenBao as the secret store: logs in, stays logged in, reads and writes KV version 2.
+//! Vault or OpenBao as the secret store: logs in, stays logged in, reads and writes KV, and asks
+//! other engines.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `settings` | where Vault is and how to log in, checked |
 //! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
-//! | `kv` | reading a secret, and what each answer means |
+//! | `kv` | reading a secret of KV version 2, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
-//! | `kv_write` | writing, deleting, undeleting, and what each answer means |
-//! | `mount` | whether a mount is KV version 2 |
+//! | `kv_write` | writing, deleting, undeleting, destroying, and what each answer means |
+//! | `engine` | KV version 1, and every other engine: read, list, invoke; ending a lease |
+//! | `mount` | whether a mount is what the configuration says |
 //! | `wrap` | having Vault keep an answer for who brings a token |
 //! | `session` | a token and its lease: log in, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |
@@ -18,6 +20,7 @@
 //! [`Store`] is the adapter: [`Store::run`] keeps it logged in, [`SecretStore`] does the rest.
 
 mod client;
+mod engine;
 mod health;
 mod keeper;
 mod kv;
@@ -39,17 +42,21 @@ use tokio_util::sync::CancellationToken;
 pub use settings::{Auth, Settings, SettingsError};
 
 use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
-use crate::domain::{Action, Delivery, Field, History, Permit, Secret};
+use crate::domain::{Action, Delivery, Field, History, MountKind, Mounts, Permit, Secret, Target};
 use crate::vault::client::Client;
+use crate::vault::engine::Engine;
 use crate::vault::health::Probe;
 use crate::vault::login::{Login, Verdict};
 use crate::vault::metadata::Metadata;
+use crate::vault::mount::Looked;
 use crate::vault::session::Session;
 
-/// Secrets in Vault's or OpenBao's KV version 2.
+/// Secrets in Vault or OpenBao.
 pub struct Store {
     client: Client,
     login: Login,
+    mounts: Mounts,
+    looked: Looked,
     probe: Probe,
     warning: Option<String>,
 }
@@ -65,6 +72,8 @@ impl Store {
         Ok(Self {
             client,
             login: Login::new(settings.auth),
+            mounts: settings.mounts,
+            looked: Looked::default(),
             probe: Probe::default(),
             warning: settings::warning(&address),
         })
@@ -80,6 +89,27 @@ impl Store {
     /// token if it came from a login of ours. Run it once, beside the reads.
     pub async fn run(&self, stop: CancellationToken) {
         keeper::keep(&self.login, &self.client, &stop).await;
+    }
+
+    /// What is mounted where `target` lies. The broker asks for nothing elsewhere.
+    fn kind(&self, target: &Target) -> Result<MountKind, StoreError> {
+        let kind = self.mounts.kind(target.path.mount());
+        kind.ok_or(StoreError::Unsupported)
+    }
+
+    /// Refuses `permit` where there are no versions. The broker never asks for that there.
+    fn versioned(&self, permit: &Permit) -> Result<(), StoreError> {
+        meant(permit, self.kind(permit.target())? == MountKind::Kv2)
+    }
+
+    /// A mount that is not KV version 2, for one session.
+    fn engine<'a>(&'a self, kind: MountKind, session: &'a Session) -> Engine<'a> {
+        Engine {
+            client: &self.client,
+            access: session.access(),
+            kind,
+            looked: &self.looked,
+        }
     }
 
     /// Does `what` with the current session, and once more with a new one if that one turns out
@@ -128,9 +158,15 @@ impl SecretStore for Store {
             ),
         )?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(
-            move |session| async move { kv::read(client, session.access(), target).await },
-        )
+        let kind = self.kind(target)?;
+        self.logged_in(move |session| async move {
+            match kind {
+                MountKind::Kv2 => kv::read(client, session.access(), target).await,
+                MountKind::Kv1 | MountKind::Engine => {
+                    self.engine(kind, &session).read(&target.path).await
+                }
+            }
+        })
         .await
     }
 
@@ -140,8 +176,54 @@ impl SecretStore for Store {
             matches!(permit.action(), Action::Read(Delivery::Wrapped)),
         )?;
         let (client, target) = (&self.client, permit.target());
+        let kind = self.kind(target)?;
         self.logged_in(move |session| async move {
-            wrap::wrap(client, session.access(), target, ttl).await
+            match kind {
+                MountKind::Kv2 => wrap::wrap(client, session.access(), target, ttl).await,
+                MountKind::Kv1 | MountKind::Engine => {
+                    self.engine(kind, &session).wrap(&target.path, ttl).await
+                }
+            }
+        })
+        .await
+    }
+
+    async fn invoke(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
+        let target = permit.target();
+        let kind = self.kind(target)?;
+        let delivered = matches!(
+            permit.action(),
+            Action::Invoke(Delivery::Message | Delivery::Sealed | Delivery::Socket)
+        );
+        meant(permit, delivered && kind == MountKind::Engine)?;
+        self.logged_in(move |session| async move {
+            let engine = self.engine(kind, &session);
+            engine.invoke(&target.path, fields).await
+        })
+        .await
+    }
+
+    async fn invoke_wrapped(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        ttl: Duration,
+    ) -> Result<Wrapped, StoreError> {
+        let target = permit.target();
+        let kind = self.kind(target)?;
+        let wrapped = permit.action() == Action::Invoke(Delivery::Wrapped);
+        meant(permit, wrapped && kind == MountKind::Engine)?;
+        self.logged_in(move |session| async move {
+            let engine = self.engine(kind, &session);
+            engine.invoke_wrapped(&target.path, fields, ttl).await
+        })
+        .await
+    }
+
+    async fn revoke(&self, lease: &str) -> Result<(), StoreError> {
+        let client = &self.client;
+        self.logged_in(move |session| async move {
+            engine::revoke(client, session.access(), lease).await
         })
         .await
     }
@@ -149,8 +231,24 @@ impl SecretStore for Store {
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
         meant(permit, matches!(permit.action(), Action::List))?;
         let (client, target) = (&self.client, permit.target());
+        let kind = self.kind(target)?;
         self.logged_in(move |session| async move {
-            metadata::list(client, session.access(), &target.path).await
+            match kind {
+                MountKind::Kv2 => metadata::list(client, session.access(), &target.path).await,
+                MountKind::Kv1 | MountKind::Engine => {
+                    self.engine(kind, &session).list(&target.path).await
+                }
+            }
+        })
+        .await
+    }
+
+    async fn exists(&self, permit: &Permit) -> Result<bool, StoreError> {
+        let target = permit.target();
+        let kind = self.kind(target)?;
+        meant(permit, permit.action().changes() && kind == MountKind::Kv1)?;
+        self.logged_in(move |session| async move {
+            self.engine(kind, &session).exists(&target.path).await
         })
         .await
     }
@@ -159,6 +257,7 @@ impl SecretStore for Store {
         // Before a change too: what is there now?
         let action = permit.action();
         meant(permit, action == Action::Versions || action.changes())?;
+        self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             metadata::read(client, session.access(), &target.path)
@@ -168,11 +267,23 @@ impl SecretStore for Store {
         .await
     }
 
-    async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError> {
+    async fn put(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: u64,
+    ) -> Result<Option<u64>, StoreError> {
         meant(permit, matches!(permit.action(), Action::Put { .. }))?;
         let (client, target) = (&self.client, permit.target());
+        let kind = self.kind(target)?;
+        meant(permit, kind != MountKind::Engine)?;
         self.logged_in(move |session| async move {
-            kv_write::put(client, session.access(), target, fields, over).await
+            if kind == MountKind::Kv2 {
+                let written = kv_write::put(client, session.access(), target, fields, over);
+                return written.await.map(Some);
+            }
+            let engine = self.engine(kind, &session);
+            engine.put(&target.path, fields, over).await.map(|()| None)
         })
         .await
     }
@@ -187,6 +298,7 @@ impl SecretStore for Store {
             permit,
             matches!(permit.action(), Action::Patch | Action::Rotate { .. }),
         )?;
+        self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             kv_write::patch(client, session.access(), target, fields, over).await
@@ -194,20 +306,38 @@ impl SecretStore for Store {
         .await
     }
 
-    async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
+    async fn delete(&self, permit: &Permit) -> Result<Option<u64>, StoreError> {
         meant(permit, matches!(permit.action(), Action::Delete))?;
         let (client, target) = (&self.client, permit.target());
+        let kind = self.kind(target)?;
+        meant(permit, kind != MountKind::Engine)?;
         self.logged_in(move |session| async move {
-            kv_write::delete(client, session.access(), target).await
+            if kind == MountKind::Kv2 {
+                let deleted = kv_write::delete(client, session.access(), target);
+                return deleted.await.map(Some);
+            }
+            let engine = self.engine(kind, &session);
+            engine.delete(&target.path).await.map(|()| None)
         })
         .await
     }
 
     async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
         meant(permit, matches!(permit.action(), Action::Undelete))?;
+        self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(move |session| async move {
             kv_write::undelete(client, session.access(), target, version).await
+        })
+        .await
+    }
+
+    async fn destroy(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
+        meant(permit, matches!(permit.action(), Action::Destroy))?;
+        self.versioned(permit)?;
+        let (client, target) = (&self.client, permit.target());
+        self.logged_in(move |session| async move {
+            kv_write::destroy(client, session.access(), target, version).await
         })
         .await
     }

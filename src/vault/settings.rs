@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 use thiserror::Error;
 
-use crate::domain::SecretValue;
+use crate::domain::{Mounts, SecretValue};
 
 /// How to reach Vault. Nothing else is read: no environment variable, no proxy setting.
 pub struct Settings {
@@ -17,6 +17,8 @@ pub struct Settings {
     pub namespace: Option<String>,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca_cert: Option<PathBuf>,
+    /// What is mounted where.
+    pub mounts: Mounts,
     /// How to log in.
     pub auth: Auth,
     /// The longest wait for one answer, connecting and queueing included.
@@ -157,6 +159,7 @@ mod tests {
             address: address.to_owned(),
             namespace: None,
             ca_cert: None,
+            mounts: Mounts::new(vec!["secret".to_owned()]).unwrap(),
             auth: Auth::Token(SecretValue::new(token.as_bytes().to_vec())),
             request_timeout: Duration::from_secs(1),
         }

@@ -91,10 +91,18 @@ async fn a_change_is_recorded_with_its_version() {
         (
             Action::Put { over: 3 },
             "a",
-            AuditEvent::Written { version: 4 },
+            AuditEvent::Written { version: Some(4) },
         ),
-        (Action::Delete, "a", AuditEvent::Deleted { version: 3 }),
-        (Action::Delete, "a@2", AuditEvent::Deleted { version: 2 }),
+        (
+            Action::Delete,
+            "a",
+            AuditEvent::Deleted { version: Some(3) },
+        ),
+        (
+            Action::Delete,
+            "a@2",
+            AuditEvent::Deleted { version: Some(2) },
+        ),
         (
             Action::Undelete,
             "a@1",
@@ -105,5 +113,5 @@ async fn a_change_is_recorded_with_its_version() {
         assert_eq!(world.audit.take().last(), Some(&wanted));
     }
     let deleted = world.ask(Action::Delete, "a@2").await;
-    assert!(matches!(deleted, Ok(Outcome::Deleted(2))));
+    assert!(matches!(deleted, Ok(Outcome::Deleted(Some(2)))));
 }

@@ -222,20 +222,21 @@ impl SecretStore for FakeStore {
         Ok(History {
             current: 3,
             versions: states.map(version).to_vec(),
+            notes: vec![],
         })
     }
 
-    async fn put(&self, _: &Permit, _: &[Field], over: u64) -> Result<u64, StoreError> {
-        self.called("put").map(|()| over + 1)
+    async fn put(&self, _: &Permit, _: &[Field], over: u64) -> Result<Option<u64>, StoreError> {
+        self.called("put").map(|()| Some(over + 1))
     }
 
     async fn patch(&self, _: &Permit, _: &[Field], _: Option<u64>) -> Result<u64, StoreError> {
         self.called("patch").map(|()| 4)
     }
 
-    async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
+    async fn delete(&self, permit: &Permit) -> Result<Option<u64>, StoreError> {
         self.called("delete")?;
-        Ok(permit.target().version.unwrap_or(3))
+        Ok(Some(permit.target().version.unwrap_or(3)))
     }
 
     async fn undelete(&self, _: &Permit, _: u64) -> Result<(), StoreError> {
