@@ -9,8 +9,13 @@
 #[path = "../support/openbao.rs"]
 mod openbao;
 
+mod database;
+mod engines;
 mod hygiene;
+mod kv1;
 mod outage;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod reading;
 mod tls;
 mod token;
