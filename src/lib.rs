@@ -21,7 +21,7 @@
 //! | `broker` | the one function that answers, and the ports it needs | `domain` |
 //! | `telegram` | messages in, answers out, deletions | `broker` `domain` `age` `telemetry::metrics` |
 //! | `http` | the Unix socket in Vault's API shape, peer identity | `broker` `domain` `api` `telemetry::metrics` |
-//! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` |
+//! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` `memory` `telemetry::metrics` |
 //! | `coordination` | state that outlives the process | `domain` `broker::ports` |
 //! | `age` | encryption with age: to people's keys, and of the session at rest | `domain` `broker::ports` |
 //! | `audit` | JSON Lines in a hash chain, and its verification | `domain` `broker::ports` |
@@ -29,7 +29,7 @@
 //! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` `age` |
 //! | `cli` | the command line, one file per command | `api` `age` `audit::verify` `domain` |
 //! | `telemetry` | logs: only our own events, ever; metrics | |
-//! | `memory` | freed memory is wiped, no core dumps | |
+//! | `memory` | what was read is forgotten: memory, stacks and registers are wiped; what is kept is sealed | |
 //! | `daemon` | puts everything together: start, stop, check, doctor | everything |
 //! | `main` | arguments, run, exit code | `cli` `daemon` `memory` `telemetry` |
 //!

@@ -22,7 +22,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["broker", "domain", "age", "telemetry::metrics"],
     ),
     ("http", &["broker", "domain", "api", "telemetry::metrics"]),
-    ("vault", &["domain", "broker::ports"]),
+    (
+        "vault",
+        &["domain", "broker::ports", "memory", "telemetry::metrics"],
+    ),
     ("coordination", &["domain", "broker::ports"]),
     ("age", &["domain", "broker::ports"]),
     ("audit", &["domain", "broker::ports"]),

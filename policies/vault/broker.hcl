@@ -129,3 +129,15 @@ path "auth/token/renew-self" {
 path "auth/token/revoke-self" {
   capabilities = ["update"]
 }
+
+# --- tokens of the roles that policies name with @vault_role: one block for each role ---
+
+# With such a token Vault allows what the role allows, and no more (developers.hcl, ci.hcl). Where
+# every policy names a role, vaultgram's own token needs nothing of "reading" and "writing" above.
+path "auth/token/create/developers" {
+  capabilities = ["update"]
+}
+
+path "auth/token/create/ci" {
+  capabilities = ["update"]
+}

@@ -103,6 +103,8 @@ enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
         policies: &'a [String],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        vault_role: Option<&'a str>,
     },
     ConfirmationAsked,
     Released(Read<'a>),
@@ -152,7 +154,8 @@ enum Event<'a> {
 #[derive(Serialize)]
 struct Read<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    version_read: Option<u64>,
+    #[serde(rename = "version_read")]
+    version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<&'a str>,
     /// Seconds since it was read from Vault.
@@ -166,7 +169,7 @@ struct Read<'a> {
 impl<'a> From<&'a Reading> for Read<'a> {
     fn from(reading: &'a Reading) -> Self {
         Self {
-            version_read: reading.version,
+            version: reading.version,
             lease: reading.lease.as_deref(),
             age: reading.age.map(|age| age.since.as_secs()),
             stale: reading.age.map(|age| age.stale),
@@ -181,10 +184,12 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
                 allowed,
                 reason,
                 policies,
+                vault_role,
             } => Self::Decided {
                 allowed: *allowed,
                 reason: *reason,
                 policies,
+                vault_role: vault_role.as_deref(),
             },
             AuditEvent::ConfirmationAsked => Self::ConfirmationAsked,
             AuditEvent::Released(reading) => Self::Released(reading.into()),
@@ -383,6 +388,7 @@ mod tests {
             allowed: true,
             reason: None,
             policies: vec!["main.cedar:policy0".into()],
+            vault_role: Some("developers".into()),
         };
         let line = sealed(&entry(caller, Some("pass\"word"), event));
         let (body, hash) = line.split_once(",\"hash\":").unwrap();
@@ -390,7 +396,8 @@ mod tests {
             body,
             concat!(
                 r#"{"seq":1,"time":"2026-11-21T08:15:00.500Z","event":"decided","allowed":true,"#,
-                r#""policies":["main.cedar:policy0"],"id":"telegram-1001-7","#,
+                r#""policies":["main.cedar:policy0"],"vault_role":"developers","#,
+                r#""id":"telegram-1001-7","#,
                 r#""caller":"telegram:1001","chat":"private","action":"read","#,
                 r#""path":"secret/django/database","#,
                 r#""field":"pass\"word","delivery":"message","prev":"#,

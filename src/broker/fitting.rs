@@ -66,12 +66,11 @@ fn on_engine(request: &Request) -> Result<(), BrokerError> {
         return Err(BrokerError::NoVersions);
     }
     match request.action {
-        Action::Read(_) | Action::List => Ok(()),
         // What waits to be collected is kept, and values are never kept.
         Action::Invoke(Delivery::Socket) if matches!(request.caller, Caller::Telegram(_)) => {
             Err(BrokerError::InvokeOnHost)
         }
-        Action::Invoke(_) => Ok(()),
+        Action::Read(_) | Action::List | Action::Invoke(_) => Ok(()),
         Action::Versions
         | Action::Put { .. }
         | Action::Patch

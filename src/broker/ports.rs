@@ -185,6 +185,12 @@ pub enum StoreError {
     /// Vault's own policies refuse it to our token.
     #[error("Vault refuses vaultgram this path; its Vault policy must allow it")]
     Forbidden,
+    /// Vault gives us no token of the role that the policy names, and none other is used.
+    #[error(
+        "Vault refuses vaultgram the token role of this policy; an operator finds in vaultgram's \
+         log what to grant"
+    )]
+    RoleRefused,
     /// Vault takes no such change: too large, or against a rule of the mount.
     #[error("Vault refuses the change; an operator finds why in vaultgram's log")]
     Refused,
@@ -235,6 +241,7 @@ impl StoreError {
             Self::Conflict { .. } => "store_conflict",
             Self::Unsupported => "store_unsupported",
             Self::Forbidden => "store_forbidden",
+            Self::RoleRefused => "store_role_refused",
             Self::Refused => "store_refused",
             Self::Rejected(_) => "store_rejected",
             Self::WrongMount => "wrong_mount",

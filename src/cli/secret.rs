@@ -18,7 +18,7 @@ pub(super) struct Told<'b> {
     values: Values<'b>,
     version: Option<(u64, String)>,
     lease: Option<Lease>,
-    warnings: Vec<String>,
+    warnings: Option<Vec<String>>,
 }
 
 struct Lease {
@@ -43,6 +43,8 @@ struct Printed<'a> {
     lease_duration: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     renewable: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<&'a [String]>,
     data: &'a BTreeMap<String, &'a RawValue>,
 }
 
@@ -68,7 +70,7 @@ impl<'b> Told<'b> {
             values: envelope.data.data,
             version: Some((metadata.version, metadata.created_time)),
             lease: None,
-            warnings: envelope.warnings.unwrap_or_default(),
+            warnings: envelope.warnings,
         })
     }
 
@@ -79,7 +81,7 @@ impl<'b> Told<'b> {
                 values: Values(BTreeMap::new()),
                 version: None,
                 lease: None,
-                warnings: vec![],
+                warnings: None,
             });
         }
         let envelope: Envelope<Values<'b>> =
@@ -93,7 +95,7 @@ impl<'b> Told<'b> {
             values: envelope.data,
             version: None,
             lease: (!lease.id.is_empty()).then_some(lease),
-            warnings: envelope.warnings.unwrap_or_default(),
+            warnings: envelope.warnings,
         })
     }
 
@@ -118,6 +120,7 @@ impl<'b> Told<'b> {
                 lease_id: lease.map(|lease| lease.id.as_str()),
                 lease_duration: lease.map(|lease| lease.duration),
                 renewable: lease.map(|lease| lease.renewable),
+                warnings: self.warnings.as_deref(),
                 data: &self.values.0,
             };
             serde_json::to_writer(&mut *text, &printed).map_err(|_| not_understood())?;
@@ -128,9 +131,7 @@ impl<'b> Told<'b> {
         } else {
             show::table(&self.values, &mut text);
         }
-        if !style.json {
-            self.remark();
-        }
+        self.remark(style);
         Ok(text)
     }
 
@@ -145,22 +146,19 @@ impl<'b> Told<'b> {
         }
         let mut text = Zeroizing::new(Vec::with_capacity(answer.body.len() + 256));
         show::values(&self.values, style.terminal, &mut text);
-        self.remark();
+        self.remark(style);
         Ok(text)
     }
 
     /// For people, beside the values. Where it cannot be said, the values still count.
-    fn remark(&self) {
-        let mut error = io::stderr();
-        if let Some(lease) = &self.lease {
+    fn remark(&self, style: &Style<'_>) {
+        show::warnings(self.warnings.as_deref());
+        if let Some(lease) = self.lease.as_ref().filter(|_| !style.json) {
             let (id, seconds) = (one_line(&lease.id), lease.duration);
             drop(writeln!(
-                error,
+                io::stderr(),
                 "note: it ends in {seconds} s, with the lease {id}"
             ));
-        }
-        for warning in &self.warnings {
-            drop(writeln!(error, "warning: {}", one_line(warning)));
         }
     }
 }

@@ -86,6 +86,18 @@ fn plain(value: &RawValue) -> Zeroizing<String> {
     }
 }
 
+/// Tells what the answer says of itself, beside the values.
+pub(super) fn warnings(warnings: Option<&[String]>) {
+    for warning in warnings.unwrap_or_default() {
+        // Where it cannot be said, `--json` has it.
+        drop(writeln!(
+            io::stderr(),
+            "warning: {}",
+            signs::escaped(warning)
+        ));
+    }
+}
+
 /// Writes it all.
 pub(super) fn write(text: &[u8], out: &mut dyn Write) -> Result<(), Failure> {
     out.write_all(text)

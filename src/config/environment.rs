@@ -101,9 +101,7 @@ impl Environment {
             }
         }
         if let Some(path) = self.variable(&format!("{name}_FILE")).map(Path::new) {
-            let kept = self.directories.iter().any(|keeper| is_in(path, keeper));
-            let guard = if kept { Guard::None } else { Guard::Others };
-            let bytes = files::read(path, MAX_CREDENTIAL, guard)?
+            let bytes = files::read(path, MAX_CREDENTIAL, self.guard(path))?
                 .ok_or_else(|| format!("{}: cannot be read: no such file", path.display()))?;
             if let Some(value) = value(&bytes) {
                 return Ok(Some((value, path.display().to_string())));
@@ -113,6 +111,15 @@ impl Environment {
             .variable(name)
             .map(|value| SecretValue::new(value.as_bytes().to_vec()))
             .map(|value| (value, name.to_owned())))
+    }
+
+    /// What the file with a secret at `path` must be kept safe from.
+    pub(super) fn guard(&self, path: &Path) -> Guard {
+        if self.directories.iter().any(|keeper| is_in(path, keeper)) {
+            Guard::None
+        } else {
+            Guard::Others
+        }
     }
 
     /// The setting `name` as text that is not secret.

@@ -14,6 +14,7 @@ mod socket;
 mod state;
 mod telegram;
 mod vault;
+mod vault_tls;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use socket::SocketConfig;
 pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
 pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig};
 pub use vault::{VaultAuth, VaultConfig};
+pub use vault_tls::VaultTls;
 
 use zeroize::Zeroizing;
 

@@ -1,9 +1,10 @@
 //! The `[vault]` section.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::config::environment::Environment;
+use crate::config::vault_tls::{self, VaultTls};
 use crate::config::{Problems, raw};
 use crate::domain::signs::is_invisible;
 use crate::domain::{MountKind, Mounts, SecretValue};
@@ -19,9 +20,8 @@ pub struct VaultConfig {
     pub public_address: Option<String>,
     /// Its namespace.
     pub namespace: Option<String>,
-    /// A PEM file of the authorities that may have signed its certificate; relative to the
-    /// current folder where it is not absolute.
-    pub ca_cert: Option<PathBuf>,
+    /// Whom to trust on an `https://` address, and who to be there.
+    pub tls: VaultTls,
     /// The mounts that may be asked for, and what is mounted there.
     pub mounts: Mounts,
     /// How to sign in.
@@ -82,25 +82,16 @@ pub(super) fn typed(
         }
     };
     let address = text("VAULT_ADDR")
-        .or(raw.address)
+        .or(raw.address.clone())
         .unwrap_or(DEFAULT_ADDRESS.to_owned());
     let namespace = text("VAULT_NAMESPACE")
-        .or(raw.namespace)
+        .or(raw.namespace.clone())
         .filter(|text| !text.is_empty());
-    // As for Vault's own tools, the variable's path starts at the current folder.
-    let ca_cert = text("VAULT_CACERT")
-        .map(PathBuf::from)
-        .or(raw.ca_cert.map(|path| directory.join(path)));
     let role_id = text("VAULT_ROLE_ID")
-        .or(raw.role_id)
+        .or(raw.role_id.clone())
         .filter(|text| !text.is_empty());
+    let tls = vault_tls::typed(&raw, &address, directory, environment, problems);
 
-    if ca_cert.is_some() && address.to_ascii_lowercase().starts_with("http://") {
-        problems.push(
-            "[vault] ca_cert (or VAULT_CACERT): has no effect on an http:// address; make the \
-             address https://, or leave it out",
-        );
-    }
     let speakable = |text: &String| text.len() <= 200 && !text.contains(is_invisible);
     if !raw.public_address.as_ref().is_none_or(speakable) {
         problems.push("[vault] public_address: an address of at most 200 characters");
@@ -135,7 +126,7 @@ pub(super) fn typed(
         address,
         public_address: raw.public_address.filter(|text| !text.is_empty()),
         namespace,
-        ca_cert,
+        tls,
         mounts: mounts?,
         auth: auth?,
         wrap_ttl: raw.wrap_ttl,
@@ -158,45 +149,5 @@ fn secret(name: &str, environment: &Environment, problems: &mut Problems) -> Opt
             problems.tokens.push(problem);
             None
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    #[test]
-    fn a_certificate_is_found_from_where_its_path_was_written() {
-        let ca_cert = |variables: &[(&str, &str)]| {
-            let variables: BTreeMap<_, _> = [("VAULT_TOKEN", "t")]
-                .iter()
-                .chain(variables)
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into()))
-                .collect();
-            let environment =
-                Environment::new(variables, vec![], Path::new("/nonexistent/.env")).unwrap();
-            let raw = raw::Vault {
-                address: Some("https://vault.example.org".to_owned()),
-                ca_cert: Some("ca.pem".into()),
-                ..raw::Vault::default()
-            };
-            let mut problems = Problems {
-                file: "vaultgram.toml".into(),
-                found: vec![],
-                tokens: vec![],
-            };
-            let mounts = Mounts::new(vec!["secret".to_owned()]);
-            let directory = Path::new("/etc/vaultgram");
-            let config = typed(raw, mounts, directory, &environment, &mut problems).unwrap();
-            assert!(problems.found.is_empty(), "{:?}", problems.found);
-            config.ca_cert
-        };
-        assert_eq!(ca_cert(&[]), Some("/etc/vaultgram/ca.pem".into()));
-        assert_eq!(
-            ca_cert(&[("VAULT_CACERT", "other.pem")]),
-            Some("other.pem".into())
-        );
     }
 }

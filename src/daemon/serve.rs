@@ -23,7 +23,7 @@ use crate::daemon::{load, session_key, settings, start_log};
 use crate::domain::{Mounts, SecretPath};
 use crate::http::Listener;
 use crate::telegram::{FileSession, SessionError, TelegramError};
-use crate::vault::Store;
+use crate::vault::{Cached, Store};
 use crate::{http, memory, telegram, telemetry};
 
 /// How long requests in flight may take after the first stop signal.
@@ -72,6 +72,7 @@ struct Account {
 struct Daemon {
     broker: Arc<Broker>,
     vault: Arc<Store>,
+    cache: Arc<Cached>,
     audit: Arc<AuditFile>,
     state: Arc<LocalStore>,
     clock: Arc<dyn Clock>,
@@ -100,6 +101,7 @@ impl Daemon {
         if let Some(warning) = vault.warning() {
             tracing::warn!(event = "vault.insecure", warning);
         }
+        let cache = Arc::new(Cached::new(Arc::clone(&vault) as _, rules.mounts.clone()));
         let audit = AuditFile::open(settings::audit(config.audit))
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let audit = Arc::new(audit);
@@ -107,7 +109,7 @@ impl Daemon {
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let state = Arc::new(state);
         let ports = || Ports {
-            store: Arc::clone(&vault) as _,
+            store: Arc::clone(&cache) as _,
             audit: Arc::clone(&audit) as _,
             coordination: Arc::clone(&state) as _,
             sealer: Arc::new(AgeSealer),
@@ -135,6 +137,7 @@ impl Daemon {
         Ok(Self {
             broker,
             vault,
+            cache,
             audit,
             state,
             clock,
@@ -153,6 +156,11 @@ impl Daemon {
         let (vault, stop) = (Arc::clone(&self.vault), stop_back.clone());
         running.push(back.spawn(async move {
             vault.run(stop).await;
+            Ok(())
+        }));
+        let (cache, stop) = (self.cache, stop_back.clone());
+        running.push(back.spawn(async move {
+            cache.run(stop).await;
             Ok(())
         }));
         let beside_socket = self.socket.is_some();

@@ -12,7 +12,10 @@ pub(super) fn vault(config: VaultConfig) -> vault::Settings {
     vault::Settings {
         address: config.address,
         namespace: config.namespace,
-        ca_cert: config.ca_cert,
+        ca_cert: config.tls.ca_cert,
+        client_cert: config.tls.client_cert,
+        client_key: config.tls.client_key,
+        server_name: config.tls.server_name,
         mounts: config.mounts,
         auth: match config.auth {
             VaultAuth::Token(token) => vault::Auth::Token(token),

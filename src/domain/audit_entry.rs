@@ -48,6 +48,8 @@ pub enum AuditEvent {
         reason: Option<&'static str>,
         /// The policies that decided.
         policies: Vec<String>,
+        /// The token role that Vault is asked with, where policy names one.
+        vault_role: Option<String>,
     },
     /// It may go on, and the caller is asked to confirm it; the confirmation is decided anew.
     ConfirmationAsked,
@@ -178,11 +180,13 @@ impl AuditEntry {
                 allowed: true,
                 reason: None,
                 policies: permit.policies().to_vec(),
+                vault_role: permit.terms().vault_role.clone(),
             },
             Decision::Deny(denial) => AuditEvent::Decided {
                 allowed: false,
                 reason: Some(denial.reason.name()),
                 policies: denial.policies.clone(),
+                vault_role: None,
             },
         };
         Self::of(request, event, at)

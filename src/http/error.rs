@@ -88,9 +88,8 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NothingToCollect
             | BrokerError::UnknownKey
             | BrokerError::NewestNotDeleted => StatusCode::NOT_FOUND,
-            BrokerError::Store(StoreError::Forbidden) | BrokerError::ChatLocked => {
-                StatusCode::FORBIDDEN
-            }
+            BrokerError::Store(StoreError::Forbidden | StoreError::RoleRefused)
+            | BrokerError::ChatLocked => StatusCode::FORBIDDEN,
             BrokerError::Store(
                 StoreError::Conflict { .. }
                 | StoreError::NotDeleted { .. }

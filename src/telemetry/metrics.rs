@@ -35,6 +35,11 @@ pub const CHAT_LOCKED: &str = "vaultgram_telegram_locked";
 /// Gauge: whether the secret store serves.
 pub const VAULT_READY: &str = "vaultgram_vault_ready";
 
+/// Counter, by `result` (`hit`, `miss`, `stale`): reads of what policy lets be kept.
+pub const CACHE_READS: &str = "vaultgram_cache_reads_total";
+/// Gauge: secrets that are kept now.
+pub const CACHE_ENTRIES: &str = "vaultgram_cache_entries";
+
 /// Renders what was recorded; set once.
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -95,6 +100,11 @@ pub fn start() {
         VAULT_READY,
         "1 when the secret store serves and lets us in."
     );
+    describe_counter!(
+        CACHE_READS,
+        "Reads of secrets that policy lets be kept, by where the answer came from."
+    );
+    describe_gauge!(CACHE_ENTRIES, "Secrets that are kept now.");
 }
 
 /// Everything recorded, in Prometheus' text format; empty before [`start`].

@@ -5,11 +5,10 @@
 //! last secret. Ours closes them, which wipes the buffers, after [`IDLE`]: long enough that a
 //! busy broker need not connect for each read.
 
-use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderValue};
-use reqwest::{Body, Certificate, Url, redirect};
+use reqwest::{Body, Url, redirect};
 use rustify::endpoint::Endpoint;
 use serde::Deserialize;
 use thiserror::Error;
@@ -21,6 +20,7 @@ use vaultrs::api::EndpointMiddleware;
 use zeroize::Zeroizing;
 
 use crate::vault::settings::{Settings, SettingsError};
+use crate::vault::wire::trust;
 
 /// Largest answer accepted, in bytes: Vault's own limit for one KV entry is about as much.
 pub(super) const MAX_ANSWER: usize = 1024 * 1024;
@@ -66,7 +66,7 @@ pub(super) struct Answer {
     pub(super) date: Option<OffsetDateTime>,
 }
 
-/// What a write carries beside its path: holds plaintext.
+/// What a write or a login carries beside its path: holds plaintext.
 pub(super) struct Payload {
     /// The media type: it tells Vault what a PATCH means.
     pub(super) media_type: &'static str,
@@ -88,10 +88,19 @@ pub(super) enum Failure {
     Sealed,
     /// Vault says no, and will say so again.
     #[error("Vault refused: {0}")]
-    Refused(String),
+    Refused(Refusal),
     /// Not an answer of Vault's, or over [`MAX_ANSWER`].
     #[error("Vault's answer cannot be used: {0}")]
     Invalid(&'static str),
+}
+
+/// Vault's no.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{explained}")]
+pub(super) struct Refusal {
+    /// The HTTP status.
+    pub(super) status: u16,
+    explained: String,
 }
 
 impl Client {
@@ -111,8 +120,8 @@ impl Client {
         if address.scheme() == "http" {
             // Else every start loads the system's certificates for nothing.
             builder = builder.tls_certs_only([]);
-        } else if let Some(path) = &settings.ca_cert {
-            builder = builder.tls_certs_only(certificates(path)?);
+        } else {
+            builder = builder.tls_backend_preconfigured(trust::config(settings)?);
         }
         Ok(Self {
             http: builder
@@ -169,6 +178,17 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.patience;
         self.send_by(deadline, access, request, None).await
+    }
+
+    /// As [`Client::write`], without queueing.
+    pub(super) async fn write_now(
+        &self,
+        access: &Access,
+        request: impl Endpoint,
+        payload: Payload,
+    ) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + self.patience;
+        self.send_by(deadline, access, request, Some(payload)).await
     }
 
     async fn queue(
@@ -261,7 +281,10 @@ impl Answer {
             300..=399 | 412 | 429 | 472 | 473 => Err(Failure::Unavailable(self.explained())),
             // Vault says 500 also when its storage fails half-way, and a proxy says the others.
             408 | 500.. => Err(Failure::Unclear(self.explained())),
-            _ => Err(Failure::Refused(self.explained())),
+            status => Err(Failure::Refused(Refusal {
+                status,
+                explained: self.explained(),
+            })),
         }
     }
 
@@ -292,19 +315,6 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate>, SettingsError> {
-    let refuse = |cause: String| SettingsError::CaCert {
-        path: path.to_owned(),
-        cause,
-    };
-    let pem = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|error| refuse(innermost(&error)))?;
-    if found.is_empty() {
-        return Err(refuse("it holds no certificate".to_owned()));
-    }
-    Ok(found)
 }
 
 /// reqwest takes the process's provider and has none of its own here.

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 use crate::vault::client::{Client, Failure};
 use crate::vault::login::{Login, Problem, State, Verdict};
+use crate::vault::roles::Roles;
 use crate::vault::schedule::{Action, Lease, MAX_DELAY_AWAY, back_off, next};
 use crate::vault::session::Session;
 
@@ -64,19 +65,13 @@ pub(super) async fn keep(login: &Login, client: &Client, stop: &CancellationToke
             },
         }
     }
-    if timeout(FAREWELL, finish(login, client)).await.is_err() {
-        warn!(
-            event = "vault.revocation_failed",
-            cause = "no answer in time"
-        );
-    }
 }
 
 /// The plan for `session`: the one there is, or a new one if the session is new.
 fn current(plan: Option<Plan>, session: Arc<Session>, replaceable: bool) -> Plan {
     plan.filter(|plan| plan.session.number() == session.number())
         .unwrap_or_else(|| {
-            let lease = session.lease();
+            let (lease, _) = session.term();
             let mut plan = Plan {
                 session,
                 due: None,
@@ -164,23 +159,26 @@ async fn check(login: &Login, client: &Client, session: &Session) {
     }
 }
 
+/// Ends the tokens that are ours, within a bounded time. Leases must have been ended before.
+pub(super) async fn end(login: &Login, roles: &Roles, client: &Client) {
+    if timeout(FAREWELL, finish(login, roles, client))
+        .await
+        .is_err()
+    {
+        warn!(
+            event = "vault.revocation_failed",
+            cause = "no answer in time"
+        );
+    }
+}
+
 /// A token of ours ends with us; one we were given does not.
-async fn finish(login: &Login, client: &Client) {
-    let before = login.state();
+async fn finish(login: &Login, roles: &Roles, client: &Client) {
     login.leave(&Problem::Stopped);
     // A read may be logging in at this moment: wait for that token too.
     let turn = login.turn().await;
-    let after = login.state();
     login.leave(&Problem::Stopped);
     drop(turn);
-    if !login.replaceable() {
-        return;
-    }
-    for state in [before, after] {
-        if let State::In(session) = state
-            && let Err(cause) = session.revoke(client).await
-        {
-            warn!(event = "vault.revocation_failed", %cause);
-        }
-    }
+    roles.settle().await;
+    login.held().end(client).await;
 }

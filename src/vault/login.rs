@@ -8,16 +8,24 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::broker::ports::StoreError;
-use crate::vault::client::{Client, Failure};
+use crate::vault::client::{Client, Failure, Refusal};
+use crate::vault::held::Held;
 use crate::vault::schedule::{MAX_DELAY_AWAY, MAX_DELAY_REFUSED, back_off};
 use crate::vault::session::Session;
 use crate::vault::settings::Auth;
+
+/// What Vault says to a login where the auth method's mount is not there, or not yet again. A
+/// wrong `secret_id` gets another answer, and is counted towards a lock-out.
+const NO_MOUNT: u16 = 403;
+/// So many tries we hope that it comes back any moment: about two minutes.
+const PATIENT_TRIES: u32 = 100;
 
 /// Holds the current session and replaces it.
 pub(super) struct Login {
     auth: Auth,
     state: watch::Sender<State>,
     turn: Mutex<Turn>,
+    held: Held,
 }
 
 /// Where we are.
@@ -37,7 +45,7 @@ pub(super) enum Problem {
     /// The login failed.
     Failed(Failure),
     /// The token that cannot be replaced is no longer taken, or never was.
-    TokenRefused(String),
+    TokenRefused(Refusal),
     /// We were told to stop.
     Stopped,
 }
@@ -58,8 +66,6 @@ pub(super) struct Turn {
     failures: u32,
     /// No login before this moment.
     not_before: Instant,
-    /// When the last question whether the session is healthy was asked, and what came out.
-    confirmed: Option<(Instant, Result<(), Failure>)>,
     /// The number of the next session.
     next_number: u64,
 }
@@ -72,15 +78,20 @@ impl Login {
             turn: Mutex::new(Turn {
                 failures: 0,
                 not_before: Instant::now(),
-                confirmed: None,
                 next_number: 1,
             }),
+            held: Held::default(),
         }
     }
 
     /// Whether a login gives a new token.
     pub(super) fn replaceable(&self) -> bool {
         matches!(self.auth, Auth::AppRole { .. })
+    }
+
+    /// The sessions beside the current one.
+    pub(super) fn held(&self) -> &Held {
+        &self.held
     }
 
     /// Where we are now.
@@ -111,7 +122,7 @@ impl Login {
     /// again if so. Of many who ask at the same time one does the work.
     pub(super) async fn confirm(&self, client: &Client, suspect: &Session) -> Verdict {
         let asked = Instant::now();
-        let mut turn = self.turn.lock().await;
+        let turn = self.turn.lock().await;
         match self.state() {
             State::In(current) if current.number() == suspect.number() => {}
             State::In(current) => return Verdict::Replaced(current),
@@ -122,16 +133,7 @@ impl Login {
         if !suspect.can_be_confirmed() {
             return Verdict::Healthy;
         }
-        let answer = match &turn.confirmed {
-            Some((at, answer)) if *at >= asked => answer.clone(),
-            _ => {
-                let at = Instant::now();
-                let answer = suspect.confirm(client).await;
-                turn.confirmed = Some((at, answer.clone()));
-                answer
-            }
-        };
-        match answer {
+        match suspect.confirm(client, asked).await {
             Ok(()) => Verdict::Healthy,
             Err(Failure::Refused(cause)) => {
                 warn!(event = "vault.token_lost", %cause);
@@ -145,7 +147,7 @@ impl Login {
         &self,
         client: &Client,
         mut turn: MutexGuard<'_, Turn>,
-        cause: String,
+        cause: Refusal,
     ) -> Verdict {
         if !self.replaceable() {
             let problem = Problem::TokenRefused(cause);
@@ -186,23 +188,32 @@ impl Login {
                     );
                 }
                 let session = Arc::new(session);
-                let lease_seconds = session.lease().left.map(|left| left.as_secs());
+                let (lease, _) = session.term();
+                let lease_seconds = lease.left.map(|left| left.as_secs());
                 info!(
                     event = "vault.logged_in",
                     session = session.number(),
                     lease_seconds
                 );
-                self.state.send_replace(State::In(session.clone()));
+                self.retire(self.state.send_replace(State::In(session.clone())));
                 Ok(session)
             }
             Err(failure) => {
-                turn.fail(match failure {
-                    Failure::Refused(_) => MAX_DELAY_REFUSED,
-                    Failure::Unavailable(_)
+                let longest = match &failure {
+                    Failure::Refused(refusal)
+                        if !self.replaceable()
+                            || refusal.status != NO_MOUNT
+                            || turn.failures > PATIENT_TRIES =>
+                    {
+                        MAX_DELAY_REFUSED
+                    }
+                    Failure::Refused(_)
+                    | Failure::Unavailable(_)
                     | Failure::Unclear(_)
                     | Failure::Sealed
                     | Failure::Invalid(_) => MAX_DELAY_AWAY,
-                });
+                };
+                turn.fail(longest);
                 Err(match failure {
                     Failure::Refused(cause) if !self.replaceable() => Problem::TokenRefused(cause),
                     failure @ (Failure::Refused(_)
@@ -217,6 +228,7 @@ impl Login {
 
     /// Gives up the current session, if any. Says why once, not at every further try.
     pub(super) fn leave(&self, problem: &Problem) {
+        let mut before = State::Starting;
         self.state.send_if_modified(|state| {
             if matches!(state, State::Out(known) if known == problem) {
                 return false;
@@ -226,9 +238,21 @@ impl Login {
             } else {
                 warn!(event = "vault.logged_out", reason = %problem.reason());
             }
-            *state = State::Out(problem.clone());
+            before = std::mem::replace(state, State::Out(problem.clone()));
             true
         });
+        self.retire(before);
+    }
+
+    /// Leases may hang on the session that was the current one. A token that was given to us is
+    /// not ours to look after once it is not taken.
+    fn retire(&self, before: State) {
+        if let State::In(session) = before
+            && self.replaceable()
+        {
+            session.retire();
+            self.held.add(session);
+        }
     }
 }
 

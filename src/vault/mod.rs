@@ -5,33 +5,49 @@
 //! |---|---|
 //! | `settings` | where Vault is and how to log in, checked |
 //! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
+//! | `wire` | whom to trust and who to be over TLS |
 //! | `kv` | reading a secret of KV version 2, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
 //! | `kv_write` | writing, deleting, undeleting, destroying, and what each answer means |
 //! | `engine` | KV version 1, and every other engine: read, list, invoke; ending a lease |
 //! | `mount` | whether a mount is what the configuration says |
 //! | `wrap` | having Vault keep an answer for who brings a token |
-//! | `session` | a token and its lease: log in, look up, renew, revoke |
+//! | `auth` | how each method logs in, and what Vault grants |
+//! | `cache` | what was read and may be kept for a while |
+//! | `session` | a token and its lease: begin, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |
 //! | `keeper` | the background loop that renews and replaces the session in time |
+//! | `held` | the sessions beside the current one: alive while held, then revoked |
+//! | `leases` | the sessions that dynamic secrets hang on |
+//! | `roles` | the sessions of token roles, for policies that name one |
 //! | `schedule` | when, as pure functions |
 //! | `health` | the server's own word on its state |
 //!
 //! [`Store`] is the adapter: [`Store::run`] keeps it logged in, [`SecretStore`] does the rest.
 
+mod auth;
+mod cache;
 mod client;
 mod engine;
 mod health;
+mod held;
 mod keeper;
 mod kv;
 mod kv_write;
+mod leases;
 mod login;
 mod metadata;
 mod mount;
+mod roles;
 mod schedule;
 mod session;
 mod settings;
+mod wire;
 mod wrap;
+
+#[cfg(test)]
+#[path = "../../tests/support/openbao.rs"]
+mod openbao;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +55,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use cache::Cached;
 pub use settings::{Auth, Settings, SettingsError};
 
 use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
@@ -46,9 +63,11 @@ use crate::domain::{Action, Delivery, Field, History, MountKind, Mounts, Permit,
 use crate::vault::client::Client;
 use crate::vault::engine::Engine;
 use crate::vault::health::Probe;
+use crate::vault::leases::Leases;
 use crate::vault::login::{Login, Verdict};
 use crate::vault::metadata::Metadata;
 use crate::vault::mount::Looked;
+use crate::vault::roles::{Asking, Roles};
 use crate::vault::session::Session;
 
 /// Secrets in Vault or OpenBao.
@@ -57,6 +76,8 @@ pub struct Store {
     login: Login,
     mounts: Mounts,
     looked: Looked,
+    leases: Leases,
+    roles: Roles,
     probe: Probe,
     warning: Option<String>,
 }
@@ -74,6 +95,8 @@ impl Store {
             login: Login::new(settings.auth),
             mounts: settings.mounts,
             looked: Looked::default(),
+            leases: Leases::default(),
+            roles: Roles::default(),
             probe: Probe::default(),
             warning: settings::warning(&address),
         })
@@ -86,9 +109,14 @@ impl Store {
     }
 
     /// Logs in, renews, logs in again, whatever Vault does, until `stop`; then revokes the
-    /// token if it came from a login of ours. Run it once, beside the reads.
+    /// tokens that came from logins of ours. Run it once, beside the reads.
     pub async fn run(&self, stop: CancellationToken) {
-        keeper::keep(&self.login, &self.client, &stop).await;
+        tokio::join!(
+            keeper::keep(&self.login, &self.client, &stop),
+            self.login.held().keep(&self.client, &stop),
+            self.leases.keep(&stop),
+        );
+        keeper::end(&self.login, &self.roles, &self.client).await;
     }
 
     /// What is mounted where `target` lies. The broker asks for nothing elsewhere.
@@ -112,21 +140,54 @@ impl Store {
         }
     }
 
-    /// Does `what` with the current session, and once more with a new one if that one turns out
-    /// dead: what Vault refused it has not done.
-    async fn logged_in<T, F>(&self, what: impl Fn(Arc<Session>) -> F) -> Result<T, StoreError>
+    /// Does `what` with the session that `permit` is for, and once more with a new one if that one
+    /// turns out dead: what Vault refused it has not done.
+    async fn logged_in<T, F>(
+        &self,
+        permit: &Permit,
+        what: impl Fn(Arc<Session>) -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let session = self.login.session(self.client.patience()).await?;
-        match what(session.clone()).await {
-            // Vault says the same to a dead token and to a path outside our policy.
-            Err(StoreError::Forbidden) => match self.login.confirm(&self.client, &session).await {
-                Verdict::Healthy => Err(StoreError::Forbidden),
-                Verdict::Replaced(session) => what(session).await,
-                Verdict::Lost(problem) => Err(problem.into()),
+        self.logged_in_as(permit.terms().vault_role.as_deref(), what)
+            .await
+    }
+
+    /// As [`Store::logged_in`], in a token role, or as ourselves.
+    async fn logged_in_as<T, F>(
+        &self,
+        role: Option<&str>,
+        what: impl Fn(Arc<Session>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let asking = role.map(|role| Asking {
+            role,
+            login: &self.login,
+            client: &self.client,
+        });
+        let session = match asking {
+            Some(asking) => self.roles.session(asking).await?,
+            None => self.login.session(self.client.patience()).await?,
+        };
+        let result = what(session.clone()).await;
+        if !matches!(result, Err(StoreError::Forbidden)) {
+            return result;
+        }
+        // Vault says the same to a dead token and to a path outside our policy.
+        let another = match asking {
+            Some(asking) => self.roles.confirm(asking, &session).await?,
+            None => match self.login.confirm(&self.client, &session).await {
+                Verdict::Healthy => None,
+                Verdict::Replaced(session) => Some(session),
+                Verdict::Lost(problem) => return Err(problem.into()),
             },
-            result => result,
+        };
+        match another {
+            Some(session) => what(session).await,
+            None => result,
         }
     }
 }
@@ -159,11 +220,13 @@ impl SecretStore for Store {
         )?;
         let (client, target) = (&self.client, permit.target());
         let kind = self.kind(target)?;
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             match kind {
                 MountKind::Kv2 => kv::read(client, session.access(), target).await,
                 MountKind::Kv1 | MountKind::Engine => {
-                    self.engine(kind, &session).read(&target.path).await
+                    let secret = self.engine(kind, &session).read(&target.path).await?;
+                    self.leases.made(&secret, &session);
+                    Ok(secret)
                 }
             }
         })
@@ -177,11 +240,16 @@ impl SecretStore for Store {
         )?;
         let (client, target) = (&self.client, permit.target());
         let kind = self.kind(target)?;
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             match kind {
                 MountKind::Kv2 => wrap::wrap(client, session.access(), target, ttl).await,
                 MountKind::Kv1 | MountKind::Engine => {
-                    self.engine(kind, &session).wrap(&target.path, ttl).await
+                    let engine = self.engine(kind, &session);
+                    let wrapped = engine.wrap(&target.path, ttl).await?;
+                    if kind == MountKind::Engine {
+                        self.leases.made_unseen(&session);
+                    }
+                    Ok(wrapped)
                 }
             }
         })
@@ -196,9 +264,11 @@ impl SecretStore for Store {
             Action::Invoke(Delivery::Message | Delivery::Sealed | Delivery::Socket)
         );
         meant(permit, delivered && kind == MountKind::Engine)?;
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             let engine = self.engine(kind, &session);
-            engine.invoke(&target.path, fields).await
+            let secret = engine.invoke(&target.path, fields).await?;
+            self.leases.made(&secret, &session);
+            Ok(secret)
         })
         .await
     }
@@ -213,26 +283,30 @@ impl SecretStore for Store {
         let kind = self.kind(target)?;
         let wrapped = permit.action() == Action::Invoke(Delivery::Wrapped);
         meant(permit, wrapped && kind == MountKind::Engine)?;
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             let engine = self.engine(kind, &session);
-            engine.invoke_wrapped(&target.path, fields, ttl).await
+            let wrapped = engine.invoke_wrapped(&target.path, fields, ttl).await?;
+            self.leases.made_unseen(&session);
+            Ok(wrapped)
         })
         .await
     }
 
     async fn revoke(&self, lease: &str) -> Result<(), StoreError> {
         let client = &self.client;
-        self.logged_in(move |session| async move {
+        self.logged_in_as(None, move |session| async move {
             engine::revoke(client, session.access(), lease).await
         })
-        .await
+        .await?;
+        self.leases.ended(lease);
+        Ok(())
     }
 
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
         meant(permit, matches!(permit.action(), Action::List))?;
         let (client, target) = (&self.client, permit.target());
         let kind = self.kind(target)?;
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             match kind {
                 MountKind::Kv2 => metadata::list(client, session.access(), &target.path).await,
                 MountKind::Kv1 | MountKind::Engine => {
@@ -247,19 +321,21 @@ impl SecretStore for Store {
         let target = permit.target();
         let kind = self.kind(target)?;
         meant(permit, permit.action().changes() && kind == MountKind::Kv1)?;
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             self.engine(kind, &session).exists(&target.path).await
         })
         .await
     }
 
     async fn history(&self, permit: &Permit) -> Result<History, StoreError> {
-        // Before a change too: what is there now?
+        // Before a change too: what is there now? And before something kept is handed out: is it
+        // still so?
         let action = permit.action();
-        meant(permit, action == Action::Versions || action.changes())?;
+        let before = action.changes() || matches!(action, Action::Read(_));
+        meant(permit, action == Action::Versions || before)?;
         self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             metadata::read(client, session.access(), &target.path)
                 .await
                 .map(Metadata::history)
@@ -277,7 +353,7 @@ impl SecretStore for Store {
         let (client, target) = (&self.client, permit.target());
         let kind = self.kind(target)?;
         meant(permit, kind != MountKind::Engine)?;
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             if kind == MountKind::Kv2 {
                 let written = kv_write::put(client, session.access(), target, fields, over);
                 return written.await.map(Some);
@@ -300,7 +376,7 @@ impl SecretStore for Store {
         )?;
         self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::patch(client, session.access(), target, fields, over).await
         })
         .await
@@ -311,7 +387,7 @@ impl SecretStore for Store {
         let (client, target) = (&self.client, permit.target());
         let kind = self.kind(target)?;
         meant(permit, kind != MountKind::Engine)?;
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             if kind == MountKind::Kv2 {
                 let deleted = kv_write::delete(client, session.access(), target);
                 return deleted.await.map(Some);
@@ -326,7 +402,7 @@ impl SecretStore for Store {
         meant(permit, matches!(permit.action(), Action::Undelete))?;
         self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::undelete(client, session.access(), target, version).await
         })
         .await
@@ -336,7 +412,7 @@ impl SecretStore for Store {
         meant(permit, matches!(permit.action(), Action::Destroy))?;
         self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());
-        self.logged_in(move |session| async move {
+        self.logged_in(permit, move |session| async move {
             kv_write::destroy(client, session.access(), target, version).await
         })
         .await

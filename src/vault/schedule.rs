@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// First wait after a failure.
 const FIRST_DELAY: Duration = Duration::from_millis(250);
-/// Longest wait while Vault is away: short, so that its return is noticed soon.
-pub(super) const MAX_DELAY_AWAY: Duration = Duration::from_secs(5);
+/// Longest wait while Vault is away: short, so that we are back within 2 s of its return.
+pub(super) const MAX_DELAY_AWAY: Duration = Duration::from_millis(1500);
 /// Longest wait while Vault refuses our login: long, for repeating it can lock the role out.
 pub(super) const MAX_DELAY_REFUSED: Duration = Duration::from_mins(1);
 /// Waiting a little past a token's end makes the question whether it ended have one answer.
@@ -118,7 +118,7 @@ mod tests {
         let waits: Vec<u128> = (1..=7)
             .map(|failures| back_off(failures, MAX_DELAY_AWAY, 0.0).as_millis())
             .collect();
-        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        assert_eq!(waits, [250, 500, 1000, 1500, 1500, 1500, 1500]);
         assert_eq!(
             back_off(u32::MAX, MAX_DELAY_REFUSED, 0.0),
             MAX_DELAY_REFUSED

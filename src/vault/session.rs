@@ -1,34 +1,43 @@
 //! A token and its lease: log in, look up, renew, revoke.
+//!
+//! A [`Session`] is held by `Arc`. Vault ends the leases and child tokens made with a token along
+//! with it, so whoever keeps one of those keeps the `Arc` too, and the session stays alive
+//! ([`crate::vault::held`]).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
-use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
+use tokio::time::Instant;
 use vaultrs::api::token::requests::{
-    LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
+    CreateRoleTokenRequest, LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
 };
 
-use crate::vault::client::{Access, Answer, Client, Failure};
-use crate::vault::schedule::Lease;
+use crate::vault::auth::{Granted, app_role, granted};
+use crate::vault::client::{Access, Client, Failure};
+use crate::vault::schedule::{Lease, next};
 use crate::vault::settings::{Auth, plain};
 
 /// A token that Vault took when we last asked.
 pub(super) struct Session {
     number: u64,
     access: Access,
-    lease: Lease,
     /// What a renewal should grant.
     full: Duration,
     can_be_confirmed: bool,
-}
-
-/// The part of Vault's `auth` object we use.
-#[derive(Deserialize)]
-struct Granted {
-    client_token: String,
-    /// Seconds; 0 for a token that never expires.
-    lease_duration: u64,
-    renewable: bool,
+    /// The names of the policies the token has.
+    policies: Vec<String>,
+    /// For one of a token role: the session it is a child of, which must live as long.
+    parent: Option<Arc<Session>>,
+    /// For one of a token role: when another one takes its place.
+    fresh_until: Option<Instant>,
+    /// The lease last granted, and when.
+    term: Mutex<(Lease, Instant)>,
+    /// Whether another one has taken its place.
+    retired: AtomicBool,
+    /// The last question whether it is healthy, and what came out.
+    confirmed: tokio::sync::Mutex<Option<(Instant, Result<(), Failure>)>>,
 }
 
 /// The part of `lookup-self` we use.
@@ -45,6 +54,8 @@ struct Facts {
     expire_time: Option<String>,
     #[serde(default)]
     renewable: bool,
+    #[serde(default)]
+    policies: Vec<String>,
 }
 
 impl Session {
@@ -58,9 +69,15 @@ impl Session {
         &self.access
     }
 
-    /// As granted when the session began.
-    pub(super) fn lease(&self) -> Lease {
-        self.lease
+    /// The lease last granted, and when.
+    pub(super) fn term(&self) -> (Lease, Instant) {
+        *self.term.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When it ends unless it is renewed; `None` if never.
+    pub(super) fn ends(&self) -> Option<Instant> {
+        let (lease, since) = self.term();
+        lease.left.map(|left| since + left)
     }
 
     /// Whether the token may look itself up. If not, a dead token cannot be told from a path
@@ -78,11 +95,8 @@ impl Session {
                 let access = client.access(token);
                 let facts = look_up(client, &access).await?;
                 Ok(Self {
-                    number,
-                    lease: facts.lease(),
-                    full: facts.full(),
-                    access,
-                    can_be_confirmed: true,
+                    policies: facts.policies.clone(),
+                    ..Self::new(number, access, facts.lease(), facts.full(), true)
                 })
             }
             Auth::AppRole {
@@ -90,39 +104,121 @@ impl Session {
                 role_id,
                 secret_id,
             } => {
-                let granted = app_role(client, mount, role_id, plain(secret_id)).await?;
-                let access = client.access(&granted.client_token);
-                let can_be_confirmed = match look_up(client, &access).await {
-                    Ok(_) => true,
-                    Err(Failure::Refused(_)) => false,
-                    Err(failure) => return Err(failure),
-                };
-                Ok(Self {
-                    number,
-                    access,
-                    lease: granted.lease(),
-                    full: granted.duration(),
-                    can_be_confirmed,
-                })
+                let granted = app_role(client, mount, role_id, secret_id).await?;
+                Self::granted(client, granted, number).await
             }
         }
     }
 
-    /// Asks Vault whether it still takes the token.
-    pub(super) async fn confirm(&self, client: &Client) -> Result<(), Failure> {
-        look_up(client, &self.access).await.map(|_| ())
+    /// Begins session `number`, a child of `parent` with what token role `role` allows.
+    pub(super) async fn child(
+        client: &Client,
+        parent: &Arc<Session>,
+        role: &str,
+        number: u64,
+    ) -> Result<Self, Failure> {
+        let request = CreateRoleTokenRequest {
+            role_name: role.to_owned(),
+            ..CreateRoleTokenRequest::default()
+        };
+        let granted = granted(client.call_now(&parent.access, request).await?)?;
+        let session = Self::granted(client, granted, number).await?;
+        let (lease, since) = session.term();
+        let fresh = next(lease, true, rand::random::<f64>());
+        Ok(Self {
+            parent: Some(parent.clone()),
+            fresh_until: fresh.map(|(_, after)| since + after),
+            ..session
+        })
+    }
+
+    async fn granted(client: &Client, granted: Granted, number: u64) -> Result<Self, Failure> {
+        let access = client.access(&granted.client_token);
+        let can_be_confirmed = match look_up(client, &access).await {
+            Ok(_) => true,
+            Err(Failure::Refused(_)) => false,
+            Err(failure) => return Err(failure),
+        };
+        let (lease, full) = (granted.lease(), granted.duration());
+        Ok(Self {
+            policies: granted.policies(),
+            ..Self::new(number, access, lease, full, can_be_confirmed)
+        })
+    }
+
+    /// Another one takes its place.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing new begins with it.
+    pub(super) fn over(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+            || self
+                .fresh_until
+                .is_some_and(|until| until <= Instant::now())
+    }
+
+    /// The session it is a child of, if it is one of a token role.
+    pub(super) fn parent(&self) -> Option<&Arc<Session>> {
+        self.parent.as_ref()
+    }
+
+    /// The names of the policies the token has.
+    pub(super) fn policies(&self) -> &[String] {
+        &self.policies
+    }
+
+    fn new(
+        number: u64,
+        access: Access,
+        lease: Lease,
+        full: Duration,
+        can_be_confirmed: bool,
+    ) -> Self {
+        Self {
+            number,
+            access,
+            full,
+            can_be_confirmed,
+            policies: vec![],
+            parent: None,
+            fresh_until: None,
+            retired: AtomicBool::new(false),
+            term: Mutex::new((lease, Instant::now())),
+            confirmed: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Asks Vault whether it still takes the token. An answer to a question put after `asked` is
+    /// shared: of many who are refused at the same time one asks.
+    pub(super) async fn confirm(&self, client: &Client, asked: Instant) -> Result<(), Failure> {
+        let mut confirmed = self.confirmed.lock().await;
+        if let Some((at, answer)) = &*confirmed
+            && *at >= asked
+        {
+            return answer.clone();
+        }
+        let at = Instant::now();
+        let answer = look_up(client, &self.access).await.map(|_| ());
+        *confirmed = Some((at, answer.clone()));
+        answer
     }
 
     /// Asks for more time.
     pub(super) async fn renew(&self, client: &Client) -> Result<Lease, Failure> {
         let request = RenewTokenSelfRequest { increment: None };
+        let asked = Instant::now();
         let granted = granted(client.call_now(&self.access, request).await?)?;
-        Ok(Lease {
+        let mut term = self.term.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = Lease {
             // Zero means "never expires" at a login only.
-            left: self.lease.left.map(|_| granted.duration()),
+            left: term.0.left.map(|_| granted.duration()),
             renewable: granted.renewable,
             cut: granted.duration() < self.full,
-        })
+        };
+        *term = (lease, asked);
+        Ok(lease)
     }
 
     /// Ends the token.
@@ -130,20 +226,6 @@ impl Session {
         let request = RevokeTokenSelfRequest {};
         let answer = client.call_now(&self.access, request).await?;
         answer.accepted().map(|_| ())
-    }
-}
-
-impl Granted {
-    fn duration(&self) -> Duration {
-        Duration::from_secs(self.lease_duration)
-    }
-
-    fn lease(&self) -> Lease {
-        Lease {
-            left: (self.lease_duration > 0).then(|| self.duration()),
-            renewable: self.renewable,
-            cut: false,
-        }
     }
 }
 
@@ -162,38 +244,6 @@ impl Facts {
             cut: false,
         }
     }
-}
-
-async fn app_role(
-    client: &Client,
-    mount: &str,
-    role_id: &str,
-    secret_id: &[u8],
-) -> Result<Granted, Failure> {
-    let secret_id = std::str::from_utf8(secret_id)
-        .map_err(|_| Failure::Invalid("the secret_id is not text"))?;
-    let request = LoginWithApproleRequest {
-        mount: mount.to_owned(),
-        role_id: role_id.to_owned(),
-        secret_id: secret_id.to_owned(),
-    };
-    granted(client.call_now(&client.access(""), request).await?)
-}
-
-fn granted(answer: Answer) -> Result<Granted, Failure> {
-    #[derive(Deserialize)]
-    struct Envelope {
-        auth: Granted,
-    }
-    let answer = answer.accepted()?;
-    let envelope: Envelope =
-        serde_json::from_slice(&answer.body).map_err(|_| Failure::Invalid("it grants no token"))?;
-    // vaultrs panics on a token that cannot be a header.
-    let token = envelope.auth.client_token.as_bytes();
-    if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {
-        return Err(Failure::Invalid("the token in it is not one"));
-    }
-    Ok(envelope.auth)
 }
 
 async fn look_up(client: &Client, access: &Access) -> Result<Facts, Failure> {

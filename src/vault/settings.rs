@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
+use rustls::pki_types::ServerName;
 use thiserror::Error;
 
 use crate::domain::{Mounts, SecretValue};
 
-/// How to reach Vault. Nothing else is read: no environment variable, no proxy setting.
+/// How to reach Vault. Nothing else is read, no proxy setting either; only where the system's
+/// certificates are may be said by `SSL_CERT_FILE` and `SSL_CERT_DIR`, as to other programs.
 pub struct Settings {
     /// `https://host:port`, or `http://` on this machine.
     pub address: String,
@@ -17,6 +19,12 @@ pub struct Settings {
     pub namespace: Option<String>,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca_cert: Option<PathBuf>,
+    /// A PEM file of the certificate to show to Vault, with its chain.
+    pub client_cert: Option<PathBuf>,
+    /// A PEM file of the certificate's private key.
+    pub client_key: Option<PathBuf>,
+    /// What Vault's certificate is checked against where that is not the address's host.
+    pub server_name: Option<String>,
     /// What is mounted where.
     pub mounts: Mounts,
     /// How to log in.
@@ -72,6 +80,48 @@ pub enum SettingsError {
         /// What is wrong with it.
         cause: String,
     },
+    /// The client certificate file.
+    #[error(
+        "the client certificate {path} cannot be used: {cause}; it must be a PEM file, the \
+         certificate first and then those that signed it"
+    )]
+    ClientCert {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The client key file.
+    #[error(
+        "the client key {path} cannot be used: {cause}; it must be a PEM file with one private \
+         key, without a passphrase"
+    )]
+    ClientKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The key of another certificate.
+    #[error("the client key {key} does not belong to the client certificate {certificate}")]
+    ClientKeyOfAnother {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// One of the two alone.
+    #[error("a client certificate goes with its key: set client_cert and client_key, or neither")]
+    ClientHalf,
+    /// Not a name that a certificate could have.
+    #[error("the Vault server name is neither a host name nor an IP address")]
+    ServerName,
+    /// Nobody to trust.
+    #[error(
+        "this system has no certificate authorities ({0}); name yours in ca_cert, or install \
+         ca-certificates"
+    )]
+    NoAuthorities(String),
     /// Zero.
     #[error("the Vault time-out is zero; five seconds is a good value")]
     Timeout,
@@ -87,6 +137,9 @@ pub(super) fn check(settings: &Settings) -> Result<Url, SettingsError> {
     }
     if let Some(namespace) = &settings.namespace {
         check_text("namespace", namespace.as_bytes())?;
+    }
+    if let Some(name) = &settings.server_name {
+        ServerName::try_from(name.as_str()).map_err(|_| SettingsError::ServerName)?;
     }
     match &settings.auth {
         Auth::Token(token) => check_text("token", plain(token))?,
@@ -159,6 +212,9 @@ mod tests {
             address: address.to_owned(),
             namespace: None,
             ca_cert: None,
+            client_cert: None,
+            client_key: None,
+            server_name: None,
             mounts: Mounts::new(vec!["secret".to_owned()]).unwrap(),
             auth: Auth::Token(SecretValue::new(token.as_bytes().to_vec())),
             request_timeout: Duration::from_secs(1),

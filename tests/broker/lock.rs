@@ -25,6 +25,7 @@ async fn nothing_comes_of_chat_while_it_is_locked() {
         allowed: false,
         reason: Some("chat_locked"),
         policies: vec![],
+        vault_role: None,
     };
     assert_eq!(world.audit.take(), vec![denied; 4]);
     let id = world.id();

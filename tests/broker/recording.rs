@@ -13,7 +13,7 @@ const ROTATE: Action = Action::Rotate {
 };
 
 /// Every action, on what, and what of the store does the work.
-const ACTIONS: [(Action, &str, &str); 11] = [
+const ACTIONS: [(Action, &str, &str); 14] = [
     (Action::Read(Delivery::Message), "a", "read"),
     (Action::Read(Delivery::Wrapped), "a", "wrap"),
     (Action::Read(Delivery::Sealed), "a#password", "read"),
@@ -25,6 +25,10 @@ const ACTIONS: [(Action, &str, &str); 11] = [
     (ROTATE, "a#password", "patch"),
     (Action::Delete, "a", "delete"),
     (Action::Undelete, "a@1", "undelete"),
+    (Action::Destroy, "a@1", "destroy"),
+    (Action::Invoke(Delivery::Wrapped), "db/a", "invoke_wrapped"),
+    // What is not recorded is taken back.
+    (Action::Read(Delivery::Message), "db/a", "revoke"),
 ];
 
 #[tokio::test]

@@ -13,15 +13,20 @@ mod absence;
 mod audit;
 mod bot;
 mod burst;
+mod cache;
+mod chaos;
 mod chat;
 mod crud;
 mod deliveries;
 mod doctor;
+mod engines;
 mod login;
 mod metrics;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod outage;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod proxy;
 mod secrecy;
 mod session;

@@ -28,6 +28,7 @@ pub(crate) struct OpenBao {
     child: Option<Child>,
     root: String,
     unseal_key: String,
+    audited: bool,
 }
 
 impl OpenBao {
@@ -40,6 +41,7 @@ impl OpenBao {
             child: None,
             root: String::new(),
             unseal_key: String::new(),
+            audited: false,
         };
         server.spawn();
         let shares = json!({"secret_shares": 1, "secret_threshold": 1});
@@ -85,6 +87,16 @@ impl OpenBao {
     pub(crate) fn restart_sealed(&mut self) {
         assert!(self.child.is_none(), "kill it first");
         self.spawn();
+    }
+
+    /// From its next start on it keeps an audit.
+    pub(crate) fn keep_audit(&mut self) {
+        self.audited = true;
+    }
+
+    /// Its audit so far.
+    pub(crate) fn audit(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("audit.log")).unwrap()
     }
 
     /// Removes all data of a killed server: it starts again uninitialised.
@@ -141,20 +153,23 @@ impl OpenBao {
 
     /// The accessors of the live tokens that `role` logged in with.
     pub(crate) fn tokens_of(&self, role: &str) -> Vec<String> {
+        let mut tokens = self.tokens();
+        tokens.retain(|facts| facts["meta"]["role_name"] == role);
+        let accessors = tokens.iter().map(|facts| facts["accessor"].as_str());
+        accessors.map(|text| text.unwrap().to_owned()).collect()
+    }
+
+    /// What OpenBao says of each live token.
+    pub(crate) fn tokens(&self) -> Vec<Value> {
         let list = self.must("LIST", "auth/token/accessors", &Value::Null);
-        let of_role = |accessor: &&Value| {
-            let (_, facts) = self.call(
-                "POST",
-                "auth/token/lookup-accessor",
-                &json!({"accessor": accessor}),
-            );
-            facts["data"]["meta"]["role_name"] == role
+        let facts = |accessor: &Value| {
+            let about = json!({"accessor": accessor});
+            let (status, mut facts) = self.call("POST", "auth/token/lookup-accessor", &about);
+            // It may have ended meanwhile.
+            (status == 200).then(|| facts["data"].take())
         };
         let keys = list["data"]["keys"].as_array().unwrap();
-        keys.iter()
-            .filter(of_role)
-            .map(|key| key.as_str().unwrap().to_owned())
-            .collect()
+        keys.iter().filter_map(facts).collect()
     }
 
     /// Revokes every token that `role` logged in with.
@@ -180,24 +195,42 @@ impl OpenBao {
 
     /// A request as root: its status (0 when there is no answer) and JSON.
     pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        self.try_call(method, path, body)
+        self.call_with(&self.root, method, path, body)
+    }
+
+    /// As [`Self::call`], with another token.
+    pub(crate) fn call_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> (u16, Value) {
+        self.try_call(token, method, path, body)
             .unwrap_or((0, Value::Null))
     }
 
-    fn try_call(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+    fn try_call(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Option<(u16, Value)> {
         let body = if body.is_null() {
             String::new()
         } else {
             body.to_string()
         };
+        // What a PATCH must be; others are JSON whatever they say.
+        let media_type = "application/merge-patch+json";
         let mut stream = TcpStream::connect(self.socket()).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         // HTTP/1.0, so that the answer is not chunked and ends with the connection.
         write!(
             stream,
             "{method} /v1/{path} HTTP/1.0\r\nHost: localhost\r\nX-Vault-Request: true\r\n\
-             X-Vault-Token: {}\r\nContent-Length: {}\r\n\r\n{body}",
-            self.root,
+             X-Vault-Token: {token}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len(),
         )
         .ok()?;
@@ -212,15 +245,25 @@ impl OpenBao {
         let directory = self.directory.path();
         let configuration = directory.join("bao.hcl");
         let log = directory.join("bao.log");
+        let audit = if self.audited {
+            let file = directory.join("audit.log");
+            format!(
+                "audit \"file\" \"main\" {{\n  options {{\n    file_path = \"{}\"\n  }}\n}}\n",
+                file.display()
+            )
+        } else {
+            String::new()
+        };
         std::fs::write(
             &configuration,
             format!(
                 "storage \"pebbledb\" {{\n  path = \"{}\"\n}}\n\
                  listener \"tcp\" {{\n  address = \"{}\"\n  tls_disable = true\n}}\n\
-                 api_addr = \"{}\"\n",
+                 api_addr = \"{}\"\n{}",
                 directory.join("data").display(),
                 self.socket(),
                 self.address(),
+                audit,
             ),
         )
         .unwrap();

@@ -54,6 +54,13 @@ fn listen() -> Sink {
 async fn no_library_logs_a_secret_at_trace() {
     let bao = OpenBao::start();
     bao.put("app", &json!({"k": "marker-value-7f3a"}));
+    bao.put("ci/app", &json!({"k": "marker-value-7f3a"}));
+    bao.policy("ci", include_str!("../../policies/vault/ci.hcl"));
+    bao.must(
+        "POST",
+        "auth/token/roles/ci",
+        &json!({"allowed_policies": "ci"}),
+    );
     let token = bao.token(&json!({"period": "1h"}));
     let auth = app_role(&bao, "logged", &json!({"token_period": "4s"}));
     let Auth::AppRole {
@@ -84,6 +91,10 @@ async fn no_library_logs_a_secret_at_trace() {
                 .await
                 .is_err()
         );
+        // Roles: one that works, one that is not there, one that is not granted.
+        assert!(world.read_as("ci", "ci/app").await.is_ok());
+        assert!(world.read_as("developers", "app").await.is_err());
+        assert!(world.read_as("elsewhere", "app").await.is_err());
         let target = permit("secret", "new", None);
         let written = [field("k", r#""marker-written-91c4""#)];
         world.store.patch(&target, &written, None).await.err();
@@ -103,6 +114,12 @@ async fn no_library_logs_a_secret_at_trace() {
         assert!(log.contains(target), "nothing from {target}");
     }
     assert!(log.contains("vault.renewed"));
+    for advice in [
+        "let vaultgram's Vault policy update auth/token/create/elsewhere",
+        "make it: bao write auth/token/roles/developers",
+    ] {
+        assert!(log.contains(advice), "no word on {advice}");
+    }
     // "s." begins every token of the token store.
     for secret in [
         "marker-value-7f3a",

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
+use vaultgram::domain::SecretValue;
+use vaultgram::vault::Auth;
 
 use crate::openbao::OpenBao;
 use crate::wires::{Gate, black_hole, endless_answers};
@@ -64,27 +66,74 @@ async fn down_at_start() {
     assert!(world.read("app").await.is_ok());
 }
 
+/// The longest a recovery may take.
+const RECOVERY: Duration = Duration::from_secs(2);
+
+/// Waits until reads work again; says how long that took.
+async fn recovered(world: &World) -> Duration {
+    let start = Instant::now();
+    while world.read("app").await.is_err() {
+        assert!(start.elapsed() < crate::world::PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    start.elapsed()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_for_five_seconds_while_the_lease_runs_out() {
+async fn killed_for_longer_than_the_token_lives() {
     let mut bao = OpenBao::start();
     bao.put("app", &json!({"k": "v"}));
-    let auth = app_role(&bao, "killed", &json!({"token_period": "4s"}));
+    let auth = app_role(&bao, "killed", &json!({"token_period": "2s"}));
     let world = World::start(settings(bao.address(), auth));
     assert!(world.read("app").await.is_ok());
     bao.kill();
     let killed = Instant::now();
-    while killed.elapsed() < Duration::from_secs(5) {
+    // Long enough for the longest waits between tries.
+    while killed.elapsed() < Duration::from_secs(10) {
         assert_eq!(error(world.read("app").await), StoreError::Unavailable);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     bao.restart_sealed();
     bao.unseal();
-    world.ready().await;
-    let start = Instant::now();
-    while world.read("app").await.is_err() {
-        assert!(start.elapsed() < crate::world::PATIENCE);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let took = recovered(&world).await;
+    assert!(took < RECOVERY, "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auth_mount_that_is_gone_for_a_while() {
+    let bao = OpenBao::start();
+    bao.put("app", &json!({"k": "v"}));
+    let auth = app_role(&bao, "homeless", &json!({"token_period": "1h"}));
+    let Auth::AppRole { role_id, .. } = &auth else {
+        panic!("not an AppRole");
+    };
+    let (role_id, secret_id) = (role_id.clone(), "11111111-2222-3333-4444-555555555555");
+    let own = "auth/approle/role/homeless/custom-secret-id";
+    let secret = json!({"secret_id": secret_id});
+    bao.must("POST", own, &secret);
+    let auth = Auth::AppRole {
+        mount: "approle".to_owned(),
+        role_id: role_id.clone(),
+        secret_id: SecretValue::new(secret_id.as_bytes().to_vec()),
+    };
+    let world = World::start(settings(bao.address(), auth));
+    assert!(world.read("app").await.is_ok());
+    // Its tokens go with it.
+    bao.must("DELETE", "sys/auth/approle", &Value::Null);
+    let gone = Instant::now();
+    while gone.elapsed() < Duration::from_secs(10) {
+        assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    bao.must("POST", "sys/auth/approle", &json!({"type": "approle"}));
+    let role = json!({"token_policies": "homeless", "token_period": "1h"});
+    bao.role("homeless", &role);
+    let id = json!({"role_id": role_id});
+    bao.must("POST", "auth/approle/role/homeless/role-id", &id);
+    bao.must("POST", own, &secret);
+    let took = recovered(&world).await;
+    assert!(took < RECOVERY, "{took:?}");
+    assert_eq!(bao.tokens_of("homeless").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,76 +1,266 @@
-//! TLS: the configured authority is trusted, and nothing else is.
+//! TLS: the configured authority is trusted, and nothing else is; who must show a certificate does.
 
-use std::path::Path;
-use std::process::Command;
+use std::path::PathBuf;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
 use vaultgram::vault::{Settings, Store};
 
-use crate::openbao::{bao, free_port, spawn_bound_to_us, wait_until};
+use crate::openbao::{OpenBao, bao, free_port, spawn_bound_to_us, wait_until};
 use crate::world::{World, error, settings, static_token};
 
-/// Starts OpenBao's TLS mode for development, which makes an authority in `directory`;
-/// `secret/app` holds `k`. It runs until the returned child's standard input closes.
-fn start(directory: &Path) -> (std::process::Child, String) {
-    let address = format!("127.0.0.1:{}", free_port());
-    let arguments = [
-        "server".to_owned(),
-        "-dev-tls".to_owned(),
-        "-dev-no-store-token".to_owned(),
-        "-dev-root-token-id=root".to_owned(),
-        format!("-dev-tls-cert-dir={}", directory.display()),
-        format!("-dev-listen-address={address}"),
-    ];
-    let child = spawn_bound_to_us(&bao(), &arguments, &directory.join("bao.log"));
-    let address = format!("https://{address}");
-    wait_until("OpenBao takes a secret over TLS", || {
-        Command::new(bao())
-            .args(["kv", "put", "secret/app", "k=v"])
-            .env("BAO_ADDR", &address)
-            .env("BAO_CACERT", directory.join("vault-ca.pem"))
-            .env("BAO_TOKEN", "root")
-            .output()
-            .unwrap()
-            .status
-            .success()
-    });
-    (child, address)
+/// Two authorities that know nothing of each other, made by OpenBao's PKI engine, and what they
+/// signed: `NAME.pem`, `NAME-key.pem`, `NAME-ca.pem`.
+struct Authorities(TempDir);
+
+impl Authorities {
+    fn new() -> Self {
+        let bao = OpenBao::start();
+        let authorities = Self(TempDir::new().unwrap());
+        for (mount, certificates) in [
+            ("ours", &["server", "client"][..]),
+            ("other", &["stranger"]),
+        ] {
+            bao.must(
+                "POST",
+                &format!("sys/mounts/{mount}"),
+                &json!({"type": "pki"}),
+            );
+            let root = json!({"common_name": format!("{mount} root"), "ttl": "24h"});
+            let root = bao.must("POST", &format!("{mount}/root/generate/internal"), &root);
+            let role = json!({"allow_any_name": true, "enforce_hostnames": false});
+            bao.must("POST", &format!("{mount}/roles/any"), &role);
+            for name in certificates {
+                let wanted = json!({
+                    "common_name": format!("{name}.example.org"),
+                    "ip_sans": "127.0.0.1",
+                    "ttl": "12h",
+                });
+                let issued = bao.must("POST", &format!("{mount}/issue/any"), &wanted);
+                authorities.keep(name, &issued["data"]["certificate"]);
+                authorities.keep(&format!("{name}-key"), &issued["data"]["private_key"]);
+                authorities.keep(&format!("{name}-ca"), &root["data"]["certificate"]);
+            }
+        }
+        authorities
+    }
+
+    fn keep(&self, name: &str, pem: &Value) {
+        std::fs::write(self.file(name), pem.as_str().unwrap()).unwrap();
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(format!("{name}.pem"))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.file(name).display().to_string()
+    }
+
+    /// An OpenBao with the `server` certificate and `more` in its listener. It ends with the
+    /// returned child's standard input.
+    fn serve(&self, more: &str) -> (std::process::Child, String) {
+        let address = format!("127.0.0.1:{}", free_port());
+        let directory = self.0.path();
+        let configuration = directory.join(format!("{address}.hcl"));
+        let text = format!(
+            "storage \"inmem\" {{\n}}\nlistener \"tcp\" {{\n  address = \"{address}\"\n  \
+             tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"\n{more}}}\n\
+             api_addr = \"https://{address}\"\n",
+            self.path("server"),
+            self.path("server-key"),
+        );
+        std::fs::write(&configuration, text).unwrap();
+        let arguments = [
+            "server".to_owned(),
+            format!("-config={}", configuration.display()),
+        ];
+        let log = directory.join(format!("{address}.log"));
+        let child = spawn_bound_to_us(&bao(), &arguments, &log);
+        wait_until("OpenBao listens", || {
+            std::net::TcpStream::connect(&address).is_ok()
+        });
+        (child, format!("https://{address}"))
+    }
+
+    /// For the server at `address`, with the authority that signed its certificate.
+    fn trusting(&self, address: &str) -> Settings {
+        let mut settings = settings(address.to_owned(), static_token("s.any"));
+        settings.ca_cert = Some(self.file("server-ca"));
+        settings
+    }
+
+    /// As [`Self::trusting`], with the certificate and key of `name`.
+    fn showing(&self, address: &str, name: &str) -> Settings {
+        let mut settings = self.trusting(address);
+        settings.client_cert = Some(self.file(name));
+        settings.client_key = Some(self.file(&format!("{name}-key")));
+        settings
+    }
 }
 
-fn trusting(address: &str, authority: &Path) -> Settings {
-    let mut settings = settings(address.to_owned(), static_token("root"));
-    settings.ca_cert = Some(authority.to_owned());
-    settings
+/// A server that nobody has initialised says so to whoever gets through to it.
+async fn gets_through(settings: Settings) -> bool {
+    match World::start(settings).store.health().await {
+        StoreHealth::Uninitialized => true,
+        StoreHealth::Unreachable => false,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_configured_authority_is_trusted() {
-    let directory = TempDir::new().unwrap();
-    let (_child, address) = start(directory.path());
-    let ours = directory.path().join("vault-ca.pem");
-    let world = World::start(trusting(&address, &ours));
-    assert_eq!(world.field("app", "k").await.unwrap(), r#""v""#);
+async fn only_the_configured_authority_and_name_are_trusted() {
+    let authorities = Authorities::new();
+    let (_child, address) = authorities.serve("");
+    assert!(gets_through(authorities.trusting(&address)).await);
+    let mut of_another = authorities.trusting(&address);
+    of_another.ca_cert = Some(authorities.file("stranger-ca"));
+    assert!(!gets_through(of_another).await, "another authority");
+    let mut of_system = authorities.trusting(&address);
+    of_system.ca_cert = None;
+    assert!(!gets_through(of_system).await, "the system's authorities");
 
-    // A certificate that did not sign the server's.
-    let other = TempDir::new().unwrap();
-    let (_other_child, other_address) = start(other.path());
-    let world = World::start(trusting(&other_address, &ours));
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
-    assert_eq!(world.store.health().await, StoreHealth::Unreachable);
+    // 127.0.0.1 is in the certificate, localhost is not.
+    let by_name = address.replace("127.0.0.1", "localhost");
+    assert!(!gets_through(authorities.trusting(&by_name)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_wants_a_certificate_gets_the_configured_one() {
+    let authorities = Authorities::new();
+    for version in ["tls12", "tls13"] {
+        let more = format!(
+            "  tls_require_and_verify_client_cert = true\n  tls_client_ca_file = \"{}\"\n  \
+             tls_min_version = \"{version}\"\n  tls_max_version = \"{version}\"\n",
+            authorities.path("server-ca"),
+        );
+        let (_child, address) = authorities.serve(&more);
+        assert!(gets_through(authorities.showing(&address, "client")).await);
+        assert!(!gets_through(authorities.trusting(&address)).await, "none");
+        assert!(!gets_through(authorities.showing(&address, "stranger")).await);
+        let world = World::start(authorities.trusting(&address));
+        assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_tls_is_refused() {
+    let authorities = Authorities::new();
+    let more = "  tls_min_version = \"tls10\"\n  tls_max_version = \"tls11\"\n";
+    let (_child, address) = authorities.serve(more);
+    assert!(!gets_through(authorities.trusting(&address)).await);
+}
+
+/// What a store says that cannot be set up.
+fn refusal(settings: Settings) -> String {
+    let Err(error) = Store::new(settings) else {
+        panic!("it was taken");
+    };
+    error.to_string()
 }
 
 #[test]
 fn an_authority_that_cannot_be_used_is_refused_with_its_file() {
     let directory = TempDir::new().unwrap();
-    let empty = directory.path().join("empty.pem");
-    std::fs::write(&empty, "").unwrap();
-    for path in [empty, directory.path().join("missing.pem")] {
-        let Err(error) = Store::new(trusting("https://vault.example.org", &path)) else {
-            panic!("{} was taken", path.display());
-        };
-        let error = error.to_string();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    for path in [
+        file("empty.pem", ""),
+        file(
+            "text.pem",
+            "-----BEGIN CERTIFICATE-----\n!hunter2!\n-----END CERTIFICATE-----\n",
+        ),
+        directory.path().join("missing.pem"),
+    ] {
+        let mut settings = settings("https://vault.example.org".to_owned(), static_token("t"));
+        settings.ca_cert = Some(path.clone());
+        let error = refusal(settings);
         assert!(error.contains(path.to_str().unwrap()), "{error}");
         assert!(error.contains("must be a PEM file"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
+}
+
+#[test]
+fn client_certificates_are_checked_at_start() {
+    let authorities = Authorities::new();
+    let with = |certificate: Option<&str>, key: Option<&str>| {
+        let mut settings = authorities.trusting("https://vault.example.org");
+        settings.client_cert = certificate.map(|name| authorities.file(name));
+        settings.client_key = key.map(|name| authorities.file(name));
+        settings
+    };
+    assert!(Store::new(with(Some("client"), Some("client-key"))).is_ok());
+    let locked =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    authorities.keep("locked", &json!(locked));
+    let garbled = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    authorities.keep("garbled", &json!(garbled));
+    authorities.keep(
+        "garbled-cert",
+        &json!(garbled.replace("PRIVATE KEY", "CERTIFICATE")),
+    );
+    for (certificate, key, culprit, advice) in [
+        (Some("client"), None, "", "set client_cert and client_key"),
+        (
+            None,
+            Some("client-key"),
+            "",
+            "set client_cert and client_key",
+        ),
+        (
+            Some("missing"),
+            Some("client-key"),
+            "missing.pem",
+            "No such file",
+        ),
+        (
+            Some("client"),
+            Some("missing"),
+            "missing.pem",
+            "No such file",
+        ),
+        (
+            Some("client-key"),
+            Some("client-key"),
+            "client-key.pem",
+            "no certificate",
+        ),
+        (
+            Some("client"),
+            Some("client"),
+            "client.pem",
+            "no private key",
+        ),
+        (
+            Some("client"),
+            Some("locked"),
+            "locked.pem",
+            "without a passphrase",
+        ),
+        (Some("client"), Some("garbled"), "garbled.pem", "client key"),
+        (
+            Some("garbled-cert"),
+            Some("client-key"),
+            "garbled-cert.pem",
+            "client certificate",
+        ),
+        (
+            Some("client"),
+            Some("server-key"),
+            "server-key.pem",
+            "does not belong to",
+        ),
+    ] {
+        let error = refusal(with(certificate, key));
+        assert!(error.contains(culprit), "{error}");
+        assert!(error.contains(advice), "{certificate:?} {key:?}: {error}");
+    }
+    let mut misnamed = with(None, None);
+    misnamed.server_name = Some("a b".to_owned());
+    assert!(refusal(misnamed).contains("neither a host name nor an IP"));
 }

@@ -1,9 +1,12 @@
 //! Staying logged in: renewal, maximum age, revocation, stopping.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 use vaultgram::broker::ports::{StoreError, StoreHealth};
 use vaultgram::vault::Auth;
@@ -47,19 +50,90 @@ async fn a_given_token_is_renewed_too() {
     read_for(&world, Duration::from_secs(9)).await;
 }
 
+/// When a token began, was last renewed and will end, in seconds of OpenBao's clock.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Life {
+    issued: f64,
+    ends: f64,
+}
+
+impl Life {
+    fn of(facts: &Value) -> Self {
+        let seconds = |name: &str| {
+            let at = OffsetDateTime::parse(facts[name].as_str().unwrap(), &Rfc3339).unwrap();
+            Duration::try_from(at - OffsetDateTime::UNIX_EPOCH).unwrap()
+        };
+        Self {
+            issued: seconds("issue_time").as_secs_f64(),
+            ends: seconds("expire_time").as_secs_f64(),
+        }
+    }
+}
+
+/// The lives of the tokens of `role` seen during a steady stream of reads, the oldest first.
+async fn lives_while_reading(
+    bao: &OpenBao,
+    world: &World,
+    role: &str,
+    duration: Duration,
+) -> Vec<Life> {
+    let start = Instant::now();
+    let mut lives = BTreeMap::new();
+    while start.elapsed() < duration {
+        read_for(world, Duration::from_millis(100)).await;
+        for facts in bao.tokens() {
+            if facts["meta"]["role_name"] == role {
+                let accessor = facts["accessor"].as_str().unwrap().to_owned();
+                lives.insert(accessor, Life::of(&facts));
+            }
+        }
+    }
+    let mut lives: Vec<Life> = lives.into_values().collect();
+    lives.sort_by(|one, other| one.partial_cmp(other).unwrap());
+    lives
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_maximum_age_is_met_by_a_fresh_login_without_a_failed_read() {
     let bao = OpenBao::start();
     bao.put("app", &json!({"k": "v"}));
-    let settings_of_role = json!({"token_ttl": "3s", "token_max_ttl": "4s"});
-    let auth = app_role(&bao, "ageing", &settings_of_role);
-    let world = World::start(settings(bao.address(), auth));
-    let mut at_once = 0;
-    for _ in 0..25 {
-        read_for(&world, Duration::from_millis(500)).await;
-        at_once = at_once.max(bao.tokens_of("ageing").len());
+    for (role, ages) in [
+        ("ageing", json!({"token_ttl": "3s", "token_max_ttl": "5s"})),
+        (
+            "periodic",
+            json!({"token_period": "3s", "token_explicit_max_ttl": "5s"}),
+        ),
+    ] {
+        let world = World::start(settings(bao.address(), app_role(&bao, role, &ages)));
+        let lives = lives_while_reading(&bao, &world, role, Duration::from_secs(16)).await;
+        // Each is renewed after 2 s and replaced after 4 or less, so there are four or five.
+        assert!((4..=7).contains(&lives.len()), "{role}: {}", lives.len());
+        for pair in lives.windows(2) {
+            let left = pair[0].ends - pair[1].issued;
+            assert!(left > 0.3, "{role}: replaced {left} s before its end");
+            let age = pair[1].issued - pair[0].issued;
+            assert!(age > 1.5, "{role}: replaced at the age of {age} s");
+        }
+        assert_eq!(bao.tokens_of(role).len(), 1, "{role}: the old ones stay");
     }
-    assert!(at_once >= 2, "each token was replaced only after its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_renewed_at_about_two_thirds() {
+    let bao = OpenBao::start();
+    bao.put("app", &json!({"k": "v"}));
+    let auth = app_role(&bao, "thirds", &json!({"token_period": "9s"}));
+    let world = World::start(settings(bao.address(), auth));
+    let mut lives = vec![];
+    for _ in 0..32 {
+        lives.extend(lives_while_reading(&bao, &world, "thirds", Duration::from_millis(250)).await);
+    }
+    let ends: Vec<f64> = lives.iter().map(|life| life.ends).collect();
+    let renewals: Vec<f64> = ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let renewals: Vec<f64> = renewals.into_iter().filter(|more| *more > 0.1).collect();
+    // It lives as much longer as it had lived when it was renewed.
+    assert_eq!(renewals.len(), 1, "{renewals:?}");
+    assert!((5.2..6.8).contains(&renewals[0]), "{renewals:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

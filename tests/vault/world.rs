@@ -59,6 +59,14 @@ impl World {
         self.store.read(&permit("secret", path, None)).await
     }
 
+    /// Reads `secret/PATH` for a policy that names `role`.
+    pub(crate) async fn read_as(&self, role: &str, path: &str) -> Result<Secret, StoreError> {
+        let target = permit("secret", path, None).target().clone();
+        let action = Action::Read(Delivery::Socket);
+        let text = format!("@vault_role(\"{role}\") permit(principal, action, resource);");
+        self.store.read(&permit_by(&text, action, target)).await
+    }
+
     /// Reads the field `key` of `secret/PATH` as JSON text.
     pub(crate) async fn field(&self, path: &str, key: &str) -> Result<String, StoreError> {
         let secret = self.read(path).await?;
@@ -106,6 +114,9 @@ pub(crate) fn settings(address: String, auth: Auth) -> Settings {
         address,
         namespace: None,
         ca_cert: None,
+        client_cert: None,
+        client_key: None,
+        server_name: None,
         mounts: mounts(),
         auth,
         request_timeout: Duration::from_secs(10),
@@ -254,12 +265,17 @@ fn permit_for(path: SecretPath, version: Option<u64>) -> Permit {
 
 /// Permission from a policy that permits everything.
 pub(crate) fn permit_to(action: Action, target: Target) -> Permit {
-    let everything = PolicySource {
+    permit_by("permit(principal, action, resource);", action, target)
+}
+
+/// Permission from `policy`.
+pub(crate) fn permit_by(policy: &str, action: Action, target: Target) -> Permit {
+    let policy = PolicySource {
         name: "test".to_owned(),
-        text: "permit(principal, action, resource);".to_owned(),
+        text: policy.to_owned(),
     };
     let mounts = Mounts::new(vec![target.path.mount().to_owned()]).unwrap();
-    let policy = Policy::load(&[everything], Groups::default(), &mounts).unwrap();
+    let policy = Policy::load(&[policy], Groups::default(), &mounts).unwrap();
     let request = Request {
         id: RequestId::Connection(1),
         caller: Caller::Unix(UnixPeer {

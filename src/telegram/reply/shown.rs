@@ -1,5 +1,7 @@
 //! Names and values as people read them: nothing in them is invisible or moves other text.
 
+use std::time::Duration;
+
 use crate::domain::signs::{escaped, is_invisible};
 use crate::domain::{Field, Origin, Secret};
 use crate::telegram::reply::spoken;
@@ -31,7 +33,9 @@ pub(super) fn source(secret: &Secret) -> String {
         Origin::Leased(lease) => facts.push(format!("for {}", spoken(lease.duration))),
         Origin::Plain => {}
     }
-    if let Some(age) = secret.age {
+    if let Some(age) = secret.age
+        && (age.stale || age.since >= Duration::from_secs(1))
+    {
         facts.push(format!("{} old", spoken(age.since)));
         if age.stale {
             facts.push("Vault does not answer".to_owned());

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::broker::ports::StoreError;
 use crate::domain::policy::{Denial, DenialReason};
 use crate::domain::{Field, History, Mounts, SecretValue};
 use crate::telegram::command::Word;

@@ -1,4 +1,12 @@
-//! Memory hygiene: freed memory is wiped, the process cannot be dumped.
+//! Memory hygiene: what was read is forgotten. Freed memory is wiped, and so are the stacks and
+//! registers of threads that wait; the process cannot be dumped; what must be kept is sealed.
+//!
+//! The promise and its limits: `docs/memory.md`. A test holds it: `tests/memory`.
+
+mod pages;
+mod sealed;
+
+pub use sealed::{Kind, Sealed};
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 

@@ -1,0 +1,306 @@
+//! Secrets that were read, kept for a while where policy says so (`@cache`, `@stale`).
+//!
+//! [`Cached`] stands before the store and speaks its language. Kept is what a KV mount answers to
+//! a read, never what an engine made (it ends with a lease or a moment) nor a wrapped answer (it
+//! works once). A hit is handed out while its time to live lasts; past half of it Vault is first
+//! asked whether the version is still the one. While Vault does not answer, what was kept is
+//! handed out up to its stale limit, and says how old it is.
+
+mod entry;
+mod shelf;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use metrics::counter;
+use tokio::time::{Instant, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
+use crate::domain::terms::CacheTerms;
+use crate::domain::{
+    Action, Age, Field, History, MountKind, Mounts, Permit, Secret, SecretPath, VersionState,
+};
+use crate::telemetry::metrics::CACHE_READS;
+use crate::vault::cache::entry::Entry;
+use crate::vault::cache::shelf::{Key, Shelf};
+
+/// How often what is too old is thrown away, whoever asks or not.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long Vault may think while something stale could be handed out instead.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
+/// A store whose reads are kept where their permit says so.
+///
+/// A store speaks in one namespace, so that a key need not hold it.
+pub struct Cached {
+    store: Arc<dyn SecretStore>,
+    mounts: Mounts,
+    shelf: Shelf,
+    now: Time,
+}
+
+/// Tells the time, which never goes back; an argument, so that tests need not wait.
+type Time = Box<dyn Fn() -> Instant + Send + Sync>;
+
+impl Cached {
+    /// Keeps what `store` answers for `mounts`.
+    #[must_use]
+    pub fn new(store: Arc<dyn SecretStore>, mounts: Mounts) -> Self {
+        Self::with_time(store, mounts, Box::new(Instant::now))
+    }
+
+    /// As [`Cached::new`], by another clock.
+    #[must_use]
+    pub fn with_time(store: Arc<dyn SecretStore>, mounts: Mounts, now: Time) -> Self {
+        Self {
+            store,
+            mounts,
+            shelf: Shelf::default(),
+            now,
+        }
+    }
+
+    /// Throws away what is too old, until `stop`; then everything.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut ticks = interval(SWEEP);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = ticks.tick() => self.shelf.sweep((self.now)()),
+            }
+        }
+        self.shelf.clear();
+    }
+
+    /// On what terms the answer to `permit` is kept.
+    fn terms(&self, permit: &Permit) -> Option<CacheTerms> {
+        let kept = matches!(permit.action(), Action::Read(_))
+            && match self.mounts.kind(permit.target().path.mount()) {
+                Some(MountKind::Kv2 | MountKind::Kv1) => true,
+                Some(MountKind::Engine) | None => false,
+            };
+        permit.terms().cache.filter(|_| kept)
+    }
+
+    /// What is kept for `key`, if it may be handed out without asking anybody.
+    fn fresh(&self, key: &Key, terms: CacheTerms) -> Option<Secret> {
+        let entry = self.shelf.get(key)?;
+        let now = (self.now)();
+        if !entry.is_live(now, terms) || !entry.is_certain(now, terms) {
+            return None;
+        }
+        entry.secret(Age {
+            since: entry.unconfirmed(now),
+            stale: false,
+        })
+    }
+
+    /// What Vault says now, as little as possible of it being asked.
+    async fn ask(
+        &self,
+        key: &Key,
+        terms: CacheTerms,
+        permit: &Permit,
+    ) -> Result<Secret, StoreError> {
+        if let Some(entry) = self.shelf.get(key)
+            && entry.is_live((self.now)(), terms)
+            && let Some(secret) = self.confirm(&entry, permit).await?
+        {
+            return Ok(secret);
+        }
+        let writes = self.shelf.writes();
+        let read = (self.now)();
+        let secret = self.store.read(permit).await?;
+        // What may be older than a write that ended meanwhile is not kept.
+        if let Some(entry) = Entry::new(&secret, read, terms) {
+            self.shelf.put(key, entry, writes);
+        }
+        Ok(secret)
+    }
+
+    /// The secret in `entry`, if Vault says that it would read the same.
+    async fn confirm(&self, entry: &Entry, permit: &Permit) -> Result<Option<Secret>, StoreError> {
+        let Some(version) = entry.version() else {
+            return Ok(None); // KV version 1 tells nothing but the values
+        };
+        let asked = (self.now)();
+        let history = match self.store.history(permit).await {
+            Ok(history) => history,
+            Err(error) if is_away(&error) => return Err(error),
+            // Whatever it is, reading tells it better.
+            Err(_) => return Ok(None),
+        };
+        let wanted = permit.target().version.unwrap_or(history.current);
+        let live = |found: &crate::domain::Version| {
+            found.number == version && found.state == VersionState::Live
+        };
+        if wanted != version || !history.versions.iter().any(live) {
+            return Ok(None);
+        }
+        entry.confirmed(asked);
+        Ok(entry.secret(Age {
+            since: Duration::ZERO,
+            stale: false,
+        }))
+    }
+
+    /// What is kept for `key`, if it may be handed out while Vault does not answer.
+    fn stale(&self, key: &Key, terms: CacheTerms) -> Option<Secret> {
+        let entry = self.shelf.get(key)?;
+        let since = entry.unconfirmed((self.now)());
+        let age = Age { since, stale: true };
+        (since <= terms.stale).then(|| entry.secret(age)).flatten()
+    }
+
+    /// Reads with `permit`, of many who want the same one for all.
+    async fn read_on(&self, permit: &Permit, terms: CacheTerms) -> Result<Secret, StoreError> {
+        let key = Key::of(permit);
+        if let Some(secret) = self.fresh(&key, terms) {
+            counter!(CACHE_READS, "result" => "hit").increment(1);
+            return Ok(secret);
+        }
+        let asked = (self.now)();
+        let flight = self.shelf.flight(&key);
+        let mut failed = flight.lock().await;
+        // Whoever came first may have brought it, or found that it is not to be had.
+        if let Some(secret) = self.fresh(&key, terms) {
+            counter!(CACHE_READS, "result" => "hit").increment(1);
+            return Ok(secret);
+        }
+        let kept = self.stale(&key, terms);
+        let answer = match &*failed {
+            Some((at, error))
+                if *at >= asked
+                    || (kept.is_some()
+                        && (self.now)().saturating_duration_since(*at) < IMPATIENCE) =>
+            {
+                Err(error.clone())
+            }
+            _ if kept.is_some() => timeout(IMPATIENCE, self.ask(&key, terms, permit))
+                .await
+                .unwrap_or(Err(StoreError::Unavailable)),
+            _ => self.ask(&key, terms, permit).await,
+        };
+        let error = match answer {
+            Ok(secret) => {
+                *failed = None;
+                counter!(CACHE_READS, "result" => "miss").increment(1);
+                return Ok(secret);
+            }
+            Err(error) => error,
+        };
+        if failed.as_ref().is_none_or(|(at, _)| *at < asked) {
+            *failed = Some(((self.now)(), error.clone()));
+        }
+        if !is_away(&error) {
+            self.shelf.remove(&key);
+            return Err(error);
+        }
+        let Some(secret) = kept else {
+            return Err(error);
+        };
+        counter!(CACHE_READS, "result" => "stale").increment(1);
+        Ok(secret)
+    }
+
+    /// Changes what `path` holds: nothing kept of it outlasts that, whatever comes of the change.
+    async fn changing<T>(
+        &self,
+        path: &SecretPath,
+        change: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.shelf.forget(path);
+        let changed = change.await;
+        self.shelf.forget(path);
+        changed
+    }
+}
+
+/// Whether Vault gave no answer, rather than one we do not like.
+fn is_away(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable | StoreError::Sealed)
+}
+
+#[async_trait]
+impl SecretStore for Cached {
+    async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
+        match self.terms(permit) {
+            Some(terms) => self.read_on(permit, terms).await,
+            None => self.store.read(permit).await,
+        }
+    }
+
+    async fn wrap(&self, permit: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
+        self.store.wrap(permit, ttl).await
+    }
+
+    async fn invoke(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
+        self.store.invoke(permit, fields).await
+    }
+
+    async fn invoke_wrapped(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        ttl: Duration,
+    ) -> Result<Wrapped, StoreError> {
+        self.store.invoke_wrapped(permit, fields, ttl).await
+    }
+
+    async fn revoke(&self, lease: &str) -> Result<(), StoreError> {
+        self.store.revoke(lease).await
+    }
+
+    async fn exists(&self, permit: &Permit) -> Result<bool, StoreError> {
+        self.store.exists(permit).await
+    }
+
+    async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
+        self.store.list(permit).await
+    }
+
+    async fn history(&self, permit: &Permit) -> Result<History, StoreError> {
+        self.store.history(permit).await
+    }
+
+    async fn put(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let change = self.store.put(permit, fields, over);
+        self.changing(&permit.target().path, change).await
+    }
+
+    async fn patch(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let change = self.store.patch(permit, fields, over);
+        self.changing(&permit.target().path, change).await
+    }
+
+    async fn delete(&self, permit: &Permit) -> Result<Option<u64>, StoreError> {
+        let change = self.store.delete(permit);
+        self.changing(&permit.target().path, change).await
+    }
+
+    async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
+        let change = self.store.undelete(permit, version);
+        self.changing(&permit.target().path, change).await
+    }
+
+    async fn destroy(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
+        let change = self.store.destroy(permit, version);
+        self.changing(&permit.target().path, change).await
+    }
+
+    async fn health(&self) -> StoreHealth {
+        self.store.health().await
+    }
+}

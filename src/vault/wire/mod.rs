@@ -1,0 +1,3 @@
+//! The wire to Vault.
+
+pub(super) mod trust;
