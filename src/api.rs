@@ -71,16 +71,23 @@ pub struct KvMetadata {
     pub version: u64,
 }
 
+/// The names in a folder.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Keys {
+    /// Sorted; those of folders end with a slash.
+    pub keys: Vec<String>,
+}
+
 /// What `sys/internal/ui/mounts/PATH` says of the mount a path is in.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct MountInfo {
     /// For people.
     pub description: String,
-    /// `version`: always `"2"`.
+    /// `version`: `"1"` or `"2"` for KV, else nothing.
     pub options: BTreeMap<String, String>,
     /// The mount, with a slash at its end.
     pub path: String,
-    /// Always `kv`.
+    /// `kv`, or our own word `engine` for every other.
     #[serde(rename = "type")]
     pub kind: String,
 }

@@ -8,13 +8,17 @@ requirements=tests/requirements.txt
 
 # etcd-server: the etcd that replicas and Vault use; protobuf-compiler: builds its client;
 # age: opens sealed answers, as an independent witness; microsocks: the SOCKS5 proxy that the
-# tests go through.
+# tests go through; postgresql, openssl, openssh-client: what engines make is tried on them.
 missing=()
 command -v etcd >/dev/null || missing+=(etcd-server)
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
 command -v age >/dev/null || missing+=(age)
 command -v curl >/dev/null || missing+=(curl)
 command -v microsocks >/dev/null || missing+=(microsocks)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+command -v psql >/dev/null || missing+=(postgresql-client)
+command -v openssl >/dev/null || missing+=(openssl)
+command -v ssh-keygen >/dev/null || missing+=(openssh-client)
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -113,6 +113,8 @@ fn every_action_is_permitted_by_its_own_name_and_writes_also_together() {
         Action::Patch,
         Action::Delete,
         Action::Undelete,
+        Action::Destroy,
+        Action::Invoke(Delivery::Message),
         Action::Rotate {
             recipe: Recipe::Hex,
             over: 0,
@@ -136,7 +138,7 @@ fn every_action_is_permitted_by_its_own_name_and_writes_also_together() {
     }
     assert_eq!(
         allowed("action in Action::\"write\""),
-        ["put", "patch", "delete", "undelete", "rotate"]
+        ["put", "patch", "delete", "undelete", "destroy", "rotate"]
     );
 }
 
@@ -161,8 +163,16 @@ fn deliveries_are_told_apart() {
            when { context.delivery == "sealed" };"#,
     )
     .unwrap();
+    let invoke = load(
+        r#"permit(principal, action == Action::"invoke", resource)
+           when { context.delivery == "sealed" };"#,
+    )
+    .unwrap();
     for delivery in Delivery::ALL {
         let caller = telegram(1001, ChatKind::Private);
+        let invoked = decide_action(&invoke, caller.clone(), Action::Invoke(delivery), "a");
+        let sealed = matches!(invoked, Decision::Allow(_));
+        assert_eq!(sealed, delivery == Delivery::Sealed);
         let decision = decide_action(&policy, caller, Action::Read(delivery), "a");
         assert_eq!(
             matches!(decision, Decision::Allow(_)),

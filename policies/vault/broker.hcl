@@ -31,7 +31,7 @@ path "secret/data/*" {
   capabilities = ["create", "update", "patch"]
 }
 
-# /delete_secret, which can be undone. vaultgram never asks to destroy.
+# /delete_secret, which can be undone.
 path "secret/delete/*" {
   capabilities = ["update"]
 }
@@ -40,6 +40,81 @@ path "secret/delete/*" {
 path "secret/undelete/*" {
   capabilities = ["update"]
 }
+
+# Destroying a version, which cannot be undone.
+path "secret/destroy/*" {
+  capabilities = ["update"]
+}
+
+# --- other engines: take away the # in front of what is mounted and meant to be asked for ---
+
+# What was made for somebody who did not get it is taken back at once.
+#path "sys/leases/revoke" {
+#  capabilities = ["update"]
+#}
+
+# KV version 1 (mounts_v1); only "read" and "list" where it must only be read.
+#path "legacy/*" {
+#  capabilities = ["create", "read", "update", "delete", "list"]
+#}
+
+# Database credentials.
+#path "database/creds/*" {
+#  capabilities = ["read"]
+#}
+#path "database/static-creds/*" {
+#  capabilities = ["read"]
+#}
+
+# Certificates: made here, or for a request; and those there are.
+#path "pki/issue/*" {
+#  capabilities = ["update"]
+#}
+#path "pki/sign/*" {
+#  capabilities = ["update"]
+#}
+#path "pki/cert/*" {
+#  capabilities = ["read"]
+#}
+#path "pki/certs" {
+#  capabilities = ["list"]
+#}
+
+# Encryption by Vault's keys, one block for each thing that may be done.
+#path "transit/encrypt/*" {
+#  capabilities = ["update"]
+#}
+#path "transit/decrypt/*" {
+#  capabilities = ["update"]
+#}
+#path "transit/rewrap/*" {
+#  capabilities = ["update"]
+#}
+#path "transit/datakey/*" {
+#  capabilities = ["update"]
+#}
+#path "transit/sign/*" {
+#  capabilities = ["update"]
+#}
+#path "transit/verify/*" {
+#  capabilities = ["update"]
+#}
+#path "transit/hmac/*" {
+#  capabilities = ["update"]
+#}
+
+# One-time codes: read one, check one.
+#path "totp/code/*" {
+#  capabilities = ["read", "update"]
+#}
+
+# SSH certificates.
+#path "ssh/sign/*" {
+#  capabilities = ["update"]
+#}
+#path "ssh/issue/*" {
+#  capabilities = ["update"]
+#}
 
 # --- its own token: is it still taken, keep it alive, end it on a stop ---
 

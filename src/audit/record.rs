@@ -127,13 +127,18 @@ enum Event<'a> {
         by_pid: i32,
     },
     Written {
-        version_written: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version_written: Option<u64>,
     },
     Deleted {
-        version_deleted: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version_deleted: Option<u64>,
     },
     Undeleted {
         version_undeleted: u64,
+    },
+    Destroyed {
+        version_destroyed: u64,
     },
     Done,
     KeyRegistered,
@@ -149,7 +154,8 @@ enum Event<'a> {
 #[derive(Serialize)]
 struct Read<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    version_read: Option<u64>,
+    #[serde(rename = "version_read")]
+    version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<&'a str>,
     /// Seconds since it was read from Vault.
@@ -163,7 +169,7 @@ struct Read<'a> {
 impl<'a> From<&'a Reading> for Read<'a> {
     fn from(reading: &'a Reading) -> Self {
         Self {
-            version_read: reading.version,
+            version: reading.version,
             lease: reading.lease.as_deref(),
             age: reading.age.map(|age| age.since.as_secs()),
             stale: reading.age.map(|age| age.stale),
@@ -209,6 +215,9 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             },
             AuditEvent::Undeleted { version } => Self::Undeleted {
                 version_undeleted: *version,
+            },
+            AuditEvent::Destroyed { version } => Self::Destroyed {
+                version_destroyed: *version,
             },
             AuditEvent::Done => Self::Done,
             AuditEvent::KeyRegistered => Self::KeyRegistered,
@@ -440,7 +449,7 @@ mod tests {
         let mut rotation = entry(
             caller.clone(),
             Some("password"),
-            AuditEvent::Written { version: 4 },
+            AuditEvent::Written { version: Some(4) },
         );
         if let Subject::Secret { action, .. } = &mut rotation.subject {
             *action = Action::Rotate {

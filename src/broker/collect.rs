@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
+use crate::broker::fitting::fitting;
 use crate::broker::ports::{Claim, CoordinationError};
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
@@ -156,8 +157,14 @@ impl Broker {
         code: &str,
         peer: &UnixPeer,
     ) -> Result<Secret, BrokerError> {
-        let result = match self.read(&permit).await {
-            Ok(secret) => self.use_up(code).await.map(|()| secret),
+        let result = match self.read_fitting(&permit).await {
+            Ok(secret) => match self.use_up(code).await {
+                Ok(()) => Ok(secret),
+                Err(error) => {
+                    self.give_back(&permit.request().id, &secret).await;
+                    Err(error)
+                }
+            },
             Err(error) => Err(error),
         };
         let event = match &result {
@@ -171,8 +178,19 @@ impl Broker {
             },
         };
         let entry = AuditEntry::outcome(&permit, event, self.now());
-        self.ports.audit.record(entry).await?;
+        if let Err(error) = self.ports.audit.record(entry).await {
+            if let Ok(secret) = &result {
+                self.give_back(&permit.request().id, secret).await;
+            }
+            return Err(error.into());
+        }
         result
+    }
+
+    /// What is mounted there may be another thing than when it was asked for.
+    async fn read_fitting(&self, permit: &Permit) -> Result<Secret, BrokerError> {
+        fitting(permit.request(), &self.rules.mounts)?;
+        self.read(permit).await
     }
 
     /// Takes the offer under `code` for one release, of however many that were begun.

@@ -1,13 +1,14 @@
 //! Before something that cannot simply be repeated: may the caller, and what is there now?
 
-use crate::broker::execute::sensible;
+use crate::broker::fitting::fitting;
 use crate::broker::ports::{Claim, StoreError};
 use crate::broker::{Broker, BrokerError};
-use crate::domain::{Action, AuditEntry, AuditEvent, Decision, Denial, Permit, Request};
+use crate::domain::{Action, AuditEntry, AuditEvent, Decision, Denial, MountKind, Permit, Request};
 
 /// What the caller is to be told before they confirm.
 pub enum Asked {
-    /// They may: ask them, naming the newest version (0: there is none). The confirmation is a
+    /// They may: ask them, naming the newest version (0: there is none; 1 also stands for what a
+    /// mount without versions holds). The confirmation is a
     /// request of its own, decided anew when it arrives.
     Confirm {
         /// The newest version.
@@ -50,10 +51,19 @@ impl Broker {
 
     /// The newest version of what is to be changed; 0 where a new secret may be put.
     async fn current(&self, permit: &Permit) -> Result<u64, BrokerError> {
-        sensible(permit.request())?;
+        fitting(permit.request(), &self.rules.mounts)?;
         if matches!(permit.action(), Action::Rotate { .. }) {
             // A misspelt field would be made anew, and the one that was meant stay as it is.
             return self.version_with_field(permit).await;
+        }
+        let mount = permit.target().path.mount();
+        if self.rules.mounts.kind(mount) == Some(MountKind::Kv1) {
+            let put = matches!(permit.action(), Action::Put { .. });
+            return match self.ports.store.exists(permit).await? {
+                true => Ok(1),
+                false if put => Ok(0),
+                false => Err(StoreError::NotFound.into()),
+            };
         }
         match self.ports.store.history(permit).await {
             Ok(history) => Ok(history.current),

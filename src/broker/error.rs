@@ -66,8 +66,35 @@ pub enum BrokerError {
     /// The action is not about one version.
     #[error("this is not about one version; ask without @version")]
     MeaninglessVersion,
+    /// The mount keeps no versions.
+    #[error("this mount keeps no versions of its secrets; ask without @version")]
+    NoVersions,
+    /// KV version 1 has no check-and-set.
+    #[error(
+        "this mount keeps no versions, so one field cannot be changed without a risk of undoing \
+         what somebody else wrote meanwhile; write the whole secret with /put_secret"
+    )]
+    OnlyWhole,
+    /// Nothing there takes parameters.
+    #[error("this mount holds secrets, which are read and written; only an engine is invoked")]
+    NotAnEngine,
+    /// Nothing there is written or deleted.
+    #[error(
+        "an engine is mounted there, which keeps no secrets to write, delete or tell versions of; \
+         read what it makes, or invoke it"
+    )]
+    NotKv,
+    /// Parameters are values, which are not kept.
+    #[error(
+        "parameters are never kept, so nothing can wait to be collected; run on the host: \
+         vaultgram invoke"
+    )]
+    InvokeOnHost,
+    /// What is removed for good must be named.
+    #[error("say which version is to be destroyed: PATH@N (/versions lists them)")]
+    NoVersionNamed,
     /// The change was made, and its record was not.
-    #[error("it was done, but could not be recorded; look at /versions, and tell an operator")]
+    #[error("it was done, but could not be recorded; look at what is there, and tell an operator")]
     DoneUnrecorded,
     /// A new device signed in, and nobody has looked at it.
     #[error(
@@ -108,6 +135,12 @@ impl BrokerError {
             Self::NewestNotDeleted => "newest_not_deleted",
             Self::MeaninglessField => "meaningless_field",
             Self::MeaninglessVersion => "meaningless_version",
+            Self::NoVersions => "no_versions",
+            Self::OnlyWhole => "only_whole",
+            Self::NotAnEngine => "not_an_engine",
+            Self::NotKv => "not_kv",
+            Self::InvokeOnHost => "invoke_on_host",
+            Self::NoVersionNamed => "no_version_named",
             Self::DoneUnrecorded => "done_unrecorded",
             Self::ChatLocked => "chat_locked",
         }

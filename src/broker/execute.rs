@@ -1,10 +1,11 @@
 //! Acting on a permit: do it, record what came of it, hand over.
 
+use crate::broker::fitting::fitting;
 use crate::broker::ports::StoreError;
 use crate::broker::{Broker, BrokerError, Outcome};
 use crate::domain::{
-    Action, AuditEntry, AuditEvent, Caller, Delivery, Field, Permit, Reading, Request, Secret,
-    SecretValue, VersionState,
+    Action, AuditEntry, AuditEvent, Caller, Delivery, Field, Permit, Reading, Secret, SecretValue,
+    VersionState,
 };
 
 /// A secret encrypted to its requester's keys.
@@ -36,10 +37,14 @@ impl Broker {
                 (AuditEvent::Failed { reason }, Err(error))
             }
         };
+        let lease = event.lease().map(str::to_owned);
         let entry = AuditEntry::outcome(&permit, event, self.now());
         let Err(error) = self.ports.audit.record(entry).await else {
             return result;
         };
+        if let Some(lease) = lease {
+            self.revoke(&permit.request().id, &lease).await;
+        }
         if !permit.action().changes() {
             return Err(error.into());
         }
@@ -65,10 +70,12 @@ impl Broker {
         permit: &Permit,
         fields: &[Field],
     ) -> Result<(AuditEvent, Outcome), BrokerError> {
-        sensible(permit.request())?;
+        fitting(permit.request(), &self.rules.mounts)?;
         let store = &self.ports.store;
         Ok(match permit.action() {
-            Action::Read(delivery) => self.deliver(permit, delivery).await?,
+            Action::Read(delivery) | Action::Invoke(delivery) => {
+                self.deliver(permit, delivery, fields).await?
+            }
             Action::List => {
                 let names = store.list(permit).await?;
                 (AuditEvent::Done, Outcome::Listed(names))
@@ -83,7 +90,7 @@ impl Broker {
             }
             Action::Patch => {
                 something(fields)?;
-                written(store.patch(permit, fields, None).await?)
+                written(Some(store.patch(permit, fields, None).await?))
             }
             Action::Rotate { recipe, over } => {
                 let name = permit.target().field.clone().ok_or(BrokerError::NoField)?;
@@ -92,15 +99,21 @@ impl Broker {
                     return Err(StoreError::Conflict { current }.into());
                 }
                 let json = recipe.make(&mut |bytes| self.ports.random.fill(bytes));
-                written(
-                    store
-                        .patch(permit, &[Field { name, json }], Some(over))
-                        .await?,
-                )
+                let changed = [Field { name, json }];
+                written(Some(store.patch(permit, &changed, Some(over)).await?))
             }
             Action::Delete => {
                 let version = store.delete(permit).await?;
                 (AuditEvent::Deleted { version }, Outcome::Deleted(version))
+            }
+            Action::Destroy => {
+                let named = permit.target().version;
+                let version = named.ok_or(BrokerError::NoVersionNamed)?;
+                store.destroy(permit, version).await?;
+                (
+                    AuditEvent::Destroyed { version },
+                    Outcome::Destroyed(version),
+                )
             }
             Action::Undelete => {
                 let version = match permit.target().version {
@@ -120,13 +133,19 @@ impl Broker {
         &self,
         permit: &Permit,
         delivery: Delivery,
+        fields: &[Field],
     ) -> Result<(AuditEvent, Outcome), BrokerError> {
         match (delivery, &permit.request().caller) {
             (Delivery::Wrapped, _) => {
                 if permit.target().field.is_some() {
                     return Err(BrokerError::WrappedField);
                 }
-                let wrapped = self.ports.store.wrap(permit, self.rules.wrap_ttl).await?;
+                let (store, ttl) = (&self.ports.store, self.rules.wrap_ttl);
+                let wrapped = if let Action::Invoke(_) = permit.action() {
+                    store.invoke_wrapped(permit, fields, ttl).await?
+                } else {
+                    store.wrap(permit, ttl).await?
+                };
                 let event = AuditEvent::Wrapped {
                     accessor: wrapped.accessor.clone(),
                     ttl: wrapped.ttl.as_secs(),
@@ -135,11 +154,20 @@ impl Broker {
             }
             (Delivery::Sealed, caller) => {
                 let keys = self.keys_to_seal_to(caller).await?;
-                let secret = self.read(permit).await?;
+                let secret = self.obtain(permit, fields).await?;
                 let (version, reading) = (secret.version(), Reading::from(&secret));
                 let plaintext = plaintext(secret, permit.target().field.is_some());
+                let text = match self.ports.sealer.seal(&plaintext, &keys) {
+                    Ok(text) => text,
+                    Err(error) => {
+                        if let Some(lease) = &reading.lease {
+                            self.revoke(&permit.request().id, lease).await;
+                        }
+                        return Err(error.into());
+                    }
+                };
                 let sealed = Sealed {
-                    text: self.ports.sealer.seal(&plaintext, &keys)?,
+                    text,
                     version,
                     keys: keys.len(),
                 };
@@ -156,7 +184,7 @@ impl Broker {
                 ))
             }
             (Delivery::Message, _) | (Delivery::Socket, Caller::Unix(_)) => {
-                let secret = self.read(permit).await?;
+                let secret = self.obtain(permit, fields).await?;
                 let reading = Reading::from(&secret);
                 Ok((AuditEvent::Released(reading), Outcome::Released(secret)))
             }
@@ -165,10 +193,21 @@ impl Broker {
 
     /// Reads the secret, and keeps only the field asked for where one was named.
     pub(super) async fn read(&self, permit: &Permit) -> Result<Secret, BrokerError> {
-        let mut secret = self.ports.store.read(permit).await?;
+        self.obtain(permit, &[]).await
+    }
+
+    /// As [`Broker::read`]; where an engine is invoked, with the parameters `fields`.
+    async fn obtain(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, BrokerError> {
+        let store = &self.ports.store;
+        let mut secret = if let Action::Invoke(_) = permit.action() {
+            store.invoke(permit, fields).await?
+        } else {
+            store.read(permit).await?
+        };
         if let Some(wanted) = &permit.target().field {
             let Some(position) = secret.fields.iter().position(|field| field.name == *wanted)
             else {
+                self.give_back(&permit.request().id, &secret).await;
                 return Err(BrokerError::NoSuchField(
                     secret.names().map(str::to_owned).collect(),
                 ));
@@ -205,23 +244,6 @@ impl Broker {
     }
 }
 
-/// Refuses a field or a version where it means nothing: whoever names it means something.
-pub(super) fn sensible(request: &Request) -> Result<(), BrokerError> {
-    let (field, version) = match request.action {
-        Action::Read(_) => (true, true),
-        Action::Rotate { .. } => (true, false),
-        Action::Delete | Action::Undelete => (false, true),
-        Action::List | Action::Versions | Action::Put { .. } | Action::Patch => (false, false),
-    };
-    if request.target.field.is_some() && !field {
-        return Err(BrokerError::MeaninglessField);
-    }
-    if request.target.version.is_some() && !version {
-        return Err(BrokerError::MeaninglessVersion);
-    }
-    Ok(())
-}
-
 fn something(fields: &[Field]) -> Result<(), BrokerError> {
     if fields.is_empty() {
         return Err(BrokerError::NothingToWrite);
@@ -229,7 +251,7 @@ fn something(fields: &[Field]) -> Result<(), BrokerError> {
     Ok(())
 }
 
-fn written(version: u64) -> (AuditEvent, Outcome) {
+fn written(version: Option<u64>) -> (AuditEvent, Outcome) {
     (AuditEvent::Written { version }, Outcome::Written(version))
 }
 

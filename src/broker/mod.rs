@@ -4,7 +4,9 @@ mod collect;
 mod confirm;
 mod error;
 mod execute;
+mod fitting;
 mod keys;
+mod lease;
 mod lock;
 pub mod ports;
 
@@ -82,12 +84,14 @@ pub enum Outcome {
     Listed(Vec<String>),
     /// The versions of a secret.
     Versions(History),
-    /// A new version was written: its number.
-    Written(u64),
-    /// This version was deleted.
-    Deleted(u64),
+    /// A secret was written: the number of the new version, where there are versions.
+    Written(Option<u64>),
+    /// This version was deleted; where there are none, the secret, for good.
+    Deleted(Option<u64>),
     /// This version is no longer deleted.
     Undeleted(u64),
+    /// This version is gone for good.
+    Destroyed(u64),
     /// Policy refused.
     Denied(Denial),
     /// This very request was handled before, here or by another replica: stay silent.
@@ -116,7 +120,8 @@ impl Broker {
         self.handle_with(request, &[]).await
     }
 
-    /// Answers `request`, as [`Broker::handle`], with the values it is to write.
+    /// Answers `request`, as [`Broker::handle`], with the values it is to write, or the parameters
+    /// it invokes an engine with.
     ///
     /// # Errors
     /// See [`BrokerError`]; when the store did not answer, nobody knows whether it wrote.

@@ -20,6 +20,27 @@ pub trait SecretStore: Send + Sync {
         Err(StoreError::Unsupported)
     }
 
+    /// Asks an engine to do something with `fields`, and has its answer.
+    async fn invoke(&self, _permit: &Permit, _fields: &[Field]) -> Result<Secret, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// As [`SecretStore::invoke`], with the answer kept as by [`SecretStore::wrap`].
+    async fn invoke_wrapped(
+        &self,
+        _permit: &Permit,
+        _fields: &[Field],
+        _ttl: Duration,
+    ) -> Result<Wrapped, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// Ends a lease, and with it the dynamic secret that was read or made. No permit: it can only
+    /// take away.
+    async fn revoke(&self, _lease: &str) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
     /// The names in a folder, sorted; those of folders end with a slash.
     async fn list(&self, _permit: &Permit) -> Result<Vec<String>, StoreError> {
         Err(StoreError::Unsupported)
@@ -30,14 +51,20 @@ pub trait SecretStore: Send + Sync {
         Err(StoreError::Unsupported)
     }
 
+    /// Whether there is a secret, where [`SecretStore::history`] cannot tell for want of versions.
+    async fn exists(&self, _permit: &Permit) -> Result<bool, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
     /// Writes a new version that holds `fields` only, if `over` is the newest now (0: there is
-    /// none). Returns its number.
+    /// none). Returns its number. Where there are no versions, 1 is whatever is there, and there
+    /// is no number.
     async fn put(
         &self,
         _permit: &Permit,
         _fields: &[Field],
         _over: u64,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         Err(StoreError::Unsupported)
     }
 
@@ -53,13 +80,18 @@ pub trait SecretStore: Send + Sync {
     }
 
     /// Deletes the permit's version (the newest where it names none), so that it can be undeleted.
-    /// Returns its number.
-    async fn delete(&self, _permit: &Permit) -> Result<u64, StoreError> {
+    /// Returns its number. Where there are no versions, the secret is gone for good.
+    async fn delete(&self, _permit: &Permit) -> Result<Option<u64>, StoreError> {
         Err(StoreError::Unsupported)
     }
 
     /// Undoes the deletion of `version`.
     async fn undelete(&self, _permit: &Permit, _version: u64) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// Removes `version` for good.
+    async fn destroy(&self, _permit: &Permit, _version: u64) -> Result<(), StoreError> {
         Err(StoreError::Unsupported)
     }
 
@@ -147,8 +179,8 @@ pub enum StoreError {
         /// The newest version; 0 when Vault did not say.
         current: u64,
     },
-    /// This store only reads.
-    #[error("the source of this secret cannot do that; it only reads")]
+    /// There is no such thing to be done there.
+    #[error("this path cannot do that; another may: some are only read, some only invoked")]
     Unsupported,
     /// Vault's own policies refuse it to our token.
     #[error("Vault refuses vaultgram this path; its Vault policy must allow it")]
@@ -162,6 +194,15 @@ pub enum StoreError {
     /// Vault takes no such change: too large, or against a rule of the mount.
     #[error("Vault refuses the change; an operator finds why in vaultgram's log")]
     Refused,
+    /// An engine takes no such parameters: its own words, without the parameters' values.
+    #[error("Vault refuses the request: {0}")]
+    Rejected(String),
+    /// What is mounted there is not what the configuration says.
+    #[error(
+        "what is mounted there is not what vaultgram's configuration says; an operator finds in \
+         vaultgram's log what to write"
+    )]
+    WrongMount,
     /// Sealed, or not initialised.
     #[error("Vault is sealed; try again when it is unsealed")]
     Sealed,
@@ -170,12 +211,12 @@ pub enum StoreError {
     Unavailable,
     /// It was sent, and no answer came that says whether it was done.
     #[error(
-        "Vault did not answer, so nobody knows whether it was done; look at /versions before you \
-         ask again"
+        "Vault did not answer, so nobody knows whether it was done; look at what is there before \
+         you ask again"
     )]
     Unclear,
     /// An answer that is not what this path should hold, or over the size limit.
-    #[error("Vault's answer is not a KV version 2 secret of a supported size")]
+    #[error("Vault's answer is not what this path should hold, or too large")]
     Invalid,
 }
 
@@ -202,6 +243,8 @@ impl StoreError {
             Self::Forbidden => "store_forbidden",
             Self::RoleRefused => "store_role_refused",
             Self::Refused => "store_refused",
+            Self::Rejected(_) => "store_rejected",
+            Self::WrongMount => "wrong_mount",
             Self::Sealed => "store_sealed",
             Self::Unavailable => "store_unavailable",
             Self::Unclear => "store_unclear",

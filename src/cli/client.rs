@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode};
@@ -51,7 +51,11 @@ impl Answer {
             }
         };
         match self.status {
-            StatusCode::BAD_REQUEST => Failure::new(Exit::Usage, or("the request is malformed")),
+            StatusCode::BAD_REQUEST
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::PAYLOAD_TOO_LARGE => {
+                Failure::new(Exit::Usage, or("the request is malformed"))
+            }
             StatusCode::FORBIDDEN => Failure::new(Exit::Denied, or("permission denied")),
             StatusCode::NOT_FOUND => Failure::new(
                 Exit::NotFound,
@@ -74,7 +78,7 @@ impl Answer {
 /// # Errors
 /// When nobody answers there in time, or not in HTTP.
 pub(crate) async fn get(socket: &Path, target: &str) -> Result<Answer, Failure> {
-    send(socket, Method::GET, target).await
+    send(socket, Method::GET, target, Bytes::new()).await
 }
 
 /// Sends `POST target` without a body to the socket.
@@ -82,21 +86,35 @@ pub(crate) async fn get(socket: &Path, target: &str) -> Result<Answer, Failure> 
 /// # Errors
 /// When nobody answers there in time, or not in HTTP.
 pub(super) async fn post(socket: &Path, target: &str) -> Result<Answer, Failure> {
-    send(socket, Method::POST, target).await
+    send(socket, Method::POST, target, Bytes::new()).await
 }
 
-async fn send(socket: &Path, method: Method, target: &str) -> Result<Answer, Failure> {
+/// Sends `POST target` with the JSON text `body` to the socket.
+///
+/// # Errors
+/// When nobody answers there in time, or not in HTTP.
+pub(super) async fn post_json(
+    socket: &Path,
+    target: &str,
+    body: Zeroizing<Vec<u8>>,
+) -> Result<Answer, Failure> {
+    send(socket, Method::POST, target, Bytes::from_owner(body)).await
+}
+
+async fn send(socket: &Path, method: Method, target: &str, body: Bytes) -> Result<Answer, Failure> {
     let answer = async {
         let stream = UnixStream::connect(socket)
             .await
             .map_err(|error| not_reached(socket, &error))?;
-        exchange(stream, method, target).await.map_err(|error| {
-            Failure::new(
-                Exit::Unavailable,
-                format!("{}: no proper answer: {error}", socket.display()),
-            )
-            .hint("is this the socket of a vaultgram? see `vaultgram get --help`")
-        })
+        exchange(stream, method, target, body)
+            .await
+            .map_err(|error| {
+                Failure::new(
+                    Exit::Unavailable,
+                    format!("{}: no proper answer: {error}", socket.display()),
+                )
+                .hint("is this the socket of a vaultgram? see `vaultgram get --help`")
+            })
     };
     tokio::time::timeout(TIME_LIMIT, answer)
         .await
@@ -113,6 +131,7 @@ async fn exchange(
     stream: UnixStream,
     method: Method,
     target: &str,
+    body: Bytes,
 ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::builder()
@@ -120,7 +139,7 @@ async fn exchange(
         .uri(target)
         .header("host", "localhost")
         .header("x-vault-request", "true")
-        .body(Empty::<Bytes>::new())?;
+        .body(Full::new(body))?;
     let answer = async move {
         let response = sender.send_request(request).await?;
         let (head, body) = response.into_parts();

@@ -4,14 +4,12 @@ use std::io::Write;
 
 use clap::Args;
 use hyper::StatusCode;
-use serde::Serialize;
-use zeroize::Zeroizing;
 
-use crate::api::{Envelope, KvVersion};
 use crate::cli::client::{self, SocketArgs};
 use crate::cli::exit::Failure;
-use crate::cli::get::{explain, not_understood};
-use crate::cli::show::{self, Values};
+use crate::cli::get::explain;
+use crate::cli::secret::{Style, Told};
+use crate::cli::show;
 
 /// Arguments of `collect`.
 #[derive(Debug, Args)]
@@ -31,14 +29,6 @@ pub struct CollectArgs {
     /// Where vaultgram is.
     #[command(flatten)]
     pub socket: SocketArgs,
-}
-
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Printed<'a> {
-    version: u64,
-    created_time: &'a str,
-    data: &'a std::collections::BTreeMap<String, &'a serde_json::value::RawValue>,
 }
 
 fn code(text: &str) -> Result<String, &'static str> {
@@ -63,20 +53,12 @@ pub async fn run(
     if answer.status != StatusCode::OK {
         return Err(explain(&answer));
     }
-    let envelope: Envelope<KvVersion<Values<'_>>> =
-        serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
-    let (values, metadata) = (envelope.data.data, envelope.data.metadata);
-    let mut text = Zeroizing::new(Vec::with_capacity(answer.body.len() + 256));
-    if arguments.json {
-        let printed = Printed {
-            version: metadata.version,
-            created_time: &metadata.created_time,
-            data: &values.0,
-        };
-        serde_json::to_writer(&mut *text, &printed).map_err(|_| not_understood())?;
-        text.push(b'\n');
-    } else {
-        show::values(&values, terminal, &mut text);
-    }
-    show::write(&text, out)
+    let told = Told::any(&answer)?;
+    let style = Style {
+        json: arguments.json,
+        path: None,
+        field: None,
+        terminal,
+    };
+    show::write(&told.print_compact(&style, &answer)?, out)
 }

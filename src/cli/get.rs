@@ -1,20 +1,17 @@
 //! `vaultgram get`: one secret, or one of its fields, from a running vaultgram.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::str::FromStr;
 
 use clap::Args;
 use hyper::StatusCode;
-use serde::Serialize;
-use serde_json::value::RawValue;
-use zeroize::Zeroizing;
 
 use crate::api::{Envelope, KvVersion, MountInfo};
 use crate::cli::client::{self, SocketArgs};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::show::{self, Values};
+use crate::cli::secret::{Kind, Style, Told, not_understood};
+use crate::cli::show;
 
 /// Arguments of `get`.
 #[derive(Debug, Args)]
@@ -24,6 +21,7 @@ Examples:
   vaultgram get django/database#password      one value, as it is
   vaultgram get secret/django/database@3      version 3, the mount named
   vaultgram get --json django/database | jq -r .data.user
+  vaultgram get database/creds/app            what an engine makes, and its lease
 
 On a terminal, a value with signs that cannot be seen is printed as JSON; a pipe or a file gets it
 byte for byte.
@@ -44,9 +42,9 @@ pub struct GetArgs {
 /// `PATH[#field][@version]`, taken apart; whether it is well-formed, the server says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    path: String,
-    field: Option<String>,
-    version: Option<u64>,
+    pub(super) path: String,
+    pub(super) field: Option<String>,
+    pub(super) version: Option<u64>,
 }
 
 impl FromStr for Address {
@@ -78,17 +76,6 @@ impl FromStr for Address {
     }
 }
 
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Printed<'a> {
-    path: &'a str,
-    version: u64,
-    created_time: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warnings: Option<&'a [String]>,
-    data: &'a BTreeMap<String, &'a RawValue>,
-}
-
 /// Gets a secret and writes it to `out`. `terminal`: whether `out` is one; else a single value is
 /// written byte for byte.
 ///
@@ -99,7 +86,11 @@ pub async fn run(arguments: &GetArgs, out: &mut dyn Write, terminal: bool) -> Re
     let socket = &arguments.socket.socket;
     let path = find_mount(socket, &address.path).await?;
 
-    let mut target = format!("/v1/{}/data/{}", encode(&path.mount), encode(&path.rest));
+    let (mount, rest) = (encode(&path.mount), encode(&path.rest));
+    let mut target = match path.kind {
+        Kind::Kv2 => format!("/v1/{mount}/data/{rest}"),
+        Kind::Kv1 | Kind::Engine => format!("/v1/{mount}/{rest}"),
+    };
     let field = address.field.as_deref().map(encode);
     let field = field.map(|field| format!("field={field}"));
     let version = address.version.map(|version| format!("version={version}"));
@@ -111,39 +102,31 @@ pub async fn run(arguments: &GetArgs, out: &mut dyn Write, terminal: bool) -> Re
     if answer.status != StatusCode::OK {
         return Err(explain(&answer));
     }
-    let envelope: Envelope<KvVersion<Values<'_>>> =
-        serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
-    show::warnings(envelope.warnings.as_deref());
-    let values = envelope.data.data;
-
-    let mut text = Zeroizing::new(Vec::with_capacity(answer.body.len() + 256));
-    if arguments.json {
-        let printed = Printed {
-            path: &format!("{}/{}", path.mount, path.rest),
-            version: envelope.data.metadata.version,
-            created_time: &envelope.data.metadata.created_time,
-            warnings: envelope.warnings.as_deref(),
-            data: &values.0,
-        };
-        serde_json::to_writer(&mut *text, &printed).map_err(|_| not_understood())?;
-        text.push(b'\n');
-    } else if let Some(field) = &address.field {
-        let value = values.0.get(field).ok_or_else(not_understood)?;
-        show::single(value, terminal, &mut text);
-    } else {
-        show::table(&values, &mut text);
-    }
-    show::write(&text, out)
+    let told = match path.kind {
+        Kind::Kv2 => Told::version(&answer)?,
+        Kind::Kv1 | Kind::Engine => Told::plain(&answer)?,
+    };
+    let style = Style {
+        json: arguments.json,
+        path: Some(&format!("{}/{}", path.mount, path.rest)),
+        field: address.field.as_deref(),
+        terminal,
+    };
+    show::write(&told.print(&style, &answer)?, out)
 }
 
 /// A path with its mount found.
-struct MountedPath {
-    mount: String,
-    rest: String,
+pub(super) struct MountedPath {
+    pub(super) mount: String,
+    pub(super) rest: String,
+    pub(super) kind: Kind,
 }
 
 /// Asks which mount `path` is in: only the server knows its mounts and which is the default.
-async fn find_mount(socket: &std::path::Path, path: &str) -> Result<MountedPath, Failure> {
+pub(super) async fn find_mount(
+    socket: &std::path::Path,
+    path: &str,
+) -> Result<MountedPath, Failure> {
     let target = format!(
         "/v1/sys/internal/ui/mounts/{}?default_mount=true",
         encode(path)
@@ -165,6 +148,7 @@ async fn find_mount(socket: &std::path::Path, path: &str) -> Result<MountedPath,
     Ok(MountedPath {
         mount: envelope.data.path.trim_end_matches('/').to_owned(),
         rest: rest.to_owned(),
+        kind: Kind::of(&envelope.data),
     })
 }
 
@@ -191,13 +175,8 @@ pub(super) fn explain(answer: &client::Answer) -> Failure {
     }
 }
 
-pub(super) fn not_understood() -> Failure {
-    Failure::new(Exit::Unavailable, "the answer is not vaultgram's")
-        .hint("is --socket the socket of a vaultgram, of this version?")
-}
-
 /// Percent-encodes all but what needs none in a path or a query.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~/:,".contains(&byte) {

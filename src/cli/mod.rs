@@ -6,8 +6,10 @@ pub mod collect;
 pub mod exit;
 pub mod get;
 pub mod init;
+pub mod invoke;
 pub mod keygen;
 pub mod open;
+mod secret;
 mod show;
 pub mod unlock;
 
@@ -58,6 +60,8 @@ pub enum Command {
     Serve(ConfigArgs),
     /// Get a secret, or one of its fields, from a running vaultgram
     Get(get::GetArgs),
+    /// Ask a secrets engine behind a running vaultgram to do something, and print its answer
+    Invoke(invoke::InvokeArgs),
     /// Collect what you asked for in chat with `socket`, as your own user, once
     Collect(collect::CollectArgs),
     /// Decrypt a sealed answer from the chat

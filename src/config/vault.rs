@@ -47,7 +47,7 @@ pub(super) fn mounts(raw: &raw::Vault, problems: &mut Problems) -> Option<Mounts
     if mounts.is_none() {
         problems.push(
             "[vault] mounts, mounts_v1 and engines: name at least one mount, like mounts = \
-             [\"secret\"], each once, without slashes at the ends",
+             [\"secret\"], each once, without slashes at the ends, and none that Vault keeps to itself",
         );
     }
     mounts

@@ -16,6 +16,7 @@ pub(super) fn vault(config: VaultConfig) -> vault::Settings {
         client_cert: config.tls.client_cert,
         client_key: config.tls.client_key,
         server_name: config.tls.server_name,
+        mounts: config.mounts,
         auth: auth(config.auth),
         request_timeout: config.request_timeout,
     }

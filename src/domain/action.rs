@@ -14,7 +14,7 @@ pub enum Action {
     /// Write a new version that holds only what is given.
     Put {
         /// The version it replaces: 0 where there must be none yet. Another one than Vault has
-        /// is refused (check-and-set).
+        /// is refused (check-and-set). Where there are no versions, 1 is whatever is there.
         over: u64,
     },
     /// Write a new version in which the fields given are changed.
@@ -23,6 +23,8 @@ pub enum Action {
     Delete,
     /// Undo a deletion.
     Undelete,
+    /// Remove a version for good.
+    Destroy,
     /// Replace one field by a random value.
     Rotate {
         /// How the value is made.
@@ -30,6 +32,8 @@ pub enum Action {
         /// The version it is based on, as with [`Action::Put`]; before it is known, 0.
         over: u64,
     },
+    /// Ask an engine to do something with parameters, and hand over what it answers.
+    Invoke(Delivery),
 }
 
 impl Action {
@@ -44,11 +48,13 @@ impl Action {
             Self::Patch => "patch",
             Self::Delete => "delete",
             Self::Undelete => "undelete",
+            Self::Destroy => "destroy",
             Self::Rotate { .. } => "rotate",
+            Self::Invoke(_) => "invoke",
         }
     }
 
-    /// Whether it changes what the store holds.
+    /// Whether it changes what the store holds, as an engine may that is asked to do something.
     #[must_use]
     pub fn changes(self) -> bool {
         match self {
@@ -56,7 +62,9 @@ impl Action {
             | Self::Patch
             | Self::Delete
             | Self::Undelete
-            | Self::Rotate { .. } => true,
+            | Self::Destroy
+            | Self::Rotate { .. }
+            | Self::Invoke(_) => true,
             Self::Read(_) | Self::List | Self::Versions => false,
         }
     }
@@ -73,7 +81,7 @@ impl Action {
     /// How the answer is handed over, where it is a secret.
     #[must_use]
     pub fn delivery(self) -> Option<Delivery> {
-        if let Self::Read(delivery) = self {
+        if let Self::Read(delivery) | Self::Invoke(delivery) = self {
             return Some(delivery);
         }
         None

@@ -85,16 +85,21 @@ pub enum AuditEvent {
     },
     /// A new version was written.
     Written {
-        /// Its number.
-        version: u64,
+        /// Its number, where there are versions.
+        version: Option<u64>,
     },
-    /// A version was deleted.
+    /// A version was deleted; for good where there are none.
     Deleted {
         /// Its number.
-        version: u64,
+        version: Option<u64>,
     },
     /// The deletion of a version was undone.
     Undeleted {
+        /// Its number.
+        version: u64,
+    },
+    /// A version was removed for good.
+    Destroyed {
         /// Its number.
         version: u64,
     },
@@ -136,6 +141,32 @@ impl From<&Secret> for Reading {
                 Origin::Version { .. } | Origin::Plain => None,
             },
             age: secret.age,
+        }
+    }
+}
+
+impl AuditEvent {
+    /// The lease of what is handed over once this is written.
+    #[must_use]
+    pub fn lease(&self) -> Option<&str> {
+        match self {
+            Self::Released(reading)
+            | Self::Sealed { reading, .. }
+            | Self::Collected { reading, .. } => reading.lease.as_deref(),
+            Self::Decided { .. }
+            | Self::ConfirmationAsked
+            | Self::Wrapped { .. }
+            | Self::Offered { .. }
+            | Self::Written { .. }
+            | Self::Deleted { .. }
+            | Self::Undeleted { .. }
+            | Self::Destroyed { .. }
+            | Self::Done
+            | Self::KeyRegistered
+            | Self::KeyForgotten
+            | Self::ChatLocked
+            | Self::ChatUnlocked
+            | Self::Failed { .. } => None,
         }
     }
 }

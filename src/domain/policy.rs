@@ -13,6 +13,10 @@ use crate::domain::{Caller, Permit, Request, SecretPath, Terms};
 
 /// The answer to one request.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is looked at once, and the permit taken out"
+)]
 pub enum Decision {
     /// Go on, once, with this.
     Allow(Permit),

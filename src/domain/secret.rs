@@ -88,6 +88,8 @@ pub struct History {
     pub current: u64,
     /// The versions that Vault still knows, the newest first.
     pub versions: Vec<Version>,
+    /// What people noted beside the secret (`custom_metadata`), sorted by name.
+    pub notes: Vec<(String, String)>,
 }
 
 /// One version of a secret.

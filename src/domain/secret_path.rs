@@ -122,6 +122,9 @@ pub enum MountKind {
     Engine,
 }
 
+/// Where Vault keeps no secrets of ours: its own settings, its logins, what a token keeps for itself.
+const RESERVED: [&str; 3] = ["sys", "auth", "cubbyhole"];
+
 /// The mounts the broker may read, and how a path without a mount is understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounts {
@@ -141,10 +144,15 @@ impl Mounts {
     }
 
     /// The first of `all` is the default mount. `None` when there is none, one is not a valid
-    /// path itself, or one is named twice.
+    /// path itself, one lies where Vault keeps its own affairs, or one is named twice.
     #[must_use]
     pub fn of(all: Vec<(String, MountKind)>) -> Option<Self> {
-        let valid = |(name, _): &(String, MountKind)| SecretPath::new(name, "x").is_ok();
+        let foreign = |name: &str| {
+            let first = name.split('/').next().unwrap_or_default();
+            RESERVED.contains(&first)
+        };
+        let valid =
+            |(name, _): &(String, MountKind)| SecretPath::new(name, "x").is_ok() && !foreign(name);
         let names: BTreeSet<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
         let once = names.len() == all.len();
         (once && !all.is_empty() && all.iter().all(valid)).then_some(Self { all })
@@ -375,6 +383,11 @@ mod tests {
         for names in [vec![], vec![String::new()], vec!["/secret".to_owned()]] {
             assert_eq!(Mounts::new(names), None);
         }
+        for name in ["sys", "sys/raw", "auth/token", "cubbyhole"] {
+            let engine = vec![(name.to_owned(), MountKind::Engine)];
+            assert_eq!(Mounts::of(engine), None, "{name}");
+        }
+        assert!(Mounts::new(vec!["system".to_owned()]).is_some());
     }
 
     proptest! {

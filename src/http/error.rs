@@ -25,6 +25,15 @@ impl Refusal {
         }
     }
 
+    /// Vault's plain "not found".
+    pub(super) fn nothing() -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            message: None,
+            allow: None,
+        }
+    }
+
     /// The path is right, the method is not.
     pub(super) fn method(allow: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -72,11 +81,7 @@ impl From<&BrokerError> for Refusal {
     fn from(error: &BrokerError) -> Self {
         let status = match error {
             BrokerError::Store(StoreError::NotFound | StoreError::NoSuchVersion) => {
-                return Self {
-                    status: StatusCode::NOT_FOUND,
-                    message: None,
-                    allow: None,
-                };
+                return Self::nothing();
             }
             BrokerError::Store(StoreError::Deleted { .. } | StoreError::Destroyed { .. })
             | BrokerError::NoSuchField(_)
@@ -89,7 +94,7 @@ impl From<&BrokerError> for Refusal {
                 StoreError::Conflict { .. }
                 | StoreError::NotDeleted { .. }
                 | StoreError::Refused
-                | StoreError::Unsupported,
+                | StoreError::Rejected(_),
             )
             | BrokerError::WrappedField
             | BrokerError::NoKey
@@ -99,12 +104,20 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NothingToWrite
             | BrokerError::NoField
             | BrokerError::MeaninglessField
-            | BrokerError::MeaninglessVersion => StatusCode::BAD_REQUEST,
+            | BrokerError::MeaninglessVersion
+            | BrokerError::NoVersions
+            | BrokerError::OnlyWhole
+            | BrokerError::NotAnEngine
+            | BrokerError::NotKv
+            | BrokerError::InvokeOnHost
+            | BrokerError::NoVersionNamed => StatusCode::BAD_REQUEST,
+            // As Vault answers it.
+            BrokerError::Store(StoreError::Unsupported) => StatusCode::METHOD_NOT_ALLOWED,
             BrokerError::Store(StoreError::Sealed | StoreError::Unavailable)
             | BrokerError::PermitExpired => StatusCode::SERVICE_UNAVAILABLE,
-            BrokerError::Store(StoreError::Unclear | StoreError::Invalid) => {
-                StatusCode::BAD_GATEWAY
-            }
+            BrokerError::Store(
+                StoreError::Unclear | StoreError::Invalid | StoreError::WrongMount,
+            ) => StatusCode::BAD_GATEWAY,
             BrokerError::DoneUnrecorded | BrokerError::Audit(_) | BrokerError::Coordination(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

@@ -1,11 +1,13 @@
-//! The Unix socket front end: Vault's API, for reading, to local processes the kernel vouches for.
+//! The Unix socket front end: Vault's API, for reading and for engines, to local processes the kernel vouches for.
 //!
 //! [`bind()`] makes the socket (as long as the process may set its owner), [`Listener::serve`]
 //! answers on it. A caller is what `SO_PEERCRED` says of the connection; tokens are ignored.
 
 mod bind;
+mod body;
 mod error;
 mod peer;
+mod query;
 mod reply;
 mod socket;
 mod stalled_write;

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::api::{Envelope, KvMetadata, KvVersion};
+use crate::api::{Envelope, Keys, KvMetadata, KvVersion};
 use crate::domain::{Age, Field, Origin, Secret};
 use crate::http::error::Refusal;
 
@@ -26,6 +26,24 @@ const ENVELOPE: usize = 512;
 /// `document` as JSON.
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Reply {
     sized_json(status, document, ENVELOPE)
+}
+
+/// Done, and nothing to say.
+pub(super) fn done() -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    let headers = reply.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// The names in a folder; none is Vault's plain "not found".
+pub(super) fn names(request_id: String, names: Vec<String>) -> Result<Reply, Refusal> {
+    if names.is_empty() {
+        return Err(Refusal::nothing());
+    }
+    let document = Envelope::new(request_id, Keys { keys: names });
+    Ok(json(StatusCode::OK, &document))
 }
 
 /// What is counted, in Prometheus' text format.

@@ -173,7 +173,7 @@ impl Server {
         };
         let (server, peer) = (&self, &peer);
         let service = service_fn(move |request| async move {
-            Ok::<_, Infallible>(server.api.answer(&request, peer).await)
+            Ok::<_, Infallible>(server.api.answer(request, peer).await)
         });
         let stream = StalledWrite::new(stream, self.timeouts.write);
         let connection = http1::Builder::new()

@@ -1,32 +1,21 @@
 //! What a request is for: its method, path and query, parsed strictly. Pure.
 
-use std::collections::BTreeMap;
-
 use hyper::{Method, StatusCode};
 
 use crate::domain::secret_path::check_field;
-use crate::domain::{Mounts, SecretPath, Target};
+use crate::domain::{MountKind, Mounts, SecretPath, Target};
 use crate::http::error::Refusal;
-
-/// Most parameters a query may have.
-const MAX_PARAMETERS: usize = 16;
-
-/// Parameters of Vault's `sys/health` that ask about standbys: there are none here.
-const STANDBY_PARAMETERS: [&str; 7] = [
-    "standbyok",
-    "perfstandbyok",
-    "standbycode",
-    "drsecondarycode",
-    "performancestandbycode",
-    "haunhealthycode",
-    "removedcode",
-];
+use crate::http::query::{HealthCodes, Query, decode_path};
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// A secret's values.
     Read(Target),
+    /// The names in a folder.
+    List(Target),
+    /// Something an engine does, with the parameters in the body.
+    Invoke(Target),
     /// The mount a path is in.
     Mount {
         /// The path, with or without its mount.
@@ -44,14 +33,6 @@ pub(super) enum Route {
     Metrics,
     /// Open the lock on chat: our own addition, and the one thing that is done and not read.
     Unlock,
-}
-
-/// The statuses `sys/health` answers with.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct HealthCodes {
-    pub(super) active: StatusCode,
-    pub(super) sealed: StatusCode,
-    pub(super) uninitialized: StatusCode,
 }
 
 /// Finds out what `method`, `path` and `query` ask for.
@@ -85,7 +66,9 @@ pub(super) fn route(
     } else if let Some(path) = path.strip_prefix("sys/internal/ui/mounts/") {
         mount_route(path, &mut query)?
     } else {
-        read_route(path, &mut query, mounts)?
+        let route = secret_route(method, path, &mut query, mounts)?;
+        query.finish()?;
+        return Ok(route);
     };
     query.finish()?;
     let head = matches!(route, Route::Health(_)) && method == Method::HEAD;
@@ -93,6 +76,8 @@ pub(super) fn route(
         Route::Unlock => Some("to unlock chat, use POST, or run: vaultgram unlock"),
         Route::Collect(_) => Some("this works once: use POST, or run: vaultgram collect"),
         Route::Read(_)
+        | Route::List(_)
+        | Route::Invoke(_)
         | Route::Mount { .. }
         | Route::Health(_)
         | Route::LookupSelf
@@ -107,9 +92,14 @@ pub(super) fn route(
     if method == Method::GET || head {
         Ok(route)
     } else {
-        let why = "vaultgram only reads: use GET; to write, use Vault itself";
-        Err(Refusal::method("GET", why))
+        Err(not_written("GET"))
     }
+}
+
+/// What is only read.
+fn not_written(allow: &'static str) -> Refusal {
+    let why = "vaultgram only reads: use GET; to write, use Vault itself";
+    Refusal::method(allow, why)
 }
 
 /// Vault has more formats; scrapers ask for this one.
@@ -144,21 +134,76 @@ fn mount_route(path: &str, query: &mut Query) -> Result<Route, Refusal> {
     })
 }
 
-fn read_route(path: &str, query: &mut Query, mounts: &Mounts) -> Result<Route, Refusal> {
+/// What is asked of a mount, in the way its kind is asked.
+fn secret_route(
+    method: &Method,
+    path: &str,
+    query: &mut Query,
+    mounts: &Mounts,
+) -> Result<Route, Refusal> {
     let Some((mount, rest)) = mounts.split(path) else {
         return Err(unknown());
     };
-    let Some(path) = rest.strip_prefix("data/") else {
-        return Err(unknown());
+    let kind = mounts.kind(mount).ok_or_else(unknown)?;
+    let asks_for_names = |query: &mut Query| match query.take("list").as_deref() {
+        None | Some("false") => Ok(method.as_str() == "LIST"),
+        Some("true") if method == Method::GET => Ok(true),
+        Some(_) => Err(Refusal::bad_request(
+            "list: only \"true\" is known, with GET",
+        )),
     };
-    if path.is_empty() {
-        // As Vault answers the folder itself.
-        return Err(Refusal {
-            status: StatusCode::NOT_FOUND,
-            message: None,
-            allow: None,
-        });
+    match kind {
+        MountKind::Kv2 => {
+            let metadata = rest
+                .strip_prefix("metadata")
+                .filter(|rest| rest.is_empty() || rest.starts_with('/'));
+            if let Some(folder) = metadata {
+                if !asks_for_names(query)? {
+                    return Err(unknown());
+                }
+                return names(mount, folder.strip_prefix('/').unwrap_or(folder));
+            }
+            let path = rest.strip_prefix("data/").ok_or_else(unknown)?;
+            if method != Method::GET {
+                return Err(not_written("GET"));
+            }
+            if path.is_empty() {
+                // As Vault answers the folder itself.
+                return Err(Refusal::nothing());
+            }
+            target(mount, path, query).map(Route::Read)
+        }
+        MountKind::Kv1 | MountKind::Engine => {
+            if asks_for_names(query)? {
+                return names(mount, rest);
+            }
+            if rest.is_empty() {
+                return Err(unknown());
+            }
+            let invoked = method == Method::POST || method == Method::PUT;
+            if method == Method::GET {
+                target(mount, rest, query).map(Route::Read)
+            } else if invoked && kind == MountKind::Engine {
+                target(mount, rest, query).map(Route::Invoke)
+            } else if kind == MountKind::Engine {
+                let why = "vaultgram takes GET, LIST, POST and PUT here";
+                Err(Refusal::method("GET, LIST, POST, PUT", why))
+            } else {
+                Err(not_written("GET, LIST"))
+            }
+        }
     }
+}
+
+fn names(mount: &str, path: &str) -> Result<Route, Refusal> {
+    Ok(Route::List(Target {
+        path: SecretPath::folder(mount, path).map_err(malformed)?,
+        field: None,
+        version: None,
+    }))
+}
+
+fn target(mount: &str, path: &str, query: &mut Query) -> Result<Target, Refusal> {
     let version = query.take("version").map(|text| text.parse::<u64>());
     let version = version
         .transpose()
@@ -167,11 +212,11 @@ fn read_route(path: &str, query: &mut Query, mounts: &Mounts) -> Result<Route, R
         .filter(|version| *version > 0);
     let field = query.take("field");
     let field = field.as_deref().map(check_field).transpose();
-    Ok(Route::Read(Target {
+    Ok(Target {
         path: SecretPath::new(mount, path).map_err(malformed)?,
         field: field.map_err(malformed)?,
         version,
-    }))
+    })
 }
 
 fn malformed(error: crate::domain::PathError) -> Refusal {
@@ -181,94 +226,12 @@ fn malformed(error: crate::domain::PathError) -> Refusal {
 fn unknown() -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
-        "no handler for this route; vaultgram serves GET /v1/MOUNT/data/PATH of its configured \
-         mounts, sys/internal/ui/mounts/PATH, sys/health, sys/metrics and auth/token/lookup-self, \
-         and POST /v1/vaultgram/collect/CODE",
+        "no handler for this route; vaultgram serves GET /v1/MOUNT/data/PATH and LIST \
+         /v1/MOUNT/metadata/PATH of its configured mounts of KV version 2, GET and LIST \
+         /v1/MOUNT/PATH of others (and POST, where an engine is mounted), \
+         sys/internal/ui/mounts/PATH, sys/health, sys/metrics and auth/token/lookup-self, and POST \
+         /v1/vaultgram/collect/CODE",
     )
-}
-
-/// A path without its percent-encoding. A slash must not hide behind one.
-fn decode_path(text: &str) -> Result<String, Refusal> {
-    decode(text, |byte| match byte {
-        b'/' => Err(Refusal::bad_request("the path holds an encoded slash")),
-        byte => Ok(byte),
-    })
-}
-
-/// Takes percent-encoding away; `check` sees each byte that was encoded.
-fn decode(text: &str, check: impl Fn(u8) -> Result<u8, Refusal>) -> Result<String, Refusal> {
-    let broken = || Refusal::bad_request("broken percent-encoding");
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let mut digit = || {
-                bytes
-                    .next()
-                    .and_then(|digit| char::from(digit).to_digit(16))
-            };
-            let (high, low) = digit().zip(digit()).ok_or_else(broken)?;
-            let value = u8::try_from(high * 16 + low).map_err(|_| broken())?;
-            decoded.push(check(value)?);
-        } else {
-            decoded.push(byte);
-        }
-    }
-    String::from_utf8(decoded).map_err(|_| broken())
-}
-
-/// The parameters of a query; each is taken once, and what is left over is an error.
-struct Query(BTreeMap<String, String>);
-
-impl Query {
-    fn parse(text: &str) -> Result<Self, Refusal> {
-        let mut parameters = BTreeMap::new();
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let plain = |text: &str| decode(&text.replace('+', " "), Ok);
-            if parameters.insert(plain(name)?, plain(value)?).is_some() {
-                return Err(Refusal::bad_request("a query parameter is given twice"));
-            }
-            if parameters.len() > MAX_PARAMETERS {
-                return Err(Refusal::bad_request("too many query parameters"));
-            }
-        }
-        Ok(Self(parameters))
-    }
-
-    fn take(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name)
-    }
-
-    fn health_codes(&mut self) -> Result<HealthCodes, Refusal> {
-        for name in STANDBY_PARAMETERS {
-            self.take(name);
-        }
-        let mut code = |name: &str, default| match self.take(name) {
-            None => Ok(default),
-            Some(text) => text
-                .parse::<u16>()
-                .ok()
-                .filter(|code| (200..600).contains(code))
-                .and_then(|code| StatusCode::from_u16(code).ok())
-                .ok_or_else(|| Refusal::bad_request(format!("{name}: not a status code"))),
-        };
-        Ok(HealthCodes {
-            active: code("activecode", StatusCode::OK)?,
-            sealed: code("sealedcode", StatusCode::SERVICE_UNAVAILABLE)?,
-            uninitialized: code("uninitcode", StatusCode::NOT_IMPLEMENTED)?,
-        })
-    }
-
-    /// Refuses parameters nobody took: what a caller means by them must not be ignored.
-    fn finish(self) -> Result<(), Refusal> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        Err(Refusal::bad_request(
-            "unknown query parameter; known for data: version, field",
-        ))
-    }
 }
 
 #[cfg(test)]
@@ -278,7 +241,13 @@ mod tests {
     use super::*;
 
     fn mounts() -> Mounts {
-        Mounts::new(vec!["secret".to_owned(), "team/kv".to_owned()]).unwrap()
+        Mounts::of(vec![
+            ("secret".to_owned(), MountKind::Kv2),
+            ("team/kv".to_owned(), MountKind::Kv2),
+            ("old".to_owned(), MountKind::Kv1),
+            ("pki".to_owned(), MountKind::Engine),
+        ])
+        .unwrap()
     }
 
     fn get(target: &str) -> Result<Route, Refusal> {
@@ -306,6 +275,13 @@ mod tests {
             ("/v1/secret/data/a?field=p%C3%BC&version=2", "secret/a#pü@2"),
             ("/v1/secret/data/%61%2D", "secret/a-"),
             ("/v1/secret/data/data/data", "secret/data/data"),
+            ("/v1/old/data/a", "old/data/a"),
+            ("/v1/pki/cert/17:3a", "pki/cert/17:3a"),
+            (
+                "/v1/pki/cert/ca?field=certificate",
+                "pki/cert/ca#certificate",
+            ),
+            ("/v1/pki/a?version=2", "pki/a@2"),
         ] {
             assert_eq!(read(request), target);
         }
@@ -347,6 +323,13 @@ mod tests {
             ("/v1/secret/data/a?field=", 400),
             ("/v1/secret/data/a?field=a+b", 400),
             ("/v1/secret/data/a?field=a%E2%80%AEb", 400),
+            ("/v1/secret/metadata?list=maybe", 400),
+            ("/v1/secret/metadatax?list=true", 404),
+            ("/v1/pki", 404),
+            ("/v1/pki/", 404),
+            ("/v1/pki/a/", 400),
+            ("/v1/pki/../sys/seal", 400),
+            ("/v1/pki/a?ttl=1h", 400),
             ("/v1/auth/token/lookup-self?x", 400),
             ("/v1/sys/internal/ui/mounts/", 404),
             ("/v1/sys/internal/ui/mounts/a%22b", 400),
@@ -376,6 +359,57 @@ mod tests {
         ] {
             let refusal = route(&method, "/v1/secret/data/a", None, &mounts()).unwrap_err();
             assert_eq!(refusal.status, StatusCode::METHOD_NOT_ALLOWED);
+        }
+    }
+
+    #[test]
+    fn each_kind_of_mount_is_asked_in_its_own_way() {
+        let ask = |method: &str, target: &str| {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let (path, query) = match target.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (target, None),
+            };
+            match route(&method, path, query, &mounts()) {
+                Ok(Route::Read(target)) => format!("read {target}"),
+                Ok(Route::List(target)) => format!("list {target}"),
+                Ok(Route::Invoke(target)) => format!("invoke {target}"),
+                Ok(other) => panic!("{other:?}"),
+                Err(refusal) => refusal.status.as_u16().to_string(),
+            }
+        };
+        for (method, target, wanted) in [
+            ("LIST", "/v1/secret/metadata/a", "list secret/a"),
+            ("LIST", "/v1/secret/metadata/", "list secret"),
+            ("GET", "/v1/secret/metadata?list=true", "list secret"),
+            (
+                "GET",
+                "/v1/team/kv/metadata/a/b/?list=true",
+                "list team/kv/a/b",
+            ),
+            ("POST", "/v1/secret/metadata/a", "404"),
+            ("POST", "/v1/secret/metadata/a?list=true", "400"),
+            ("PUT", "/v1/secret/data/a", "405"),
+            ("LIST", "/v1/secret/data/a", "405"),
+            ("GET", "/v1/old/a/b", "read old/a/b"),
+            ("GET", "/v1/old?list=true", "list old"),
+            ("LIST", "/v1/old/a/", "list old/a"),
+            ("PUT", "/v1/old/a", "405"),
+            ("DELETE", "/v1/old/a", "405"),
+            ("GET", "/v1/pki/cert/ca", "read pki/cert/ca"),
+            ("LIST", "/v1/pki/certs", "list pki/certs"),
+            ("PUT", "/v1/pki/issue/web", "invoke pki/issue/web"),
+            (
+                "POST",
+                "/v1/pki/issue/web?field=serial_number",
+                "invoke pki/issue/web#serial_number",
+            ),
+            ("POST", "/v1/pki/issue/web?list=true", "400"),
+            ("POST", "/v1/pki", "404"),
+            ("DELETE", "/v1/pki/roles/web", "405"),
+            ("HEAD", "/v1/pki/cert/ca", "405"),
+        ] {
+            assert_eq!(ask(method, target), wanted, "{method} {target}");
         }
     }
 

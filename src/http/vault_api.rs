@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Body;
+use hyper::body::{Body, Bytes};
 use hyper::header::{CONNECTION, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Request as HttpRequest, StatusCode};
 use metrics::gauge;
+use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Envelope, Health, MountInfo, PeerInfo, Unlocked};
 use crate::broker::ports::{StoreError, StoreHealth};
 use crate::broker::{Broker, BrokerError, Collected, Outcome};
 use crate::domain::caller::UnixPeer;
-use crate::domain::{Action, Caller, Delivery, Request, RequestId, Target};
+use crate::domain::{Action, Caller, Delivery, Field, MountKind, Request, RequestId, Target};
+use crate::http::body;
 use crate::http::error::Refusal;
+use crate::http::query::HealthCodes;
 use crate::http::reply::{self, Reply};
-use crate::http::target::{self, HealthCodes, Route};
+use crate::http::target::{self, Route};
 use crate::telemetry::metrics::{CHAT_LOCKED, VAULT_READY, render};
 
 /// Answers requests of peers that are known.
@@ -32,16 +36,20 @@ pub(super) struct VaultApi {
 
 impl VaultApi {
     /// Answers one request of `peer`.
-    pub(super) async fn answer<B: Body>(&self, request: &HttpRequest<B>, peer: &UnixPeer) -> Reply {
+    pub(super) async fn answer<B>(&self, request: HttpRequest<B>, peer: &UnixPeer) -> Reply
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         let id = RequestId::Connection(rand::random());
         let name = id.to_string();
-        let answer = self.dispatch(id, request, peer);
+        let (head, mut body) = request.into_parts();
+        let answer = self.dispatch(id, &head, &mut body, peer);
         let mut reply = match tokio::time::timeout(self.time_limit, answer).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => reply::refusal(&refusal),
             Err(_) => reply::refusal(&Refusal::too_slow()),
         };
-        if !request.body().is_end_stream() {
+        if !body.is_end_stream() {
             // Rather than read what nobody wants.
             let close = HeaderValue::from_static("close");
             reply.headers_mut().insert(CONNECTION, close);
@@ -56,23 +64,37 @@ impl VaultApi {
         reply
     }
 
-    async fn dispatch<B: Body>(
+    async fn dispatch<B>(
         &self,
         id: RequestId,
-        request: &HttpRequest<B>,
+        head: &Parts,
+        body: &mut B,
         peer: &UnixPeer,
-    ) -> Result<Reply, Refusal> {
-        check_headers(request)?;
-        let uri = request.uri();
+    ) -> Result<Reply, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        check_headers(head)?;
         let mounts = self.broker.mounts();
-        let route = target::route(request.method(), uri.path(), uri.query(), mounts)?;
-        if !request.body().is_end_stream() {
+        let (path, query) = (head.uri.path(), head.uri.query());
+        let route = target::route(&head.method, path, query, mounts)?;
+        let invoked = matches!(route, Route::Invoke(_));
+        if !invoked && !body.is_end_stream() {
             return Err(Refusal::bad_request(
                 "vaultgram only reads: send no request body",
             ));
         }
         match route {
-            Route::Read(target) => self.read(id, target, peer).await,
+            Route::Read(target) => {
+                let action = Action::Read(Delivery::Socket);
+                self.ask(id, action, target, vec![], peer).await
+            }
+            Route::List(target) => self.ask(id, Action::List, target, vec![], peer).await,
+            Route::Invoke(target) => {
+                let fields = body::parameters(body).await?;
+                let action = Action::Invoke(Delivery::Socket);
+                self.ask(id, action, target, fields, peer).await
+            }
             Route::Mount { path, or_default } => self.mount(&id, &path, or_default),
             Route::Health(codes) => Ok(self.health(&codes).await),
             Route::LookupSelf => Ok(lookup_self(&id, peer)),
@@ -82,33 +104,52 @@ impl VaultApi {
         }
     }
 
-    async fn read(&self, id: RequestId, target: Target, peer: &UnixPeer) -> Result<Reply, Refusal> {
+    /// Asks the broker. A dynamic secret that the client does not wait for any more is given back.
+    async fn ask(
+        &self,
+        id: RequestId,
+        action: Action,
+        target: Target,
+        fields: Vec<Field>,
+        peer: &UnixPeer,
+    ) -> Result<Reply, Refusal> {
         let name = id.to_string();
         let request = Request {
-            id,
+            id: id.clone(),
             caller: Caller::Unix(peer.clone()),
-            action: Action::Read(Delivery::Socket),
+            action,
             target,
         };
         let broker = Arc::clone(&self.broker);
-        let work = self
-            .tasks
-            .spawn(async move { broker.handle(request).await });
-        match work.await.map_err(|_| Refusal::broken())? {
-            Ok(Outcome::Released(secret)) => Ok(reply::secret(name, &secret)),
+        let (tell, told) = oneshot::channel();
+        self.tasks.spawn(async move {
+            let result = broker.handle_with(request, &fields).await;
+            if let Err(Ok(Outcome::Released(secret))) = tell.send(result) {
+                broker.give_back(&id, &secret).await;
+            }
+        });
+        match told.await.map_err(|_| Refusal::broken())? {
+            Ok(Outcome::Released(secret)) => {
+                let invoked = matches!(action, Action::Invoke(_));
+                if invoked && secret.fields.is_empty() {
+                    return Ok(reply::done());
+                }
+                Ok(reply::secret(name, &secret))
+            }
+            Ok(Outcome::Listed(names)) => reply::names(name, names),
             Ok(Outcome::Denied(_)) => Err(Refusal::denied()),
-            // Nothing else comes of a read on a connection.
+            // Nothing else comes of this on a connection.
             Ok(
                 Outcome::Duplicate
                 | Outcome::Interrupted
                 | Outcome::Wrapped(_)
                 | Outcome::Sealed(_)
                 | Outcome::Offered(_)
-                | Outcome::Listed(_)
                 | Outcome::Versions(_)
                 | Outcome::Written(_)
                 | Outcome::Deleted(_)
-                | Outcome::Undeleted(_),
+                | Outcome::Undeleted(_)
+                | Outcome::Destroyed(_),
             ) => Err(Refusal::broken()),
             Err(error) => failed(name, &error),
         }
@@ -121,11 +162,15 @@ impl VaultApi {
         code: String,
         peer: &UnixPeer,
     ) -> Result<Reply, Refusal> {
-        let (broker, peer) = (Arc::clone(&self.broker), peer.clone());
-        let work = self
-            .tasks
-            .spawn(async move { broker.collect(&code, &peer).await });
-        match work.await.map_err(|_| Refusal::broken())? {
+        let (broker, peer, request) = (Arc::clone(&self.broker), peer.clone(), id.clone());
+        let (tell, told) = oneshot::channel();
+        self.tasks.spawn(async move {
+            let result = broker.collect(&code, &peer).await;
+            if let Err(Ok(Collected::Released(secret))) = tell.send(result) {
+                broker.give_back(&request, &secret).await;
+            }
+        });
+        match told.await.map_err(|_| Refusal::broken())? {
             Ok(Collected::Released(secret)) => Ok(reply::secret(id.to_string(), &secret)),
             Ok(Collected::Denied(_)) => Err(Refusal::denied()),
             Err(error) => failed(id.to_string(), &error),
@@ -146,11 +191,18 @@ impl VaultApi {
                 ),
             ));
         };
+        let (kind, version) = match mounts.kind(mount) {
+            Some(MountKind::Kv2) => ("kv", Some("2")),
+            Some(MountKind::Kv1) => ("kv", Some("1")),
+            // Which one, Vault knows; no client asks.
+            Some(MountKind::Engine) | None => ("engine", None),
+        };
+        let version = version.map(|version| ("version".to_owned(), version.to_owned()));
         let info = MountInfo {
-            description: "served by vaultgram, read-only".to_owned(),
-            options: BTreeMap::from([("version".to_owned(), "2".to_owned())]),
+            description: "served by vaultgram".to_owned(),
+            options: version.into_iter().collect(),
             path: format!("{mount}/"),
-            kind: "kv".to_owned(),
+            kind: kind.to_owned(),
         };
         Ok(reply::json(
             StatusCode::OK,
@@ -266,9 +318,9 @@ fn lookup_self(id: &RequestId, peer: &UnixPeer) -> Reply {
 
 /// Refuses what would change the meaning of an answer and is not supported. A token is no such
 /// thing: identity is the kernel's word, with or without one.
-fn check_headers<B: Body>(request: &HttpRequest<B>) -> Result<(), Refusal> {
+fn check_headers(head: &Parts) -> Result<(), Refusal> {
     let given = |name: &str| {
-        let mut values = request.headers().get_all(name).iter();
+        let mut values = head.headers.get_all(name).iter();
         values.any(|value| !value.is_empty())
     };
     if given("x-vault-namespace") {

@@ -11,7 +11,7 @@ use super::reply::{Reply, Terms};
 use crate::broker::ports::{Claim, StoreError};
 use crate::broker::{Asked, BrokerError, Outcome};
 use crate::domain::policy::DenialReason;
-use crate::domain::{Action, Caller, Delivery, Field, Request, Target};
+use crate::domain::{Action, Caller, Delivery, Field, MountKind, Request, Target};
 
 /// Signs of a confirmation's code: only its owner can use it, so it need not be long.
 const CODE_LENGTH: usize = 4;
@@ -225,7 +225,7 @@ impl Handler {
         };
         // The version they are shown, whatever is the newest when they confirm.
         match &mut action {
-            Action::Delete => {
+            Action::Delete if self.versioned(&target) => {
                 target.version.get_or_insert(current);
             }
             Action::Put { over } | Action::Rotate { over, .. } => *over = current,
@@ -233,7 +233,10 @@ impl Handler {
             | Action::List
             | Action::Versions
             | Action::Patch
-            | Action::Undelete => {}
+            | Action::Delete
+            | Action::Undelete
+            | Action::Destroy
+            | Action::Invoke(_) => {}
         }
         let wish = Wish::Secret {
             action,
@@ -276,6 +279,12 @@ impl Handler {
         self.once(origin, reply).await
     }
 
+    /// Whether there are versions where `target` lies.
+    fn versioned(&self, target: &Target) -> bool {
+        let mounts = self.broker.mounts();
+        mounts.kind(target.path.mount()) == Some(MountKind::Kv2)
+    }
+
     /// Asks about `wish`, if this command was not answered before.
     async fn question_once(&self, origin: &Origin, wish: Wish) -> Option<Reply> {
         match self.claimed_before(origin).await {
@@ -286,6 +295,10 @@ impl Handler {
 
     /// Asks about `wish`, which waits from now on.
     fn question(&self, origin: &Origin, wish: Wish, current: u64) -> Reply {
+        let current = match &wish {
+            Wish::Secret { target, .. } => self.versioned(target).then_some(current),
+            Wish::RegisterKey(_) | Wish::ForgetKey(_) => None,
+        };
         let mut question = Reply::question(&wish, current);
         let code = || self.broker.code(CODE_LENGTH);
         match self.pending.add(origin.user.id, wish, code) {

@@ -2,6 +2,7 @@
 
 pub(super) mod changed;
 mod delivered;
+mod guard;
 mod shown;
 
 use std::fmt::Write;
@@ -14,7 +15,7 @@ use time::OffsetDateTime;
 use super::command::Mistake;
 use super::status::State;
 use super::withdrawal::Withdrawn;
-use crate::broker::ports::{StoreError, StoreHealth};
+use crate::broker::ports::StoreHealth;
 use crate::broker::{BrokerError, Outcome, RegisteredKey};
 use crate::domain::policy::DenialReason;
 use crate::domain::{RequestId, Secret, Target};
@@ -47,7 +48,7 @@ const HELP: &str = "\
 /put_secret PATH key=value … — write it anew
 /patch_secret PATH key=value … — change some fields
 /rotate PATH#field — a new random value
-/delete_secret PATH, /undelete PATH
+/delete_secret PATH, /undelete PATH — for good on a mount without versions
 /keys, /register_key, /forget_key — the public keys to seal to
 /confirm CODE, /cancel CODE — answer a question
 /get_keys — the account's own keys (admins)
@@ -266,6 +267,12 @@ impl Reply {
             | BrokerError::NewestNotDeleted
             | BrokerError::MeaninglessField
             | BrokerError::MeaninglessVersion
+            | BrokerError::NoVersions
+            | BrokerError::OnlyWhole
+            | BrokerError::NotAnEngine
+            | BrokerError::NotKv
+            | BrokerError::InvokeOnHost
+            | BrokerError::NoVersionNamed
             | BrokerError::DoneUnrecorded
             | BrokerError::ChatLocked => error.to_string(),
         };
@@ -273,7 +280,7 @@ impl Reply {
         let first = characters.next().map(|c| c.to_uppercase().to_string());
         let end = if text.ends_with('…') { "" } else { "." };
         Self {
-            guarded: tells(error),
+            guarded: guard::tells(error),
             ..Self::plain(format!(
                 "{}{}{end}",
                 first.unwrap_or_default(),
@@ -303,6 +310,7 @@ impl Reply {
             Outcome::Written(version) => changed::written(*version, target),
             Outcome::Deleted(version) => changed::deleted(*version, target),
             Outcome::Undeleted(version) => changed::undeleted(*version, target),
+            Outcome::Destroyed(version) => changed::destroyed(*version, target),
         })
     }
 
@@ -343,46 +351,6 @@ impl Reply {
             secret: true,
             ..Self::default()
         }
-    }
-}
-
-/// Whether it tells something of a secret, and not that a change may have been made.
-fn tells(error: &BrokerError) -> bool {
-    use StoreError as Store;
-    match error {
-        BrokerError::Store(error) => match error {
-            Store::NotFound
-            | Store::NoSuchVersion
-            | Store::Deleted { .. }
-            | Store::NotDeleted { .. }
-            | Store::Destroyed { .. }
-            | Store::Conflict { .. }
-            | Store::Forbidden
-            | Store::Refused
-            | Store::Invalid => true,
-            Store::Unsupported
-            | Store::RoleRefused
-            | Store::Sealed
-            | Store::Unavailable
-            | Store::Unclear => false,
-        },
-        BrokerError::NoSuchField(_) | BrokerError::NewestNotDeleted => true,
-        BrokerError::Audit(_)
-        | BrokerError::Coordination(_)
-        | BrokerError::PermitExpired
-        | BrokerError::WrappedField
-        | BrokerError::NoKey
-        | BrokerError::Key(_)
-        | BrokerError::TooManyKeys(_)
-        | BrokerError::UnknownKey
-        | BrokerError::NoUnixUser
-        | BrokerError::NothingToCollect
-        | BrokerError::NothingToWrite
-        | BrokerError::NoField
-        | BrokerError::MeaninglessField
-        | BrokerError::MeaninglessVersion
-        | BrokerError::DoneUnrecorded
-        | BrokerError::ChatLocked => false,
     }
 }
 

@@ -34,7 +34,11 @@ pub(super) async fn read(
             Parsed::Secret(secret) => Ok(secret),
             Parsed::Gone(error) => Err(error),
             Parsed::Nothing if answer.status == 404 => Err(absent(client, access, target).await),
-            Parsed::Nothing => Err(StoreError::Invalid),
+            // Version 1 may have a secret of this very name.
+            Parsed::Nothing => {
+                let mount = must_be_version_2(client, access, &target.path).await;
+                Err(mount.err().unwrap_or(StoreError::Invalid))
+            }
         },
         403 => Err(StoreError::Forbidden),
         _ => Err(refusal(answer)),
@@ -105,7 +109,7 @@ impl Metadata {
 }
 
 /// The fields in the order they came.
-struct Fields(Vec<Field>);
+pub(super) struct Fields(pub(super) Vec<Field>);
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

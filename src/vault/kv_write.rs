@@ -1,10 +1,12 @@
-//! Writing, deleting and undeleting KV version 2 secrets, and what each answer means.
+//! Writing, deleting, undeleting and destroying KV version 2 secrets, and what each answer means.
 
 use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
 use tracing::warn;
-use vaultrs::api::kv2::requests::{DeleteSecretVersionsRequest, UndeleteSecretVersionsRequest};
+use vaultrs::api::kv2::requests::{
+    DeleteSecretVersionsRequest, DestroySecretVersionsRequest, UndeleteSecretVersionsRequest,
+};
 use zeroize::Zeroizing;
 
 use crate::broker::ports::StoreError;
@@ -115,6 +117,25 @@ pub(super) async fn undelete(
     done(client.call(access, request).await)
 }
 
+/// Removes `version` for good.
+pub(super) async fn destroy(
+    client: &Client,
+    access: &Access,
+    target: &Target,
+    version: u64,
+) -> Result<(), StoreError> {
+    // As above.
+    metadata::read(client, access, &target.path)
+        .await?
+        .destroyable(version)?;
+    let request = DestroySecretVersionsRequest {
+        mount: target.path.mount().to_owned(),
+        path: target.path.path().to_owned(),
+        versions: vec![version],
+    };
+    done(client.call(access, request).await)
+}
+
 /// A request to `data/PATH` whose body goes beside it.
 struct DataRequest<'a> {
     path: &'a SecretPath,
@@ -160,16 +181,34 @@ async fn send(
 
 /// `{"options":{"cas":OVER},"data":{…}}`.
 fn body(fields: &[Field], over: Option<u64>) -> Zeroizing<Vec<u8>> {
-    // In full from the beginning: a text that grows leaves halves of itself behind. A byte of a
-    // name takes six as an escape.
-    let size = |field: &Field| 6 * field.name.len() + exposed(field).len() + 4;
-    let size = 64 + fields.iter().map(size).sum::<usize>();
-    let mut json = Zeroizing::new(Vec::with_capacity(size));
+    // In full from the beginning: a text that grows leaves halves of itself behind.
+    let mut json = Zeroizing::new(Vec::with_capacity(62 + size(fields)));
     json.push(b'{');
     if let Some(over) = over {
         json.extend_from_slice(format!(r#""options":{{"cas":{over}}},"#).as_bytes());
     }
-    json.extend_from_slice(br#""data":{"#);
+    json.extend_from_slice(br#""data":"#);
+    push_object(&mut json, fields);
+    json.push(b'}');
+    json
+}
+
+/// `{…}`, for requests whose body the fields are.
+pub(super) fn object(fields: &[Field]) -> Zeroizing<Vec<u8>> {
+    let mut json = Zeroizing::new(Vec::with_capacity(size(fields)));
+    push_object(&mut json, fields);
+    json
+}
+
+/// The most that the object of `fields` takes.
+fn size(fields: &[Field]) -> usize {
+    // A byte of a name takes six as an escape.
+    let each = |field: &Field| 6 * field.name.len() + exposed(field).len() + 4;
+    2 + fields.iter().map(each).sum::<usize>()
+}
+
+fn push_object(json: &mut Vec<u8>, fields: &[Field]) {
+    json.push(b'{');
     for (position, field) in fields.iter().enumerate() {
         if position > 0 {
             json.push(b',');
@@ -179,15 +218,14 @@ fn body(fields: &[Field], over: Option<u64>) -> Zeroizing<Vec<u8>> {
         json.push(b':');
         json.extend_from_slice(exposed(field));
     }
-    json.extend_from_slice(b"}}");
-    json
+    json.push(b'}');
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "this is what gets written to Vault"
 )]
-fn exposed(field: &Field) -> &[u8] {
+pub(super) fn exposed(field: &Field) -> &[u8] {
     field.json.expose_secret()
 }
 
@@ -217,7 +255,7 @@ async fn conflict(client: &Client, access: &Access, path: &SecretPath) -> StoreE
 }
 
 /// The answer to a change that answers nothing.
-fn done(answer: Result<Answer, Failure>) -> Result<(), StoreError> {
+pub(super) fn done(answer: Result<Answer, Failure>) -> Result<(), StoreError> {
     let answer = answer.map_err(|failure| failed(&failure))?;
     match answer.status {
         200 | 204 => Ok(()),
@@ -241,7 +279,7 @@ fn refusal(answer: Answer) -> StoreError {
 }
 
 /// What the caller learns of a failure; the log learns its cause.
-fn failed(failure: &Failure) -> StoreError {
+pub(super) fn failed(failure: &Failure) -> StoreError {
     warn!(event = "vault.write_failed", cause = %failure);
     match failure {
         Failure::Unavailable(_) => StoreError::Unavailable,

@@ -41,7 +41,7 @@ pub(super) async fn list(
     }
 }
 
-fn names(body: &[u8]) -> Option<Vec<String>> {
+pub(super) fn names(body: &[u8]) -> Option<Vec<String>> {
     #[derive(Deserialize)]
     struct Envelope {
         data: Keys,
@@ -86,6 +86,7 @@ pub(super) struct Metadata {
     /// The newest version; 0 where there is metadata, but no version yet.
     pub(super) current: u64,
     versions: BTreeMap<u64, Facts>,
+    notes: BTreeMap<String, String>,
 }
 
 /// One version.
@@ -104,6 +105,7 @@ fn parse(answer: &Answer) -> Option<Metadata> {
     struct Data {
         current_version: u64,
         versions: BTreeMap<String, Entry>,
+        custom_metadata: Option<BTreeMap<String, String>>,
     }
     #[derive(Deserialize)]
     struct Entry {
@@ -131,6 +133,7 @@ fn parse(answer: &Answer) -> Option<Metadata> {
     Some(Metadata {
         current: data.current_version,
         versions,
+        notes: data.custom_metadata.unwrap_or_default(),
     })
 }
 
@@ -156,6 +159,7 @@ impl Metadata {
         History {
             current: self.current,
             versions: self.versions.into_iter().rev().map(version).collect(),
+            notes: self.notes.into_iter().collect(),
         }
     }
 
@@ -182,6 +186,14 @@ impl Metadata {
         match self.facts(version)?.state {
             VersionState::Deleted => Ok(()),
             VersionState::Live => Err(StoreError::NotDeleted { version }),
+            VersionState::Destroyed => Err(StoreError::Destroyed { version }),
+        }
+    }
+
+    /// Whether there is anything left of `version` to be removed.
+    pub(super) fn destroyable(&self, version: u64) -> Result<(), StoreError> {
+        match self.facts(version)?.state {
+            VersionState::Live | VersionState::Deleted => Ok(()),
             VersionState::Destroyed => Err(StoreError::Destroyed { version }),
         }
     }

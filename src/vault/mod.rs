@@ -1,4 +1,5 @@
-//! Vault or OpenBao as the secret store: logs in, stays logged in, reads and writes KV version 2.
+//! Vault or OpenBao as the secret store: logs in, stays logged in, reads and writes KV, and asks
+//! other engines.
 //!
 //! | file | holds |
 //! |---|---|
@@ -6,10 +7,11 @@
 //! | `method` | the ways to log in and what each needs, checked |
 //! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
 //! | `wire` | whom to trust and who to be over TLS |
-//! | `kv` | reading a secret, and what each answer means |
+//! | `kv` | reading a secret of KV version 2, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
-//! | `kv_write` | writing, deleting, undeleting, and what each answer means |
-//! | `mount` | whether a mount is KV version 2 |
+//! | `kv_write` | writing, deleting, undeleting, destroying, and what each answer means |
+//! | `engine` | KV version 1, and every other engine: read, list, invoke; ending a lease |
+//! | `mount` | whether a mount is what the configuration says |
 //! | `wrap` | having Vault keep an answer for who brings a token |
 //! | `auth` | how each method logs in, and what Vault grants |
 //! | `unwrap` | a secret id that came wrapped: looked at first, unwrapped once |
@@ -18,6 +20,7 @@
 //! | `login` | which session is current, and what to do when Vault refuses it |
 //! | `keeper` | the background loop that renews and replaces the session in time |
 //! | `held` | the sessions beside the current one: alive while held, then revoked |
+//! | `leases` | the sessions that dynamic secrets hang on |
 //! | `roles` | the sessions of token roles, for policies that name one |
 //! | `schedule` | when, as pure functions |
 //! | `health` | the server's own word on its state |
@@ -27,11 +30,13 @@
 mod auth;
 mod cache;
 mod client;
+mod engine;
 mod health;
 mod held;
 mod keeper;
 mod kv;
 mod kv_write;
+mod leases;
 mod login;
 mod metadata;
 mod method;
@@ -59,18 +64,24 @@ pub use method::{Auth, Jwt, Method, SecretId};
 pub use settings::{Settings, SettingsError};
 
 use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
-use crate::domain::{Action, Delivery, Field, History, Permit, Secret};
+use crate::domain::{Action, Delivery, Field, History, MountKind, Mounts, Permit, Secret, Target};
 use crate::vault::client::Client;
+use crate::vault::engine::Engine;
 use crate::vault::health::Probe;
+use crate::vault::leases::Leases;
 use crate::vault::login::{Login, Verdict};
 use crate::vault::metadata::Metadata;
+use crate::vault::mount::Looked;
 use crate::vault::roles::{Asking, Roles};
 use crate::vault::session::Session;
 
-/// Secrets in Vault's or OpenBao's KV version 2.
+/// Secrets in Vault or OpenBao.
 pub struct Store {
     client: Client,
     login: Login,
+    mounts: Mounts,
+    looked: Looked,
+    leases: Leases,
     roles: Roles,
     probe: Probe,
     warning: Option<String>,
@@ -87,6 +98,9 @@ impl Store {
         Ok(Self {
             client,
             login: Login::new(settings.auth),
+            mounts: settings.mounts,
+            looked: Looked::default(),
+            leases: Leases::default(),
             roles: Roles::default(),
             probe: Probe::default(),
             warning: settings::warning(&address),
@@ -111,8 +125,30 @@ impl Store {
         tokio::join!(
             keeper::keep(&self.login, &self.client, &stop),
             self.login.held().keep(&self.client, &stop),
+            self.leases.keep(&stop),
         );
         keeper::end(&self.login, &self.roles, &self.client).await;
+    }
+
+    /// What is mounted where `target` lies. The broker asks for nothing elsewhere.
+    fn kind(&self, target: &Target) -> Result<MountKind, StoreError> {
+        let kind = self.mounts.kind(target.path.mount());
+        kind.ok_or(StoreError::Unsupported)
+    }
+
+    /// Refuses `permit` where there are no versions. The broker never asks for that there.
+    fn versioned(&self, permit: &Permit) -> Result<(), StoreError> {
+        meant(permit, self.kind(permit.target())? == MountKind::Kv2)
+    }
+
+    /// A mount that is not KV version 2, for one session.
+    fn engine<'a>(&'a self, kind: MountKind, session: &'a Session) -> Engine<'a> {
+        Engine {
+            client: &self.client,
+            access: session.access(),
+            kind,
+            looked: &self.looked,
+        }
     }
 
     /// Does `what` with the session that `permit` is for, and once more with a new one if that one
@@ -125,7 +161,20 @@ impl Store {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let asking = permit.terms().vault_role.as_deref().map(|role| Asking {
+        self.logged_in_as(permit.terms().vault_role.as_deref(), what)
+            .await
+    }
+
+    /// As [`Store::logged_in`], in a token role, or as ourselves.
+    async fn logged_in_as<T, F>(
+        &self,
+        role: Option<&str>,
+        what: impl Fn(Arc<Session>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let asking = role.map(|role| Asking {
             role,
             login: &self.login,
             client: &self.client,
@@ -181,8 +230,16 @@ impl SecretStore for Store {
             ),
         )?;
         let (client, target) = (&self.client, permit.target());
+        let kind = self.kind(target)?;
         self.logged_in(permit, move |session| async move {
-            kv::read(client, session.access(), target).await
+            match kind {
+                MountKind::Kv2 => kv::read(client, session.access(), target).await,
+                MountKind::Kv1 | MountKind::Engine => {
+                    let secret = self.engine(kind, &session).read(&target.path).await?;
+                    self.leases.made(&secret, &session);
+                    Ok(secret)
+                }
+            }
         })
         .await
     }
@@ -193,17 +250,90 @@ impl SecretStore for Store {
             matches!(permit.action(), Action::Read(Delivery::Wrapped)),
         )?;
         let (client, target) = (&self.client, permit.target());
+        let kind = self.kind(target)?;
         self.logged_in(permit, move |session| async move {
-            wrap::wrap(client, session.access(), target, ttl).await
+            match kind {
+                MountKind::Kv2 => wrap::wrap(client, session.access(), target, ttl).await,
+                MountKind::Kv1 | MountKind::Engine => {
+                    let engine = self.engine(kind, &session);
+                    let wrapped = engine.wrap(&target.path, ttl).await?;
+                    if kind == MountKind::Engine {
+                        self.leases.made_unseen(&session);
+                    }
+                    Ok(wrapped)
+                }
+            }
         })
         .await
+    }
+
+    async fn invoke(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
+        let target = permit.target();
+        let kind = self.kind(target)?;
+        let delivered = matches!(
+            permit.action(),
+            Action::Invoke(Delivery::Message | Delivery::Sealed | Delivery::Socket)
+        );
+        meant(permit, delivered && kind == MountKind::Engine)?;
+        self.logged_in(permit, move |session| async move {
+            let engine = self.engine(kind, &session);
+            let secret = engine.invoke(&target.path, fields).await?;
+            self.leases.made(&secret, &session);
+            Ok(secret)
+        })
+        .await
+    }
+
+    async fn invoke_wrapped(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        ttl: Duration,
+    ) -> Result<Wrapped, StoreError> {
+        let target = permit.target();
+        let kind = self.kind(target)?;
+        let wrapped = permit.action() == Action::Invoke(Delivery::Wrapped);
+        meant(permit, wrapped && kind == MountKind::Engine)?;
+        self.logged_in(permit, move |session| async move {
+            let engine = self.engine(kind, &session);
+            let wrapped = engine.invoke_wrapped(&target.path, fields, ttl).await?;
+            self.leases.made_unseen(&session);
+            Ok(wrapped)
+        })
+        .await
+    }
+
+    async fn revoke(&self, lease: &str) -> Result<(), StoreError> {
+        let client = &self.client;
+        self.logged_in_as(None, move |session| async move {
+            engine::revoke(client, session.access(), lease).await
+        })
+        .await?;
+        self.leases.ended(lease);
+        Ok(())
     }
 
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
         meant(permit, matches!(permit.action(), Action::List))?;
         let (client, target) = (&self.client, permit.target());
+        let kind = self.kind(target)?;
         self.logged_in(permit, move |session| async move {
-            metadata::list(client, session.access(), &target.path).await
+            match kind {
+                MountKind::Kv2 => metadata::list(client, session.access(), &target.path).await,
+                MountKind::Kv1 | MountKind::Engine => {
+                    self.engine(kind, &session).list(&target.path).await
+                }
+            }
+        })
+        .await
+    }
+
+    async fn exists(&self, permit: &Permit) -> Result<bool, StoreError> {
+        let target = permit.target();
+        let kind = self.kind(target)?;
+        meant(permit, permit.action().changes() && kind == MountKind::Kv1)?;
+        self.logged_in(permit, move |session| async move {
+            self.engine(kind, &session).exists(&target.path).await
         })
         .await
     }
@@ -214,6 +344,7 @@ impl SecretStore for Store {
         let action = permit.action();
         let before = action.changes() || matches!(action, Action::Read(_));
         meant(permit, action == Action::Versions || before)?;
+        self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(permit, move |session| async move {
             metadata::read(client, session.access(), &target.path)
@@ -223,11 +354,23 @@ impl SecretStore for Store {
         .await
     }
 
-    async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError> {
+    async fn put(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: u64,
+    ) -> Result<Option<u64>, StoreError> {
         meant(permit, matches!(permit.action(), Action::Put { .. }))?;
         let (client, target) = (&self.client, permit.target());
+        let kind = self.kind(target)?;
+        meant(permit, kind != MountKind::Engine)?;
         self.logged_in(permit, move |session| async move {
-            kv_write::put(client, session.access(), target, fields, over).await
+            if kind == MountKind::Kv2 {
+                let written = kv_write::put(client, session.access(), target, fields, over);
+                return written.await.map(Some);
+            }
+            let engine = self.engine(kind, &session);
+            engine.put(&target.path, fields, over).await.map(|()| None)
         })
         .await
     }
@@ -242,6 +385,7 @@ impl SecretStore for Store {
             permit,
             matches!(permit.action(), Action::Patch | Action::Rotate { .. }),
         )?;
+        self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(permit, move |session| async move {
             kv_write::patch(client, session.access(), target, fields, over).await
@@ -249,20 +393,38 @@ impl SecretStore for Store {
         .await
     }
 
-    async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
+    async fn delete(&self, permit: &Permit) -> Result<Option<u64>, StoreError> {
         meant(permit, matches!(permit.action(), Action::Delete))?;
         let (client, target) = (&self.client, permit.target());
+        let kind = self.kind(target)?;
+        meant(permit, kind != MountKind::Engine)?;
         self.logged_in(permit, move |session| async move {
-            kv_write::delete(client, session.access(), target).await
+            if kind == MountKind::Kv2 {
+                let deleted = kv_write::delete(client, session.access(), target);
+                return deleted.await.map(Some);
+            }
+            let engine = self.engine(kind, &session);
+            engine.delete(&target.path).await.map(|()| None)
         })
         .await
     }
 
     async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
         meant(permit, matches!(permit.action(), Action::Undelete))?;
+        self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());
         self.logged_in(permit, move |session| async move {
             kv_write::undelete(client, session.access(), target, version).await
+        })
+        .await
+    }
+
+    async fn destroy(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
+        meant(permit, matches!(permit.action(), Action::Destroy))?;
+        self.versioned(permit)?;
+        let (client, target) = (&self.client, permit.target());
+        self.logged_in(permit, move |session| async move {
+            kv_write::destroy(client, session.access(), target, version).await
         })
         .await
     }

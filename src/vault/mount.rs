@@ -1,4 +1,9 @@
-//! Of which kind a mount is: version 1 answers some requests of version 2, and means another thing.
+//! Whether a mount is of the kind the configuration says: version 1 answers some requests of
+//! version 2, and means another thing.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
@@ -6,46 +11,125 @@ use serde::Deserialize;
 use tracing::warn;
 
 use crate::broker::ports::StoreError;
-use crate::domain::SecretPath;
+use crate::domain::{MountKind, SecretPath};
 use crate::vault::client::{Access, Client};
 use crate::vault::kv::{failed, refusal};
 
-/// Refuses a path on a mount of another kind.
+/// Refuses a path on a mount that is not KV version 2.
 pub(super) async fn must_be_version_2(
     client: &Client,
     access: &Access,
     path: &SecretPath,
 ) -> Result<(), StoreError> {
-    if is_version_2(client, access, path).await? {
+    must_be(MountKind::Kv2, client, access, path).await
+}
+
+/// The mounts that Vault has said are what the configuration says.
+#[derive(Default)]
+pub(super) struct Looked(Mutex<BTreeSet<String>>);
+
+impl Looked {
+    /// As [`must_be`], once for each mount: for requests that mean another thing on a mount of
+    /// another kind, and may succeed there.
+    pub(super) async fn must_be(
+        &self,
+        kind: MountKind,
+        client: &Client,
+        access: &Access,
+        path: &SecretPath,
+    ) -> Result<(), StoreError> {
+        let seen = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen().contains(path.mount()) {
+            return Ok(());
+        }
+        must_be(kind, client, access, path).await?;
+        seen().insert(path.mount().to_owned());
+        Ok(())
+    }
+}
+
+/// Refuses a path on a mount of another kind. Supposed to be right where Vault does not say.
+pub(super) async fn must_be(
+    wanted: MountKind,
+    client: &Client,
+    access: &Access,
+    path: &SecretPath,
+) -> Result<(), StoreError> {
+    let Some(mounted) = look(client, access, path).await? else {
+        return Ok(());
+    };
+    let found = mounted.kind();
+    if found == wanted {
         return Ok(());
     }
     warn!(
         event = "vault.mount_unusable",
         mount = path.mount(),
-        advice = "enable KV version 2 there, or take the mount out of the configuration"
+        configured_in = setting(wanted),
+        found = %mounted,
+        advice = format!(
+            "in vaultgram.toml, move it from {} of [vault] to {}, or take it out",
+            setting(wanted),
+            setting(found)
+        )
     );
-    Err(StoreError::Invalid)
+    Err(StoreError::WrongMount)
 }
 
-/// Whether `path` lies on a KV version 2 mount; supposed so where Vault does not say.
-async fn is_version_2(
+/// The setting that lists mounts of a kind.
+fn setting(kind: MountKind) -> &'static str {
+    match kind {
+        MountKind::Kv2 => "mounts",
+        MountKind::Kv1 => "mounts_v1",
+        MountKind::Engine => "engines",
+    }
+}
+
+/// What Vault says is mounted there.
+#[derive(Deserialize)]
+struct Mounted {
+    #[serde(rename = "type")]
+    engine: String,
+    options: Option<Options>,
+}
+
+#[derive(Deserialize)]
+struct Options {
+    version: Option<String>,
+}
+
+impl Mounted {
+    fn kind(&self) -> MountKind {
+        let options = self.options.as_ref();
+        let version = options.and_then(|options| options.version.as_deref());
+        match (self.engine.as_str(), version) {
+            ("kv", Some("2")) => MountKind::Kv2,
+            // What KV was called before it had versions.
+            ("kv" | "generic", _) => MountKind::Kv1,
+            _ => MountKind::Engine,
+        }
+    }
+}
+
+impl fmt::Display for Mounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            MountKind::Kv2 => f.write_str("KV version 2"),
+            MountKind::Kv1 => f.write_str("KV version 1"),
+            MountKind::Engine => f.write_str(&self.engine),
+        }
+    }
+}
+
+/// What `path` lies on; `None` where Vault does not say.
+async fn look(
     client: &Client,
     access: &Access,
     path: &SecretPath,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Mounted>, StoreError> {
     #[derive(Deserialize)]
     struct Envelope {
-        data: Mount,
-    }
-    #[derive(Deserialize)]
-    struct Mount {
-        #[serde(rename = "type")]
-        kind: String,
-        options: Option<Options>,
-    }
-    #[derive(Deserialize)]
-    struct Options {
-        version: Option<String>,
+        data: Mounted,
     }
     let answer = client
         .call(access, MountRequest { path })
@@ -54,13 +138,12 @@ async fn is_version_2(
     match answer.status {
         200 => {}
         // Not for us to know, or a server that has no such request.
-        403 | 404 => return Ok(true),
+        403 | 404 => return Ok(None),
         _ => return Err(refusal(answer)),
     }
-    let Envelope { data: mount } =
+    let Envelope { data } =
         serde_json::from_slice(&answer.body).map_err(|_| StoreError::Invalid)?;
-    let version = mount.options.and_then(|options| options.version);
-    Ok(mount.kind == "kv" && version.as_deref() == Some("2"))
+    Ok(Some(data))
 }
 
 /// Which mount a path lies on; vaultrs has no such request.

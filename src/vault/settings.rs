@@ -8,6 +8,7 @@ use reqwest::Url;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 
+use crate::domain::Mounts;
 use crate::vault::method::{self, Auth};
 
 /// How to reach Vault. Nothing else is read, no proxy setting either; only where the system's
@@ -25,6 +26,8 @@ pub struct Settings {
     pub client_key: Option<PathBuf>,
     /// What Vault's certificate is checked against where that is not the address's host.
     pub server_name: Option<String>,
+    /// What is mounted where.
+    pub mounts: Mounts,
     /// How to log in.
     pub auth: Auth,
     /// The longest wait for one answer, connecting and queueing included.
@@ -179,6 +182,7 @@ mod tests {
             client_cert: None,
             client_key: None,
             server_name: None,
+            mounts: Mounts::new(vec!["secret".to_owned()]).unwrap(),
             auth: Auth::Token(SecretValue::new(token.as_bytes().to_vec())),
             request_timeout: Duration::from_secs(1),
         }

@@ -40,7 +40,7 @@ pub(super) async fn wrap(
 }
 
 /// Borrows from `body`, so that the token is copied once: into its `SecretValue`.
-fn parse(body: &[u8]) -> Option<Wrapped> {
+pub(super) fn parse(body: &[u8]) -> Option<Wrapped> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(borrow)]

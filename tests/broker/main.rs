@@ -10,6 +10,7 @@
 
 mod changes;
 mod collecting;
+mod engines;
 mod keys;
 mod lock;
 mod once;

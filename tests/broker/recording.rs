@@ -13,7 +13,7 @@ const ROTATE: Action = Action::Rotate {
 };
 
 /// Every action, on what, and what of the store does the work.
-const ACTIONS: [(Action, &str, &str); 11] = [
+const ACTIONS: [(Action, &str, &str); 14] = [
     (Action::Read(Delivery::Message), "a", "read"),
     (Action::Read(Delivery::Wrapped), "a", "wrap"),
     (Action::Read(Delivery::Sealed), "a#password", "read"),
@@ -25,6 +25,10 @@ const ACTIONS: [(Action, &str, &str); 11] = [
     (ROTATE, "a#password", "patch"),
     (Action::Delete, "a", "delete"),
     (Action::Undelete, "a@1", "undelete"),
+    (Action::Destroy, "a@1", "destroy"),
+    (Action::Invoke(Delivery::Wrapped), "db/a", "invoke_wrapped"),
+    // What is not recorded is taken back.
+    (Action::Read(Delivery::Message), "db/a", "revoke"),
 ];
 
 #[tokio::test]
@@ -91,10 +95,18 @@ async fn a_change_is_recorded_with_its_version() {
         (
             Action::Put { over: 3 },
             "a",
-            AuditEvent::Written { version: 4 },
+            AuditEvent::Written { version: Some(4) },
         ),
-        (Action::Delete, "a", AuditEvent::Deleted { version: 3 }),
-        (Action::Delete, "a@2", AuditEvent::Deleted { version: 2 }),
+        (
+            Action::Delete,
+            "a",
+            AuditEvent::Deleted { version: Some(3) },
+        ),
+        (
+            Action::Delete,
+            "a@2",
+            AuditEvent::Deleted { version: Some(2) },
+        ),
         (
             Action::Undelete,
             "a@1",
@@ -105,5 +117,5 @@ async fn a_change_is_recorded_with_its_version() {
         assert_eq!(world.audit.take().last(), Some(&wanted));
     }
     let deleted = world.ask(Action::Delete, "a@2").await;
-    assert!(matches!(deleted, Ok(Outcome::Deleted(2))));
+    assert!(matches!(deleted, Ok(Outcome::Deleted(Some(2)))));
 }

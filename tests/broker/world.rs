@@ -19,8 +19,8 @@ use vaultgram::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
-    Action, AuditEntry, AuditEvent, Caller, Field, History, Mounts, Permit, Policy, Request,
-    RequestId, Secret, SecretValue, Version, VersionState,
+    Action, AuditEntry, AuditEvent, Caller, Field, History, Lease, MountKind, Mounts, Origin,
+    Permit, Policy, Request, RequestId, Secret, SecretValue, Version, VersionState,
 };
 
 /// The secret's one value, as JSON text.
@@ -59,7 +59,12 @@ impl World {
 
     /// A broker that permits everything but `secret/forbidden`.
     pub(crate) fn broker(&self) -> Arc<Broker> {
-        let mounts = Mounts::new(vec!["secret".to_owned()]).unwrap();
+        let mounts = vec![
+            ("secret".to_owned(), MountKind::Kv2),
+            ("old".to_owned(), MountKind::Kv1),
+            ("db".to_owned(), MountKind::Engine),
+        ];
+        let mounts = Mounts::of(mounts).unwrap();
         let source = PolicySource {
             name: "test".to_owned(),
             text: "permit(principal, action, resource)
@@ -149,7 +154,7 @@ pub(crate) fn error<T>(result: Result<T, BrokerError>) -> BrokerError {
     }
 }
 
-/// A secret at version 3, of which version 1 is deleted.
+/// A secret at version 3, of which version 1 is deleted; below `db`, one that ends with a lease.
 #[derive(Default)]
 pub(crate) struct FakeStore {
     /// What was called.
@@ -158,6 +163,24 @@ pub(crate) struct FakeStore {
     pub(crate) fails: Mutex<Option<StoreError>>,
     /// The newest version is deleted too.
     pub(crate) newest_deleted: Mutex<bool>,
+    /// There is no secret.
+    pub(crate) absent: Mutex<bool>,
+}
+
+/// The lease of every dynamic secret.
+pub(crate) const LEASE: &str = "db/creds/app/x";
+
+fn leased() -> Secret {
+    let lease = Lease {
+        id: LEASE.to_owned(),
+        duration: Duration::from_hours(1),
+        renewable: true,
+    };
+    Secret {
+        fields: vec![field()],
+        origin: Origin::Leased(lease),
+        age: None,
+    }
 }
 
 impl FakeStore {
@@ -181,10 +204,13 @@ impl FakeStore {
 
 #[async_trait]
 impl SecretStore for FakeStore {
-    async fn read(&self, _: &Permit) -> Result<Secret, StoreError> {
+    async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
         self.called("read")?;
         // So that others come in between.
         tokio::task::yield_now().await;
+        if permit.target().path.mount() == "db" {
+            return Ok(leased());
+        }
         Ok(Secret::of_version(vec![field()], 3, String::new()))
     }
 
@@ -195,6 +221,39 @@ impl SecretStore for FakeStore {
             accessor: "accessor".to_owned(),
             ttl,
         })
+    }
+
+    async fn invoke(&self, _: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
+        assert_eq!(fields.len(), 1, "what it is invoked with");
+        self.called("invoke").map(|()| leased())
+    }
+
+    async fn invoke_wrapped(
+        &self,
+        _: &Permit,
+        _: &[Field],
+        ttl: Duration,
+    ) -> Result<Wrapped, StoreError> {
+        self.called("invoke_wrapped")?;
+        Ok(Wrapped {
+            token: SecretValue::new(b"token".to_vec()),
+            accessor: "accessor".to_owned(),
+            ttl,
+        })
+    }
+
+    async fn revoke(&self, lease: &str) -> Result<(), StoreError> {
+        assert_eq!(lease, LEASE);
+        self.called("revoke")
+    }
+
+    async fn exists(&self, _: &Permit) -> Result<bool, StoreError> {
+        self.called("exists")?;
+        Ok(!*self.absent.lock().unwrap())
+    }
+
+    async fn destroy(&self, _: &Permit, _: u64) -> Result<(), StoreError> {
+        self.called("destroy")
     }
 
     async fn list(&self, _: &Permit) -> Result<Vec<String>, StoreError> {
@@ -222,20 +281,21 @@ impl SecretStore for FakeStore {
         Ok(History {
             current: 3,
             versions: states.map(version).to_vec(),
+            notes: vec![],
         })
     }
 
-    async fn put(&self, _: &Permit, _: &[Field], over: u64) -> Result<u64, StoreError> {
-        self.called("put").map(|()| over + 1)
+    async fn put(&self, _: &Permit, _: &[Field], over: u64) -> Result<Option<u64>, StoreError> {
+        self.called("put").map(|()| Some(over + 1))
     }
 
     async fn patch(&self, _: &Permit, _: &[Field], _: Option<u64>) -> Result<u64, StoreError> {
         self.called("patch").map(|()| 4)
     }
 
-    async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
+    async fn delete(&self, permit: &Permit) -> Result<Option<u64>, StoreError> {
         self.called("delete")?;
-        Ok(permit.target().version.unwrap_or(3))
+        Ok(Some(permit.target().version.unwrap_or(3)))
     }
 
     async fn undelete(&self, _: &Permit, _: u64) -> Result<(), StoreError> {

@@ -113,11 +113,15 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             "[socket]\n[vault]\nmounts = []\n",
-            "[vault] mounts: name at least one",
+            "[vault] mounts, mounts_v1 and engines: name at least one",
+        ),
+        (
+            "[socket]\n[vault]\nengines = [\"sys\"]\n",
+            "[vault] mounts, mounts_v1 and engines: name at least one",
         ),
         (
             "[socket]\n[vault]\nmounts = [\"/secret/\"]\n",
-            "[vault] mounts: name at least one",
+            "[vault] mounts, mounts_v1 and engines: name at least one",
         ),
         (
             "[socket]\n[vault]\nauth = \"approle\"\n",

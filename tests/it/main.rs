@@ -19,11 +19,14 @@ mod chat;
 mod crud;
 mod deliveries;
 mod doctor;
+mod engines;
 mod login;
 mod metrics;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod outage;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod proxy;
 mod secrecy;
 mod session;

@@ -68,7 +68,7 @@ async fn failures_have_their_statuses() {
         ("secret/data/forbidden", 403, "its Vault policy"),
         ("secret/data/sealed", 503, "sealed"),
         ("secret/data/unavailable", 503, "try again"),
-        ("secret/data/invalid", 502, "not a KV version 2 secret"),
+        ("secret/data/invalid", 502, "not what this path should hold"),
         (
             "secret/data/deleted",
             404,

@@ -145,11 +145,17 @@ impl SecretStore for KeptStore {
                     state: *state,
                 })
                 .collect(),
+            notes: vec![],
         })
     }
 
-    async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError> {
-        self.add(permit, fields, Some(over), false)
+    async fn put(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        self.add(permit, fields, Some(over), false).map(Some)
     }
 
     async fn patch(
@@ -161,12 +167,12 @@ impl SecretStore for KeptStore {
         self.add(permit, fields, over, true)
     }
 
-    async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
+    async fn delete(&self, permit: &Permit) -> Result<Option<u64>, StoreError> {
         self.up()?;
         let newest = self.history(permit).await?.current;
         let version = permit.target().version.unwrap_or(newest);
         self.mark(permit, Some(version), VersionState::Deleted)?;
-        Ok(version)
+        Ok(Some(version))
     }
 
     async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {

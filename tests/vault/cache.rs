@@ -88,14 +88,15 @@ impl SecretStore for Fake {
         Ok(History {
             current,
             versions: versions.collect(),
+            notes: vec![],
         })
     }
 
-    async fn put(&self, _: &Permit, _: &[Field], _: u64) -> Result<u64, StoreError> {
+    async fn put(&self, _: &Permit, _: &[Field], _: u64) -> Result<Option<u64>, StoreError> {
         self.calls.lock().unwrap().push("put");
         let mut version = self.version.lock().unwrap();
         *version += 1;
-        Ok(*version)
+        Ok(Some(*version))
     }
 
     async fn health(&self) -> StoreHealth {

@@ -10,9 +10,14 @@
 mod openbao;
 
 mod cache;
+mod database;
+mod engines;
 mod hygiene;
+mod kv1;
 mod outage;
 mod policies;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod reading;
 mod roles;
 mod tls;

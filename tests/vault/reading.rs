@@ -136,8 +136,8 @@ async fn other_mounts(bao: &OpenBao, world: &World) {
     bao.must("POST", "old/data/trap", &json!({"k": "v"}));
     let root = World::start(settings(bao.address(), static_token(bao.root())));
     for (mount, path, wanted) in [
-        ("old", "app", StoreError::Invalid),
-        ("old", "trap", StoreError::Invalid),
+        ("old", "app", StoreError::WrongMount),
+        ("old", "trap", StoreError::WrongMount),
         ("nowhere", "x", StoreError::NotFound),
     ] {
         let permit = permit(mount, path, None);

@@ -15,8 +15,8 @@ use vaultgram::domain::caller::{Caller, UnixPeer};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
-    Action, Decision, Delivery, Field, History, Mounts, Permit, Policy, Request, RequestId, Secret,
-    SecretPath, SecretValue, Target,
+    Action, Decision, Delivery, Field, History, MountKind, Mounts, Permit, Policy, Request,
+    RequestId, Secret, SecretPath, SecretValue, Target,
 };
 use vaultgram::vault::{Auth, Method, SecretId, Settings, Store};
 
@@ -117,9 +117,20 @@ pub(crate) fn settings(address: String, auth: Auth) -> Settings {
         client_cert: None,
         client_key: None,
         server_name: None,
+        mounts: mounts(),
         auth,
         request_timeout: Duration::from_secs(10),
     }
+}
+
+/// What the tests mount, or ask for where there is nothing.
+pub(crate) fn mounts() -> Mounts {
+    let kv2 = ["secret", "elsewhere", "old", "nowhere"].map(|name| (name, MountKind::Kv2));
+    let kv1 = [("legacy", MountKind::Kv1)];
+    let engines = ["database", "pki", "transit", "totp", "ssh", "nothing"];
+    let engines = engines.map(|name| (name, MountKind::Engine));
+    let all = kv2.into_iter().chain(kv1).chain(engines);
+    Mounts::of(all.map(|(name, kind)| (name.to_owned(), kind)).collect()).unwrap()
 }
 
 /// A token somebody made.
@@ -191,7 +202,7 @@ impl Permitted {
         at: &Permit,
         fields: &[Field],
         over: u64,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let permit = permit_to(Action::Put { over }, at.target().clone());
         self.0.put(&permit, fields, over).await
     }
@@ -206,9 +217,34 @@ impl Permitted {
         self.0.patch(&permit, fields, over).await
     }
 
-    pub(crate) async fn delete(&self, at: &Permit) -> Result<u64, StoreError> {
+    pub(crate) async fn delete(&self, at: &Permit) -> Result<Option<u64>, StoreError> {
         let permit = permit_to(Action::Delete, at.target().clone());
         self.0.delete(&permit).await
+    }
+
+    pub(crate) async fn destroy(&self, at: &Permit, version: u64) -> Result<(), StoreError> {
+        let permit = permit_to(Action::Destroy, at.target().clone());
+        self.0.destroy(&permit, version).await
+    }
+
+    pub(crate) async fn exists(&self, at: &Permit) -> Result<bool, StoreError> {
+        let permit = permit_to(Action::Delete, at.target().clone());
+        self.0.exists(&permit).await
+    }
+
+    pub(crate) async fn invoke(&self, at: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
+        let permit = permit_to(Action::Invoke(Delivery::Socket), at.target().clone());
+        self.0.invoke(&permit, fields).await
+    }
+
+    pub(crate) async fn invoke_wrapped(
+        &self,
+        at: &Permit,
+        fields: &[Field],
+        ttl: Duration,
+    ) -> Result<Wrapped, StoreError> {
+        let permit = permit_to(Action::Invoke(Delivery::Wrapped), at.target().clone());
+        self.0.invoke_wrapped(&permit, fields, ttl).await
     }
 
     pub(crate) async fn undelete(&self, at: &Permit, version: u64) -> Result<(), StoreError> {

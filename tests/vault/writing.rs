@@ -45,13 +45,13 @@ async fn puts(bao: &OpenBao, world: &World) {
         field("n", "1.5"),
         field("o", r#"{"k":[1,null]}"#),
     ];
-    assert_eq!(store.put(&target, &fields, 0).await, Ok(1));
+    assert_eq!(store.put(&target, &fields, 0).await, Ok(Some(1)));
     let wanted = json!({"quote\"d": "<&>\"\\\n\u{1f511}", "n": 1.5, "o": {"k": [1, null]}});
     assert_eq!(stored(bao, "puts/a"), wanted);
 
     // Over the version that is not the newest, and over none where there is one.
     let other = [field("k", r#""other""#)];
-    assert_eq!(store.put(&target, &other, 1).await, Ok(2));
+    assert_eq!(store.put(&target, &other, 1).await, Ok(Some(2)));
     for over in [0, 1, 3] {
         let conflict = Err(StoreError::Conflict { current: 2 });
         assert_eq!(store.put(&target, &other, over).await, conflict);
@@ -62,14 +62,14 @@ async fn puts(bao: &OpenBao, world: &World) {
     store.delete(&target).await.unwrap();
     let conflict = Err(StoreError::Conflict { current: 2 });
     assert_eq!(store.put(&target, &other, 0).await, conflict);
-    assert_eq!(store.put(&target, &other, 2).await, Ok(3));
+    assert_eq!(store.put(&target, &other, 2).await, Ok(Some(3)));
     // Metadata alone is none.
     let cap = json!({"max_versions": 2});
     bao.must("POST", "secret/metadata/puts/named", &cap);
     let named = newest("puts/named");
     assert_eq!(store.history(&named).await.unwrap().current, 0);
     assert_eq!(store.delete(&named).await, Err(StoreError::NotFound));
-    assert_eq!(store.put(&named, &other, 0).await, Ok(1));
+    assert_eq!(store.put(&named, &other, 0).await, Ok(Some(1)));
 }
 
 async fn patches(bao: &OpenBao, world: &World) {
@@ -103,7 +103,7 @@ async fn patches(bao: &OpenBao, world: &World) {
     let strict = json!({"cas_required": true});
     bao.must("POST", "secret/metadata/patches/strict", &strict);
     let target = newest("patches/strict");
-    assert_eq!(store.put(&target, &change, 0).await, Ok(1));
+    assert_eq!(store.put(&target, &change, 0).await, Ok(Some(1)));
     assert_eq!(store.patch(&target, &change, None).await, Ok(2));
 }
 
@@ -114,8 +114,8 @@ async fn deletions(bao: &OpenBao, world: &World) {
     }
     let at = |version| permit("secret", "deletions/a", Some(version));
     let newest = newest("deletions/a");
-    assert_eq!(store.delete(&at(2)).await, Ok(2));
-    assert_eq!(store.delete(&newest).await, Ok(4));
+    assert_eq!(store.delete(&at(2)).await, Ok(Some(2)));
+    assert_eq!(store.delete(&newest).await, Ok(Some(4)));
     bao.must(
         "POST",
         "secret/destroy/deletions/a",
@@ -164,7 +164,7 @@ async fn deletions(bao: &OpenBao, world: &World) {
     let later = permit("secret", "deletions/later", None);
     let history = store.history(&later).await.unwrap();
     assert_eq!(history.versions[0].state, VersionState::Live);
-    assert_eq!(store.delete(&later).await, Ok(1));
+    assert_eq!(store.delete(&later).await, Ok(Some(1)));
     let history = store.history(&later).await.unwrap();
     assert_eq!(history.versions[0].state, VersionState::Deleted);
 }
@@ -229,11 +229,11 @@ async fn a_revoked_token_is_replaced_and_the_change_made_once() {
     let world = World::start(settings(bao.address(), auth));
     let (store, target) = (&world.store, newest("app"));
     let change = [field("k", "1")];
-    assert_eq!(store.put(&target, &change, 0).await, Ok(1));
+    assert_eq!(store.put(&target, &change, 0).await, Ok(Some(1)));
     bao.revoke_tokens_of("revoked");
     assert_eq!(store.patch(&target, &change, None).await, Ok(2));
     bao.revoke_tokens_of("revoked");
-    assert_eq!(store.delete(&target).await, Ok(2));
+    assert_eq!(store.delete(&target).await, Ok(Some(2)));
     assert_eq!(store.history(&target).await.unwrap().current, 2);
 }
 
@@ -245,7 +245,7 @@ async fn a_mount_of_version_1_is_not_written_to() {
     let world = World::start(settings(bao.address(), static_token(bao.root())));
     let (store, target) = (&world.store, permit("old", "app", None));
     let change = [field("k", "1")];
-    let invalid = StoreError::Invalid;
+    let invalid = StoreError::WrongMount;
     assert_eq!(error(store.put(&target, &change, 0).await), invalid);
     assert!(store.patch(&target, &change, None).await.is_err());
     assert_eq!(error(store.delete(&target).await), invalid);

@@ -21,14 +21,30 @@ pub(super) fn listed(names: &[String], target: &Target) -> Reply {
 /// `/versions`
 pub(super) fn versions(history: &History, target: &Target) -> Reply {
     let current = history.current;
+    let notes = notes(&history.notes);
     if history.versions.is_empty() {
         return Reply::plain(format!(
-            "{target} has no version yet; /put_secret writes the first."
+            "{target} has no version yet; /put_secret writes the first.{notes}"
         ));
     }
-    let head = format!("{target} is at version {current}.");
+    let head = format!("{target} is at version {current}.{notes}");
     let lines = history.versions.iter().map(line);
     lines_of(&head, lines, history.versions.len())
+}
+
+/// What people noted beside a secret, on lines of its own.
+fn notes(notes: &[(String, String)]) -> String {
+    if notes.is_empty() {
+        return String::new();
+    }
+    let pairs: Vec<String> = notes
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    format!(
+        "\nNoted: {}",
+        shown::names(pairs.iter().map(String::as_str))
+    )
 }
 
 fn line(version: &Version) -> String {
@@ -64,24 +80,29 @@ fn lines_of(head: &str, lines: impl Iterator<Item = String>, count: usize) -> Re
     }
 }
 
-/// A new version was written.
-pub(super) fn written(version: u64, target: &Target) -> Reply {
+/// A secret was written; as a new version, where there are versions.
+pub(super) fn written(version: Option<u64>, target: &Target) -> Reply {
     let path = &target.path;
+    let version = version.map(|version| format!(" as version {version}"));
+    let version = version.unwrap_or_default();
     Reply::plain(match &target.field {
         Some(field) => format!(
-            "{path}#{} has a new random value, written as version {version}.",
+            "{path}#{} has a new random value, written{version}.",
             shown::name(field)
         ),
-        None => format!("{path} is written as version {version}."),
+        None => format!("{path} is written{version}."),
     })
 }
 
-/// A version was deleted.
-pub(super) fn deleted(version: u64, target: &Target) -> Reply {
+/// A version was deleted; where there are none, the secret, for good.
+pub(super) fn deleted(version: Option<u64>, target: &Target) -> Reply {
     let path = &target.path;
-    Reply::plain(format!(
-        "Version {version} of {path} is deleted; /undelete {path}@{version} brings it back."
-    ))
+    Reply::plain(match version {
+        Some(version) => format!(
+            "Version {version} of {path} is deleted; /undelete {path}@{version} brings it back."
+        ),
+        None => format!("{path} is deleted, for good."),
+    })
 }
 
 /// A version is there again.
@@ -92,12 +113,23 @@ pub(super) fn undeleted(version: u64, target: &Target) -> Reply {
     ))
 }
 
+/// A version is gone for good.
+pub(super) fn destroyed(version: u64, target: &Target) -> Reply {
+    Reply::plain(format!(
+        "Version {version} of {} is destroyed, for good.",
+        target.path
+    ))
+}
+
 impl Reply {
-    /// Asks to confirm `wish`, naming the newest version of what it is about. It is complete
-    /// with [`Reply::ask_for`].
-    pub(in crate::telegram) fn question(wish: &Wish, current: u64) -> Self {
+    /// Asks to confirm `wish`, naming the newest version of what it is about, where there are
+    /// versions. It is complete with [`Reply::ask_for`].
+    pub(in crate::telegram) fn question(wish: &Wish, current: Option<u64>) -> Self {
         let text = match wish {
-            Wish::Secret { action, target, .. } => about(*action, target, current),
+            Wish::Secret { action, target, .. } => match current {
+                Some(current) => about(*action, target, current),
+                None => about_whole(*action, target),
+            },
             Wish::RegisterKey(key) => format!(
                 "Register the public key {key}? Whoever has its private half can open what is \
                  sealed to you from then on."
@@ -176,8 +208,39 @@ fn about(action: Action, target: &Target, current: u64) -> String {
             "{path} exists, at version {current}. Replace all its fields by those you sent?\n(To \
              change only some, use /patch_secret.)"
         ),
-        Action::Read(_) | Action::List | Action::Versions | Action::Patch | Action::Undelete => {
+        Action::Destroy => {
+            let version = target.version.unwrap_or(current);
+            format!("Destroy version {version} of {path}? Nothing brings it back.")
+        }
+        Action::Read(_)
+        | Action::List
+        | Action::Versions
+        | Action::Patch
+        | Action::Undelete
+        | Action::Invoke(_) => {
             format!("Go on with {path}, which is at version {current}?")
         }
+    }
+}
+
+/// Where there are no versions, nothing that was there before comes back.
+fn about_whole(action: Action, target: &Target) -> String {
+    let path = &target.path;
+    match action {
+        Action::Delete => format!(
+            "Delete {path}? Its mount keeps no versions, so this is for good: nothing brings it back."
+        ),
+        Action::Put { .. } => format!(
+            "{path} exists. Replace all its fields by those you sent? Its mount keeps no versions, \
+             so nothing brings back what is there now."
+        ),
+        Action::Read(_)
+        | Action::List
+        | Action::Versions
+        | Action::Patch
+        | Action::Undelete
+        | Action::Destroy
+        | Action::Rotate { .. }
+        | Action::Invoke(_) => format!("Go on with {path}?"),
     }
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::broker::ports::StoreError;
 use crate::domain::policy::{Denial, DenialReason};
 use crate::domain::{Field, History, Mounts, SecretValue};
 use crate::telegram::command::Word;
@@ -141,13 +142,14 @@ fn what_tells_of_a_secret_is_guarded_and_what_was_done_is_told() {
     let history = History {
         current: 1,
         versions: vec![],
+        notes: vec![],
     };
     for (outcome, guarded) in [
         (Outcome::Released(secret(&[])), true),
         (Outcome::Listed(vec![]), true),
         (Outcome::Versions(history), true),
-        (Outcome::Written(2), false),
-        (Outcome::Deleted(2), false),
+        (Outcome::Written(Some(2)), false),
+        (Outcome::Deleted(Some(2)), false),
         (Outcome::Undeleted(2), false),
         (Outcome::Interrupted, false),
     ] {
@@ -170,6 +172,7 @@ fn what_has_nothing_to_list_is_a_sentence() {
     let history = History {
         current: 0,
         versions: vec![],
+        notes: vec![],
     };
     for (outcome, text) in [
         (

@@ -236,6 +236,27 @@ impl SecretStore for Cached {
         self.store.wrap(permit, ttl).await
     }
 
+    async fn invoke(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
+        self.store.invoke(permit, fields).await
+    }
+
+    async fn invoke_wrapped(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        ttl: Duration,
+    ) -> Result<Wrapped, StoreError> {
+        self.store.invoke_wrapped(permit, fields, ttl).await
+    }
+
+    async fn revoke(&self, lease: &str) -> Result<(), StoreError> {
+        self.store.revoke(lease).await
+    }
+
+    async fn exists(&self, permit: &Permit) -> Result<bool, StoreError> {
+        self.store.exists(permit).await
+    }
+
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
         self.store.list(permit).await
     }
@@ -244,7 +265,12 @@ impl SecretStore for Cached {
         self.store.history(permit).await
     }
 
-    async fn put(&self, permit: &Permit, fields: &[Field], over: u64) -> Result<u64, StoreError> {
+    async fn put(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: u64,
+    ) -> Result<Option<u64>, StoreError> {
         let change = self.store.put(permit, fields, over);
         self.changing(&permit.target().path, change).await
     }
@@ -259,13 +285,18 @@ impl SecretStore for Cached {
         self.changing(&permit.target().path, change).await
     }
 
-    async fn delete(&self, permit: &Permit) -> Result<u64, StoreError> {
+    async fn delete(&self, permit: &Permit) -> Result<Option<u64>, StoreError> {
         let change = self.store.delete(permit);
         self.changing(&permit.target().path, change).await
     }
 
     async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
         let change = self.store.undelete(permit, version);
+        self.changing(&permit.target().path, change).await
+    }
+
+    async fn destroy(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
+        let change = self.store.destroy(permit, version);
         self.changing(&permit.target().path, change).await
     }
 

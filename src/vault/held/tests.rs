@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use vaultrs::api::token::requests::CreateTokenRequest;
 
-use crate::domain::SecretValue;
+use crate::domain::{Mounts, SecretValue};
 use crate::vault::openbao::OpenBao;
 use crate::vault::roles::Asking;
 use crate::vault::session::Session;
@@ -30,6 +30,7 @@ async fn started(bao: &OpenBao, role: &str, settings: &Value) -> (Arc<Store>, Dr
         address: bao.address(),
         namespace: None,
         ca_cert: None,
+        mounts: Mounts::new(vec!["secret".to_owned()]).unwrap(),
         client_cert: None,
         client_key: None,
         server_name: None,

@@ -1,0 +1,82 @@
+//! What is asked for must mean something: for the action, and for what is mounted there.
+
+use crate::broker::BrokerError;
+use crate::broker::ports::StoreError;
+use crate::domain::{Action, Caller, Delivery, MountKind, Mounts, Request};
+
+/// Refuses what would mean nothing: whoever asks for it means something.
+pub(super) fn fitting(request: &Request, mounts: &Mounts) -> Result<(), BrokerError> {
+    named(request)?;
+    match mounts.kind(request.target.path.mount()) {
+        Some(MountKind::Kv2) => on_kv2(request.action),
+        Some(MountKind::Kv1) => on_kv1(request),
+        Some(MountKind::Engine) => on_engine(request),
+        None => Err(StoreError::Unsupported.into()),
+    }
+}
+
+/// Looks at the field and the version alone.
+fn named(request: &Request) -> Result<(), BrokerError> {
+    let (field, version) = match request.action {
+        Action::Read(_) => (true, true),
+        Action::Rotate { .. } | Action::Invoke(_) => (true, false),
+        Action::Delete | Action::Undelete | Action::Destroy => (false, true),
+        Action::List | Action::Versions | Action::Put { .. } | Action::Patch => (false, false),
+    };
+    if request.target.field.is_some() && !field {
+        return Err(BrokerError::MeaninglessField);
+    }
+    if request.target.version.is_some() && !version {
+        return Err(BrokerError::MeaninglessVersion);
+    }
+    Ok(())
+}
+
+fn on_kv2(action: Action) -> Result<(), BrokerError> {
+    match action {
+        Action::Invoke(_) => Err(BrokerError::NotAnEngine),
+        Action::Read(_)
+        | Action::List
+        | Action::Versions
+        | Action::Put { .. }
+        | Action::Patch
+        | Action::Delete
+        | Action::Undelete
+        | Action::Destroy
+        | Action::Rotate { .. } => Ok(()),
+    }
+}
+
+fn on_kv1(request: &Request) -> Result<(), BrokerError> {
+    if request.target.version.is_some() {
+        return Err(BrokerError::NoVersions);
+    }
+    match request.action {
+        Action::Read(_) | Action::List | Action::Put { .. } | Action::Delete => Ok(()),
+        Action::Versions | Action::Undelete | Action::Destroy => Err(BrokerError::NoVersions),
+        // Neither can say which state it changes, so it could silently undo what somebody else
+        // wrote meanwhile.
+        Action::Patch | Action::Rotate { .. } => Err(BrokerError::OnlyWhole),
+        Action::Invoke(_) => Err(BrokerError::NotAnEngine),
+    }
+}
+
+fn on_engine(request: &Request) -> Result<(), BrokerError> {
+    if request.target.version.is_some() {
+        return Err(BrokerError::NoVersions);
+    }
+    match request.action {
+        // What waits to be collected is kept, and values are never kept.
+        Action::Invoke(Delivery::Socket) if matches!(request.caller, Caller::Telegram(_)) => {
+            Err(BrokerError::InvokeOnHost)
+        }
+        Action::Read(_) | Action::List | Action::Invoke(_) => Ok(()),
+        Action::Versions
+        | Action::Put { .. }
+        | Action::Patch
+        | Action::Delete
+        | Action::Undelete
+        | Action::Destroy
+        | Action::Rotate { .. } => Err(BrokerError::NotKv),
+    }
+}

@@ -1,0 +1,52 @@
+//! Which failures are not told when chat is locked by then.
+
+use crate::broker::BrokerError;
+use crate::broker::ports::StoreError;
+
+/// Whether it tells something of a secret, and not that a change may have been made.
+pub(super) fn tells(error: &BrokerError) -> bool {
+    use StoreError as Store;
+    match error {
+        BrokerError::Store(error) => match error {
+            Store::NotFound
+            | Store::NoSuchVersion
+            | Store::Deleted { .. }
+            | Store::NotDeleted { .. }
+            | Store::Destroyed { .. }
+            | Store::Conflict { .. }
+            | Store::Forbidden
+            | Store::Refused
+            | Store::Rejected(_)
+            | Store::Invalid => true,
+            Store::Unsupported
+            | Store::WrongMount
+            | Store::RoleRefused
+            | Store::Sealed
+            | Store::Unavailable
+            | Store::Unclear => false,
+        },
+        BrokerError::NoSuchField(_) | BrokerError::NewestNotDeleted => true,
+        BrokerError::Audit(_)
+        | BrokerError::Coordination(_)
+        | BrokerError::PermitExpired
+        | BrokerError::WrappedField
+        | BrokerError::NoKey
+        | BrokerError::Key(_)
+        | BrokerError::TooManyKeys(_)
+        | BrokerError::UnknownKey
+        | BrokerError::NoUnixUser
+        | BrokerError::NothingToCollect
+        | BrokerError::NothingToWrite
+        | BrokerError::NoField
+        | BrokerError::MeaninglessField
+        | BrokerError::MeaninglessVersion
+        | BrokerError::NoVersions
+        | BrokerError::OnlyWhole
+        | BrokerError::NotAnEngine
+        | BrokerError::NotKv
+        | BrokerError::InvokeOnHost
+        | BrokerError::NoVersionNamed
+        | BrokerError::DoneUnrecorded
+        | BrokerError::ChatLocked => false,
+    }
+}

@@ -1,0 +1,341 @@
+//! Secrets of KV version 1, and of engines: whatever a path answers, its fields as they come.
+
+use std::time::Duration;
+
+use rustify::endpoint::Endpoint;
+use rustify::enums::{RequestMethod, RequestType, ResponseType};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::broker::ports::{StoreError, Wrapped};
+use crate::domain::{Field, Lease, MountKind, Origin, Secret, SecretPath};
+use crate::vault::client::{Access, Answer, Client, Failure, Payload};
+use crate::vault::kv::{self, Fields};
+use crate::vault::kv_write::{self, exposed, object};
+use crate::vault::mount::Looked;
+use crate::vault::{metadata, wrap};
+
+/// Longest piece of Vault's own words repeated, in characters.
+const MAX_SAID: usize = 300;
+/// Shorter values are not looked for in Vault's words: they are no secrets, and every sentence
+/// has them.
+const MIN_VALUE: usize = 4;
+
+/// A mount that is not KV version 2, and the way to it.
+pub(super) struct Engine<'a> {
+    pub(super) client: &'a Client,
+    pub(super) access: &'a Access,
+    pub(super) kind: MountKind,
+    pub(super) looked: &'a Looked,
+}
+
+impl Engine<'_> {
+    /// Reads what lies, or is made, at `path`.
+    pub(super) async fn read(&self, path: &SecretPath) -> Result<Secret, StoreError> {
+        let answer = self.get(self.access, path).await?;
+        secret(&answer).ok_or(StoreError::Invalid)
+    }
+
+    /// As [`Engine::read`], and has Vault wrap the answer for `ttl`.
+    pub(super) async fn wrap(
+        &self,
+        path: &SecretPath,
+        ttl: Duration,
+    ) -> Result<Wrapped, StoreError> {
+        let answer = self.get(&self.access.wrapping(ttl), path).await?;
+        wrap::parse(&answer.body).ok_or(StoreError::Invalid)
+    }
+
+    /// The names in the folder `path`, sorted.
+    pub(super) async fn list(&self, path: &SecretPath) -> Result<Vec<String>, StoreError> {
+        let answer = self.ask(self.access, RequestMethod::LIST, path).await?;
+        metadata::names(&answer.body).ok_or(StoreError::Invalid)
+    }
+
+    /// Asks `path` to do something with `fields`.
+    pub(super) async fn invoke(
+        &self,
+        path: &SecretPath,
+        fields: &[Field],
+    ) -> Result<Secret, StoreError> {
+        let answer = self.post(self.access, path, fields).await?;
+        // It was done; what came of it, nobody can tell.
+        secret(&answer).ok_or(StoreError::Unclear)
+    }
+
+    /// As [`Engine::invoke`], and has Vault wrap the answer for `ttl`.
+    pub(super) async fn invoke_wrapped(
+        &self,
+        path: &SecretPath,
+        fields: &[Field],
+        ttl: Duration,
+    ) -> Result<Wrapped, StoreError> {
+        let access = self.access.wrapping(ttl);
+        let answer = self.post(&access, path, fields).await?;
+        wrap::parse(&answer.body).ok_or(StoreError::Unclear)
+    }
+
+    /// Whether there is a secret of KV version 1 at `path`.
+    pub(super) async fn exists(&self, path: &SecretPath) -> Result<bool, StoreError> {
+        match self.get(self.access, path).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a secret of KV version 1: with `over` 0 where there is none, else in place of the
+    /// one that is there. Version 1 has no check-and-set, so who writes at the same moment wins
+    /// or loses unseen.
+    pub(super) async fn put(
+        &self,
+        path: &SecretPath,
+        fields: &[Field],
+        over: u64,
+    ) -> Result<(), StoreError> {
+        let exists = self.exists(path).await?;
+        if exists != (over > 0) {
+            return Err(StoreError::Conflict {
+                current: u64::from(exists),
+            });
+        }
+        self.post(self.access, path, fields).await.map(|_| ())
+    }
+
+    /// Deletes a secret of KV version 1, for good.
+    pub(super) async fn delete(&self, path: &SecretPath) -> Result<(), StoreError> {
+        // Vault says 204 to everything, so we look first.
+        if !self.exists(path).await? {
+            return Err(StoreError::NotFound);
+        }
+        let request = At::path(RequestMethod::DELETE, path);
+        kv_write::done(self.client.call(self.access, request).await)
+    }
+
+    async fn get(&self, access: &Access, path: &SecretPath) -> Result<Answer, StoreError> {
+        self.ask(access, RequestMethod::GET, path).await
+    }
+
+    async fn ask(
+        &self,
+        access: &Access,
+        method: RequestMethod,
+        path: &SecretPath,
+    ) -> Result<Answer, StoreError> {
+        self.look(path).await?;
+        let request = At::path(method, path);
+        let answer = self.client.call(access, request).await;
+        let answer = answer.map_err(|failure| kv::failed(&failure))?;
+        accepted(answer, &[], kv::failed)
+    }
+
+    async fn post(
+        &self,
+        access: &Access,
+        path: &SecretPath,
+        fields: &[Field],
+    ) -> Result<Answer, StoreError> {
+        self.look(path).await?;
+        let payload = Payload {
+            media_type: "application/json",
+            json: object(fields),
+        };
+        let request = At::path(RequestMethod::POST, path);
+        let answer = self.client.write(access, request, payload).await;
+        let answer = answer.map_err(|failure| kv_write::failed(&failure))?;
+        accepted(answer, fields, kv_write::failed)
+    }
+
+    async fn look(&self, path: &SecretPath) -> Result<(), StoreError> {
+        let (client, access) = (self.client, self.access);
+        self.looked.must_be(self.kind, client, access, path).await
+    }
+}
+
+/// Ends a lease.
+pub(super) async fn revoke(
+    client: &Client,
+    access: &Access,
+    lease: &str,
+) -> Result<(), StoreError> {
+    let request = At {
+        method: RequestMethod::PUT,
+        path: "sys/leases/revoke".to_owned(),
+    };
+    let payload = Payload {
+        media_type: "application/json",
+        json: Zeroizing::new(serde_json::json!({ "lease_id": lease }).to_string().into()),
+    };
+    kv_write::done(client.write(access, request, payload).await)
+}
+
+/// A request to any path; vaultrs has none.
+struct At {
+    method: RequestMethod,
+    path: String,
+}
+
+impl At {
+    fn path(method: RequestMethod, path: &SecretPath) -> Self {
+        Self {
+            method,
+            path: path.to_string(),
+        }
+    }
+}
+
+impl Endpoint for At {
+    type Response = ();
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    fn method(&self) -> RequestMethod {
+        self.method.clone()
+    }
+}
+
+/// Borrows from the answer, so that the values are copied once: into their `SecretValue`s.
+fn secret(answer: &Answer) -> Option<Secret> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        #[serde(default)]
+        lease_id: String,
+        #[serde(default)]
+        lease_duration: u64,
+        #[serde(default)]
+        renewable: bool,
+        data: Option<Fields>,
+    }
+    if answer.status == 204 {
+        return Some(plain(vec![]));
+    }
+    let envelope: Envelope = serde_json::from_slice(&answer.body).ok()?;
+    let Fields(fields) = envelope.data.unwrap_or(Fields(vec![]));
+    if envelope.lease_id.is_empty() {
+        return Some(plain(fields));
+    }
+    let lease = Lease {
+        id: envelope.lease_id,
+        duration: Duration::from_secs(envelope.lease_duration),
+        renewable: envelope.renewable,
+    };
+    Some(Secret {
+        fields,
+        origin: Origin::Leased(lease),
+        age: None,
+    })
+}
+
+fn plain(fields: Vec<Field>) -> Secret {
+    Secret {
+        fields,
+        origin: Origin::Plain,
+        age: None,
+    }
+}
+
+/// The answer, if it is a success.
+fn accepted(
+    answer: Answer,
+    fields: &[Field],
+    failed: impl Fn(&Failure) -> StoreError,
+) -> Result<Answer, StoreError> {
+    match answer.status {
+        200 | 204 => Ok(answer),
+        403 => Err(StoreError::Forbidden),
+        404 => Err(StoreError::NotFound),
+        405 => Err(StoreError::Unsupported),
+        // What is wrong with the parameters is for who gave them, and not for the log.
+        400 | 422 => Err(StoreError::Rejected(said(&answer.body, fields))),
+        status => Err(match answer.accepted() {
+            Ok(_) => StoreError::Invalid,
+            // Nor is what Vault says of a fault of its own: it can repeat what it was given.
+            Err(Failure::Unclear(_)) => failed(&Failure::Unclear(format!("status {status}"))),
+            Err(failure) => failed(&failure),
+        }),
+    }
+}
+
+/// Vault's own words on one line, with `…` for what are values of `fields`.
+fn said(body: &[u8], fields: &[Field]) -> String {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<String>,
+    }
+    let errors: Vec<String> =
+        serde_json::from_slice(body).map_or_else(|_| vec![], |Errors { errors }| errors);
+    let mut said = errors.join("; ");
+    for field in fields {
+        let json = exposed(field);
+        let text: Option<Zeroizing<String>> = serde_json::from_slice(json).ok();
+        let quoted = std::str::from_utf8(json)
+            .unwrap_or_default()
+            .trim_matches('"');
+        for value in text.iter().map(|text| text.as_str()).chain([quoted]) {
+            if value.len() >= MIN_VALUE {
+                said = said.replace(value, "…");
+            }
+        }
+    }
+    let words: Vec<&str> = said.split_whitespace().collect();
+    words.join(" ").escape_debug().take(MAX_SAID).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SecretValue;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status,
+            body: Zeroizing::new(body.as_bytes().to_vec()),
+            date: None,
+        }
+    }
+
+    #[test]
+    fn a_lease_is_kept_and_what_has_none_is_plain() {
+        let body = r#"{"lease_id":"database/creds/app/x","lease_duration":3600,"renewable":true,
+            "data":{"username":"u","password":"p"}}"#;
+        let found = secret(&answer(200, body)).unwrap();
+        let lease = Lease {
+            id: "database/creds/app/x".to_owned(),
+            duration: Duration::from_hours(1),
+            renewable: true,
+        };
+        assert_eq!(found.origin, Origin::Leased(lease));
+        assert_eq!(found.names().collect::<Vec<_>>(), ["username", "password"]);
+        // KV version 1 tells a duration without a lease.
+        let body = r#"{"lease_id":"","lease_duration":2764800,"data":{"k":"v"}}"#;
+        assert_eq!(secret(&answer(200, body)).unwrap().origin, Origin::Plain);
+        for (status, body) in [(204, ""), (200, r#"{"data":null}"#), (200, "{}")] {
+            let empty = secret(&answer(status, body)).unwrap();
+            assert!(empty.fields.is_empty(), "{status} {body}");
+        }
+        for body in ["", "-----BEGIN", r#"{"data":"text"}"#, r#"{"data":[1]}"#] {
+            assert!(secret(&answer(200, body)).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn vaults_words_are_told_without_the_values_they_repeat() {
+        let field = |json: &str| Field {
+            name: "f".to_owned(),
+            json: SecretValue::new(json.as_bytes().to_vec()),
+        };
+        let body = r#"{"errors":["bad input \"hunter2\n2\"","and \"raw\\nform\"\n too","a 1 b"]}"#;
+        let fields = [
+            field(r#""hunter2\n2""#),
+            field(r#""raw\nform""#),
+            field("1"),
+        ];
+        let error = accepted(answer(400, body), &fields, kv_write::failed).err();
+        let wanted = r#"bad input \"…\"; and \"…\" too; a 1 b"#;
+        assert_eq!(error, Some(StoreError::Rejected(wanted.to_owned())));
+    }
+}

@@ -1,0 +1,76 @@
+//! The sessions that dynamic secrets hang on: Vault ends a lease along with the token it was made
+//! with, so that one is held for as long as the lease may last.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{Origin, Secret};
+use crate::vault::session::Session;
+
+/// How often sessions are let go whose leases have ended.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The leases that were made, by name.
+#[derive(Default)]
+pub(super) struct Leases(Mutex<BTreeMap<String, Made>>);
+
+struct Made {
+    /// Never asked with: held, so that [`crate::vault::held`] keeps it alive.
+    _session: Arc<Session>,
+    /// When Vault ends it; unknown where Vault keeps the answer for somebody else.
+    until: Option<Instant>,
+}
+
+impl Leases {
+    /// `secret` was made with `session`.
+    pub(super) fn made(&self, secret: &Secret, session: &Arc<Session>) {
+        if let Origin::Leased(lease) = &secret.origin {
+            let made = Made {
+                _session: Arc::clone(session),
+                until: Some(Instant::now() + lease.duration),
+            };
+            self.all().insert(lease.id.clone(), made);
+        }
+    }
+
+    /// Something was made with `session` that nobody here saw, and that may have a lease.
+    pub(super) fn made_unseen(&self, session: &Arc<Session>) {
+        let made = Made {
+            _session: Arc::clone(session),
+            until: None,
+        };
+        // One for each session: no lease has such a name.
+        let name = format!("session {:p}", Arc::as_ptr(session));
+        self.all().insert(name, made);
+    }
+
+    /// The lease of that name is no more.
+    pub(super) fn ended(&self, lease: &str) {
+        self.all().remove(lease);
+    }
+
+    /// Lets go of sessions whose leases have ended, until `stop`; then of all.
+    pub(super) async fn keep(&self, stop: &CancellationToken) {
+        let mut ticks = interval(SWEEP);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = ticks.tick() => self.sweep(Instant::now()),
+            }
+        }
+        self.all().clear();
+    }
+
+    fn sweep(&self, now: Instant) {
+        self.all()
+            .retain(|_, made| made.until.is_none_or(|until| until > now));
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Made>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
