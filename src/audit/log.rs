@@ -57,9 +57,16 @@ impl Log {
         })
     }
 
-    /// Adds a record to those that the next [`Self::write`] writes.
-    pub(super) fn push(&mut self, entry: &AuditEntry) -> Result<(), AuditError> {
-        self.pending = record::seal(&self.pending, entry, &mut self.buffer)?;
+    /// Adds records to those that the next [`Self::write`] writes: all of `entries` or none.
+    pub(super) fn push(&mut self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+        let before = self.buffer.len();
+        let mut link = self.pending.clone();
+        for entry in entries {
+            link = record::seal(&link, entry, &mut self.buffer).inspect_err(|_| {
+                self.buffer.truncate(before);
+            })?;
+        }
+        self.pending = link;
         Ok(())
     }
 

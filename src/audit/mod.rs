@@ -58,7 +58,7 @@ pub struct AuditFile {
 }
 
 enum Job {
-    Record(Box<AuditEntry>, Answer),
+    Record(Vec<AuditEntry>, Answer),
     Close(Answer),
 }
 
@@ -109,9 +109,8 @@ impl AuditFile {
 
 #[async_trait]
 impl AuditSink for AuditFile {
-    async fn record(&self, entry: AuditEntry) -> Result<(), AuditError> {
-        self.ask(|answer| Job::Record(Box::new(entry), answer))
-            .await
+    async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError> {
+        self.ask(|answer| Job::Record(entries, answer)).await
     }
 }
 
@@ -126,8 +125,8 @@ impl Writer {
     fn run(mut self, durability: Durability) {
         let closing = loop {
             match self.next() {
-                Ok(Job::Record(entry, answer)) => {
-                    let closing = self.write(entry, answer, durability);
+                Ok(Job::Record(entries, answer)) => {
+                    let closing = self.write(entries, answer, durability);
                     if closing.is_some() {
                         break closing;
                     }
@@ -162,19 +161,19 @@ impl Writer {
         Some((since + SYNC_AFTER).saturating_duration_since(Instant::now()))
     }
 
-    /// Writes `entry` together with all that waits, and answers. Returns who asked to close.
+    /// Writes `entries` together with all that waits, and answers. Returns who asked to close.
     fn write(
         &mut self,
-        entry: Box<AuditEntry>,
+        entries: Vec<AuditEntry>,
         answer: Answer,
         durability: Durability,
     ) -> Option<Answer> {
         let mut waiting = vec![];
         let mut closing = None;
-        let mut next = Some(Job::Record(entry, answer));
+        let mut next = Some(Job::Record(entries, answer));
         while let Some(job) = next {
             match job {
-                Job::Record(entry, answer) => match self.log.push(&entry) {
+                Job::Record(entries, answer) => match self.log.push(&entries) {
                     Ok(()) => waiting.push(answer),
                     Err(error) => drop(answer.send(Err(error))),
                 },

@@ -65,6 +65,35 @@ impl Broker {
         }
     }
 
+    /// What `permit` is for, where it is in our hands and goes to the caller as it is.
+    pub(super) fn at_hand(&self, permit: &Permit) -> Option<Secret> {
+        let as_it_is = match (permit.action().delivery()?, &permit.request().caller) {
+            (Delivery::Message, _) | (Delivery::Socket, Caller::Unix(_)) => true,
+            (Delivery::Wrapped | Delivery::Sealed, _) | (Delivery::Socket, Caller::Telegram(_)) => {
+                false
+            }
+        };
+        if !as_it_is || fitting(permit.request(), &self.rules.mounts).is_err() {
+            return None;
+        }
+        let secret = self.ports.store.at_hand(permit)?;
+        only_field(secret, permit).ok()
+    }
+
+    /// Hands out what was at hand. Nothing happens between the decision and the release, so both
+    /// are put on record at once.
+    pub(super) async fn hand_out(
+        &self,
+        permit: &Permit,
+        decided: AuditEntry,
+        secret: Secret,
+    ) -> Result<Outcome, BrokerError> {
+        let event = AuditEvent::Released(Reading::from(&secret));
+        let released = AuditEntry::outcome(permit, event, self.now());
+        self.ports.audit.record_all(vec![decided, released]).await?;
+        Ok(Outcome::Released(secret))
+    }
+
     async fn act(
         &self,
         permit: &Permit,
@@ -199,22 +228,19 @@ impl Broker {
     /// As [`Broker::read`]; where an engine is invoked, with the parameters `fields`.
     async fn obtain(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, BrokerError> {
         let store = &self.ports.store;
-        let mut secret = if let Action::Invoke(_) = permit.action() {
+        let secret = if let Action::Invoke(_) = permit.action() {
             store.invoke(permit, fields).await?
         } else {
             store.read(permit).await?
         };
-        if let Some(wanted) = &permit.target().field {
-            let Some(position) = secret.fields.iter().position(|field| field.name == *wanted)
-            else {
+        match only_field(secret, permit) {
+            Ok(secret) => Ok(secret),
+            Err(secret) => {
                 self.give_back(&permit.request().id, &secret).await;
-                return Err(BrokerError::NoSuchField(
-                    secret.names().map(str::to_owned).collect(),
-                ));
-            };
-            secret.fields = vec![secret.fields.swap_remove(position)];
+                let names = secret.names().map(str::to_owned).collect();
+                Err(BrokerError::NoSuchField(names))
+            }
         }
-        Ok(secret)
     }
 
     /// The version of a secret that has the field. Which others it has is for those to know who
@@ -242,6 +268,18 @@ impl Broker {
             }
         }
     }
+}
+
+/// The secret with only the field asked for, where one was named; all of it where it has no such.
+fn only_field(mut secret: Secret, permit: &Permit) -> Result<Secret, Secret> {
+    if let Some(wanted) = &permit.target().field {
+        let mut fields = secret.fields.iter();
+        let Some(position) = fields.position(|field| field.name == *wanted) else {
+            return Err(secret);
+        };
+        secret.fields = vec![secret.fields.swap_remove(position)];
+    }
+    Ok(secret)
 }
 
 fn something(fields: &[Field]) -> Result<(), BrokerError> {

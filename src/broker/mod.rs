@@ -135,7 +135,14 @@ impl Broker {
             Claim::Taken => return Ok(Outcome::Duplicate),
             Claim::Abandoned => return Ok(Outcome::Interrupted),
         }
-        match self.decide(&request).await? {
+        let (decision, decided) = self.judge(&request).await?;
+        if let Decision::Allow(permit) = &decision
+            && let Some(secret) = self.at_hand(permit)
+        {
+            return self.hand_out(permit, decided, secret).await;
+        }
+        self.ports.audit.record(decided).await?;
+        match decision {
             Decision::Deny(denial) => Ok(Outcome::Denied(denial)),
             Decision::Allow(permit) => self.execute(permit, fields).await,
         }
@@ -143,6 +150,13 @@ impl Broker {
 
     /// What policy says, and the lock on chat; on record before anybody hears of it.
     async fn decide(&self, request: &Request) -> Result<Decision, BrokerError> {
+        let (decision, decided) = self.judge(request).await?;
+        self.ports.audit.record(decided).await?;
+        Ok(decision)
+    }
+
+    /// As [`Broker::decide`], with what is still to be put on record.
+    async fn judge(&self, request: &Request) -> Result<(Decision, AuditEntry), BrokerError> {
         let locked = match request.caller {
             Caller::Telegram(_) => self.chat_locked().await?,
             Caller::Unix(_) => false,
@@ -157,8 +171,7 @@ impl Broker {
             self.rules.policy.decide(request, now)
         };
         let entry = AuditEntry::decided(request, &decision, now);
-        self.ports.audit.record(entry).await?;
-        Ok(decision)
+        Ok((decision, entry))
     }
 
     /// The mounts that may be asked for.

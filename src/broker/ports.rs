@@ -15,6 +15,11 @@ pub trait SecretStore: Send + Sync {
     /// Reads a secret with all its fields; also before one of them is rotated.
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError>;
 
+    /// What [`SecretStore::read`] would answer, where that needs nobody to be asked.
+    fn at_hand(&self, _permit: &Permit) -> Option<Secret> {
+        None
+    }
+
     /// Has the store keep the whole answer for who brings the token, once, within `ttl`.
     async fn wrap(&self, _permit: &Permit, _ttl: Duration) -> Result<Wrapped, StoreError> {
         Err(StoreError::Unsupported)
@@ -295,8 +300,14 @@ pub struct CoordinationError(pub String);
 /// The record of everything decided.
 #[async_trait]
 pub trait AuditSink: Send + Sync {
-    /// Returns once the entry survives a kill -9 (and, where so configured, a power cut).
-    async fn record(&self, entry: AuditEntry) -> Result<(), AuditError>;
+    /// Writes all of `entries` or none. Returns once they survive a kill -9 (and, where so
+    /// configured, a power cut).
+    async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError>;
+
+    /// As [`AuditSink::record_all`], of one.
+    async fn record(&self, entry: AuditEntry) -> Result<(), AuditError> {
+        self.record_all(vec![entry]).await
+    }
 }
 
 /// The audit could not be written; the text is for the log.

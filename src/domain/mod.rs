@@ -8,6 +8,7 @@ pub mod audit_entry;
 pub mod caller;
 pub mod delivery;
 pub mod group;
+mod memo;
 pub mod permit;
 pub mod policy;
 pub mod policy_load;

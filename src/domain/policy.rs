@@ -9,6 +9,7 @@ use cedar_policy::{
 use time::OffsetDateTime;
 
 use crate::domain::group::Groups;
+use crate::domain::memo::{Answer, Memo, Question};
 use crate::domain::{Caller, Permit, Request, SecretPath, Terms};
 
 /// The answer to one request.
@@ -67,6 +68,7 @@ pub struct Policy {
     pub(in crate::domain) types: EntityTypes,
     /// Of the policies that name any.
     pub(in crate::domain) terms: BTreeMap<PolicyId, Terms>,
+    pub(in crate::domain) memo: Memo,
 }
 
 /// The entity types of the schema, parsed once.
@@ -82,8 +84,19 @@ impl Policy {
     /// Decides `request` at `now`. Anything unclear is a refusal.
     #[must_use]
     pub fn decide(&self, request: &Request, now: OffsetDateTime) -> Decision {
+        let question = Question::of(request);
+        match self.memo.answer(question, || self.judge(request)) {
+            Answer::Allow { policies, terms } => {
+                Decision::Allow(Permit::mint(request.clone(), policies, terms, now))
+            }
+            Answer::Deny(denial) => Decision::Deny(denial),
+        }
+    }
+
+    /// What Cedar says.
+    fn judge(&self, request: &Request) -> Answer {
         let Some((query, entities)) = self.question(request) else {
-            return Decision::Deny(Denial {
+            return Answer::Deny(Denial {
                 reason: DenialReason::EvaluationFailed,
                 policies: vec![],
             });
@@ -97,7 +110,7 @@ impl Policy {
         policies.sort();
         // Cedar skips a policy that fails to evaluate; skipping a `forbid` would open the door.
         if response.diagnostics().errors().next().is_some() {
-            return Decision::Deny(Denial {
+            return Answer::Deny(Denial {
                 reason: DenialReason::EvaluationFailed,
                 policies,
             });
@@ -110,7 +123,7 @@ impl Policy {
                     .collect();
                 named.sort_by(|(one, _), (other, _)| one.cmp(other));
                 let terms = Terms::all(named.into_iter().map(|(_, terms)| terms));
-                Decision::Allow(Permit::mint(request.clone(), policies, terms, now))
+                Answer::Allow { policies, terms }
             }
             cedar_policy::Decision::Deny => {
                 let reason = if policies.is_empty() {
@@ -118,7 +131,7 @@ impl Policy {
                 } else {
                     DenialReason::Forbidden
                 };
-                Decision::Deny(Denial { reason, policies })
+                Answer::Deny(Denial { reason, policies })
             }
         }
     }

@@ -9,6 +9,7 @@ use cedar_policy::{EntityTypeName, PolicyId, PolicySet, Schema, ValidationMode, 
 use miette::Diagnostic;
 
 use crate::domain::group::Groups;
+use crate::domain::memo::Memo;
 use crate::domain::policy::{EntityTypes, Policy};
 use crate::domain::terms;
 use crate::domain::{Mounts, Terms, policy_names};
@@ -68,6 +69,7 @@ impl Policy {
             groups,
             types: parsed.types,
             terms,
+            memo: Memo::default(),
         })
     }
 

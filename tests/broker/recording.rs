@@ -119,3 +119,48 @@ async fn a_change_is_recorded_with_its_version() {
     let deleted = world.ask(Action::Delete, "a@2").await;
     assert!(matches!(deleted, Ok(Outcome::Deleted(Some(2)))));
 }
+
+#[tokio::test]
+async fn what_is_at_hand_is_decided_and_released_in_one_record_of_both() {
+    let world = World::new();
+    register(&world, ALICE, KEY).await.unwrap();
+    *world.store.at_hand.lock().unwrap() = true;
+    let records = || std::mem::take(&mut *world.audit.entries.lock().unwrap());
+    records();
+    let read = Action::Read(Delivery::Message);
+    let Ok(Outcome::Released(secret)) = world.ask(read, "a#password").await else {
+        panic!("it is not released");
+    };
+    assert_eq!(secret.fields.len(), 1);
+    let [decided, released] = &records()[..] else {
+        panic!("not two records");
+    };
+    assert!(matches!(
+        decided.event,
+        AuditEvent::Decided { allowed: true, .. }
+    ));
+    assert!(matches!(&released.event, AuditEvent::Released(it) if it.version == Some(3)));
+    assert!(world.store.take_calls().is_empty());
+
+    // Both or none, and then nothing is handed over.
+    world.audit.fail_in(1);
+    assert!(matches!(
+        error(world.ask(read, "a").await),
+        BrokerError::Audit(_)
+    ));
+    assert!(records().is_empty());
+
+    // Not for whom policy refuses, and not where more is to be done than to hand it over.
+    let forbidden = world.ask(read, "forbidden").await;
+    assert!(matches!(forbidden, Ok(Outcome::Denied(_))));
+    assert_eq!(records().len(), 1);
+    for (action, target, call) in [
+        (Action::Read(Delivery::Wrapped), "a", "wrap"),
+        (Action::Read(Delivery::Sealed), "a", "read"),
+        (read, "a#other", "read"),
+    ] {
+        drop(world.ask(action, target).await);
+        assert_eq!(world.store.take_calls(), [call], "{action:?}");
+        assert_eq!(records().len(), 2);
+    }
+}

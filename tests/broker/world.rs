@@ -165,6 +165,8 @@ pub(crate) struct FakeStore {
     pub(crate) newest_deleted: Mutex<bool>,
     /// There is no secret.
     pub(crate) absent: Mutex<bool>,
+    /// A read needs nobody to be asked.
+    pub(crate) at_hand: Mutex<bool>,
 }
 
 /// The lease of every dynamic secret.
@@ -204,6 +206,11 @@ impl FakeStore {
 
 #[async_trait]
 impl SecretStore for FakeStore {
+    fn at_hand(&self, _: &Permit) -> Option<Secret> {
+        let secret = Secret::of_version(vec![field()], 3, String::new());
+        self.at_hand.lock().unwrap().then_some(secret)
+    }
+
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
         self.called("read")?;
         // So that others come in between.
@@ -310,7 +317,7 @@ impl SecretStore for FakeStore {
 /// An audit in memory that can fail.
 #[derive(Default)]
 pub(crate) struct FakeAudit {
-    entries: Mutex<Vec<AuditEntry>>,
+    pub(crate) entries: Mutex<Vec<AuditEntry>>,
     /// Which record from now on fails; 0 for none.
     fails_in: AtomicUsize,
 }
@@ -330,14 +337,14 @@ impl FakeAudit {
 
 #[async_trait]
 impl AuditSink for FakeAudit {
-    async fn record(&self, entry: AuditEntry) -> Result<(), AuditError> {
+    async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError> {
         let left = self.fails_in.load(Ordering::SeqCst);
         self.fails_in
             .store(left.saturating_sub(1), Ordering::SeqCst);
         if left == 1 {
             return Err(AuditError("made to fail".to_owned()));
         }
-        self.entries.lock().unwrap().push(entry);
+        self.entries.lock().unwrap().extend(entries);
         Ok(())
     }
 }

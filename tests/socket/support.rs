@@ -112,11 +112,11 @@ pub(crate) struct Audit {
 
 #[async_trait]
 impl AuditSink for Audit {
-    async fn record(&self, entry: AuditEntry) -> Result<(), AuditError> {
+    async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError> {
         if self.broken.load(Ordering::SeqCst) {
             return Err(AuditError("/var/disk-is-full".to_owned()));
         }
-        self.entries.lock().unwrap().push(entry);
+        self.entries.lock().unwrap().extend(entries);
         Ok(())
     }
 }

@@ -430,12 +430,12 @@ pub(crate) struct Entries {
 
 #[async_trait]
 impl AuditSink for Entries {
-    async fn record(&self, entry: AuditEntry) -> Result<(), AuditError> {
+    async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         if self.slow.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        self.all.lock().unwrap().push(entry);
+        self.all.lock().unwrap().extend(entries);
         Ok(())
     }
 }
