@@ -129,7 +129,7 @@ async fn a_session_at_its_maximum_age_is_held_to_the_end_and_then_forgotten() {
         sleep(Duration::from_millis(50)).await;
     }
     let age = began.elapsed();
-    assert!(age > Duration::from_millis(5000), "ended after {age:?}");
+    assert!(age > Duration::from_secs(5), "ended after {age:?}");
     assert_ne!(store.current().await.number(), old.number(), "no successor");
     while Arc::strong_count(&old) > 1 {
         assert!(
