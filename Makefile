@@ -18,6 +18,7 @@ demo: tools ## the main job, end to end, on this machine: OpenBao, a simulated T
 
 test: tools lint ## every test, with the real servers
 	cargo test --locked --workspace
+	cargo test --locked --release --test memory
 
 soak: tools ## 20,000 commands while everything goes wrong; its short form is among the tests
 	SOAK_COMMANDS=20000 cargo test --locked --release --test soak -- --nocapture

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments.command,
         Err(code) => return code,
     };
-    let prepared = memory::forbid_core_dumps().and_then(|()| tokio::runtime::Runtime::new());
+    let prepared = memory::forbid_core_dumps().and_then(|()| memory::runtime());
     cli::finish(match prepared {
         Ok(runtime) => {
             let result = runtime.block_on(run(command));

@@ -14,6 +14,8 @@
     reason = "a bench prints, takes the time, and ends by panicking where it cannot go on"
 )]
 
+#[path = "../../tests/support/bao_proxy.rs"]
+mod bao_proxy;
 mod chat;
 mod measure;
 #[path = "../../tests/support/openbao.rs"]
@@ -52,7 +54,7 @@ async fn main() {
 
     // A stage of its own: the first one is still busy with deleting its answers.
     let mut stage = build().await;
-    let proxy = peers::BaoProxy::start(&stage).await;
+    let proxy = bao_proxy::BaoProxy::start(&stage).await;
     let theirs = socket::run(&proxy.socket(), proxy.pid()).await;
     drop(proxy);
     stage.start().await;

@@ -13,7 +13,7 @@ use crate::config::files::{self, Guard};
 use crate::domain::SecretValue;
 
 /// Largest credential read, in bytes.
-const MAX_CREDENTIAL: u64 = 64 << 10;
+pub(super) const MAX_CREDENTIAL: u64 = 64 << 10;
 
 /// Where settings come from besides the configuration file.
 pub struct Environment {

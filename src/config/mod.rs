@@ -14,6 +14,7 @@ mod socket;
 mod state;
 mod telegram;
 mod vault;
+mod vault_auth;
 mod vault_tls;
 
 use std::fmt;
@@ -25,7 +26,8 @@ pub use proxy::ProxyConfig;
 pub use socket::SocketConfig;
 pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
 pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig};
-pub use vault::{VaultAuth, VaultConfig};
+pub use vault::VaultConfig;
+pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
 pub use vault_tls::VaultTls;
 
 use zeroize::Zeroizing;

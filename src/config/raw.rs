@@ -88,8 +88,11 @@ pub(super) struct Vault {
     pub(super) mounts_v1: Vec<String>,
     pub(super) engines: Vec<String>,
     pub(super) auth: Auth,
+    pub(super) auth_mount: Option<String>,
     pub(super) role_id: Option<String>,
-    pub(super) approle_mount: String,
+    pub(super) role: Option<String>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) username: Option<String>,
     #[serde(deserialize_with = "duration")]
     pub(super) wrap_ttl: Duration,
     #[serde(deserialize_with = "duration")]
@@ -101,6 +104,33 @@ pub(super) struct Vault {
 pub(super) enum Auth {
     Token,
     AppRole,
+    Kubernetes,
+    Jwt,
+    Cert,
+    Userpass,
+}
+
+impl Auth {
+    /// All that give a token of their own.
+    pub(super) const METHODS: [Self; 5] = [
+        Self::AppRole,
+        Self::Kubernetes,
+        Self::Jwt,
+        Self::Cert,
+        Self::Userpass,
+    ];
+
+    /// Its name in the file, and where Vault mounts it when nothing else is said.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::AppRole => "approle",
+            Self::Kubernetes => "kubernetes",
+            Self::Jwt => "jwt",
+            Self::Cert => "cert",
+            Self::Userpass => "userpass",
+        }
+    }
 }
 
 impl Default for Vault {
@@ -117,8 +147,11 @@ impl Default for Vault {
             mounts_v1: vec![],
             engines: vec![],
             auth: Auth::Token,
+            auth_mount: None,
             role_id: None,
-            approle_mount: "approle".to_owned(),
+            role: None,
+            token_file: None,
+            username: None,
             wrap_ttl: Duration::from_mins(5),
             request_timeout: Duration::from_secs(5),
         }
@@ -292,7 +325,7 @@ mod tests {
         let error = error("[vault]\nauth = \"hvs.SECRET\"\n");
         assert_eq!(
             error,
-            "vaultgram.toml:2:8: unknown value, expected `token` or `approle`"
+            "vaultgram.toml:2:8: unknown value, expected one of `token`, `approle`, `kubernetes`, `jwt`, `cert`, `userpass`"
         );
     }
 

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::environment::Environment;
+use crate::config::vault_auth::{self, VaultAuth};
 use crate::config::vault_tls::{self, VaultTls};
 use crate::config::{Problems, raw};
 use crate::domain::signs::is_invisible;
-use crate::domain::{MountKind, Mounts, SecretValue};
+use crate::domain::{MountKind, Mounts};
 
 /// The address a Vault has when nothing else is said.
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8200";
@@ -30,21 +31,6 @@ pub struct VaultConfig {
     pub wrap_ttl: Duration,
     /// How long one call may take.
     pub request_timeout: Duration,
-}
-
-/// How to sign in to Vault.
-pub enum VaultAuth {
-    /// With a token from `VAULT_TOKEN`.
-    Token(SecretValue),
-    /// With `AppRole`: the secret id comes from `VAULT_SECRET_ID`.
-    AppRole {
-        /// Where the auth method is mounted.
-        mount: String,
-        /// The role.
-        role_id: String,
-        /// The secret id.
-        secret_id: SecretValue,
-    },
 }
 
 /// The mounts, which the policies need too.
@@ -87,10 +73,8 @@ pub(super) fn typed(
     let namespace = text("VAULT_NAMESPACE")
         .or(raw.namespace.clone())
         .filter(|text| !text.is_empty());
-    let role_id = text("VAULT_ROLE_ID")
-        .or(raw.role_id.clone())
-        .filter(|text| !text.is_empty());
     let tls = vault_tls::typed(&raw, &address, directory, environment, problems);
+    let auth = vault_auth::typed(&raw, &tls, directory, environment, problems);
 
     let speakable = |text: &String| text.len() <= 200 && !text.contains(is_invisible);
     if !raw.public_address.as_ref().is_none_or(speakable) {
@@ -104,24 +88,6 @@ pub(super) fn typed(
     if raw.wrap_ttl < Duration::from_secs(10) || raw.wrap_ttl > Duration::from_hours(24) {
         problems.push("[vault] wrap_ttl: must be from 10s to 24h");
     }
-    let auth = match raw.auth {
-        raw::Auth::Token => secret("VAULT_TOKEN", environment, problems).map(VaultAuth::Token),
-        raw::Auth::AppRole => {
-            if role_id.is_none() {
-                problems.push(
-                    "[vault] role_id: missing; auth = \"approle\" needs it (or VAULT_ROLE_ID)",
-                );
-            }
-            let secret_id = secret("VAULT_SECRET_ID", environment, problems);
-            role_id
-                .zip(secret_id)
-                .map(|(role_id, secret_id)| VaultAuth::AppRole {
-                    mount: raw.approle_mount,
-                    role_id,
-                    secret_id,
-                })
-        }
-    };
     Some(VaultConfig {
         address,
         public_address: raw.public_address.filter(|text| !text.is_empty()),
@@ -132,22 +98,4 @@ pub(super) fn typed(
         wrap_ttl: raw.wrap_ttl,
         request_timeout: raw.request_timeout,
     })
-}
-
-fn secret(name: &str, environment: &Environment, problems: &mut Problems) -> Option<SecretValue> {
-    match environment.get(name) {
-        Ok(Some(value)) => Some(value),
-        Ok(None) => {
-            problems.tokens.push(format!(
-                "{name} is not set; give it as the systemd credential or Docker secret \"{}\", \
-                 as a file named by {name}_FILE, as the variable {name}, or in .env",
-                name.to_lowercase()
-            ));
-            None
-        }
-        Err(problem) => {
-            problems.tokens.push(problem);
-            None
-        }
-    }
 }

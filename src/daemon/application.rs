@@ -54,6 +54,11 @@ pub(super) fn malformed(path: &SecretPath) -> String {
 /// Signs in to Vault, reads, and signs out again. Not on the audit's record, which the broker that
 /// runs may be writing; Vault has it on its own.
 async fn read(config: VaultConfig, path: &SecretPath) -> Result<Secret, Failure> {
+    if config.auth.works_once() {
+        let why = "VAULT_WRAPPED_SECRET_ID can be used only once, and is for `vaultgram serve`; \
+                   set TELEGRAM_API_ID and TELEGRAM_API_HASH for this command";
+        return Err(unavailable(path, why));
+    }
     let permit = own_keys::permit(path, &config.mounts).map_err(|why| unavailable(path, why))?;
     let store = Store::new(settings::vault(config));
     let store = Arc::new(store.map_err(|error| Failure::new(Exit::Config, error))?);

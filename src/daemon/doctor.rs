@@ -76,13 +76,14 @@ pub async fn doctor(arguments: &DoctorArgs, out: &mut dyn Write) -> Result<(), F
 async fn examine(config: Config, file: &Path) -> Vec<Finding> {
     let correct = format!("{} is correct", file.display());
     let mut findings = vec![Finding::of::<String>("configuration", Ok(correct))];
-    findings.push(Finding::of("vault", vault(config.vault).await));
     // Whoever makes a file owns it: made by another user, it would keep the broker from starting.
     if let Err(problem) = examine_user(&config.state.file) {
+        findings.push(Finding::of("vault", vault(config.vault, false).await));
         findings.push(Finding::of("user", Err(problem)));
         return findings;
     }
     let (state, running) = examine_state(config.state.file).await;
+    findings.push(Finding::of("vault", vault(config.vault, running).await));
     findings.push(Finding::of("state", state));
     let audit = config.audit.file;
     // It may be long, and a signal ends it all the same.
@@ -170,11 +171,49 @@ fn examine_audit(file: &Path, running: bool) -> Result<String, String> {
 }
 
 /// Signs in to Vault, and out again where the token is our own.
-async fn vault(config: VaultConfig) -> Result<String, String> {
+async fn vault(config: VaultConfig, running: bool) -> Result<String, String> {
     let address = config.address.clone();
     let store = Arc::new(Store::new(settings::vault(config)).map_err(|error| error.to_string())?);
+    let wrapped = store.examine_wrapped().await;
+    let health = match &wrapped {
+        None => sign_in(&store).await,
+        Some(_) => store.health().await,
+    };
+    let warning = store
+        .warning()
+        .map(|text| format!("; {text}"))
+        .unwrap_or_default();
+    match health {
+        StoreHealth::Ready { version } => {
+            Ok(format!("{address} is ready (version {version}){warning}"))
+        }
+        StoreHealth::LoggedOut { reason } => match wrapped {
+            Some(_) if running => Ok(format!(
+                "{address} answers{warning}; the wrapped secret id is the running vaultgram's own"
+            )),
+            Some(Ok(())) => Ok(format!(
+                "{address} answers{warning}; the wrapped secret id is good, and left for \
+                 `vaultgram serve` to unwrap"
+            )),
+            Some(Err(reason)) => Err(format!("{address} does not let us in: {reason}")),
+            None => Err(format!("{address} does not let us in: {reason}")),
+        },
+        StoreHealth::Sealed => Err(format!(
+            "{address} is sealed; unseal it: bao operator unseal"
+        )),
+        StoreHealth::Uninitialized => {
+            Err(format!("{address} is not initialised: bao operator init"))
+        }
+        StoreHealth::Unreachable => Err(format!(
+            "{address} does not answer; check VAULT_ADDR or [vault] address, and the network"
+        )),
+    }
+}
+
+/// How it is once signed in, or after the longest wait for that.
+async fn sign_in(store: &Arc<Store>) -> StoreHealth {
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let (keeper, stopped) = (Arc::clone(&store), stop.clone());
+    let (keeper, stopped) = (Arc::clone(store), stop.clone());
     tasks.spawn(async move { keeper.run(stopped).await });
     tasks.close();
     let ready = async {
@@ -192,25 +231,7 @@ async fn vault(config: VaultConfig) -> Result<String, String> {
     };
     stop.cancel();
     tasks.wait().await;
-    match health {
-        StoreHealth::Ready { version } => {
-            let warning = store
-                .warning()
-                .map(|text| format!("; {text}"))
-                .unwrap_or_default();
-            Ok(format!("{address} is ready (version {version}){warning}"))
-        }
-        StoreHealth::LoggedOut { reason } => Err(format!("{address} does not let us in: {reason}")),
-        StoreHealth::Sealed => Err(format!(
-            "{address} is sealed; unseal it: bao operator unseal"
-        )),
-        StoreHealth::Uninitialized => {
-            Err(format!("{address} is not initialised: bao operator init"))
-        }
-        StoreHealth::Unreachable => Err(format!(
-            "{address} does not answer; check VAULT_ADDR or [vault] address, and the network"
-        )),
-    }
+    health
 }
 
 async fn examine_socket(config: SocketConfig, running: bool) -> Result<String, String> {

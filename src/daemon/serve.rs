@@ -35,9 +35,17 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// When it cannot start, when the Telegram account is signed out under it and there is no socket
 /// to go on with, or when a second signal ends it at once.
 pub async fn serve(file: &Path) -> Result<(), Failure> {
+    // Elsewhere than on the thread that waits for the end: what it did stays in its registers.
+    let file = file.to_owned();
+    let serving = TaskTracker::new().spawn(async move { serve_here(&file).await });
+    serving.await.map_err(unavailable).flatten()
+}
+
+async fn serve_here(file: &Path) -> Result<(), Failure> {
     forbid_inspection()?;
     let config = load(file)?;
     start_log(&config.log)?;
+    lock_memory();
     telemetry::metrics::start();
     let mut signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
     let key = tokio::select! {
@@ -45,6 +53,17 @@ pub async fn serve(file: &Path) -> Result<(), Failure> {
         () = signals.stop() => return Err(Failure::new(Exit::Cancelled, "stopped")),
     };
     Daemon::open(config, key)?.run(signals).await
+}
+
+fn lock_memory() {
+    if memory::lock() {
+        tracing::debug!(event = "memory.locked");
+    } else {
+        tracing::info!(
+            event = "memory.not_locked",
+            hint = "it may be swapped out; allow it with LimitMEMLOCK=infinity, or turn off swap"
+        );
+    }
 }
 
 /// The session's key, for which a person may have to be asked before anything is opened.

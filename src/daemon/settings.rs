@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{
     ApplicationConfig, AuditConfig, SocketConfig, StrangerReply, TelegramConfig, VaultAuth,
-    VaultConfig,
+    VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
 };
 use crate::{audit, http, telegram, vault};
 
@@ -17,20 +17,40 @@ pub(super) fn vault(config: VaultConfig) -> vault::Settings {
         client_key: config.tls.client_key,
         server_name: config.tls.server_name,
         mounts: config.mounts,
-        auth: match config.auth {
-            VaultAuth::Token(token) => vault::Auth::Token(token),
-            VaultAuth::AppRole {
-                mount,
-                role_id,
-                secret_id,
-            } => vault::Auth::AppRole {
-                mount,
-                role_id,
-                secret_id,
-            },
-        },
+        auth: auth(config.auth),
         request_timeout: config.request_timeout,
     }
+}
+
+fn auth(auth: VaultAuth) -> vault::Auth {
+    let (mount, method) = match auth {
+        VaultAuth::Token(token) => return vault::Auth::Token(token),
+        VaultAuth::Method { mount, method } => (mount, method),
+    };
+    let method = match method {
+        VaultMethod::AppRole { role_id, secret_id } => vault::Method::AppRole {
+            role_id,
+            secret_id: match secret_id {
+                VaultSecretId::Plain(secret_id) => vault::SecretId::Plain(secret_id),
+                VaultSecretId::Wrapped(token) => vault::SecretId::Wrapped(token),
+            },
+        },
+        VaultMethod::Kubernetes { role, token_file } => {
+            vault::Method::Kubernetes { role, token_file }
+        }
+        VaultMethod::Jwt { role, token } => vault::Method::Jwt {
+            role,
+            token: match token {
+                VaultJwt::File(file) => vault::Jwt::File(file),
+                VaultJwt::Value(token) => vault::Jwt::Value(token),
+            },
+        },
+        VaultMethod::Cert { role } => vault::Method::Cert { role },
+        VaultMethod::Userpass { username, password } => {
+            vault::Method::Userpass { username, password }
+        }
+    };
+    vault::Auth::Method { mount, method }
 }
 
 pub(super) fn audit(config: AuditConfig) -> audit::Settings {

@@ -3,12 +3,16 @@
 //!
 //! The promise and its limits: `docs/memory.md`. A test holds it: `tests/memory`.
 
+mod forget;
 mod pages;
 mod sealed;
 
 pub use sealed::{Kind, Sealed};
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 
 /// Wipes every allocation when it is freed, whatever library made it.
 #[global_allocator]
@@ -38,4 +42,40 @@ pub fn forbid_core_dumps() -> std::io::Result<()> {
 pub fn forbid_inspection() -> std::io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
+}
+
+/// Memory of this process is not swapped out, where the limit allows it to lock all there may be.
+/// With a limit, what is allocated later would fail: then nothing is locked.
+///
+/// Returns whether it is.
+#[must_use]
+pub fn lock() -> bool {
+    let unlimited = getrlimit(Resource::Memlock).current.is_none();
+    if !unlimited && !has_ipc_lock() {
+        return false;
+    }
+    // Pages are locked when they are first touched: a thread's stack is larger than its use.
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    mlockall(flags).is_ok()
+}
+
+/// Whether the limit does not concern this process.
+fn has_ipc_lock() -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let mask = effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> CAP_IPC_LOCK & 1 == 1)
+}
+
+/// A runtime whose threads forget what they did whenever they wait. The thread that calls its
+/// `block_on` does not: no secret belongs there, nor on the threads for blocking work.
+///
+/// # Errors
+/// When threads cannot be started.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_park(forget::forget)
+        .build()
 }

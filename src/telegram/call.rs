@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use grammers_mtsender::{InvocationError, SenderPoolHandle};
+use grammers_mtsender::InvocationError;
 use grammers_tl_types::{Deserializable, RemoteCall};
 use metrics::counter;
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::backoff::Backoff;
 use super::dialogs::{Dialogs, Page};
+use super::line::Call;
 use super::session::FileSession;
 use crate::broker::Broker;
 use crate::broker::ports::CoordinationError;
@@ -106,12 +107,9 @@ impl From<InvocationError> for CallError {
     }
 }
 
-/// A connected pool.
+/// A connection that is up, for anybody to call on.
 #[derive(Clone)]
-pub(super) struct Pool {
-    pub(super) handle: SenderPoolHandle,
-    pub(super) dc: i32,
-}
+pub(super) struct Pool(pub(super) mpsc::UnboundedSender<Call>);
 
 impl Pool {
     /// One call, one try. grammers itself never gives up on a silent server.
@@ -120,11 +118,14 @@ impl Pool {
         request: &R,
         limit: Duration,
     ) -> Result<R::Return, CallError> {
-        // Not `invoke_in_dc`: its retries keep a second copy of the body, which may be a secret.
-        let call = self.handle.raw_invoke_in_dc(self.dc, request.to_bytes());
-        let body = timeout(limit, call)
-            .await
-            .map_err(|_| CallError::Disconnected)??;
+        let (answer, answered) = oneshot::channel();
+        let body = request.to_bytes();
+        let called = self.0.send(Call { body, answer });
+        called.map_err(|_| CallError::Disconnected)?;
+        let answered = timeout(limit, answered).await;
+        // Too late, or not at all since the line is gone.
+        let body = answered.map_err(|_| CallError::Disconnected)?;
+        let body = body.map_err(|_| CallError::Disconnected)??;
         R::Return::from_bytes(&body).map_err(|_| CallError::Refused(UNDECODABLE.into()))
     }
 }

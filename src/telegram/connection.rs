@@ -1,25 +1,25 @@
 //! The connection: made, watched, torn down and made again, until it is told to stop or
 //! Telegram does not accept the session.
 
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use grammers_mtsender::{ConnectionParams, NoRetries, SenderPool};
-use grammers_session::Session;
 use grammers_session::types::{ChannelState, UpdatesState};
+use grammers_session::updates::UpdatesLike;
 use grammers_tl_types as tl;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::backoff::Backoff;
 use super::call::{CallError, Link, Pool};
 use super::dialogs::Dialogs;
 use super::handler::Handler;
 use super::incoming::remember;
+use super::line::Line;
 use super::progress::{Batch, Progress};
 use super::receiver::Receiver;
 use super::session::FileSession;
@@ -27,15 +27,12 @@ use super::status::{State, Status};
 use super::{Settings, TelegramError};
 use crate::broker::ports::Clock;
 
-/// Updates that may wait to be read. grammers drops what is over it, silently; its own
-/// default of 100 loses most of a burst.
-const UPDATES_CAPACITY: NonZeroUsize = NonZeroUsize::new(1 << 16).unwrap();
+/// Updates that may wait to be read; with more, the connection is made anew.
+const UPDATES_CAPACITY: usize = 1 << 16;
 /// A connection that held this long was a good one: the next tries begin quickly again.
 const GOOD_AFTER: Duration = Duration::from_secs(2);
 /// The longest pause between two connections.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long the server may take to hear our goodbye.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Everything the connection needs.
 pub(super) struct Connection {
@@ -133,10 +130,6 @@ impl Connection {
 
     /// One pool, from connect to close.
     async fn live(self: Arc<Self>) -> End {
-        let dc = match self.session.home_dc_id() {
-            Ok(dc) => dc,
-            Err(error) => return End::Lost(error.to_string()),
-        };
         let proxy = match &self.settings.proxy {
             None => None,
             Some(proxy) => tokio::select! {
@@ -147,31 +140,27 @@ impl Connection {
                 },
             },
         };
-        let SenderPool {
-            runner,
-            handle,
-            updates,
-        } = SenderPool::with_configuration(
-            Arc::clone(&self.session),
-            self.settings.api_id,
-            ConnectionParams {
-                app_version: env!("CARGO_PKG_VERSION").to_owned(),
-                updates_channel_capacity: UPDATES_CAPACITY,
-                retry_policy: Box::new(NoRetries),
-                proxy_url: proxy,
-                ..ConnectionParams::default()
-            },
-        );
+        let (calls, called) = mpsc::unbounded_channel();
+        let (passed_on, updates) = mpsc::channel(UPDATES_CAPACITY);
+        let line = Line {
+            session: Arc::clone(&self.session),
+            api_id: self.settings.api_id,
+            proxy,
+            calls: called,
+            updates: passed_on,
+        };
+        let pool = Pool(calls);
         let tasks = TaskTracker::new();
         // Dropped, it takes the connection with it, however stuck.
-        let mut runner = AbortOnDropHandle::new(tasks.spawn(runner.run()));
-        let pool = Pool {
-            handle: handle.thin.clone(),
-            dc,
-        };
+        let mut line = AbortOnDropHandle::new(tasks.spawn(line.run()));
         let end = tokio::select! {
+            // Knows best why it ended.
+            biased;
+            ended = &mut line => match ended {
+                Ok(Err(error)) => End::from(error),
+                Ok(Ok(())) | Err(_) => End::Lost("an internal error".to_owned()),
+            },
             end = self.serve(&pool, updates) => end,
-            _ = &mut runner => End::Lost("grammers stopped".to_owned()),
         };
         let end = match (end, &self.settings.proxy) {
             // The proxy answers, so it does not let us through, or Telegram is gone behind it.
@@ -182,23 +171,13 @@ impl Connection {
         };
         self.link.publish(None);
         tasks.close();
-        if matches!(end, End::Stopped) {
-            handle.quit();
-            if timeout(CLOSE_TIMEOUT, tasks.wait()).await.is_err() {
-                debug!(event = "telegram.connection.close_timeout");
-            }
-        }
         // The next connection is made when this one is gone, not beside it.
-        runner.abort();
+        line.abort();
         tasks.wait().await;
         end
     }
 
-    async fn serve(
-        &self,
-        pool: &Pool,
-        updates: tokio::sync::mpsc::Receiver<grammers_session::updates::UpdatesLike>,
-    ) -> End {
+    async fn serve(&self, pool: &Pool, updates: mpsc::Receiver<UpdatesLike>) -> End {
         let signed_on = tokio::select! {
             () = self.drained.cancelled() => return End::Stopped,
             signed_on = self.sign_on(pool) => signed_on,

@@ -1,16 +1,22 @@
 //! How each method logs in: its request, and what Vault grants.
 
+use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::domain::SecretValue;
 use crate::vault::client::{Answer, Client, Failure, Payload};
+use crate::vault::method::{Auth, Jwt, Method, SecretId, plain};
 use crate::vault::schedule::Lease;
-use crate::vault::settings::plain;
+use crate::vault::unwrap::Unwrapped;
+
+/// Largest file with a token, in bytes.
+const MAX_TOKEN: usize = 64 << 10;
 
 /// The part of Vault's `auth` object we use.
 #[derive(Deserialize)]
@@ -59,41 +65,203 @@ pub(super) fn granted(answer: Answer) -> Result<Granted, Failure> {
     Ok(envelope.auth)
 }
 
-/// Logs in with AppRole.
-pub(super) async fn app_role(
-    client: &Client,
-    mount: &str,
-    role_id: &str,
-    secret_id: &SecretValue,
-) -> Result<Granted, Failure> {
-    let secret_id = std::str::from_utf8(plain(secret_id))
-        .map_err(|_| Failure::Invalid("the secret_id is not text"))?;
-    let request = LoginRequest { mount };
-    let json = body(&[("role_id", role_id), ("secret_id", secret_id)]);
-    let payload = Payload {
-        media_type: "application/json",
-        json,
+/// How we log in, and what of it is remembered from one login to the next.
+pub(super) struct Entry {
+    /// As configured.
+    pub(super) auth: Auth,
+    unwrapped: Unwrapped,
+}
+
+/// Why there is no login.
+pub(super) enum NoLogin {
+    /// Vault, or the way to it.
+    Failed(Failure),
+    /// What it takes is not at hand. Says what to do.
+    Unready(String),
+}
+
+impl From<Failure> for NoLogin {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Entry {
+    pub(super) fn new(auth: Auth) -> Self {
+        Self {
+            auth,
+            unwrapped: Unwrapped::default(),
+        }
+    }
+
+    /// Whether a login gives a new token.
+    pub(super) fn replaceable(&self) -> bool {
+        matches!(self.auth, Auth::Method { .. })
+    }
+
+    /// Logs in with `method` at `mount`.
+    pub(super) async fn log_in(
+        &self,
+        client: &Client,
+        mount: &str,
+        method: &Method,
+    ) -> Result<Granted, NoLogin> {
+        let mut user = None;
+        let json = match method {
+            Method::AppRole { role_id, secret_id } => {
+                let secret_id = match secret_id {
+                    SecretId::Plain(secret_id) => secret_id,
+                    SecretId::Wrapped(token) => {
+                        let token = text(plain(token), "the wrapping token")?;
+                        let known = self.unwrapped.secret_id(client, mount, token).await?;
+                        known.map_err(NoLogin::Unready)?
+                    }
+                };
+                let secret_id = text(plain(secret_id), "the secret id")?;
+                body(&[("role_id", role_id), ("secret_id", secret_id)])
+            }
+            Method::Kubernetes { role, token_file }
+            | Method::Jwt {
+                role,
+                token: Jwt::File(token_file),
+            } => {
+                let bytes = read(token_file, client.patience()).await?;
+                let token = text(bytes.trim_ascii(), "the token in the file")?;
+                body(&[("role", role), ("jwt", token)])
+            }
+            Method::Jwt {
+                role,
+                token: Jwt::Value(token),
+            } => body(&[("role", role), ("jwt", text(plain(token), "the JWT")?)]),
+            Method::Cert { role: None } => body(&[]),
+            Method::Cert { role: Some(role) } => body(&[("name", role)]),
+            Method::Userpass { username, password } => {
+                user = Some(username);
+                body(&[("password", text(plain(password), "the password")?)])
+            }
+        };
+        let path = match user {
+            None => format!("auth/{mount}/login"),
+            Some(name) => format!("auth/{mount}/login/{name}"),
+        };
+        let payload = Payload {
+            media_type: "application/json",
+            json,
+        };
+        let access = client.access("");
+        let answer = client.write_now(&access, LoginRequest { path }, payload);
+        Ok(granted(answer.await?)?)
+    }
+
+    /// Looks at a wrapped secret id without unwrapping it; `None` where there is none.
+    pub(super) async fn examine(&self, client: &Client) -> Option<Result<(), String>> {
+        let Auth::Method {
+            mount,
+            method:
+                Method::AppRole {
+                    secret_id: SecretId::Wrapped(token),
+                    ..
+                },
+        } = &self.auth
+        else {
+            return None;
+        };
+        let token = std::str::from_utf8(plain(token)).unwrap_or_default();
+        let answer = self.unwrapped.examine(client, mount, token).await;
+        Some(answer.unwrap_or_else(|failure| Err(failure.to_string())))
+    }
+
+    /// What it means, and what to do, when Vault refuses us for `cause`.
+    pub(super) fn refused(&self, cause: &str) -> String {
+        let (method, check) = match &self.auth {
+            Auth::Token(_) => {
+                return format!(
+                    "Vault does not take the token ({cause}): it was revoked, has expired, is \
+                     mistyped or of another namespace; configure a new one and restart, or use \
+                     an auth method that makes new ones, like AppRole"
+                );
+            }
+            Auth::Method { method, .. } => match method {
+                Method::AppRole {
+                    secret_id: SecretId::Plain(_),
+                    ..
+                } => ("AppRole", "role_id, VAULT_SECRET_ID"),
+                Method::AppRole {
+                    secret_id: SecretId::Wrapped(_),
+                    ..
+                } => (
+                    "AppRole",
+                    "role_id, whether the secret id that was unwrapped is still good (if not: a \
+                     new VAULT_WRAPPED_SECRET_ID and a restart)",
+                ),
+                Method::Kubernetes { .. } => (
+                    "Kubernetes",
+                    "role, that it names this pod's service account and namespace",
+                ),
+                Method::Jwt { .. } => (
+                    "JWT",
+                    "role, that the token is in time and has the audience and claims it asks for",
+                ),
+                Method::Cert { .. } => {
+                    ("certificate", "client_cert, whether a role takes it, role")
+                }
+                Method::Userpass { .. } => ("userpass", "username, VAULT_PASSWORD"),
+            },
+        };
+        format!("the {method} login is refused ({cause}); check {check}, auth_mount and namespace")
+    }
+}
+
+/// A credential as text that JSON and headers take; `what` it is, for the error.
+fn text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, NoLogin> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.is_empty() => Ok(text),
+        Ok(_) => Err(NoLogin::Unready(format!("{what} is empty"))),
+        Err(_) => Err(NoLogin::Unready(format!("{what} is not text"))),
+    }
+}
+
+/// The content of a token's file, within `patience`: it may be on another machine's disk.
+async fn read(path: &Path, patience: Duration) -> Result<Zeroizing<Vec<u8>>, NoLogin> {
+    let file = path.to_owned();
+    let reading = tokio::task::spawn_blocking(move || {
+        // Opening a pipe would wait for who writes to it.
+        if !std::fs::metadata(&file)?.is_file() {
+            return Err(std::io::Error::other("it is not a file"));
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TOKEN));
+        let file = std::fs::File::open(&file)?;
+        file.take(MAX_TOKEN as u64).read_to_end(&mut bytes)?;
+        if bytes.len() == MAX_TOKEN {
+            return Err(std::io::Error::other("it is too large for a token"));
+        }
+        Ok(bytes)
+    });
+    let cause = match timeout(patience, reading).await {
+        Ok(Ok(Ok(bytes))) => return Ok(bytes),
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it takes too long".to_owned(),
     };
-    granted(
-        client
-            .write_now(&client.access(""), request, payload)
-            .await?,
-    )
+    Err(NoLogin::Unready(format!(
+        "the token to log in with cannot be read from {}: {cause}; check [vault] token_file",
+        path.display()
+    )))
 }
 
-/// `auth/MOUNT/login`, with a body beside it: vaultrs' own requests would leave copies of the
-/// credentials behind.
-struct LoginRequest<'a> {
-    mount: &'a str,
+/// A login, with a body beside it: vaultrs' own requests would leave copies of the credentials
+/// behind.
+struct LoginRequest {
+    path: String,
 }
 
-impl Endpoint for LoginRequest<'_> {
+impl Endpoint for LoginRequest {
     type Response = ();
     const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
     const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
 
     fn path(&self) -> String {
-        format!("auth/{}/login", self.mount)
+        self.path.clone()
     }
 
     fn method(&self) -> RequestMethod {

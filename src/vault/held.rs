@@ -93,8 +93,8 @@ impl Held {
             stream::iter(wards)
                 .for_each_concurrent(AT_ONCE, async |ward| {
                     if let Err(cause) = ward.session.revoke(client).await {
-                        let session = ward.session.number();
-                        warn!(event = "vault.revocation_failed", session, %cause);
+                        let (session, role) = (ward.session.number(), ward.session.role());
+                        warn!(event = "vault.revocation_failed", session, role, %cause);
                     }
                 })
                 .await;
@@ -115,8 +115,8 @@ impl Ward {
         let held = Arc::strong_count(&self.session) > 1;
         if self.session.ends().is_some_and(|ends| ends <= now) {
             if held {
-                let session = self.session.number();
-                warn!(event = "vault.held_session_ended", session);
+                let (session, role) = (self.session.number(), self.session.role());
+                warn!(event = "vault.held_session_ended", session, role);
             }
             self.ended = true;
         } else if !held {
@@ -127,15 +127,15 @@ impl Ward {
     }
 
     async fn revoke(&mut self, client: &Client) {
-        let session = self.session.number();
+        let (session, role) = (self.session.number(), self.session.role());
         match self.session.revoke(client).await {
             Ok(()) => {
-                info!(event = "vault.session_revoked", session);
+                info!(event = "vault.session_revoked", session, role);
                 self.ended = true;
             }
             // It is dead already, or it may not or cannot be revoked (a batch token).
             Err(Failure::Refused(cause)) => {
-                debug!(event = "vault.revocation_refused", session, %cause);
+                debug!(event = "vault.revocation_refused", session, role, %cause);
                 self.ended = true;
             }
             Err(failure) => self.put_off(&failure),
@@ -143,16 +143,16 @@ impl Ward {
     }
 
     async fn renew(&mut self, client: &Client) {
-        let session = self.session.number();
+        let (session, role) = (self.session.number(), self.session.role());
         match self.session.renew(client).await {
             Ok(lease) => {
                 let lease_seconds = lease.left.map(|left| left.as_secs());
-                debug!(event = "vault.renewed", session, lease_seconds);
+                debug!(event = "vault.renewed", session, role, lease_seconds);
                 self.failures = 0;
                 self.renew_at = renewal(lease, Instant::now());
             }
             Err(Failure::Refused(cause)) => {
-                warn!(event = "vault.renewal_refused", session, %cause);
+                warn!(event = "vault.renewal_refused", session, role, %cause);
                 self.renew_at = None;
             }
             Err(failure) => self.put_off(&failure),
@@ -161,8 +161,9 @@ impl Ward {
 
     fn put_off(&mut self, failure: &Failure) {
         self.failures = self.failures.saturating_add(1);
-        let (session, failures) = (self.session.number(), self.failures);
-        debug!(event = "vault.session_put_off", session, cause = %failure, failures);
+        let (session, role) = (self.session.number(), self.session.role());
+        let failures = self.failures;
+        debug!(event = "vault.session_put_off", session, role, cause = %failure, failures);
         let wait = back_off(failures, MAX_DELAY_AWAY, rand::random::<f64>());
         self.not_before = Instant::now() + wait;
     }

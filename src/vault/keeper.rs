@@ -108,7 +108,7 @@ async fn renew(login: &Login, client: &Client, plan: &mut Plan) {
                 warn!(
                     event = "vault.token_ends",
                     lease_seconds,
-                    advice = "configure a new token before then, or use AppRole"
+                    advice = "configure a new token before then, or use an auth method"
                 );
             }
             plan.follow(lease, login.replaceable());

@@ -8,11 +8,12 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::broker::ports::StoreError;
+use crate::vault::auth::{Entry, NoLogin};
 use crate::vault::client::{Client, Failure, Refusal};
 use crate::vault::held::Held;
+use crate::vault::method::Auth;
 use crate::vault::schedule::{MAX_DELAY_AWAY, MAX_DELAY_REFUSED, back_off};
 use crate::vault::session::Session;
-use crate::vault::settings::Auth;
 
 /// What Vault says to a login where the auth method's mount is not there, or not yet again. A
 /// wrong `secret_id` gets another answer, and is counted towards a lock-out.
@@ -22,7 +23,7 @@ const PATIENT_TRIES: u32 = 100;
 
 /// Holds the current session and replaces it.
 pub(super) struct Login {
-    auth: Auth,
+    entry: Entry,
     state: watch::Sender<State>,
     turn: Mutex<Turn>,
     held: Held,
@@ -44,8 +45,8 @@ pub(super) enum State {
 pub(super) enum Problem {
     /// The login failed.
     Failed(Failure),
-    /// The token that cannot be replaced is no longer taken, or never was.
-    TokenRefused(Refusal),
+    /// We have nothing that Vault takes: says what to do.
+    Refused(String),
     /// We were told to stop.
     Stopped,
 }
@@ -73,7 +74,7 @@ pub(super) struct Turn {
 impl Login {
     pub(super) fn new(auth: Auth) -> Self {
         Self {
-            auth,
+            entry: Entry::new(auth),
             state: watch::Sender::new(State::Starting),
             turn: Mutex::new(Turn {
                 failures: 0,
@@ -86,7 +87,7 @@ impl Login {
 
     /// Whether a login gives a new token.
     pub(super) fn replaceable(&self) -> bool {
-        matches!(self.auth, Auth::AppRole { .. })
+        self.entry.replaceable()
     }
 
     /// The sessions beside the current one.
@@ -150,7 +151,7 @@ impl Login {
         cause: Refusal,
     ) -> Verdict {
         if !self.replaceable() {
-            let problem = Problem::TokenRefused(cause);
+            let problem = Problem::Refused(self.entry.refused(&cause.to_string()));
             turn.fail(MAX_DELAY_REFUSED);
             self.leave(&problem);
             return Verdict::Lost(problem);
@@ -176,7 +177,7 @@ impl Login {
         client: &Client,
         turn: &mut Turn,
     ) -> Result<Arc<Session>, Problem> {
-        match Session::begin(client, &self.auth, turn.next_number).await {
+        match Session::begin(client, &self.entry, turn.next_number).await {
             Ok(session) => {
                 turn.next_number += 1;
                 turn.failures = 0;
@@ -198,32 +199,32 @@ impl Login {
                 self.retire(self.state.send_replace(State::In(session.clone())));
                 Ok(session)
             }
-            Err(failure) => {
-                let longest = match &failure {
-                    Failure::Refused(refusal)
-                        if !self.replaceable()
-                            || refusal.status != NO_MOUNT
-                            || turn.failures > PATIENT_TRIES =>
-                    {
-                        MAX_DELAY_REFUSED
-                    }
-                    Failure::Refused(_)
-                    | Failure::Unavailable(_)
-                    | Failure::Unclear(_)
-                    | Failure::Sealed
-                    | Failure::Invalid(_) => MAX_DELAY_AWAY,
-                };
-                turn.fail(longest);
-                Err(match failure {
-                    Failure::Refused(cause) if !self.replaceable() => Problem::TokenRefused(cause),
-                    failure @ (Failure::Refused(_)
-                    | Failure::Unavailable(_)
-                    | Failure::Unclear(_)
-                    | Failure::Sealed
-                    | Failure::Invalid(_)) => Problem::Failed(failure),
-                })
+            Err(NoLogin::Failed(Failure::Refused(cause))) => {
+                let hopeless = !self.replaceable()
+                    || cause.status != NO_MOUNT
+                    || turn.failures > PATIENT_TRIES;
+                turn.fail(if hopeless {
+                    MAX_DELAY_REFUSED
+                } else {
+                    MAX_DELAY_AWAY
+                });
+                Err(Problem::Refused(self.entry.refused(&cause.to_string())))
+            }
+            Err(NoLogin::Failed(failure)) => {
+                turn.fail(MAX_DELAY_AWAY);
+                Err(Problem::Failed(failure))
+            }
+            // Nothing was sent, so nobody is bothered by our looking again.
+            Err(NoLogin::Unready(what)) => {
+                turn.fail(MAX_DELAY_AWAY);
+                Err(Problem::Refused(what))
             }
         }
+    }
+
+    /// Looks at a wrapped secret id without unwrapping it; `None` where there is none.
+    pub(super) async fn examine(&self, client: &Client) -> Option<Result<(), String>> {
+        self.entry.examine(client).await
     }
 
     /// Gives up the current session, if any. Says why once, not at every further try.
@@ -272,13 +273,8 @@ impl Problem {
     /// What is wrong and what to do, for the log and `doctor`.
     pub(super) fn reason(&self) -> String {
         match self {
-            Self::Failed(Failure::Refused(cause)) => format!(
-                "the AppRole login is refused ({cause}); check role_id, secret_id and mount"
-            ),
             Self::Failed(failure) => failure.to_string(),
-            Self::TokenRefused(cause) => format!(
-                "Vault does not take the token ({cause}): it was revoked, has expired or is mistyped; configure a new one and restart, or use AppRole"
-            ),
+            Self::Refused(what) => what.clone(),
             Self::Stopped => "vaultgram is stopping".to_owned(),
         }
     }
@@ -294,7 +290,7 @@ impl From<Problem> for StoreError {
                 | Failure::Refused(_)
                 | Failure::Invalid(_),
             )
-            | Problem::TokenRefused(_)
+            | Problem::Refused(_)
             | Problem::Stopped => Self::Unavailable,
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `settings` | where Vault is and how to log in, checked |
+//! | `settings` | where Vault is, checked |
+//! | `method` | the ways to log in and what each needs, checked |
 //! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
 //! | `wire` | whom to trust and who to be over TLS |
 //! | `kv` | reading a secret of KV version 2, and what each answer means |
@@ -13,6 +14,7 @@
 //! | `mount` | whether a mount is what the configuration says |
 //! | `wrap` | having Vault keep an answer for who brings a token |
 //! | `auth` | how each method logs in, and what Vault grants |
+//! | `unwrap` | a secret id that came wrapped: looked at first, unwrapped once |
 //! | `cache` | what was read and may be kept for a while |
 //! | `session` | a token and its lease: begin, look up, renew, revoke |
 //! | `login` | which session is current, and what to do when Vault refuses it |
@@ -37,11 +39,13 @@ mod kv_write;
 mod leases;
 mod login;
 mod metadata;
+mod method;
 mod mount;
 mod roles;
 mod schedule;
 mod session;
 mod settings;
+mod unwrap;
 mod wire;
 mod wrap;
 
@@ -56,7 +60,8 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use cache::Cached;
-pub use settings::{Auth, Settings, SettingsError};
+pub use method::{Auth, Jwt, Method, SecretId};
+pub use settings::{Settings, SettingsError};
 
 use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
 use crate::domain::{Action, Delivery, Field, History, MountKind, Mounts, Permit, Secret, Target};
@@ -106,6 +111,12 @@ impl Store {
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
+    }
+
+    /// Whether a wrapped secret id is still good, with what to do if not; `None` where logging in
+    /// needs none. It is not unwrapped: that works only once, and is for [`Store::run`].
+    pub async fn examine_wrapped(&self) -> Option<Result<(), String>> {
+        self.login.examine(&self.client).await
     }
 
     /// Logs in, renews, logs in again, whatever Vault does, until `stop`; then revokes the

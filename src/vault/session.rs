@@ -14,10 +14,10 @@ use vaultrs::api::token::requests::{
     CreateRoleTokenRequest, LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
 };
 
-use crate::vault::auth::{Granted, app_role, granted};
+use crate::vault::auth::{Entry, Granted, NoLogin, granted};
 use crate::vault::client::{Access, Client, Failure};
+use crate::vault::method::{Auth, plain};
 use crate::vault::schedule::{Lease, next};
-use crate::vault::settings::{Auth, plain};
 
 /// A token that Vault took when we last asked.
 pub(super) struct Session {
@@ -30,6 +30,8 @@ pub(super) struct Session {
     policies: Vec<String>,
     /// For one of a token role: the session it is a child of, which must live as long.
     parent: Option<Arc<Session>>,
+    /// For one of a token role: the role.
+    role: Option<String>,
     /// For one of a token role: when another one takes its place.
     fresh_until: Option<Instant>,
     /// The lease last granted, and when.
@@ -59,7 +61,8 @@ struct Facts {
 }
 
 impl Session {
-    /// Tells sessions apart: each has a higher number than the one before.
+    /// Tells the sessions of logins apart, and those of roles: each has a higher number than the
+    /// one before.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -87,8 +90,12 @@ impl Session {
     }
 
     /// Begins session `number`.
-    pub(super) async fn begin(client: &Client, auth: &Auth, number: u64) -> Result<Self, Failure> {
-        match auth {
+    pub(super) async fn begin(
+        client: &Client,
+        entry: &Entry,
+        number: u64,
+    ) -> Result<Self, NoLogin> {
+        match &entry.auth {
             Auth::Token(token) => {
                 let token = std::str::from_utf8(plain(token))
                     .map_err(|_| Failure::Invalid("the token is not text"))?;
@@ -99,13 +106,9 @@ impl Session {
                     ..Self::new(number, access, facts.lease(), facts.full(), true)
                 })
             }
-            Auth::AppRole {
-                mount,
-                role_id,
-                secret_id,
-            } => {
-                let granted = app_role(client, mount, role_id, secret_id).await?;
-                Self::granted(client, granted, number).await
+            Auth::Method { mount, method } => {
+                let granted = entry.log_in(client, mount, method).await?;
+                Ok(Self::granted(client, granted, number).await?)
             }
         }
     }
@@ -127,6 +130,7 @@ impl Session {
         let fresh = next(lease, true, rand::random::<f64>());
         Ok(Self {
             parent: Some(parent.clone()),
+            role: Some(role.to_owned()),
             fresh_until: fresh.map(|(_, after)| since + after),
             ..session
         })
@@ -164,6 +168,11 @@ impl Session {
         self.parent.as_ref()
     }
 
+    /// Its token role, if it is one of a token role.
+    pub(super) fn role(&self) -> Option<&str> {
+        self.role.as_deref()
+    }
+
     /// The names of the policies the token has.
     pub(super) fn policies(&self) -> &[String] {
         &self.policies
@@ -183,6 +192,7 @@ impl Session {
             can_be_confirmed,
             policies: vec![],
             parent: None,
+            role: None,
             fresh_until: None,
             retired: AtomicBool::new(false),
             term: Mutex::new((lease, Instant::now())),

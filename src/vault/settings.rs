@@ -8,7 +8,8 @@ use reqwest::Url;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 
-use crate::domain::{Mounts, SecretValue};
+use crate::domain::Mounts;
+use crate::vault::method::{self, Auth};
 
 /// How to reach Vault. Nothing else is read, no proxy setting either; only where the system's
 /// certificates are may be said by `SSL_CERT_FILE` and `SSL_CERT_DIR`, as to other programs.
@@ -33,21 +34,6 @@ pub struct Settings {
     pub request_timeout: Duration,
 }
 
-/// How to log in.
-pub enum Auth {
-    /// A token made by somebody else. It is renewed, but it cannot be replaced.
-    Token(SecretValue),
-    /// AppRole: every login gives a fresh token.
-    AppRole {
-        /// Where the method is mounted below `auth/`: usually `approle`.
-        mount: String,
-        /// The role's id.
-        role_id: String,
-        /// The secret that goes with it.
-        secret_id: SecretValue,
-    },
-}
-
 /// A setting that cannot work. Never repeats a secret, nor an address that may hold one.
 #[derive(Debug, Error)]
 pub enum SettingsError {
@@ -61,7 +47,7 @@ pub enum SettingsError {
     Scheme(String),
     /// `user:password@`.
     #[error(
-        "the Vault address holds a user name or password; remove it and use a token or AppRole"
+        "the Vault address holds a user name or password; remove it; [vault] auth says how to sign in"
     )]
     Credentials,
     /// A path, query or fragment.
@@ -72,6 +58,9 @@ pub enum SettingsError {
         "the Vault {0} is empty or holds a space, a line break or another character it cannot have"
     )]
     Text(&'static str),
+    /// Would not survive in JSON.
+    #[error("the Vault password is empty or not UTF-8 text")]
+    Password,
     /// The certificate file.
     #[error("the CA certificate {path} cannot be used: {cause}; it must be a PEM file")]
     CaCert {
@@ -141,32 +130,8 @@ pub(super) fn check(settings: &Settings) -> Result<Url, SettingsError> {
     if let Some(name) = &settings.server_name {
         ServerName::try_from(name.as_str()).map_err(|_| SettingsError::ServerName)?;
     }
-    match &settings.auth {
-        Auth::Token(token) => check_text("token", plain(token))?,
-        Auth::AppRole {
-            mount,
-            role_id,
-            secret_id,
-        } => {
-            let segment = |part: &str| !part.is_empty() && part != "." && part != "..";
-            if !mount.split('/').all(segment) {
-                return Err(SettingsError::Text("AppRole mount"));
-            }
-            check_text("AppRole mount", mount.as_bytes())?;
-            check_text("AppRole role_id", role_id.as_bytes())?;
-            check_text("AppRole secret_id", plain(secret_id))?;
-        }
-    }
+    method::check(&settings.auth)?;
     check_address(&settings.address)
-}
-
-/// A credential's bytes, on their way to a check or into a request to Vault.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "Vault itself must be shown the token or secret_id"
-)]
-pub(super) fn plain(secret: &SecretValue) -> &[u8] {
-    secret.expose_secret()
 }
 
 /// Whether the connection would carry secrets readable over a network.
@@ -196,7 +161,8 @@ fn check_address(text: &str) -> Result<Url, SettingsError> {
     Ok(url)
 }
 
-fn check_text(name: &'static str, text: &[u8]) -> Result<(), SettingsError> {
+/// Refuses a text that would not survive as a header; `name` is the setting's.
+pub(super) fn check_text(name: &'static str, text: &[u8]) -> Result<(), SettingsError> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_graphic) {
         return Err(SettingsError::Text(name));
     }
@@ -206,6 +172,7 @@ fn check_text(name: &'static str, text: &[u8]) -> Result<(), SettingsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::SecretValue;
 
     fn settings(address: &str, token: &str) -> Settings {
         Settings {
@@ -258,18 +225,6 @@ mod tests {
                 .to_string();
             assert_eq!(error.matches("token").count(), 1, "{error}");
             assert!(!error.contains("abc"));
-        }
-        for mount in ["", "a//b", "..", "../sys", "a b"] {
-            let mut settings = settings("https://vault", "t");
-            settings.auth = Auth::AppRole {
-                mount: mount.to_owned(),
-                role_id: "r".to_owned(),
-                secret_id: SecretValue::new(b"s".to_vec()),
-            };
-            assert!(
-                matches!(check(&settings), Err(SettingsError::Text("AppRole mount"))),
-                "{mount}"
-            );
         }
     }
 

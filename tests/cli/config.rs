@@ -133,7 +133,7 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             "[socket]\n[vault]\nauth = \"magic\"\n",
-            "vaultgram.toml:3:8: unknown value, expected `token` or `approle`",
+            "vaultgram.toml:3:8: unknown value, expected one of `token`, `approle`, `kubernetes`, `jwt`, `cert`, `userpass`",
         ),
         ("[socket]\n[vault]\naddress = \"vault:8200\"\n", "https://"),
         (

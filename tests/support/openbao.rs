@@ -29,6 +29,8 @@ pub(crate) struct OpenBao {
     root: String,
     unseal_key: String,
     audited: bool,
+    /// Where it speaks TLS too.
+    tls: Option<u16>,
 }
 
 impl OpenBao {
@@ -42,6 +44,7 @@ impl OpenBao {
             root: String::new(),
             unseal_key: String::new(),
             audited: false,
+            tls: None,
         };
         server.spawn();
         let shares = json!({"secret_shares": 1, "secret_threshold": 1});
@@ -87,6 +90,32 @@ impl OpenBao {
     pub(crate) fn restart_sealed(&mut self) {
         assert!(self.child.is_none(), "kill it first");
         self.spawn();
+    }
+
+    /// Makes it speak TLS too: its address there, and the file of the authority to trust.
+    pub(crate) fn speak_tls(&mut self) -> (String, PathBuf) {
+        self.must("POST", "sys/mounts/tls", &json!({"type": "pki"}));
+        let root = json!({"common_name": "root", "ttl": "24h"});
+        let root = self.must("POST", "tls/root/generate/internal", &root);
+        let role = json!({"allow_any_name": true, "enforce_hostnames": false});
+        self.must("POST", "tls/roles/any", &role);
+        let wanted = json!({"common_name": "openbao", "ip_sans": "127.0.0.1", "ttl": "12h"});
+        let issued = self.must("POST", "tls/issue/any", &wanted);
+        for (name, pem) in [
+            ("ca", &root["data"]["certificate"]),
+            ("tls", &issued["data"]["certificate"]),
+            ("tls-key", &issued["data"]["private_key"]),
+        ] {
+            let file = self.directory.path().join(format!("{name}.pem"));
+            std::fs::write(file, pem.as_str().unwrap()).unwrap();
+        }
+        let port = free_port();
+        self.tls = Some(port);
+        self.kill();
+        self.restart_sealed();
+        self.unseal();
+        let address = format!("https://127.0.0.1:{port}");
+        (address, self.directory.path().join("ca.pem"))
     }
 
     /// From its next start on it keeps an audit.
@@ -254,16 +283,26 @@ impl OpenBao {
         } else {
             String::new()
         };
+        let tls = self.tls.map(|port| {
+            let file = |name: &str| directory.join(name).display().to_string();
+            format!(
+                "listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_cert_file = \"{}\"\n  \
+                 tls_key_file = \"{}\"\n}}\n",
+                file("tls.pem"),
+                file("tls-key.pem"),
+            )
+        });
         std::fs::write(
             &configuration,
             format!(
                 "storage \"pebbledb\" {{\n  path = \"{}\"\n}}\n\
                  listener \"tcp\" {{\n  address = \"{}\"\n  tls_disable = true\n}}\n\
-                 api_addr = \"{}\"\n{}",
+                 api_addr = \"{}\"\n{}{}",
                 directory.join("data").display(),
                 self.socket(),
                 self.address(),
                 audit,
+                tls.unwrap_or_default(),
             ),
         )
         .unwrap();

@@ -9,10 +9,10 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use vaultgram::broker::ports::SecretStore;
 use vaultgram::domain::SecretValue;
-use vaultgram::vault::Auth;
+use vaultgram::vault::SecretId;
 
 use crate::openbao::OpenBao;
-use crate::world::{World, app_role, field, permit, settings, static_token};
+use crate::world::{SHIPPED, World, by_app_role, field, permit, secret, settings, static_token};
 
 /// Collects what is logged.
 #[derive(Clone, Default)]
@@ -62,21 +62,10 @@ async fn no_library_logs_a_secret_at_trace() {
         &json!({"allowed_policies": "ci"}),
     );
     let token = bao.token(&json!({"period": "1h"}));
-    let auth = app_role(&bao, "logged", &json!({"token_period": "4s"}));
-    let Auth::AppRole {
-        mount,
-        role_id,
-        secret_id,
-    } = auth
-    else {
-        panic!("not an AppRole");
-    };
-    let secret_id_text = text(&secret_id);
-    let auth = Auth::AppRole {
-        mount,
-        role_id,
-        secret_id,
-    };
+    bao.policy("logged", SHIPPED);
+    let role = json!({"token_policies": "logged", "token_period": "4s"});
+    let (role_id, secret_id_text) = bao.role("logged", &role);
+    let auth = by_app_role(role_id, SecretId::Plain(secret(&secret_id_text)));
 
     let sink = listen();
     let mut tokens = vec![];

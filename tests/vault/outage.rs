@@ -5,12 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
-use vaultgram::domain::SecretValue;
-use vaultgram::vault::Auth;
+use vaultgram::vault::{Auth, Method, SecretId};
 
 use crate::openbao::OpenBao;
 use crate::wires::{Gate, black_hole, endless_answers};
-use crate::world::{World, app_role, error, settings, static_token};
+use crate::world::{World, app_role, by_app_role, error, secret, settings, static_token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sealed_at_start_and_again_later() {
@@ -104,18 +103,18 @@ async fn an_auth_mount_that_is_gone_for_a_while() {
     let bao = OpenBao::start();
     bao.put("app", &json!({"k": "v"}));
     let auth = app_role(&bao, "homeless", &json!({"token_period": "1h"}));
-    let Auth::AppRole { role_id, .. } = &auth else {
+    let Auth::Method {
+        method: Method::AppRole { role_id, .. },
+        ..
+    } = auth
+    else {
         panic!("not an AppRole");
     };
-    let (role_id, secret_id) = (role_id.clone(), "11111111-2222-3333-4444-555555555555");
+    let secret_id = "11111111-2222-3333-4444-555555555555";
     let own = "auth/approle/role/homeless/custom-secret-id";
-    let secret = json!({"secret_id": secret_id});
-    bao.must("POST", own, &secret);
-    let auth = Auth::AppRole {
-        mount: "approle".to_owned(),
-        role_id: role_id.clone(),
-        secret_id: SecretValue::new(secret_id.as_bytes().to_vec()),
-    };
+    let custom = json!({"secret_id": secret_id});
+    bao.must("POST", own, &custom);
+    let auth = by_app_role(role_id.clone(), SecretId::Plain(secret(secret_id)));
     let world = World::start(settings(bao.address(), auth));
     assert!(world.read("app").await.is_ok());
     // Its tokens go with it.
@@ -130,7 +129,7 @@ async fn an_auth_mount_that_is_gone_for_a_while() {
     bao.role("homeless", &role);
     let id = json!({"role_id": role_id});
     bao.must("POST", "auth/approle/role/homeless/role-id", &id);
-    bao.must("POST", own, &secret);
+    bao.must("POST", own, &custom);
     let took = recovered(&world).await;
     assert!(took < RECOVERY, "{took:?}");
     assert_eq!(bao.tokens_of("homeless").len(), 1);

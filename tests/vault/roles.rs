@@ -115,11 +115,11 @@ async fn a_dead_token_of_a_role_is_replaced_once_however_many_reads_notice() {
 async fn a_token_of_a_role_is_made_anew_in_time_and_with_its_parent() {
     for (role, parent, tokens) in [
         // At two thirds, renewable or not.
-        (json!({"token_period": "3s"}), json!({}), 3..=6),
+        (json!({"token_period": "3s"}), json!({}), 4..=6),
         (
             json!({"token_explicit_max_ttl": "3s", "renewable": false}),
             json!({}),
-            3..=6,
+            4..=6,
         ),
         // The parent is replaced after about 3 s.
         (

@@ -9,10 +9,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 use vaultgram::broker::ports::{StoreError, StoreHealth};
-use vaultgram::vault::Auth;
+use vaultgram::vault::SecretId;
 
 use crate::openbao::OpenBao;
-use crate::world::{World, app_role, app_role_with, error, logged_out, settings, static_token};
+use crate::world::{
+    World, app_role, app_role_with, by_app_role, error, logged_out, secret, settings, static_token,
+};
 
 /// Reads until `duration` has passed; every read must succeed.
 async fn read_for(world: &World, duration: Duration) {
@@ -207,16 +209,10 @@ async fn a_given_token_that_expires_unread_is_noticed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_credentials_are_explained() {
     let bao = OpenBao::start();
-    let Auth::AppRole { mount, role_id, .. } = app_role(&bao, "mistyped", &json!({})) else {
-        panic!("not an AppRole");
-    };
-    let wrong = Auth::AppRole {
-        mount,
-        role_id,
-        secret_id: vaultgram::domain::SecretValue::new(b"wrong-secret-id".to_vec()),
-    };
+    let (role_id, _) = bao.role("mistyped", &json!({}));
+    let wrong = by_app_role(role_id, SecretId::Plain(secret("wrong-secret-id")));
     for (auth, advice) in [
-        (wrong, "check role_id, secret_id and mount"),
+        (wrong, "check role_id, VAULT_SECRET_ID, auth_mount"),
         (static_token("s.mistyped"), "configure a new one"),
     ] {
         let world = World::start(settings(bao.address(), auth));

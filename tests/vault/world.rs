@@ -18,7 +18,7 @@ use vaultgram::domain::{
     Action, Decision, Delivery, Field, History, MountKind, Mounts, Permit, Policy, Request,
     RequestId, Secret, SecretPath, SecretValue, Target,
 };
-use vaultgram::vault::{Auth, Settings, Store};
+use vaultgram::vault::{Auth, Method, SecretId, Settings, Store};
 
 use crate::openbao::OpenBao;
 
@@ -135,7 +135,7 @@ pub(crate) fn mounts() -> Mounts {
 
 /// A token somebody made.
 pub(crate) fn static_token(token: &str) -> Auth {
-    Auth::Token(SecretValue::new(token.as_bytes().to_vec()))
+    Auth::Token(secret(token))
 }
 
 /// The policy we ship.
@@ -154,11 +154,20 @@ pub(crate) fn app_role_with(bao: &OpenBao, name: &str, rules: &str, more: &Value
         role[key] = value.clone();
     }
     let (role_id, secret_id) = bao.role(name, &role);
-    Auth::AppRole {
+    by_app_role(role_id, SecretId::Plain(secret(&secret_id)))
+}
+
+/// AppRole at its usual place.
+pub(crate) fn by_app_role(role_id: String, secret_id: SecretId) -> Auth {
+    Auth::Method {
         mount: "approle".to_owned(),
-        role_id,
-        secret_id: SecretValue::new(secret_id.into_bytes()),
+        method: Method::AppRole { role_id, secret_id },
     }
+}
+
+/// A secret.
+pub(crate) fn secret(text: &str) -> SecretValue {
+    SecretValue::new(text.as_bytes().to_vec())
 }
 
 /// The store, given for each call a permit for that action and the target of the one at hand.

@@ -13,15 +13,18 @@ use crate::domain::{Mounts, SecretValue};
 use crate::vault::openbao::OpenBao;
 use crate::vault::roles::Asking;
 use crate::vault::session::Session;
-use crate::vault::{Auth, Settings, Store};
+use crate::vault::{Auth, Method, SecretId, Settings, Store};
 
 /// A store that logs in as AppRole `role` with `settings`, until the guard is dropped.
 async fn started(bao: &OpenBao, role: &str, settings: &Value) -> (Arc<Store>, DropGuard) {
     let (role_id, secret_id) = bao.role(role, settings);
-    let auth = Auth::AppRole {
+    let secret_id = SecretValue::new(secret_id.into_bytes());
+    let auth = Auth::Method {
         mount: "approle".to_owned(),
-        role_id,
-        secret_id: SecretValue::new(secret_id.into_bytes()),
+        method: Method::AppRole {
+            role_id,
+            secret_id: SecretId::Plain(secret_id),
+        },
     };
     let store = Store::new(Settings {
         address: bao.address(),

@@ -1,0 +1,234 @@
+//! MTProto that wipes what it has read, and keeps a call's body no longer than it must.
+//!
+//! grammers' sender hands each packet to [`Mtp::deserialize`] where it lies in the read buffer,
+//! to be decrypted in place; that is the moment to wipe it. The sender takes only one call at a
+//! time from outside, so calls are put in and answers taken out here too.
+
+use std::sync::PoisonError;
+
+use grammers_crypto::DequeBuffer;
+use grammers_mtproto::MsgId;
+use grammers_mtproto::mtp::{BadMessage, Deserialization, DeserializeError, Encrypted, Mtp};
+use grammers_mtsender::InvocationError;
+use grammers_session::updates::UpdatesLike;
+use grammers_tl_types::{self as tl, Deserializable, Identifiable};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tracing::warn;
+use zeroize::Zeroize;
+
+use super::call::CallError;
+use super::line::{Call, Queue};
+
+/// See the module.
+pub(super) struct Forgetful {
+    mtp: Encrypted,
+    /// Calls that are new.
+    queue: Queue,
+    /// Calls that wait for their answer.
+    waiting: Vec<Waiting>,
+    updates: mpsc::Sender<UpdatesLike>,
+}
+
+struct Waiting {
+    call: Call,
+    /// Its message and the container that went around it; `None` while it is not sent.
+    sent: Option<(MsgId, MsgId)>,
+}
+
+impl Forgetful {
+    pub(super) fn new(mtp: Encrypted, queue: Queue, updates: mpsc::Sender<UpdatesLike>) -> Self {
+        Self {
+            mtp,
+            queue,
+            waiting: vec![],
+            updates,
+        }
+    }
+
+    /// Does with a result what is ours to do, and gives back those of the sender's own calls.
+    fn take(&mut self, result: Deserialization) -> Result<Option<Deserialization>, TooMany> {
+        Ok(match result {
+            Deserialization::Update(update) => {
+                let update = read_updates(&update).unwrap_or(UpdatesLike::MalformedUpdates);
+                self.pass_on(update)?;
+                None
+            }
+            Deserialization::OwnUpdate { msg_id, update } => {
+                // What cannot be read is an error to whoever made the call.
+                if let Some(update) = read_updates(&update) {
+                    self.pass_on(self.completed(msg_id, update))?;
+                }
+                None
+            }
+            Deserialization::RpcResult(result) => match self.answered(result.msg_id) {
+                Some(call) => answer(call, Ok(result.body)),
+                None => Some(Deserialization::RpcResult(result)),
+            },
+            Deserialization::RpcError(error) => match self.answered(error.msg_id) {
+                Some(call) => answer(call, Err(InvocationError::Rpc(error.error.into()))),
+                None => Some(Deserialization::RpcError(error)),
+            },
+            Deserialization::Failure(failure) => match self.answered(failure.msg_id) {
+                Some(call) => answer(call, Err(failure.error.into())),
+                None => Some(Deserialization::Failure(failure)),
+            },
+            Deserialization::BadMessage(bad) => {
+                self.bad_message(&bad);
+                // The container may have held one of the sender's too.
+                Some(Deserialization::BadMessage(bad))
+            }
+        })
+    }
+
+    fn pass_on(&self, update: UpdatesLike) -> Result<(), TooMany> {
+        match self.updates.try_send(update) {
+            // Nobody listens any more: the connection is on its way down.
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(TooMany),
+        }
+    }
+
+    /// The update that one of our calls led to, with what only the call knows.
+    fn completed(&self, msg_id: MsgId, update: UpdatesLike) -> UpdatesLike {
+        use tl::functions::{channels::DeleteMessages, messages::SendMessage};
+        let body = self.waiting.iter().find_map(|waiting| {
+            let (id, _) = waiting.sent?;
+            (id == msg_id).then_some(waiting.call.body.as_slice())
+        });
+        let body = body.unwrap_or_default();
+        match update {
+            UpdatesLike::Updates(tl::enums::Updates::UpdateShortSentMessage(update)) => {
+                match read_request::<SendMessage>(body) {
+                    Some(request) => UpdatesLike::ShortSentMessage { request, update },
+                    None => UpdatesLike::Updates(update.into()),
+                }
+            }
+            UpdatesLike::AffectedMessages(affected) => match read_request::<DeleteMessages>(body) {
+                Some(DeleteMessages {
+                    channel: tl::enums::InputChannel::Channel(channel),
+                    id,
+                }) => UpdatesLike::AffectedChannelMessages {
+                    affected,
+                    channel_id: channel.channel_id,
+                    message_ids: id,
+                },
+                Some(_) | None => UpdatesLike::AffectedMessages(affected),
+            },
+            other => other,
+        }
+    }
+
+    /// The call that was sent as this message; it is over.
+    fn answered(&mut self, msg_id: MsgId) -> Option<Call> {
+        let is_it = |waiting: &Waiting| waiting.sent.is_some_and(|(id, _)| id == msg_id);
+        let place = self.waiting.iter().position(is_it)?;
+        Some(self.waiting.swap_remove(place).call)
+    }
+
+    /// The server did not take a message, or a container: what was in it is sent again, where
+    /// that helps.
+    fn bad_message(&mut self, bad: &BadMessage) {
+        let concerned = |waiting: &Waiting| {
+            let ids = waiting.sent;
+            ids.is_some_and(|(id, around)| id == bad.msg_id || around == bad.msg_id)
+        };
+        if bad.retryable() {
+            for waiting in self.waiting.iter_mut().filter(|one| concerned(one)) {
+                waiting.sent = None;
+            }
+            return;
+        }
+        warn!(event = "telegram.message_refused", why = bad.description());
+        // Those who wait for an answer hear that there will be none.
+        self.waiting.retain(|waiting| !concerned(waiting));
+    }
+
+    /// Takes up what is new, and drops what nobody waits for any more: it may be a secret.
+    fn take_up(&mut self) {
+        self.waiting
+            .retain(|waiting| !waiting.call.answer.is_closed());
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = queue.drain(..).map(|call| Waiting { call, sent: None });
+        self.waiting.extend(new);
+    }
+}
+
+impl Mtp for Forgetful {
+    fn push(&mut self, buffer: &mut DequeBuffer<u8>, request: &[u8]) -> Option<MsgId> {
+        self.mtp.push(buffer, request)
+    }
+
+    fn finalize(&mut self, buffer: &mut DequeBuffer<u8>) -> Option<MsgId> {
+        self.take_up();
+        let mut pushed = vec![];
+        let unsent = self.waiting.iter_mut().filter(|one| one.sent.is_none());
+        for waiting in unsent {
+            let Some(id) = self.mtp.push(buffer, &waiting.call.body) else {
+                break;
+            };
+            // Without a container, the message goes by itself.
+            pushed.push(waiting.sent.insert((id, id)));
+        }
+        let around = self.mtp.finalize(buffer)?;
+        for sent in pushed {
+            sent.1 = around;
+        }
+        Some(around)
+    }
+
+    fn deserialize(
+        &mut self,
+        payload: &mut [u8],
+    ) -> Result<Vec<Deserialization>, DeserializeError> {
+        let results = self.mtp.deserialize(payload);
+        payload.zeroize();
+        let mut others = vec![];
+        for result in results? {
+            match self.take(result) {
+                Ok(other) => others.extend(other),
+                Err(TooMany) => {
+                    // The next connection fetches what is missing; nothing is dropped unseen.
+                    warn!(event = "telegram.updates.too_many");
+                    return Err(DeserializeError::MessageBufferTooSmall);
+                }
+            }
+        }
+        Ok(others)
+    }
+}
+
+/// More updates wait to be read than may.
+struct TooMany;
+
+/// Whoever asked may have given up meanwhile.
+fn answer(call: Call, answer: Result<Vec<u8>, InvocationError>) -> Option<Deserialization> {
+    call.answer.send(answer.map_err(CallError::from)).ok();
+    None
+}
+
+/// Updates, or one of the answers that count as such.
+fn read_updates(bytes: &[u8]) -> Option<UpdatesLike> {
+    use tl::enums::messages::{AffectedMessages, ChatInviteJoinResult, InvitedUsers};
+    if let Ok(updates) = tl::enums::Updates::from_bytes(bytes) {
+        return Some(UpdatesLike::Updates(updates));
+    }
+    if let Ok(AffectedMessages::Messages(affected)) = AffectedMessages::from_bytes(bytes) {
+        return Some(UpdatesLike::AffectedMessages(affected));
+    }
+    if let Ok(InvitedUsers::Users(invited)) = InvitedUsers::from_bytes(bytes) {
+        return Some(UpdatesLike::InvitedUsers(invited));
+    }
+    match ChatInviteJoinResult::from_bytes(bytes) {
+        Ok(ChatInviteJoinResult::Ok(joined)) => Some(UpdatesLike::ChatInviteJoinResult(joined)),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// The call that `body` is, if it is one of these.
+fn read_request<R: Identifiable + Deserializable>(body: &[u8]) -> Option<R> {
+    let (id, fields) = body.split_first_chunk()?;
+    if u32::from_le_bytes(*id) != R::CONSTRUCTOR_ID {
+        return None;
+    }
+    R::from_bytes(fields).ok()
+}
