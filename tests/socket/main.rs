@@ -12,6 +12,7 @@
 mod binding;
 mod clients;
 mod collect;
+mod engines;
 mod get;
 mod hostile;
 mod identity;

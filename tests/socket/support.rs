@@ -24,7 +24,9 @@ use vaultgram::broker::ports::{
 use vaultgram::broker::{Broker, Ports, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
-use vaultgram::domain::{AuditEntry, Field, Mounts, Permit, Policy, Secret, SecretValue};
+use vaultgram::domain::{
+    AuditEntry, Field, Lease, MountKind, Mounts, Origin, Permit, Policy, Secret, SecretValue,
+};
 use vaultgram::http::{Settings, Timeouts, bind};
 
 /// A value that breaks whoever re-encodes it carelessly, and the JSON that Vault sends for it.
@@ -44,6 +46,21 @@ pub(crate) struct Store {
     pub(crate) health: Mutex<StoreHealth>,
     /// Requests for `secret/slow` that have arrived; and what lets them go on.
     pub(crate) slow: (Semaphore, Semaphore),
+    /// The leases that were taken back.
+    pub(crate) revoked: Mutex<Vec<String>>,
+}
+
+/// What an engine makes.
+fn leased() -> Secret {
+    let lease = Lease {
+        id: "db/creds/app/x".to_owned(),
+        duration: Duration::from_hours(1),
+        renewable: true,
+    };
+    Secret {
+        origin: Origin::Leased(lease),
+        ..secret(1, &[("user", r#""v-app""#)])
+    }
 }
 
 fn secret(version: u64, fields: &[(&str, &str)]) -> Secret {
@@ -75,6 +92,12 @@ impl SecretStore for Store {
                     Some(_) => Err(StoreError::NoSuchVersion),
                 };
             }
+            "creds/app" => return Ok(leased()),
+            "creds/slow" => {
+                self.slow.0.add_permits(1);
+                self.slow.1.acquire().await.unwrap().forget();
+                return Ok(leased());
+            }
             "slow" => {
                 self.slow.0.add_permits(1);
                 self.slow.1.acquire().await.unwrap().forget();
@@ -96,6 +119,39 @@ impl SecretStore for Store {
             _ => StoreError::NotFound,
         };
         Err(error)
+    }
+
+    async fn invoke(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
+        match permit.target().path.path() {
+            "nothing" => return Err(StoreError::NotFound),
+            "refused" => return Err(StoreError::Rejected("no such role".to_owned())),
+            "read-only" => return Err(StoreError::Unsupported),
+            _ => {}
+        }
+        // What it was given.
+        #[expect(clippy::disallowed_methods, reason = "a copy of what was given")]
+        let copy = |field: &Field| Field {
+            name: field.name.clone(),
+            json: SecretValue::new(field.json.expose_secret().to_vec()),
+        };
+        Ok(Secret {
+            fields: fields.iter().map(copy).collect(),
+            origin: Origin::Plain,
+            age: None,
+        })
+    }
+
+    async fn revoke(&self, lease: &str) -> Result<(), StoreError> {
+        self.revoked.lock().unwrap().push(lease.to_owned());
+        Ok(())
+    }
+
+    async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
+        match permit.target().path.path() {
+            "" => Ok(vec!["a".to_owned(), "b/".to_owned()]),
+            "empty" => Ok(vec![]),
+            _ => Err(StoreError::NotFound),
+        }
     }
 
     async fn health(&self) -> StoreHealth {
@@ -190,7 +246,13 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
         name: "test.cedar".to_owned(),
         text: policy.to_owned(),
     };
-    let mounts = Mounts::new(vec!["secret".to_owned(), "team/kv".to_owned()]).unwrap();
+    let mounts = vec![
+        ("secret".to_owned(), MountKind::Kv2),
+        ("team/kv".to_owned(), MountKind::Kv2),
+        ("old".to_owned(), MountKind::Kv1),
+        ("db".to_owned(), MountKind::Engine),
+    ];
+    let mounts = Mounts::of(mounts).unwrap();
     let policy = Policy::load(&[source], Groups::default(), &mounts)
         .unwrap_or_else(|error| panic!("{error}"));
     let store = Arc::new(Store {
@@ -198,6 +260,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
             version: "2.7.2".to_owned(),
         }),
         slow: (Semaphore::new(0), Semaphore::new(0)),
+        revoked: Mutex::default(),
     });
     let audit = Arc::new(Audit::default());
     let coordination = Arc::new(Memory::default());

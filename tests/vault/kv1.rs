@@ -6,9 +6,7 @@ use vaultgram::domain::{Action, Delivery, MountKind, Mounts, Origin, VersionStat
 
 use crate::engines::role;
 use crate::openbao::{OpenBao, wait_until};
-use crate::world::{
-    World, app_role, error, field, fields, permit, permit_to, settings, static_token,
-};
+use crate::world::{World, error, field, fields, permit, permit_to, settings, static_token};
 
 fn mount(bao: &OpenBao, name: &str, kind: &str, version: &str) {
     let options = json!({"type": kind, "options": {"version": version}});
@@ -141,10 +139,7 @@ async fn a_version_is_destroyed_for_good_and_notes_are_told() {
     }
     let notes = json!({"custom_metadata": {"owner": "ann", "for": "tests"}});
     bao.must("POST", "secret/metadata/app", &notes);
-    let world = World::start(settings(
-        bao.address(),
-        app_role(&bao, "destroyer", &json!({})),
-    ));
+    let world = World::start(settings(bao.address(), role(&bao)));
     let (store, app) = (&world.store, permit("secret", "app", None));
     store
         .delete(&permit("secret", "app", Some(1)))
