@@ -3,8 +3,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `settings` | where Vault is and how to log in, checked |
-//! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
-//! | `wire` | whom to trust and who to be over TLS |
+//! | `client` | one request: its headers, its turn, its time-out, what an answer means |
+//! | `wire` | HTTP/1.1 and TLS on kept connections that hold nothing of what passed |
 //! | `kv` | reading a secret, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
 //! | `kv_write` | writing, deleting, undeleting, and what each answer means |

@@ -9,8 +9,10 @@
 #[path = "../support/openbao.rs"]
 mod openbao;
 
+mod hostile;
 mod hygiene;
 mod outage;
+mod pool;
 mod reading;
 mod tls;
 mod token;
