@@ -1,31 +1,24 @@
-//! One HTTP request to Vault: time-out, size limit, no connection idle for long.
+//! One request to Vault: its headers, its turn, its time-out, and what an answer means.
 //!
-//! vaultrs gives the requests and their headers. The sending is ours, because vaultrs reads
-//! answers of any size and its own client keeps idle connections, whose read buffers hold the
-//! last secret. Ours closes them, which wipes the buffers, after [`IDLE`]: long enough that a
-//! busy broker need not connect for each read.
+//! vaultrs gives the requests; the sending is ours, see [`wire`].
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderValue};
-use reqwest::{Body, Url, redirect};
+use hyper::Request;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use rustify::endpoint::Endpoint;
 use serde::Deserialize;
 use thiserror::Error;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 use vaultrs::api::EndpointMiddleware;
 use zeroize::Zeroizing;
 
 use crate::vault::settings::{Settings, SettingsError};
-use crate::vault::wire::trust;
+use crate::vault::wire::{self, Wire};
 
-/// Largest answer accepted, in bytes: Vault's own limit for one KV entry is about as much.
-pub(super) const MAX_ANSWER: usize = 1024 * 1024;
-/// How long a connection may idle. It is looked at this often, so it lasts twice as long at most.
-const IDLE: Duration = Duration::from_millis(300);
 /// Requests under way at once; more wait their turn.
 const MAX_IN_FLIGHT: usize = 64;
 /// Longest piece of an answer repeated in a message, in characters.
@@ -33,7 +26,7 @@ const MAX_CAUSE: usize = 200;
 
 /// Speaks to one Vault.
 pub(super) struct Client {
-    http: reqwest::Client,
+    wire: Wire,
     base: String,
     namespace: Option<String>,
     patience: Duration,
@@ -105,31 +98,11 @@ pub(super) struct Refusal {
 
 impl Client {
     pub(super) fn new(address: &Url, settings: &Settings) -> Result<Self, SettingsError> {
-        install_ring();
-        let patience = settings.request_timeout;
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_rustls()
-            .http1_only()
-            .pool_max_idle_per_host(MAX_IN_FLIGHT)
-            .pool_idle_timeout(IDLE)
-            .no_proxy()
-            // A redirect would carry our token to wherever it points.
-            .redirect(redirect::Policy::none())
-            .connect_timeout(patience)
-            .timeout(patience);
-        if address.scheme() == "http" {
-            // Else every start loads the system's certificates for nothing.
-            builder = builder.tls_certs_only([]);
-        } else {
-            builder = builder.tls_backend_preconfigured(trust::config(settings)?);
-        }
         Ok(Self {
-            http: builder
-                .build()
-                .map_err(|error| SettingsError::Client(innermost(&error)))?,
+            wire: Wire::new(address, settings)?,
             base: address.as_str().to_owned(),
             namespace: settings.namespace.clone(),
-            patience,
+            patience: settings.request_timeout,
             slots: Semaphore::new(MAX_IN_FLIGHT),
         })
     }
@@ -177,7 +150,7 @@ impl Client {
         request: impl Endpoint,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.patience;
-        self.send_by(deadline, access, request, None).await
+        self.send(deadline, access, request, None).await
     }
 
     /// As [`Client::write`], without queueing.
@@ -188,7 +161,7 @@ impl Client {
         payload: Payload,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.patience;
-        self.send_by(deadline, access, request, Some(payload)).await
+        self.send(deadline, access, request, Some(payload)).await
     }
 
     async fn queue(
@@ -200,74 +173,48 @@ impl Client {
         let deadline = Instant::now() + self.patience;
         let Ok(_slot) = timeout_at(deadline, self.slots.acquire()).await else {
             // It was never sent.
-            return Err(Failure::Unavailable(self.too_late()));
+            return Err(Failure::Unavailable(
+                "too many requests wait for it".to_owned(),
+            ));
         };
-        self.send_by(deadline, access, request, payload).await
+        self.send(deadline, access, request, payload).await
     }
 
-    async fn send_by(
+    async fn send(
         &self,
         deadline: Instant,
         access: &Access,
         request: impl Endpoint,
         payload: Option<Payload>,
     ) -> Result<Answer, Failure> {
-        timeout_at(deadline, self.send(access, request, payload))
-            .await
-            .unwrap_or_else(|_| Err(Failure::Unclear(self.too_late())))
-    }
-
-    fn too_late(&self) -> String {
-        format!("no answer within {} s", self.patience.as_secs_f32())
-    }
-
-    async fn send(
-        &self,
-        access: &Access,
-        request: impl Endpoint,
-        payload: Option<Payload>,
-    ) -> Result<Answer, Failure> {
-        let mut request = request
+        let request = request
             .with_middleware(&access.0)
             .request(&self.base)
             .map_err(|_| Failure::Invalid("the request could not be built"))?;
-        for value in request.headers_mut().values_mut() {
-            HeaderValue::set_sensitive(value, true);
-        }
-        let mut request: reqwest::Request = request
-            .try_into()
-            .map_err(|_| Failure::Invalid("the request could not be built"))?;
-        if let Some(mut payload) = payload {
+        let (mut head, body) = request.into_parts();
+        let mut body = Zeroizing::new(body);
+        if let Some(payload) = payload {
             let media_type = HeaderValue::from_static(payload.media_type);
-            request.headers_mut().insert(CONTENT_TYPE, media_type);
-            // Moved, not copied; our allocator wipes it when the last owner lets go.
-            *request.body_mut() = Some(Body::from(std::mem::take(&mut *payload.json)));
+            head.headers.insert(CONTENT_TYPE, media_type);
+            body = payload.json;
         }
-        let unreachable = |error: reqwest::Error| {
-            let cause = innermost(&error);
-            if error.is_connect() {
-                Failure::Unavailable(cause)
-            } else {
-                Failure::Unclear(cause)
-            }
-        };
-        let mut response = self.http.execute(request).await.map_err(unreachable)?;
-        let status = response.status().as_u16();
-        let date = response.headers().get(DATE);
-        let date = date.and_then(|date| OffsetDateTime::parse(date.to_str().ok()?, &Rfc2822).ok());
-        let length = response.content_length().unwrap_or(0);
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length > MAX_ANSWER {
-            return Err(Failure::Invalid("it is larger than 1 MiB"));
+        let request = Request::from_parts(head, body);
+        let reply = self.wire.exchange(&request, deadline).await?;
+        Ok(Answer {
+            status: reply.status,
+            body: reply.body,
+            date: reply.date,
+        })
+    }
+}
+
+impl From<wire::Failed> for Failure {
+    fn from(failed: wire::Failed) -> Self {
+        match failed {
+            wire::Failed::Unreached(cause) => Self::Unavailable(cause),
+            wire::Failed::Lost(cause) => Self::Unclear(cause),
+            wire::Failed::Malformed(cause) => Self::Invalid(cause),
         }
-        let mut body = Zeroizing::new(Vec::with_capacity(length));
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(Failure::Invalid("it is larger than 1 MiB"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, body, date })
     }
 }
 
@@ -305,22 +252,5 @@ impl Answer {
         format!("status {} {}", self.status, self.errors())
             .trim_end()
             .to_owned()
-    }
-}
-
-/// The error at the bottom, which alone says what happened; the ones above repeat the URL.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-/// reqwest takes the process's provider and has none of its own here.
-fn install_ring() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // An error only says that another thread was first.
-        drop(rustls::crypto::ring::default_provider().install_default());
     }
 }

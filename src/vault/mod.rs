@@ -5,8 +5,8 @@
 //! |---|---|
 //! | `settings` | where Vault is, checked |
 //! | `method` | the ways to log in and what each needs, checked |
-//! | `client` | one HTTP request: time-out, size limit, short-lived idle connections |
-//! | `wire` | whom to trust and who to be over TLS |
+//! | `client` | one request: its headers, its turn, its time-out, what an answer means |
+//! | `wire` | HTTP/1.1 and TLS on kept connections that hold nothing of what passed |
 //! | `kv` | reading a secret of KV version 2, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
 //! | `kv_write` | writing, deleting, undeleting, destroying, and what each answer means |

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Url;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
+use url::Url;
 
 use crate::domain::Mounts;
 use crate::vault::method::{self, Auth};

@@ -12,10 +12,12 @@ mod openbao;
 mod cache;
 mod database;
 mod engines;
+mod hostile;
 mod hygiene;
 mod kv1;
 mod outage;
 mod policies;
+mod pool;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod reading;

@@ -1,6 +1,7 @@
 //! TLS: the configured authority is trusted, and nothing else is; who must show a certificate does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -8,7 +9,7 @@ use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
 use vaultgram::vault::{Settings, Store};
 
 use crate::openbao::{OpenBao, bao, free_port, spawn_bound_to_us, wait_until};
-use crate::world::{World, error, settings, static_token};
+use crate::world::{World, error, field, permit, settings, static_token};
 
 /// Two authorities that know nothing of each other, made by OpenBao's PKI engine, and what they
 /// signed: `NAME.pem`, `NAME-key.pem`, `NAME-ca.pem`.
@@ -105,7 +106,11 @@ async fn gets_through(settings: Settings) -> bool {
     match World::start(settings).store.health().await {
         StoreHealth::Uninitialized => true,
         StoreHealth::Unreachable => false,
-        other => panic!("{other:?}"),
+        other @ (StoreHealth::Ready { .. }
+        | StoreHealth::LoggedOut { .. }
+        | StoreHealth::Sealed) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -124,6 +129,12 @@ async fn only_the_configured_authority_and_name_are_trusted() {
     // 127.0.0.1 is in the certificate, localhost is not.
     let by_name = address.replace("127.0.0.1", "localhost");
     assert!(!gets_through(authorities.trusting(&by_name)).await);
+    let mut named = authorities.trusting(&by_name);
+    named.server_name = Some("server.example.org".to_owned());
+    assert!(gets_through(named).await);
+    let mut misnamed = authorities.trusting(&address);
+    misnamed.server_name = Some("client.example.org".to_owned());
+    assert!(!gets_through(misnamed).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,6 +161,64 @@ async fn old_tls_is_refused() {
     let more = "  tls_min_version = \"tls10\"\n  tls_max_version = \"tls11\"\n";
     let (_child, address) = authorities.serve(more);
     assert!(!gets_through(authorities.trusting(&address)).await);
+    let log = address.replace("https://", "") + ".log";
+    let log = std::fs::read_to_string(authorities.0.path().join(log)).unwrap();
+    assert!(log.contains("unsupported versions"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_all_sizes_go_both_ways() {
+    let directory = TempDir::new().unwrap();
+    let (_child, address) = start_with_secret(directory.path());
+    let mut settings = settings(address, static_token("root"));
+    settings.ca_cert = Some(directory.path().join("vault-ca.pem"));
+    let world = World::start(settings);
+    assert_eq!(world.field("app", "k").await.unwrap(), r#""v""#);
+    // A record holds 16 KiB.
+    for (version, size) in [1, 4000, 16_300, 16_384, 17_000, 300_000]
+        .into_iter()
+        .enumerate()
+    {
+        let value = format!("\"{}\"", "x".repeat(size));
+        let target = permit("secret", "sized", None);
+        let over = u64::try_from(version).unwrap();
+        world
+            .store
+            .put(&target, &[field("k", &value)], over)
+            .await
+            .unwrap();
+        for _ in 0..3 {
+            assert_eq!(world.field("sized", "k").await.unwrap(), value, "{size}");
+        }
+    }
+}
+
+/// Starts OpenBao's TLS mode for development, which makes an authority in `directory`;
+/// `secret/app` holds `k`. It runs until the returned child's standard input closes.
+fn start_with_secret(directory: &Path) -> (std::process::Child, String) {
+    let address = format!("127.0.0.1:{}", free_port());
+    let arguments = [
+        "server".to_owned(),
+        "-dev-tls".to_owned(),
+        "-dev-no-store-token".to_owned(),
+        "-dev-root-token-id=root".to_owned(),
+        format!("-dev-tls-cert-dir={}", directory.display()),
+        format!("-dev-listen-address={address}"),
+    ];
+    let child = spawn_bound_to_us(&bao(), &arguments, &directory.join("bao.log"));
+    let address = format!("https://{address}");
+    wait_until("OpenBao takes a secret over TLS", || {
+        Command::new(bao())
+            .args(["kv", "put", "secret/app", "k=v"])
+            .env("BAO_ADDR", &address)
+            .env("BAO_CACERT", directory.join("vault-ca.pem"))
+            .env("BAO_TOKEN", "root")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    });
+    (child, address)
 }
 
 /// What a store says that cannot be set up.

@@ -1,7 +1,10 @@
-//! Bad networks on loopback: a gate that falls silent, a black hole, endless answers.
+//! Bad networks on loopback: a gate that falls silent, a black hole, endless and hostile answers.
 
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -91,9 +94,7 @@ pub(crate) fn black_hole() -> BlackHole {
     rustix::net::listen(&listener, 0).unwrap();
     let address = listener.local_addr().unwrap();
     let mut queue = vec![];
-    while let Ok(stream) =
-        StdStream::connect_timeout(&address, std::time::Duration::from_millis(300))
-    {
+    while let Ok(stream) = StdStream::connect_timeout(&address, Duration::from_millis(300)) {
         queue.push(stream);
     }
     BlackHole {
@@ -108,6 +109,108 @@ impl BlackHole {
     }
 }
 
+/// What a scripted server does.
+pub(crate) enum Act {
+    Send(Vec<u8>),
+    Wait(Duration),
+    Close,
+}
+
+/// A server that takes every token, and acts on each other request as its script says.
+pub(crate) struct Scripted {
+    pub(crate) address: String,
+    /// Connections made, and those that have ended.
+    pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) ended: Arc<AtomicUsize>,
+    /// Requests the script was asked for.
+    pub(crate) requests: Arc<AtomicUsize>,
+}
+
+/// A server with `script`, which is given the number of the request, from 0.
+pub(crate) async fn scripted(
+    script: impl Fn(usize) -> Vec<Act> + Send + Sync + 'static,
+) -> Scripted {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let count = || Arc::new(AtomicUsize::new(0));
+    let (connections, ended, requests) = (count(), count(), count());
+    let server = Scripted {
+        address,
+        connections: connections.clone(),
+        ended: ended.clone(),
+        requests: requests.clone(),
+    };
+    let script = Arc::new(script);
+    let tracker = TaskTracker::new();
+    tracker.clone().spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            client.set_nodelay(true).unwrap();
+            connections.fetch_add(1, SeqCst);
+            let (script, ended, requests) = (script.clone(), ended.clone(), requests.clone());
+            tracker.spawn(async move {
+                while let Some(request) = request(&mut client).await {
+                    let acts = if request.contains("/v1/auth/token/lookup-self ") {
+                        vec![Act::Send(answer(TOKEN))]
+                    } else {
+                        script(requests.fetch_add(1, SeqCst))
+                    };
+                    if !act(&mut client, acts).await {
+                        break;
+                    }
+                }
+                ended.fetch_add(1, SeqCst);
+            });
+        }
+    });
+    server
+}
+
+/// What `lookup-self` says of a token that never ends.
+const TOKEN: &str = r#"{"data":{"ttl":0,"creation_ttl":0,"expire_time":null}}"#;
+
+/// An answer with `json`.
+pub(crate) fn answer(json: &str) -> Vec<u8> {
+    let length = json.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{json}").into_bytes()
+}
+
+/// The next request, without its body, which is read too.
+async fn request(client: &mut TcpStream) -> Option<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        head.push(client.read_u8().await.ok()?.into());
+    }
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.map_or(0, |length| length.parse().unwrap());
+    client.read_exact(&mut vec![0; length]).await.ok()?;
+    Some(head)
+}
+
+/// Whether the connection stays.
+async fn act(client: &mut TcpStream, acts: Vec<Act>) -> bool {
+    for act in acts {
+        match act {
+            Act::Send(bytes) => {
+                if client.write_all(&bytes).await.is_err() {
+                    return false;
+                }
+            }
+            Act::Wait(time) => {
+                // The other side's end ends it too.
+                let silent = tokio::time::timeout(time, client.read_u8()).await.is_err();
+                if !silent {
+                    return false;
+                }
+            }
+            Act::Close => return false,
+        }
+    }
+    true
+}
+
 /// A server that answers every request with a body that does not end.
 pub(crate) async fn endless_answers() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -119,8 +222,10 @@ pub(crate) async fn endless_answers() -> String {
             tracker.spawn(async move {
                 let mut request = [0; 16];
                 client.read_exact(&mut request).await.ok();
-                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok();
-                while client.write_all(&[b' '; 8192]).await.is_ok() {}
+                let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+                client.write_all(head).await.ok();
+                let chunk = [&b"2000\r\n"[..], &[b' '; 8192], b"\r\n"].concat();
+                while client.write_all(&chunk).await.is_ok() {}
             });
         }
     });

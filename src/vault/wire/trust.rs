@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::vault::settings::{Settings, SettingsError};
 
 /// TLS 1.2 or 1.3 with what `settings` name.
-pub(in crate::vault) fn config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
+pub(super) fn config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -20,16 +20,18 @@ pub(in crate::vault) fn config(settings: &Settings) -> Result<ClientConfig, Sett
             Some(path) => authorities(path)?,
             None => systems_authorities()?,
         });
-    match (&settings.client_cert, &settings.client_key) {
-        (None, None) => Ok(builder.with_no_client_auth()),
+    let mut config = match (&settings.client_cert, &settings.client_key) {
+        (None, None) => builder.with_no_client_auth(),
         (Some(certificate), Some(key)) => {
             let chain = client_chain(certificate)?;
             builder
                 .with_client_auth_cert(chain, client_key(key)?)
-                .map_err(|error| misfit(certificate, key, &error))
+                .map_err(|error| misfit(certificate, key, &error))?
         }
-        (Some(_), None) | (None, Some(_)) => Err(SettingsError::ClientHalf),
-    }
+        (Some(_), None) | (None, Some(_)) => return Err(SettingsError::ClientHalf),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// What is wrong with a pair that cannot be used.
