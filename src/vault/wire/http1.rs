@@ -124,7 +124,14 @@ impl Incoming {
     pub(super) fn room(&mut self) -> &mut Vec<u8> {
         match self.expected {
             // All at once, so that it need not move again.
-            Expected::Data { left, .. } => self.buffer.reserve_exact(left),
+            Expected::Data {
+                left,
+                chunked: false,
+            } => self.buffer.reserve_exact(left),
+            Expected::Data {
+                left,
+                chunked: true,
+            } => self.buffer.reserve(left),
             Expected::Head | Expected::ChunkLine | Expected::ChunkEnd | Expected::Trailers => {
                 self.buffer.reserve(ROOM);
             }
