@@ -136,6 +136,7 @@ async fn store(address: &str, token: &str, ca_cert: Option<PathBuf>) -> Arc<Stor
         client_cert: None,
         client_key: None,
         server_name: None,
+        mounts: Mounts::new(vec!["secret".to_owned()]).unwrap(),
         auth: Auth::Token(SecretValue::new(token.as_bytes().to_vec())),
         request_timeout: Duration::from_secs(10),
     };

@@ -35,7 +35,7 @@ impl Unwrapped {
                 Ok(_) => info!(event = "vault.secret_id_unwrapped"),
                 Err(reason) => error!(event = "vault.secret_id_lost", %reason),
             }
-            Ok(result)
+            Ok::<_, Failure>(result)
         });
         Ok(known.await?.as_ref().map_err(Clone::clone))
     }
