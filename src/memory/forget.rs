@@ -19,6 +19,7 @@ pub(super) fn forget() {
 }
 
 /// Not inlined: its frame lies where those that returned before lay.
+#[expect(clippy::large_stack_arrays, reason = "its size is its use")]
 #[inline(never)]
 fn wipe_stack() {
     let mut below = [0_u8; STACK];

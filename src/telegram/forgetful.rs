@@ -114,7 +114,13 @@ impl Forgetful {
                 },
                 Some(_) | None => UpdatesLike::AffectedMessages(affected),
             },
-            other => other,
+            other @ (UpdatesLike::Updates(_)
+            | UpdatesLike::ShortSentMessage { .. }
+            | UpdatesLike::AffectedChannelMessages { .. }
+            | UpdatesLike::InvitedUsers(_)
+            | UpdatesLike::ChatInviteJoinResult(_)
+            | UpdatesLike::ConnectionClosed
+            | UpdatesLike::MalformedUpdates) => other,
         }
     }
 
@@ -184,14 +190,12 @@ impl Mtp for Forgetful {
         payload.zeroize();
         let mut others = vec![];
         for result in results? {
-            match self.take(result) {
-                Ok(other) => others.extend(other),
-                Err(TooMany) => {
-                    // The next connection fetches what is missing; nothing is dropped unseen.
-                    warn!(event = "telegram.updates.too_many");
-                    return Err(DeserializeError::MessageBufferTooSmall);
-                }
-            }
+            let Ok(other) = self.take(result) else {
+                // The next connection fetches what is missing; nothing is dropped unseen.
+                warn!(event = "telegram.updates.too_many");
+                return Err(DeserializeError::MessageBufferTooSmall);
+            };
+            others.extend(other);
         }
         Ok(others)
     }

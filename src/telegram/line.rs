@@ -5,7 +5,7 @@
 //! Besides, a key that Telegram does not know ends the session here; it is never replaced.
 
 use std::collections::VecDeque;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grammers_mtproto::mtp::Encrypted;
@@ -125,10 +125,10 @@ async fn learn_addresses(
         };
         let known = session.dc_option(told.id).map_err(session_error)?;
         let mut dc = known.unwrap_or_else(|| nowhere(told.id));
-        if let Ok(ip) = told.ip_address.parse() {
-            dc.ipv4 = SocketAddrV4::new(ip, port);
-        } else if let Ok(ip) = told.ip_address.parse() {
-            dc.ipv6 = SocketAddrV6::new(ip, port, 0, 0);
+        match told.ip_address.parse() {
+            Ok(IpAddr::V4(ip)) => dc.ipv4 = SocketAddrV4::new(ip, port),
+            Ok(IpAddr::V6(ip)) => dc.ipv6 = SocketAddrV6::new(ip, port, 0, 0),
+            Err(_) => continue,
         }
         session.set_dc_option(&dc).await.map_err(session_error)?;
     }

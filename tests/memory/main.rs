@@ -32,8 +32,8 @@ use serde_json::{Map, Value, json};
 use snapshot::Snapshot;
 use stage::{Setting, Stage};
 
-/// When the process is looked at, after the last answer. Stopping it takes the rest of the second.
-const MOMENT: Duration = Duration::from_millis(800);
+/// When the process is looked at, after the last answer. Stopping it, on a busy machine, takes some of the rest.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// One at a time: what is measured is how soon memory is clean, on a machine that is not busy.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

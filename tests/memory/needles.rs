@@ -139,7 +139,7 @@ fn forms(window: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     if json != window {
         forms.push(("JSON", json));
     }
-    let hex: String = window.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(window);
     forms.push(("hex", hex.to_uppercase().into_bytes()));
     forms.push(("hex", hex.into_bytes()));
     forms.push((
