@@ -72,7 +72,8 @@ async fn a_read_is_sent_again_where_its_connection_died_and_a_write_is_not() {
     assert!(world.read("app").await.is_ok(), "1 was lost, 2 answered");
     assert_eq!(server.requests.load(SeqCst), 3);
     let target = permit("secret", "app", None);
-    let outcome = world.store.put(&target, &[field("k", r#""w""#)], 1).await;
+    let change = [field("k", r#""w""#)];
+    let outcome = world.store.patch(&target, &change, Some(1)).await;
     assert_eq!(error(outcome), StoreError::Unclear);
     assert_eq!(server.requests.load(SeqCst), 4, "a write is sent once");
 }
