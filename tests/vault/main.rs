@@ -10,10 +10,14 @@
 mod openbao;
 
 mod cache;
+mod certificate;
 mod database;
 mod engines;
 mod hygiene;
+mod kubernetes;
 mod kv1;
+mod methods;
+mod namespaces;
 mod outage;
 mod policies;
 #[path = "../support/postgres.rs"]
@@ -24,5 +28,6 @@ mod tls;
 mod token;
 mod wires;
 mod world;
+mod wrapped;
 mod wrapping;
 mod writing;
