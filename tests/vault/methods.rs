@@ -1,6 +1,7 @@
 //! Logging in by userpass and JWT: what is let in, what is refused, and what is said then.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -74,6 +75,26 @@ async fn userpass() {
             "{reason}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_does_not_lock_the_user_out() {
+    let bao = bao_with("userpass", "userpass");
+    let user = json!({"password": "right", "token_policies": "vaultgram"});
+    bao.must("POST", "auth/userpass/users/vaultgram", &user);
+    let auth = |password| {
+        let method = Method::Userpass {
+            username: "vaultgram".to_owned(),
+            password: secret(password),
+        };
+        by("userpass", method)
+    };
+    let world = World::start(settings(bao.address(), auth("wrong")));
+    // Time for eight tries, of which Vault would take five.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let reason = logged_out(&world.store).await;
+    assert!(reason.contains("invalid username or password"), "{reason}");
+    let_in(&bao, auth("right")).await;
 }
 
 /// What signs tokens: keys of OpenBao's transit engine, which writes signatures as JWTs do.

