@@ -210,25 +210,14 @@ async fn vault(config: VaultConfig, running: bool) -> Result<String, String> {
     }
 }
 
-/// How it is once signed in, or after the longest wait for that.
+/// How it is after one try to sign in: Vault locks a user out after several.
 async fn sign_in(store: &Arc<Store>) -> StoreHealth {
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (keeper, stopped) = (Arc::clone(store), stop.clone());
     tasks.spawn(async move { keeper.run(stopped).await });
     tasks.close();
-    let ready = async {
-        loop {
-            let health = store.health().await;
-            if matches!(health, StoreHealth::Ready { .. }) {
-                return health;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    };
-    let health = match tokio::time::timeout(LOGIN, ready).await {
-        Ok(health) => health,
-        Err(_) => store.health().await,
-    };
+    store.first_login(LOGIN).await;
+    let health = store.health().await;
     stop.cancel();
     tasks.wait().await;
     health

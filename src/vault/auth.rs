@@ -99,6 +99,17 @@ impl Entry {
         matches!(self.auth, Auth::Method { .. })
     }
 
+    /// Whether Vault locks the role or user out after some wrong credentials, for everybody.
+    pub(super) fn can_be_locked_out(&self) -> bool {
+        match &self.auth {
+            Auth::Token(_) => false,
+            Auth::Method { method, .. } => match method {
+                Method::AppRole { .. } | Method::Userpass { .. } => true,
+                Method::Kubernetes { .. } | Method::Jwt { .. } | Method::Cert { .. } => false,
+            },
+        }
+    }
+
     /// Logs in with `method` at `mount`.
     pub(super) async fn log_in(
         &self,
@@ -208,7 +219,13 @@ impl Entry {
                 Method::Userpass { .. } => ("userpass", "username, VAULT_PASSWORD"),
             },
         };
-        format!("the {method} login is refused ({cause}); check {check}, auth_mount and namespace")
+        let mut reason = format!(
+            "the {method} login is refused ({cause}); check {check}, auth_mount and namespace"
+        );
+        if self.can_be_locked_out() {
+            reason.push_str(", then restart vaultgram: it tries seldom, lest Vault lock it out");
+        }
+        reason
     }
 }
 

@@ -93,7 +93,8 @@ pub(super) enum Failure {
 pub(super) struct Refusal {
     /// The HTTP status.
     pub(super) status: u16,
-    explained: String,
+    /// What Vault says, on one line.
+    pub(super) explained: String,
 }
 
 impl Client {
@@ -110,6 +111,19 @@ impl Client {
     /// The longest wait for one answer.
     pub(super) fn patience(&self) -> Duration {
         self.patience
+    }
+
+    /// The namespace of all requests.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// What requests carry that concern the server itself: OpenBao answers them outside of all
+    /// namespaces only.
+    pub(super) fn outside(&self) -> Access {
+        let mut access = self.access("");
+        access.0.namespace = None;
+        access
     }
 
     /// What requests with `token` carry; an empty one is not sent.

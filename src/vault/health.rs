@@ -73,7 +73,7 @@ async fn ask(client: &Client) -> Server {
         version: String,
     }
     let request = ReadHealthRequest::default();
-    let Ok(answer) = client.call_now(&client.access(""), request).await else {
+    let Ok(answer) = client.call_now(&client.outside(), request).await else {
         return Server::Unreachable;
     };
     // The body says it all; statuses differ (429 and 473 are standbys, which forward).

@@ -12,7 +12,9 @@ use crate::vault::auth::{Entry, NoLogin};
 use crate::vault::client::{Client, Failure, Refusal};
 use crate::vault::held::Held;
 use crate::vault::method::Auth;
-use crate::vault::schedule::{MAX_DELAY_AWAY, MAX_DELAY_REFUSED, back_off};
+use crate::vault::schedule::{
+    FORGIVEN_AFTER, MAX_DELAY_AWAY, MAX_DELAY_REFUSED, MAX_DENIED, back_off,
+};
 use crate::vault::session::Session;
 
 /// What Vault says to a login where the auth method's mount is not there, or not yet again. A
@@ -20,6 +22,9 @@ use crate::vault::session::Session;
 const NO_MOUNT: u16 = 403;
 /// So many tries we hope that it comes back any moment: about two minutes.
 const PATIENT_TRIES: u32 = 100;
+
+/// What Vault answers to a login whose credentials are wrong.
+const BAD_CREDENTIALS: u16 = 400;
 
 /// Holds the current session and replaces it.
 pub(super) struct Login {
@@ -65,6 +70,8 @@ pub(super) enum Verdict {
 pub(super) struct Turn {
     /// Failed logins in a row.
     failures: u32,
+    /// How many of them for credentials that are wrong.
+    denied: u32,
     /// No login before this moment.
     not_before: Instant,
     /// The number of the next session.
@@ -78,6 +85,7 @@ impl Login {
             state: watch::Sender::new(State::Starting),
             turn: Mutex::new(Turn {
                 failures: 0,
+                denied: 0,
                 not_before: Instant::now(),
                 next_number: 1,
             }),
@@ -181,6 +189,7 @@ impl Login {
             Ok(session) => {
                 turn.next_number += 1;
                 turn.failures = 0;
+                turn.denied = 0;
                 turn.not_before = Instant::now();
                 if !session.can_be_confirmed() {
                     warn!(
@@ -208,6 +217,14 @@ impl Login {
                 } else {
                     MAX_DELAY_AWAY
                 });
+                if cause.status == BAD_CREDENTIALS {
+                    turn.denied = turn.denied.saturating_add(1);
+                    if turn.denied >= MAX_DENIED && self.entry.can_be_locked_out() {
+                        let jitter = rand::random::<f64>();
+                        turn.not_before =
+                            Instant::now() + FORGIVEN_AFTER.mul_f64(1.0 + 0.2 * jitter);
+                    }
+                }
                 Err(Problem::Refused(self.entry.refused(&cause.to_string())))
             }
             Err(NoLogin::Failed(failure)) => {

@@ -113,6 +113,13 @@ impl Store {
         self.warning.as_deref()
     }
 
+    /// Waits until the first login of [`Store::run`] has ended, however that was; `patience` at
+    /// the most.
+    pub async fn first_login(&self, patience: Duration) {
+        // What came of it is for `health` to say.
+        drop(self.login.session(patience).await);
+    }
+
     /// Whether a wrapped secret id is still good, with what to do if not; `None` where logging in
     /// needs none. It is not unwrapped: that works only once, and is for [`Store::run`].
     pub async fn examine_wrapped(&self) -> Option<Result<(), String>> {

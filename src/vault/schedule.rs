@@ -8,6 +8,10 @@ const FIRST_DELAY: Duration = Duration::from_millis(250);
 pub(super) const MAX_DELAY_AWAY: Duration = Duration::from_millis(1500);
 /// Longest wait while Vault refuses our login: long, for repeating it can lock the role out.
 pub(super) const MAX_DELAY_REFUSED: Duration = Duration::from_mins(1);
+/// Refused credentials in a row before we hold back: Vault locks a role or user out after five.
+pub(super) const MAX_DENIED: u32 = 3;
+/// How long we hold back, at least: Vault forgets the refusals after a quarter of an hour.
+pub(super) const FORGIVEN_AFTER: Duration = Duration::from_mins(16);
 /// Waiting a little past a token's end makes the question whether it ended have one answer.
 const PAST_THE_END: Duration = Duration::from_millis(500);
 

@@ -15,7 +15,7 @@ use vaultrs::api::token::requests::{
 };
 
 use crate::vault::auth::{Entry, Granted, NoLogin, granted};
-use crate::vault::client::{Access, Client, Failure};
+use crate::vault::client::{Access, Client, Failure, Refusal};
 use crate::vault::method::{Auth, plain};
 use crate::vault::schedule::{Lease, next};
 
@@ -58,6 +58,9 @@ struct Facts {
     renewable: bool,
     #[serde(default)]
     policies: Vec<String>,
+    /// With a slash at its end; empty for the root, and where there are none.
+    #[serde(default)]
+    namespace_path: String,
 }
 
 impl Session {
@@ -101,6 +104,7 @@ impl Session {
                     .map_err(|_| Failure::Invalid("the token is not text"))?;
                 let access = client.access(token);
                 let facts = look_up(client, &access).await?;
+                facts.must_reach(client.namespace())?;
                 Ok(Self {
                     policies: facts.policies.clone(),
                     ..Self::new(number, access, facts.lease(), facts.full(), true)
@@ -240,6 +244,20 @@ impl Session {
 }
 
 impl Facts {
+    /// A token looks itself up in any namespace, but it works only in its own and those below.
+    fn must_reach(&self, namespace: Option<&str>) -> Result<(), Failure> {
+        let ours = namespace.unwrap_or_default().trim_matches('/');
+        if format!("{ours}/").starts_with(&self.namespace_path) {
+            return Ok(());
+        }
+        let theirs = self.namespace_path.escape_debug();
+        Err(Failure::Refused(Refusal {
+            // What Vault will say to everything else.
+            status: 403,
+            explained: format!("it is of the namespace {theirs}"),
+        }))
+    }
+
     fn full(&self) -> Duration {
         Duration::from_secs(self.period.max(self.creation_ttl))
     }

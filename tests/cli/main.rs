@@ -9,6 +9,7 @@
 mod config;
 mod init;
 mod open;
+mod vault_auth;
 
 use std::path::Path;
 use std::process::{Command, Output};

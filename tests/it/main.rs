@@ -30,6 +30,7 @@ mod postgres;
 mod proxy;
 mod secrecy;
 mod session;
+mod sign_in;
 mod socket;
 #[path = "../support/stage.rs"]
 mod stage;

@@ -235,13 +235,23 @@ impl OpenBao {
         path: &str,
         body: &Value,
     ) -> (u16, Value) {
-        self.try_call(token, method, path, body)
+        self.try_call(token, "", method, path, body)
             .unwrap_or((0, Value::Null))
+    }
+
+    /// Posts `body` as root; the token of the answer, which is wrapped for `ttl`.
+    pub(crate) fn wrapped(&self, path: &str, ttl: &str, body: &Value) -> String {
+        let header = format!("X-Vault-Wrap-TTL: {ttl}\r\n");
+        let answer = self.try_call(&self.root, &header, "POST", path, body);
+        let (status, answer) = answer.unwrap();
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer["wrap_info"]["token"].as_str().unwrap().to_owned()
     }
 
     fn try_call(
         &self,
         token: &str,
+        headers: &str,
         method: &str,
         path: &str,
         body: &Value,
@@ -259,7 +269,8 @@ impl OpenBao {
         write!(
             stream,
             "{method} /v1/{path} HTTP/1.0\r\nHost: localhost\r\nX-Vault-Request: true\r\n\
-             X-Vault-Token: {token}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\r\n{body}",
+             X-Vault-Token: {token}\r\n{headers}Content-Type: {media_type}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
             body.len(),
         )
         .ok()?;

@@ -10,11 +10,15 @@
 mod openbao;
 
 mod cache;
+mod certificate;
 mod database;
 mod engines;
 mod hostile;
 mod hygiene;
+mod kubernetes;
 mod kv1;
+mod methods;
+mod namespaces;
 mod outage;
 mod policies;
 mod pool;
@@ -26,5 +30,6 @@ mod tls;
 mod token;
 mod wires;
 mod world;
+mod wrapped;
 mod wrapping;
 mod writing;

@@ -13,10 +13,10 @@ use crate::world::{World, error, field, permit, settings, static_token};
 
 /// Two authorities that know nothing of each other, made by OpenBao's PKI engine, and what they
 /// signed: `NAME.pem`, `NAME-key.pem`, `NAME-ca.pem`.
-struct Authorities(TempDir);
+pub(crate) struct Authorities(TempDir);
 
 impl Authorities {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bao = OpenBao::start();
         let authorities = Self(TempDir::new().unwrap());
         for (mount, certificates) in [
@@ -51,7 +51,7 @@ impl Authorities {
         std::fs::write(self.file(name), pem.as_str().unwrap()).unwrap();
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(format!("{name}.pem"))
     }
 

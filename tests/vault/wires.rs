@@ -17,6 +17,7 @@ pub(crate) struct Gate {
     address: SocketAddr,
     requests: Arc<watch::Sender<bool>>,
     answers: Arc<watch::Sender<bool>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Gate {
@@ -28,9 +29,12 @@ impl Gate {
         let answers = Arc::new(watch::Sender::new(true));
         let tracker = TaskTracker::new();
         let gates = (requests.clone(), answers.clone());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
         tracker.clone().spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, SeqCst);
                 let (requests, answers) = (gates.0.subscribe(), gates.1.subscribe());
                 tracker.spawn(async move {
                     if let Ok(server) = TcpStream::connect(server).await {
@@ -48,7 +52,13 @@ impl Gate {
             address,
             requests,
             answers,
+            connections,
         }
+    }
+
+    /// How many connections were made so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(SeqCst)
     }
 
     pub(crate) fn address(&self) -> String {
@@ -209,6 +219,34 @@ async fn act(client: &mut TcpStream, acts: Vec<Act>) -> bool {
         }
     }
     true
+}
+
+/// A way to `server` on which the answers to requests that hold `what` are lost.
+pub(crate) async fn lose_answers_to(server: SocketAddr, what: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let tracker = TaskTracker::new();
+    tracker.clone().spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tracker.spawn(async move {
+                let mut server = TcpStream::connect(server).await.unwrap();
+                let mut buffer = vec![0; 4096];
+                // Small requests and answers come in one piece each.
+                while let Ok(count @ 1..) = client.read(&mut buffer).await {
+                    let lost = String::from_utf8_lossy(&buffer[..count]).contains(what);
+                    server.write_all(&buffer[..count]).await.unwrap();
+                    let Ok(count @ 1..) = server.read(&mut buffer).await else {
+                        return;
+                    };
+                    if lost || client.write_all(&buffer[..count]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    format!("http://{address}")
 }
 
 /// A server that answers every request with a body that does not end.
