@@ -118,10 +118,7 @@ pub struct Wrapped {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreHealth {
     /// It serves, and we hold a token.
-    Ready {
-        /// The server's version, as it says it.
-        version: String,
-    },
+    Ready(Serving),
     /// It answers, but our login does not work yet; the reason holds no secret.
     LoggedOut {
         /// Why.
@@ -135,12 +132,48 @@ pub enum StoreHealth {
     Unreachable,
 }
 
+/// A store that serves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Serving {
+    /// The server's version, as it says it.
+    pub version: String,
+    /// By how many seconds its clock is ahead of ours (behind, where negative), to a second or two.
+    pub drift: i64,
+    /// How long our token lives unless it is renewed; `None` for ever.
+    pub token_left: Option<Duration>,
+    /// How many leases we obtained that have not ended.
+    pub leases: usize,
+}
+
+impl Serving {
+    /// Clocks further apart than this are worth a word: tokens, leases and deletions go by them.
+    const MAX_DRIFT: i64 = 5;
+
+    /// What is wrong with the clocks, if anything.
+    #[must_use]
+    pub fn drift_warning(&self) -> Option<String> {
+        let seconds = self.drift.unsigned_abs();
+        let how = if self.drift > 0 { "ahead of" } else { "behind" };
+        (self.drift.abs() > Self::MAX_DRIFT)
+            .then(|| format!("Vault's clock is {seconds} s {how} vaultgram's; set both by NTP"))
+    }
+}
+
 impl StoreHealth {
+    /// Every [`StoreHealth::name`].
+    pub const NAMES: [&str; 5] = [
+        "ready",
+        "logged out",
+        "sealed",
+        "not initialised",
+        "unreachable",
+    ];
+
     /// One word for people and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Ready { .. } => "ready",
+            Self::Ready(_) => "ready",
             Self::LoggedOut { .. } => "logged out",
             Self::Sealed => "sealed",
             Self::Uninitialized => "not initialised",

@@ -67,7 +67,7 @@ async fn read(config: VaultConfig, path: &SecretPath) -> Result<Secret, Failure>
     tasks.spawn(async move { keeper.run(stopped).await });
     tasks.close();
     let reading = async {
-        while !matches!(store.health().await, StoreHealth::Ready { .. }) {
+        while !matches!(store.health().await, StoreHealth::Ready(_)) {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         store.read(&permit).await

@@ -184,8 +184,17 @@ async fn vault(config: VaultConfig, running: bool) -> Result<String, String> {
         .map(|text| format!("; {text}"))
         .unwrap_or_default();
     match health {
-        StoreHealth::Ready { version } => {
-            Ok(format!("{address} is ready (version {version}){warning}"))
+        StoreHealth::Ready(serving) => {
+            let drift = serving.drift_warning();
+            let drift = drift.map_or_else(String::new, |text| format!("; {text}"));
+            let token = match serving.token_left {
+                Some(left) => format!("for {} s", left.as_secs()),
+                None => "without end".to_owned(),
+            };
+            Ok(format!(
+                "{address} is ready (version {}), token {token}{warning}{drift}",
+                serving.version
+            ))
         }
         StoreHealth::LoggedOut { reason } => match wrapped {
             Some(_) if running => Ok(format!(

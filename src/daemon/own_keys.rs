@@ -71,7 +71,7 @@ impl OwnKeys {
     async fn read(&self) -> Result<i32, String> {
         // Asked first, so that a Vault that is down leaves no records of what could not be.
         match self.broker.store_health().await {
-            StoreHealth::Ready { .. } => {}
+            StoreHealth::Ready(_) => {}
             StoreHealth::LoggedOut { reason } => {
                 return Err(format!("Vault does not let us in: {reason}"));
             }

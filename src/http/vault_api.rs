@@ -22,7 +22,10 @@ use crate::http::error::Refusal;
 use crate::http::query::HealthCodes;
 use crate::http::reply::{self, Reply};
 use crate::http::target::{self, Route};
-use crate::telemetry::metrics::{CHAT_LOCKED, VAULT_READY, render};
+use crate::telemetry::metrics::{
+    CHAT_LOCKED, VAULT_CLOCK_DRIFT, VAULT_LEASES, VAULT_READY, VAULT_STATE, VAULT_TOKEN_LEFT,
+    render,
+};
 
 /// Answers requests of peers that are known.
 pub(super) struct VaultApi {
@@ -213,7 +216,7 @@ impl VaultApi {
     async fn health(&self, codes: &HealthCodes) -> Reply {
         let health = self.broker.store_health().await;
         let status = match health {
-            StoreHealth::Ready { .. } => codes.active,
+            StoreHealth::Ready(_) => codes.active,
             StoreHealth::Sealed => codes.sealed,
             StoreHealth::Uninitialized => codes.uninitialized,
             StoreHealth::LoggedOut { .. } | StoreHealth::Unreachable => {
@@ -230,7 +233,7 @@ impl VaultApi {
             server_time_utc: self.broker.now().unix_timestamp(),
             store: health.name().to_owned(),
             version: match health {
-                StoreHealth::Ready { version } => version,
+                StoreHealth::Ready(serving) => serving.version,
                 StoreHealth::LoggedOut { .. }
                 | StoreHealth::Sealed
                 | StoreHealth::Uninitialized
@@ -245,8 +248,7 @@ impl VaultApi {
 impl VaultApi {
     /// Whoever can connect may read them: there is nothing of anybody in them.
     async fn metrics(&self) -> Reply {
-        let ready = matches!(self.broker.store_health().await, StoreHealth::Ready { .. });
-        gauge!(VAULT_READY).set(f64::from(u8::from(ready)));
+        measure(&self.broker.store_health().await);
         // Taken for locked where nobody can tell: then nothing is answered in chat either.
         let locked = self.broker.chat_locked().await.unwrap_or(true);
         gauge!(CHAT_LOCKED).set(f64::from(u8::from(locked)));
@@ -273,6 +275,29 @@ impl VaultApi {
         let document = Envelope::new(id.to_string(), Unlocked { was_locked });
         Ok(reply::json(StatusCode::OK, &document))
     }
+}
+
+/// Puts the store's health into the gauges.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds and counts, far below 2^52"
+)]
+fn measure(health: &StoreHealth) {
+    let one_if = |so: bool| f64::from(u8::from(so));
+    for name in StoreHealth::NAMES {
+        gauge!(VAULT_STATE, "state" => name).set(one_if(health.name() == name));
+    }
+    let StoreHealth::Ready(serving) = health else {
+        gauge!(VAULT_READY).set(0.0);
+        return;
+    };
+    gauge!(VAULT_READY).set(1.0);
+    gauge!(VAULT_CLOCK_DRIFT).set(serving.drift as f64);
+    let left = serving
+        .token_left
+        .map_or(f64::INFINITY, |left| left.as_secs_f64());
+    gauge!(VAULT_TOKEN_LEFT).set(left);
+    gauge!(VAULT_LEASES).set(serving.leases as f64);
 }
 
 /// Why there is no secret; what is deleted or destroyed is described.

@@ -220,7 +220,7 @@ impl Reply {
     /// `/status`
     pub(super) fn status(telegram: &State, store: &StoreHealth) -> Self {
         let store = match store {
-            StoreHealth::Ready { version } => format!("ready (version {version})"),
+            StoreHealth::Ready(serving) => shown::serving(serving),
             StoreHealth::LoggedOut { .. }
             | StoreHealth::Sealed
             | StoreHealth::Uninitialized

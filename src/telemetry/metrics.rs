@@ -35,6 +35,14 @@ pub const CHAT_LOCKED: &str = "vaultgram_telegram_locked";
 /// Gauge: whether the secret store serves.
 pub const VAULT_READY: &str = "vaultgram_vault_ready";
 
+/// Gauge, by `state`: 1 for the state the secret store is in, 0 for the others.
+pub const VAULT_STATE: &str = "vaultgram_vault_state";
+/// Gauge: seconds by which the secret store's clock is ahead of ours, when it last served.
+pub const VAULT_CLOCK_DRIFT: &str = "vaultgram_vault_clock_drift_seconds";
+/// Gauge: seconds until our token ends unless it is renewed, when the store last served.
+pub const VAULT_TOKEN_LEFT: &str = "vaultgram_vault_token_left_seconds";
+/// Gauge: leases of dynamic secrets that have not ended, when the store last served.
+pub const VAULT_LEASES: &str = "vaultgram_vault_leases";
 /// Counter, by `result` (`hit`, `miss`, `stale`): reads of what policy lets be kept.
 pub const CACHE_READS: &str = "vaultgram_cache_reads_total";
 /// Gauge: secrets that are kept now.
@@ -99,6 +107,22 @@ pub fn start() {
     describe_gauge!(
         VAULT_READY,
         "1 when the secret store serves and lets us in."
+    );
+    describe_gauge!(
+        VAULT_STATE,
+        "1 for the state the secret store is in, 0 for the others."
+    );
+    describe_gauge!(
+        VAULT_CLOCK_DRIFT,
+        "Seconds by which Vault's clock is ahead of vaultgram's, when it last served."
+    );
+    describe_gauge!(
+        VAULT_TOKEN_LEFT,
+        "Seconds until vaultgram's Vault token ends unless it is renewed, when Vault last served."
+    );
+    describe_gauge!(
+        VAULT_LEASES,
+        "Leases of dynamic secrets that have not ended, when Vault last served."
     );
     describe_counter!(
         CACHE_READS,

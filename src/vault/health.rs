@@ -7,8 +7,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use vaultrs::api::sys::requests::ReadHealthRequest;
 
-use crate::broker::ports::StoreHealth;
+use crate::broker::ports::{Clock, Serving, StoreHealth, SystemClock};
 use crate::vault::client::Client;
+use crate::vault::leases::Leases;
 use crate::vault::login::{Login, State};
 
 /// How long an answer is good for.
@@ -24,7 +25,11 @@ pub(super) struct Probe(Mutex<Option<(Instant, Server)>>);
 #[derive(Clone)]
 enum Server {
     /// It serves, itself or through the active node it stands by for.
-    Serving(String),
+    Serving {
+        version: String,
+        /// How far its clock was ahead of ours when we asked, in seconds.
+        drift: i64,
+    },
     Sealed,
     Uninitialized,
     Unreachable,
@@ -32,13 +37,25 @@ enum Server {
 
 impl Probe {
     /// The server's state and ours.
-    pub(super) async fn health(&self, client: &Client, login: &Login) -> StoreHealth {
+    pub(super) async fn health(
+        &self,
+        client: &Client,
+        login: &Login,
+        leases: &Leases,
+    ) -> StoreHealth {
         match self.server(client).await {
             Server::Sealed => StoreHealth::Sealed,
             Server::Uninitialized => StoreHealth::Uninitialized,
             Server::Unreachable => StoreHealth::Unreachable,
-            Server::Serving(version) => match login.state() {
-                State::In(_) => StoreHealth::Ready { version },
+            Server::Serving { version, drift } => match login.state() {
+                State::In(session) => StoreHealth::Ready(Serving {
+                    version,
+                    drift,
+                    token_left: session
+                        .ends()
+                        .map(|ends| ends.saturating_duration_since(Instant::now())),
+                    leases: leases.count(),
+                }),
                 State::Starting => StoreHealth::LoggedOut {
                     reason: "the first login is under way".to_owned(),
                 },
@@ -71,6 +88,8 @@ async fn ask(client: &Client) -> Server {
         initialized: bool,
         sealed: bool,
         version: String,
+        /// Unix seconds.
+        server_time_utc: i64,
     }
     let request = ReadHealthRequest::default();
     let Ok(answer) = client.call_now(&client.outside(), request).await else {
@@ -82,7 +101,14 @@ async fn ask(client: &Client) -> Server {
             initialized: false, ..
         }) => Server::Uninitialized,
         Ok(Health { sealed: true, .. }) => Server::Sealed,
-        Ok(Health { version, .. }) => Server::Serving(version),
+        Ok(Health {
+            version,
+            server_time_utc,
+            ..
+        }) => Server::Serving {
+            version,
+            drift: server_time_utc - SystemClock.now().unix_timestamp(),
+        },
         Err(_) => Server::Unreachable,
     }
 }

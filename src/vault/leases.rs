@@ -53,6 +53,12 @@ impl Leases {
         self.all().remove(lease);
     }
 
+    /// How many there are, of those whose names we know.
+    pub(super) fn count(&self) -> usize {
+        let all = self.all();
+        all.values().filter(|made| made.until.is_some()).count()
+    }
+
     /// Lets go of sessions whose leases have ended, until `stop`; then of all.
     pub(super) async fn keep(&self, stop: &CancellationToken) {
         let mut ticks = interval(SWEEP);

@@ -437,6 +437,8 @@ impl SecretStore for Store {
     }
 
     async fn health(&self) -> StoreHealth {
-        self.probe.health(&self.client, &self.login).await
+        self.probe
+            .health(&self.client, &self.login, &self.leases)
+            .await
     }
 }

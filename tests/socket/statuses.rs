@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use vaultgram::broker::ports::StoreHealth;
+use vaultgram::broker::ports::{Serving, StoreHealth};
 use vaultgram::domain::{AuditEvent, Reading};
 
 use crate::support::{Reply, ordinary};
@@ -106,9 +106,10 @@ async fn without_an_audit_nothing_is_served() {
 #[tokio::test]
 async fn health_follows_the_store_and_needs_no_policy() {
     let server = ordinary();
-    let ready = StoreHealth::Ready {
+    let ready = StoreHealth::Ready(Serving {
         version: "2.7.2".to_owned(),
-    };
+        ..Serving::default()
+    });
     let logged_out = StoreHealth::LoggedOut {
         reason: "x".to_owned(),
     };

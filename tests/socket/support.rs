@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vaultgram::age::AgeSealer;
 use vaultgram::broker::ports::{
-    AuditError, AuditSink, Claim, Coordination, CoordinationError, SecretStore, StoreError,
-    StoreHealth, SystemClock, SystemRandom,
+    AuditError, AuditSink, Claim, Coordination, CoordinationError, SecretStore, Serving,
+    StoreError, StoreHealth, SystemClock, SystemRandom,
 };
 use vaultgram::broker::{Broker, Ports, Rules};
 use vaultgram::domain::group::Groups;
@@ -256,9 +256,10 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
     let policy = Policy::load(&[source], Groups::default(), &mounts)
         .unwrap_or_else(|error| panic!("{error}"));
     let store = Arc::new(Store {
-        health: Mutex::new(StoreHealth::Ready {
+        health: Mutex::new(StoreHealth::Ready(Serving {
             version: "2.7.2".to_owned(),
-        }),
+            ..Serving::default()
+        })),
         slow: (Semaphore::new(0), Semaphore::new(0)),
         revoked: Mutex::default(),
     });

@@ -87,7 +87,7 @@ async fn mistakes_are_answered_with_what_to_do() {
         ("/help", "/get_secret PATH#field"),
         ("/start", "I hand out secrets"),
         ("/status", "Telegram: connected as @vault_broker since"),
-        ("/status", "Vault: ready (version 2.7.2)"),
+        ("/status", "Vault: ready (version 2.7.2), token without end"),
         ("/nonsense", "/help lists"),
         ("/get_secret", "The path is missing"),
         ("/get_secret a//b", "empty, \".\" or \"..\" part"),

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
+use vaultgram::broker::ports::{SecretStore, Serving, StoreError, StoreHealth};
 use vaultgram::domain::{Field, History, Permit, Secret, SecretValue, Version, VersionState};
 
 /// What a secret held: text fields, by version from 1; `None` where it is deleted.
@@ -180,8 +180,9 @@ impl SecretStore for KeptStore {
     }
 
     async fn health(&self) -> StoreHealth {
-        StoreHealth::Ready {
+        StoreHealth::Ready(Serving {
             version: "2.7.2".to_owned(),
-        }
+            ..Serving::default()
+        })
     }
 }

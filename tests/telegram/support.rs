@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vaultgram::age::{AgeSealer, SessionKey, StoredKey};
 use vaultgram::broker::ports::{
-    AuditError, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore, StoreError,
-    StoreHealth, SystemClock, SystemRandom, Wrapped,
+    AuditError, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore, Serving,
+    StoreError, StoreHealth, SystemClock, SystemRandom, Wrapped,
 };
 use vaultgram::broker::{self, Broker, Rules};
 use vaultgram::domain::group::Groups;
@@ -358,9 +358,10 @@ impl SecretStore for FakeStore {
     }
 
     async fn health(&self) -> StoreHealth {
-        StoreHealth::Ready {
+        StoreHealth::Ready(Serving {
             version: "2.7.2".to_owned(),
-        }
+            ..Serving::default()
+        })
     }
 }
 

@@ -106,9 +106,7 @@ async fn gets_through(settings: Settings) -> bool {
     match World::start(settings).store.health().await {
         StoreHealth::Uninitialized => true,
         StoreHealth::Unreachable => false,
-        other @ (StoreHealth::Ready { .. }
-        | StoreHealth::LoggedOut { .. }
-        | StoreHealth::Sealed) => {
+        other @ (StoreHealth::Ready(_) | StoreHealth::LoggedOut { .. } | StoreHealth::Sealed) => {
             panic!("{other:?}")
         }
     }

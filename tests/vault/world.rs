@@ -95,10 +95,8 @@ impl World {
 
     /// Waits until it serves.
     pub(crate) async fn ready(&self) {
-        self.wait_for("ready", |health| {
-            matches!(health, StoreHealth::Ready { .. })
-        })
-        .await;
+        self.wait_for("ready", |health| matches!(health, StoreHealth::Ready(_)))
+            .await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::broker::ports::Serving;
 use crate::domain::signs::{escaped, is_invisible};
 use crate::domain::{Field, Origin, Secret};
 use crate::telegram::reply::spoken;
@@ -45,6 +46,25 @@ pub(super) fn source(secret: &Secret) -> String {
         return String::new();
     }
     format!(" ({})", facts.join(", "))
+}
+
+/// A secret store that serves.
+pub(super) fn serving(serving: &Serving) -> String {
+    let token = match serving.token_left {
+        Some(left) => format!("token for {}", spoken(left)),
+        None => "token without end".to_owned(),
+    };
+    let leases = match serving.leases {
+        0 => String::new(),
+        1 => ", 1 lease".to_owned(),
+        leases => format!(", {leases} leases"),
+    };
+    let warning = serving.drift_warning();
+    let warning = warning.map_or_else(String::new, |warning| format!("\n{warning}"));
+    format!(
+        "ready (version {}), {token}{leases}{warning}",
+        serving.version
+    )
 }
 
 /// The name of a field; as JSON, if it holds anything that could be taken for more than a name.

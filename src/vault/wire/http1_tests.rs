@@ -161,7 +161,7 @@ fn what_is_broken_or_can_be_read_in_two_ways_is_refused() {
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n",
         &interim,
     ] {
-        assert!(whole(answer).is_err(), "{:.40}", answer);
+        assert!(whole(answer).is_err(), "{answer:.40}");
     }
 }
 

@@ -170,7 +170,7 @@ impl Wire {
     async fn open(&self, deadline: Instant) -> Result<Connection, Failed> {
         match timeout_at(deadline, Connection::open(&self.route, deadline)).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(Failed::Unreached(ended(error, "before it was asked"))),
+            Ok(Err(error)) => Err(Failed::Unreached(ended(&error, "before it was asked"))),
             Err(_) => Err(Failed::Unreached("no connection in time".to_owned())),
         }
     }
@@ -184,8 +184,8 @@ impl From<Broken> for Failed {
     fn from(broken: Broken) -> Self {
         match broken {
             Broken::Refused(error) => Self::Unreached(error.to_string()),
-            Broken::Silent(error) => Self::Lost(ended(error, "without an answer")),
-            Broken::HalfWay(error) => Self::Lost(ended(error, "within its answer")),
+            Broken::Silent(error) => Self::Lost(ended(&error, "without an answer")),
+            Broken::HalfWay(error) => Self::Lost(ended(&error, "within its answer")),
             Broken::Late => Self::Lost("no answer in time".to_owned()),
             Broken::Malformed(cause) => Self::Malformed(cause),
         }
@@ -193,11 +193,11 @@ impl From<Broken> for Failed {
 }
 
 /// What ended a connection, and when.
-fn ended(error: std::io::Error, when: &str) -> String {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => format!("it closed the connection {when}"),
-        _ => error.to_string(),
+fn ended(error: &std::io::Error, when: &str) -> String {
+    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+        return format!("it closed the connection {when}");
     }
+    error.to_string()
 }
 
 /// Whether a request with `method` changes nothing.
