@@ -78,6 +78,22 @@ pub enum VaultJwt {
 }
 
 impl VaultAuth {
+    /// The way's name, as `[vault] auth` has it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        let auth = match self {
+            Self::Token(_) => Auth::Token,
+            Self::Method { method, .. } => match method {
+                VaultMethod::AppRole { .. } => Auth::AppRole,
+                VaultMethod::Kubernetes { .. } => Auth::Kubernetes,
+                VaultMethod::Jwt { .. } => Auth::Jwt,
+                VaultMethod::Cert { .. } => Auth::Cert,
+                VaultMethod::Userpass { .. } => Auth::Userpass,
+            },
+        };
+        auth.name()
+    }
+
     /// Whether signing in uses up what it takes, so that only the broker itself may.
     #[must_use]
     pub fn works_once(&self) -> bool {

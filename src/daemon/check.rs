@@ -46,7 +46,18 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
             "warning   lock_on_new_device without admins: nobody is told why chat is locked"
         )?;
     }
-    writeln!(out, "vault     {}", config.vault.address)?;
+    let vault = &config.vault;
+    let within = vault
+        .namespace
+        .as_ref()
+        .map(|name| format!(", namespace {name}"));
+    writeln!(
+        out,
+        "vault     {}{}, signs in by {}",
+        vault.address,
+        within.unwrap_or_default(),
+        vault.auth.name()
+    )?;
     match config.policy.len() {
         0 => writeln!(out, "policy    none, so everything is refused")?,
         count => writeln!(out, "policy    {count} policies")?,

@@ -50,6 +50,9 @@ fn every_method_can_be_configured() {
     ] {
         let ran = check(vault, variables);
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{vault}: {ran:?}");
+        let name = vault.split('"').nth(1).unwrap();
+        let said = format!("vault     http://127.0.0.1:8200, signs in by {name}\n");
+        assert!(ran.out.contains(&said), "{vault}: {ran:?}");
     }
 }
 
