@@ -114,9 +114,9 @@ where
         loops.spawn(async move {
             let mut run = Run::start();
             while !run.over() {
-                let asked = Instant::now();
+                let start = Instant::now();
                 ask().await;
-                run.answered(asked);
+                run.answered(start);
             }
             run
         });

@@ -225,7 +225,7 @@ async fn nothing_is_kept_without_its_policys_word_nor_of_an_engine() {
     // Not even where a KV mount is not what it is said to be.
     *fake.origin.lock().unwrap() = Some(Origin::Leased(Lease {
         id: "database/creds/app/x".into(),
-        duration: Duration::from_secs(60),
+        duration: Duration::from_mins(1),
         renewable: true,
     }));
     let permit = read_by(TERMS, "secret", None);
@@ -312,7 +312,7 @@ async fn while_vault_is_away_what_was_kept_is_served_and_says_how_old_it_is() {
     assert!(start.elapsed() < Duration::from_secs(4));
 
     *fake.takes.lock().unwrap() = Duration::ZERO;
-    fake.advance(Duration::from_secs(540));
+    fake.advance(Duration::from_mins(9));
     fake.fails(&StoreError::Unavailable, 2);
     assert_eq!(seen(cached.read(&permit).await).1, Some((588, true)));
     fake.advance(Duration::from_secs(20));

@@ -112,7 +112,7 @@ async fn what_is_no_answer_is_refused_and_its_connection_dropped() {
     for form in forms {
         let shown: String = form.chars().take(80).collect();
         let bytes = form.into_bytes();
-        let acts = move || vec![Act::Send(bytes.clone()), Act::Wait(Duration::from_secs(60))];
+        let acts = move || vec![Act::Send(bytes.clone()), Act::Wait(Duration::from_mins(1))];
         let (world, server) = before(acts).await;
         let start = Instant::now();
         assert_eq!(
@@ -154,7 +154,7 @@ async fn what_ends_early_or_never_is_no_answer() {
     ] {
         let acts = move || {
             let end = if slow {
-                Act::Wait(Duration::from_secs(60))
+                Act::Wait(Duration::from_mins(1))
             } else {
                 Act::Close
             };

@@ -99,7 +99,7 @@ async fn a_read_that_nobody_waits_for_ends_its_connection() {
     let server = scripted(|number| match number {
         0 => vec![
             Act::Send(answer(SECRET)[..60].to_vec()),
-            Act::Wait(Duration::from_secs(60)),
+            Act::Wait(Duration::from_mins(1)),
         ],
         _ => serve(),
     })
