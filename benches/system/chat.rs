@@ -18,7 +18,7 @@ pub(crate) async fn run(stage: &Stage, bot: i64, pid: u32) -> Vec<Figures> {
         all.push(
             closed_loop(stage, bot, in_flight)
                 .await
-                .figures(in_flight, pid),
+                .figures(in_flight, Some(pid)),
         );
     }
     all

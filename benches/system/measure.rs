@@ -48,7 +48,7 @@ impl Run {
         self.latencies.extend(other.latencies);
     }
 
-    pub(crate) fn figures(mut self, in_flight: usize, pid: u32) -> Figures {
+    pub(crate) fn figures(mut self, in_flight: usize, pid: Option<u32>) -> Figures {
         self.latencies.sort();
         let at = |percent: usize| {
             let position = self.latencies.len() * percent / 100;
@@ -62,7 +62,7 @@ impl Run {
             per_second: self.latencies.len() as f64 / LENGTH.as_secs_f64(),
             p50: at(50),
             p99: at(99),
-            resident_mb: resident_mb(pid),
+            resident_mb: pid.map_or(f64::NAN, resident_mb),
         }
     }
 }

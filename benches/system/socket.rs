@@ -1,25 +1,39 @@
-//! Reads of one secret on a Unix socket, over connections that stay open.
+//! Reads of one secret, over connections that stay open.
 
-use std::path::Path;
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty};
-use hyper::Request;
 use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
 use crate::measure::{Figures, Run};
+use crate::stage::PATIENCE;
 
-/// Reads through `socket`, served by the process `pid`, over 1, 8 and 64 connections.
-pub(crate) async fn run(socket: &Path, pid: u32) -> Vec<Figures> {
+/// Where a secret is read.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// A Unix socket, where no token is needed.
+    Socket(PathBuf),
+    /// A server, with a token.
+    Server(SocketAddr, String),
+}
+
+type Sender = SendRequest<Empty<Bytes>>;
+
+/// Reads `path` at `place`, served by the process `pid`, over 1, 8 and 64 connections.
+pub(crate) async fn run(place: &Place, path: &'static str, pid: Option<u32>) -> Vec<Figures> {
     let mut all = vec![];
     for in_flight in [1, 8, 64] {
         let mut connections = JoinSet::new();
         for _ in 0..in_flight {
-            let stream = UnixStream::connect(socket).await.unwrap();
-            connections.spawn(closed_loop(stream));
+            let sender = connect(place).await.unwrap();
+            connections.spawn(closed_loop(sender, place.clone(), path));
         }
         let mut run = Run::start();
         while let Some(one) = connections.join_next().await {
@@ -30,24 +44,61 @@ pub(crate) async fn run(socket: &Path, pid: u32) -> Vec<Figures> {
     all
 }
 
-async fn closed_loop(stream: UnixStream) -> Run {
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.unwrap();
-    let connection = tokio::spawn(connection);
+/// How long after `start` the secret was first to be had.
+pub(crate) async fn first(place: &Place, path: &str, start: Instant) -> Duration {
+    while start.elapsed() < PATIENCE {
+        if let Ok(mut sender) = connect(place).await
+            && read(&mut sender, place, path).await.0.is_success()
+        {
+            return start.elapsed();
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("nothing is served");
+}
+
+async fn connect(place: &Place) -> std::io::Result<Sender> {
+    Ok(match place {
+        Place::Socket(path) => {
+            let (sender, connection) = handshake(TokioIo::new(UnixStream::connect(path).await?))
+                .await
+                .unwrap();
+            tokio::spawn(connection);
+            sender
+        }
+        Place::Server(address, _) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            sender
+        }
+    })
+}
+
+async fn read(sender: &mut Sender, place: &Place, path: &str) -> (StatusCode, usize) {
+    let mut request = Request::get(path)
+        .header("Host", "localhost")
+        .header("X-Vault-Request", "true");
+    if let Place::Server(_, token) = place {
+        request = request.header("X-Vault-Token", token);
+    }
+    let request = request.body(Empty::new()).unwrap();
+    let Ok(answer) = sender.send_request(request).await else {
+        return (StatusCode::SERVICE_UNAVAILABLE, 0);
+    };
+    let status = answer.status();
+    let body = answer.into_body().collect().await.unwrap();
+    (status, body.to_bytes().len())
+}
+
+async fn closed_loop(mut sender: Sender, place: Place, path: &str) -> Run {
     let mut run = Run::start();
     while !run.over() {
-        let request = Request::get("/v1/secret/data/django/database")
-            .header("Host", "localhost")
-            .header("X-Vault-Request", "true")
-            .body(Empty::<Bytes>::new());
         let asked = Instant::now();
-        let answer = sender.send_request(request.unwrap()).await.unwrap();
-        let status = answer.status();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        assert!(status.is_success() && body.len() > 100, "{status}");
+        let (status, length) = read(&mut sender, &place, path).await;
+        assert!(status.is_success() && length > 100, "{status}");
         run.answered(asked);
     }
-    drop(sender);
-    connection.await.unwrap().unwrap();
     run
 }

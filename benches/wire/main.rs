@@ -125,7 +125,7 @@ where
     while let Some(one) = loops.join_next().await {
         all.join(one.unwrap());
     }
-    all.figures(in_flight, std::process::id())
+    all.figures(in_flight, Some(std::process::id()))
 }
 
 async fn store(address: &str, token: &str, ca_cert: Option<PathBuf>) -> Arc<Store> {

@@ -1,7 +1,9 @@
 //! Everything that happens to a Vault, under a steady stream of reads: each is answered rightly or
 //! with a clear 503, and two seconds after Vault is back all are answered.
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
+use crate::metrics::metrics;
 use crate::setting;
 use crate::stage::{PASSWORD, ROLE, Stage};
 
@@ -171,6 +174,39 @@ async fn whatever_happens_to_vault_reads_are_right_or_clearly_refused() {
         .await;
     let tried = logins() - before;
     assert!((2..=70).contains(&tried), "{tried} logins in a minute");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_moved_costs_no_read() {
+    let mut stage = Stage::build(setting()).await;
+    let (library, moved) = (stage.path("clock.so"), stage.path("moved"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/clock.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
+    assert!(compiler.arg(source).status().unwrap().success());
+    let file = std::fs::File::create(&moved).unwrap();
+    let move_by = |seconds: i64| file.write_at(&seconds.to_ne_bytes(), 0).unwrap();
+    move_by(0);
+    let mut command = stage.vaultgram(&["serve"]);
+    command
+        .env("LD_PRELOAD", &library)
+        .env("MOVED_CLOCK", &moved);
+    stage.spawn_as(command);
+    let socket = stage.path("vaultgram.sock");
+    stage.wait("it listens", || socket.exists()).await;
+    let mut stream = Stream::start(&socket);
+    stream.settle("started", Instant::now()).await;
+
+    let drift = |text: &str| text.contains("vaultgram_vault_clock_drift_seconds");
+    for (seconds, wanted) in [(-3600, 3600), (7200, -7200), (0, 0)] {
+        move_by(seconds);
+        stream.settle("clock moved", Instant::now()).await;
+        let metrics = metrics(&stage);
+        let line = metrics.lines().rfind(|line| drift(line)).unwrap();
+        // Whole seconds of two clocks, read one after the other.
+        let near: i64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
+        assert!((near - wanted).abs() <= 2, "{line}");
+    }
 }
 
 /// How many logins Vault was asked for, says its own audit.

@@ -138,7 +138,7 @@ async fn copies_are_found_in_a_process_that_keeps_them() {
     let stage = Stage::build(setting()).await;
     let mut needles = Needles::default();
     plant(&stage, &mut needles);
-    let proxy = bao_proxy::BaoProxy::start(&stage).await;
+    let proxy = bao_proxy::BaoProxy::start(&stage, "").await;
     assert_eq!(
         needles.find(&Snapshot::take(proxy.pid())),
         [""; 0],

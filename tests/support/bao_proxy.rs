@@ -1,5 +1,6 @@
 //! `bao proxy`, which does part of our job: benches measure beside it, and it remembers secrets.
 #![allow(
+    dead_code,
     clippy::unwrap_used,
     reason = "shared by a test and a bench; both may panic"
 )]
@@ -16,11 +17,28 @@ use crate::stage::Stage;
 pub(crate) struct BaoProxy {
     child: Child,
     socket: PathBuf,
-    pid: u32,
+    pid_file: PathBuf,
 }
 
 impl BaoProxy {
-    pub(crate) async fn start(stage: &Stage) -> Self {
+    /// Starts it, with `more` in its configuration, and waits until it is signed in.
+    pub(crate) async fn start(stage: &Stage, more: &str) -> Self {
+        let proxy = Self::spawn(stage, more);
+        stage
+            .wait("bao proxy listens", || {
+                proxy.socket.exists() && proxy.pid_file.exists()
+            })
+            .await;
+        let token = || {
+            let log = std::fs::read_to_string(stage.path("proxy.log")).unwrap();
+            log.contains("authentication successful")
+        };
+        stage.wait("bao proxy is signed in", token).await;
+        proxy
+    }
+
+    /// As [`BaoProxy::start`], without waiting.
+    pub(crate) fn spawn(stage: &Stage, more: &str) -> Self {
         let policies = json!({"policies": ["vaultgram-broker"]});
         let token = tokio::task::block_in_place(|| stage.bao.token(&policies));
         let file = |name: &str, text: &str| {
@@ -29,11 +47,14 @@ impl BaoProxy {
             path.display().to_string()
         };
         let (socket, pid_file) = (stage.path("proxy.sock"), stage.path("proxy.pid"));
+        for left in [&socket, &pid_file, &stage.path("proxy.log")] {
+            std::fs::remove_file(left).ok();
+        }
         let config = format!(
             "pid_file = \"{}\"\nvault {{\n  address = \"{}\"\n}}\nauto_auth {{\n  method {{\n    \
              type = \"token_file\"\n    config = {{\n      token_file_path = \"{}\"\n    }}\n  \
              }}\n}}\napi_proxy {{\n  use_auto_auth_token = true\n}}\nlistener \"unix\" {{\n  \
-             address = \"{}\"\n  tls_disable = true\n}}\n",
+             address = \"{}\"\n  tls_disable = true\n}}\n{more}",
             pid_file.display(),
             stage.bao.address(),
             file("proxy_token", &token),
@@ -44,20 +65,11 @@ impl BaoProxy {
             format!("-config={}", file("proxy.hcl", &config)),
         ];
         let child = spawn_bound_to_us(&bao(), &arguments, &stage.path("proxy.log"));
-        stage
-            .wait("bao proxy listens", || socket.exists() && pid_file.exists())
-            .await;
-        let token = || {
-            let log = std::fs::read_to_string(stage.path("proxy.log")).unwrap();
-            log.contains("authentication successful")
-        };
-        stage.wait("bao proxy is signed in", token).await;
-        let pid = std::fs::read_to_string(pid_file)
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
-        Self { child, socket, pid }
+        Self {
+            child,
+            socket,
+            pid_file,
+        }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -65,7 +77,8 @@ impl BaoProxy {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.pid
+        let pid = std::fs::read_to_string(&self.pid_file).unwrap();
+        pid.trim().parse().unwrap()
     }
 }
 
