@@ -124,14 +124,6 @@ fn each_mistake_is_told_with_its_place() {
             "[vault] mounts, mounts_v1 and engines: name at least one",
         ),
         (
-            "[socket]\n[vault]\nauth = \"approle\"\n",
-            "[vault] role_id: missing",
-        ),
-        (
-            "[socket]\n[vault]\nauth = \"approle\"\n",
-            "VAULT_SECRET_ID is not set; give it as",
-        ),
-        (
             "[socket]\n[vault]\nauth = \"magic\"\n",
             "vaultgram.toml:3:8: unknown value, expected one of `token`, `approle`, `kubernetes`, `jwt`, `cert`, `userpass`",
         ),

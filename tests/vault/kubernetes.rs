@@ -44,7 +44,7 @@ impl ApiServer {
     }
 
     fn accept_only(&self, token: &str) {
-        *self.good.lock().unwrap() = token.to_owned();
+        token.clone_into(&mut self.good.lock().unwrap());
     }
 }
 

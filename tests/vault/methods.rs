@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use time::OffsetDateTime;
-use vaultgram::broker::ports::StoreError;
+use vaultgram::broker::ports::{Clock, StoreError, SystemClock};
 use vaultgram::vault::{Auth, Jwt, Method};
 
 use crate::openbao::OpenBao;
@@ -162,7 +161,7 @@ pub(crate) fn replace(path: &Path, token: &str) {
 
 /// The claims of a token that ends `seconds` from now.
 pub(crate) fn ending_in(seconds: i64) -> Value {
-    let now = OffsetDateTime::now_utc().unix_timestamp();
+    let now = SystemClock.now().unix_timestamp();
     json!({
         "iss": "https://issuer.example.org",
         "sub": "vaultgram",
