@@ -155,14 +155,6 @@ fn mistakes_about_vault_are_told() {
             "[vault] mounts, mounts_v1 and engines: name at least one",
         ),
         (
-            "[socket]\n[vault]\nauth = \"approle\"\n",
-            "[vault] role_id: missing",
-        ),
-        (
-            "[socket]\n[vault]\nauth = \"approle\"\n",
-            "VAULT_SECRET_ID is not set; give it as",
-        ),
-        (
             "[socket]\n[vault]\nauth = \"magic\"\n",
             "vaultgram.toml:3:8: unknown value, expected one of `token`, `approle`, `kubernetes`, `jwt`, `cert`, `userpass`",
         ),

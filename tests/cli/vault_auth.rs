@@ -78,7 +78,7 @@ fn each_mistake_says_what_to_write() {
         (
             "auth = \"approle\"\nrole_id = \"r\"\n",
             &[],
-            "or in .env, or give VAULT_WRAPPED_SECRET_ID in one of these ways",
+            "VAULT_SECRET_ID, or in .env, or give VAULT_WRAPPED_SECRET_ID in one of these ways",
         ),
         (
             "auth = \"approle\"\nrole_id = \"r\"\n",
