@@ -92,6 +92,11 @@ enum About<'a> {
     Key {
         key: &'a str,
     },
+    Lease {
+        action: &'static str,
+        path: &'a str,
+        lease: &'a str,
+    },
     Chat {},
 }
 
@@ -145,6 +150,13 @@ enum Event<'a> {
     KeyForgotten,
     ChatLocked,
     ChatUnlocked,
+    LeaseKept {
+        seconds: u64,
+    },
+    LeaseRenewed {
+        seconds: u64,
+    },
+    LeaseRevoked,
     Failed {
         reason: &'static str,
     },
@@ -224,6 +236,9 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::KeyForgotten => Self::KeyForgotten,
             AuditEvent::ChatLocked => Self::ChatLocked,
             AuditEvent::ChatUnlocked => Self::ChatUnlocked,
+            AuditEvent::LeaseKept { seconds } => Self::LeaseKept { seconds: *seconds },
+            AuditEvent::LeaseRenewed { seconds } => Self::LeaseRenewed { seconds: *seconds },
+            AuditEvent::LeaseRevoked => Self::LeaseRevoked,
             AuditEvent::Failed { reason } => Self::Failed { reason },
         }
     }
@@ -258,6 +273,15 @@ impl<'a> From<&'a Subject> for About<'a> {
             },
             Subject::Key(key) => Self::Key { key },
             Subject::Chat => Self::Chat {},
+            Subject::Lease {
+                action,
+                lease,
+                path,
+            } => Self::Lease {
+                action: action.name(),
+                path,
+                lease,
+            },
         }
     }
 }

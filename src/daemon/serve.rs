@@ -1,6 +1,6 @@
 //! `vaultgram serve`: put together, run, and stop in two stages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -111,6 +111,10 @@ impl Daemon {
                 Some(telegram) => telegram.unix_users.clone(),
                 None => BTreeMap::new(),
             },
+            admins: match &config.telegram {
+                Some(telegram) => telegram.admins.clone(),
+                None => BTreeSet::new(),
+            },
         };
         let vault_address = config.vault.public_address.clone();
         let vault = Arc::new(
@@ -167,14 +171,22 @@ impl Daemon {
 
     /// Serves until a signal, or until a part of it ends by itself.
     async fn run(self, mut signals: Signals) -> Result<(), Failure> {
-        // Fronts stop first, so that what is in flight can still read; then Vault's token goes.
-        let (fronts, back) = (TaskTracker::new(), TaskTracker::new());
-        let (stop_fronts, stop_back) = (CancellationToken::new(), CancellationToken::new());
+        self.broker.recover_leases().await.map_err(unavailable)?;
+        // Fronts stop first, so that what is in flight can still read; then the leases go, and
+        // Vault's token last.
+        let (fronts, leases, back) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+        let stop = CancellationToken::new;
+        let (stop_fronts, stop_leases, stop_back) = (stop(), stop(), stop());
         let mut running = FuturesUnordered::new();
 
         let (vault, stop) = (Arc::clone(&self.vault), stop_back.clone());
         running.push(back.spawn(async move {
             vault.run(stop).await;
+            Ok(())
+        }));
+        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
+        running.push(leases.spawn(async move {
+            broker.run_leases(stop).await;
             Ok(())
         }));
         let (cache, stop) = (self.cache, stop_back.clone());
@@ -224,8 +236,9 @@ impl Daemon {
                 }
             }));
         }
-        fronts.close();
-        back.close();
+        for part in [&fronts, &leases, &back] {
+            part.close();
+        }
         tracing::info!(
             event = "daemon.serving",
             version = env!("CARGO_PKG_VERSION")
@@ -243,6 +256,8 @@ impl Daemon {
         stop_fronts.cancel();
         let drained = async {
             let fronts_done = tokio::time::timeout(DRAIN, fronts.wait()).await.is_ok();
+            stop_leases.cancel();
+            leases.wait().await;
             stop_back.cancel();
             back.wait().await;
             fronts_done

@@ -274,6 +274,10 @@ impl Reply {
             | BrokerError::InvokeOnHost
             | BrokerError::NoVersionNamed
             | BrokerError::DoneUnrecorded
+            | BrokerError::UnknownLease
+            | BrokerError::NotRenewable
+            | BrokerError::KeptTooLong
+            | BrokerError::TooManyLeases(_)
             | BrokerError::ChatLocked => error.to_string(),
         };
         let mut characters = text.chars();

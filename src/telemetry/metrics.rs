@@ -35,6 +35,11 @@ pub const CHAT_LOCKED: &str = "vaultgram_telegram_locked";
 /// Gauge: whether the secret store serves.
 pub const VAULT_READY: &str = "vaultgram_vault_ready";
 
+/// Gauge: leases of dynamic secrets that somebody has.
+pub const LEASES: &str = "vaultgram_leases";
+/// Counter, by `result` (`renewed`, `failed`): renewals of leases.
+pub const LEASE_RENEWALS: &str = "vaultgram_lease_renewals_total";
+
 /// Counter, by `result` (`hit`, `miss`, `stale`): reads of what policy lets be kept.
 pub const CACHE_READS: &str = "vaultgram_cache_reads_total";
 /// Gauge: secrets that are kept now.
@@ -100,6 +105,8 @@ pub fn start() {
         VAULT_READY,
         "1 when the secret store serves and lets us in."
     );
+    describe_gauge!(LEASES, "Leases of dynamic secrets that somebody has.");
+    describe_counter!(LEASE_RENEWALS, "Renewals of leases, by what came of them.");
     describe_counter!(
         CACHE_READS,
         "Reads of secrets that policy lets be kept, by where the answer came from."

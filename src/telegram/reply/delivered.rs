@@ -210,6 +210,7 @@ mod tests {
         let sealed = Sealed {
             text: "x".repeat(length),
             version: Some(3),
+            lease: None,
             keys: 2,
         };
         Reply::sealed(&sealed, target, &terms(None))
