@@ -5,6 +5,7 @@ use hyper::{Method, StatusCode};
 use crate::domain::secret_path::check_field;
 use crate::domain::{MountKind, Mounts, SecretPath, Target};
 use crate::http::error::Refusal;
+use crate::http::leases::{LeaseRef, LeaseVerb};
 use crate::http::query::{HealthCodes, Query, decode_path};
 
 /// What is asked for.
@@ -31,8 +32,12 @@ pub(super) enum Route {
     Collect(String),
     /// What is counted.
     Metrics,
-    /// Open the lock on chat: our own addition, and the one thing that is done and not read.
+    /// Open the lock on chat: our own addition.
     Unlock,
+    /// The leases of the caller: our own addition.
+    Leases,
+    /// Something about one lease.
+    Lease(LeaseVerb, LeaseRef),
 }
 
 /// Finds out what `method`, `path` and `query` ask for.
@@ -61,6 +66,12 @@ pub(super) fn route(
         Route::Collect(code.to_owned())
     } else if path == "vaultgram/unlock" {
         Route::Unlock
+    } else if path == "vaultgram/leases" {
+        Route::Leases
+    } else if let Some(path) = path.strip_prefix("vaultgram/leases/") {
+        own_lease_route(path)?
+    } else if let Some(path) = path.strip_prefix("sys/leases/") {
+        lease_route(path)?
     } else if path == "sys/metrics" {
         metrics_route(&mut query)?
     } else if let Some(path) = path.strip_prefix("sys/internal/ui/mounts/") {
@@ -72,6 +83,13 @@ pub(super) fn route(
     };
     query.finish()?;
     let head = matches!(route, Route::Health(_)) && method == Method::HEAD;
+    if let Route::Lease(..) = route {
+        let why = "this does something: use POST or PUT";
+        return match method {
+            &Method::POST | &Method::PUT => Ok(route),
+            _ => Err(Refusal::method("POST, PUT", why)),
+        };
+    }
     let once = match route {
         Route::Unlock => Some("to unlock chat, use POST, or run: vaultgram unlock"),
         Route::Collect(_) => Some("this works once: use POST, or run: vaultgram collect"),
@@ -81,6 +99,8 @@ pub(super) fn route(
         | Route::Mount { .. }
         | Route::Health(_)
         | Route::LookupSelf
+        | Route::Leases
+        | Route::Lease(..)
         | Route::Metrics => None,
     };
     if let Some(instead) = once {
@@ -94,6 +114,32 @@ pub(super) fn route(
     } else {
         Err(not_written("GET"))
     }
+}
+
+/// `LEASE_ID` can follow, or be in the body.
+fn lease_route(path: &str) -> Result<Route, Refusal> {
+    let (verb, lease) = match path.split_once('/') {
+        Some((verb, lease)) => (verb, LeaseRef::Id(lease.to_owned())),
+        None => (path, LeaseRef::InBody),
+    };
+    let verb = match verb {
+        "lookup" => LeaseVerb::Lookup,
+        "renew" => LeaseVerb::Renew,
+        "revoke" => LeaseVerb::Revoke,
+        _ => return Err(unknown()),
+    };
+    Ok(Route::Lease(verb, lease))
+}
+
+/// `CODE/keep`, `CODE/revoke`
+fn own_lease_route(path: &str) -> Result<Route, Refusal> {
+    let (code, verb) = path.split_once('/').ok_or_else(unknown)?;
+    let verb = match verb {
+        "keep" => LeaseVerb::Keep,
+        "revoke" => LeaseVerb::Revoke,
+        _ => return Err(unknown()),
+    };
+    Ok(Route::Lease(verb, LeaseRef::Code(code.to_owned())))
 }
 
 /// What is only read.
@@ -229,8 +275,8 @@ fn unknown() -> Refusal {
         "no handler for this route; vaultgram serves GET /v1/MOUNT/data/PATH and LIST \
          /v1/MOUNT/metadata/PATH of its configured mounts of KV version 2, GET and LIST \
          /v1/MOUNT/PATH of others (and POST, where an engine is mounted), \
-         sys/internal/ui/mounts/PATH, sys/health, sys/metrics and auth/token/lookup-self, and POST \
-         /v1/vaultgram/collect/CODE",
+         sys/internal/ui/mounts/PATH, sys/health, sys/metrics, auth/token/lookup-self and vaultgram/leases, and POST \
+         sys/leases/lookup, renew and revoke, and vaultgram/collect/CODE",
     )
 }
 

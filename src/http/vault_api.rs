@@ -22,7 +22,7 @@ use crate::http::error::Refusal;
 use crate::http::query::HealthCodes;
 use crate::http::reply::{self, Reply};
 use crate::http::target::{self, Route};
-use crate::telemetry::metrics::{CHAT_LOCKED, VAULT_READY, render};
+use crate::telemetry::metrics::{CHAT_LOCKED, LEASES, VAULT_READY, render};
 
 /// Answers requests of peers that are known.
 pub(super) struct VaultApi {
@@ -78,8 +78,8 @@ impl VaultApi {
         let mounts = self.broker.mounts();
         let (path, query) = (head.uri.path(), head.uri.query());
         let route = target::route(&head.method, path, query, mounts)?;
-        let invoked = matches!(route, Route::Invoke(_));
-        if !invoked && !body.is_end_stream() {
+        let takes_body = matches!(route, Route::Invoke(_) | Route::Lease(..));
+        if !takes_body && !body.is_end_stream() {
             return Err(Refusal::bad_request(
                 "vaultgram only reads: send no request body",
             ));
@@ -101,6 +101,8 @@ impl VaultApi {
             Route::Collect(code) => self.collect(&id, code, peer).await,
             Route::Metrics => Ok(self.metrics().await),
             Route::Unlock => self.unlock(&id, peer).await,
+            Route::Leases => Ok(self.leases(&id, peer)),
+            Route::Lease(verb, lease) => self.lease(id, verb, lease, body, peer).await,
         }
     }
 
@@ -246,6 +248,8 @@ impl VaultApi {
     /// Whoever can connect may read them: there is nothing of anybody in them.
     async fn metrics(&self) -> Reply {
         let ready = matches!(self.broker.store_health().await, StoreHealth::Ready { .. });
+        let leases = u32::try_from(self.broker.lease_count()).unwrap_or(u32::MAX);
+        gauge!(LEASES).set(f64::from(leases));
         gauge!(VAULT_READY).set(f64::from(u8::from(ready)));
         // Taken for locked where nobody can tell: then nothing is answered in chat either.
         let locked = self.broker.chat_locked().await.unwrap_or(true);

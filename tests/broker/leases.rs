@@ -106,7 +106,7 @@ async fn only_its_holder_and_administrators_have_a_lease() {
                     .all(|error| *error == BrokerError::UnknownLease)
             );
         }
-        let kept = broker.keep_lease(&world.id(), &other, &code, HOUR).await;
+        let kept = broker.keep_lease(&world.id(), &other, name, HOUR).await;
         assert_eq!(error(kept), BrokerError::UnknownLease);
     }
     assert!(world.store.take_calls().is_empty());
@@ -127,7 +127,7 @@ async fn a_kept_lease_is_asked_for_in_full_and_granted_step_by_step() {
     let (broker, code) = handed_over(&world).await;
     let keep = async |span| {
         broker
-            .keep_lease(&world.id(), &chat(ALICE), &code, span)
+            .keep_lease(&world.id(), &chat(ALICE), LeaseName::Code(&code), span)
             .await
     };
     // It lasts that long anyway.
@@ -174,7 +174,7 @@ async fn what_cannot_be_renewed_is_kept_only_for_what_it_lasts() {
     let (broker, code) = handed_over(&world).await;
     let keep = async |span| {
         broker
-            .keep_lease(&world.id(), &chat(ALICE), &code, span)
+            .keep_lease(&world.id(), &chat(ALICE), LeaseName::Code(&code), span)
             .await
     };
     assert!(keep(HOUR / 2).await.is_ok());
@@ -231,7 +231,7 @@ async fn kept_leases_are_renewed_in_time_and_others_end() {
     let other = ask(&world, &broker).await;
     let span = Duration::from_mins(1);
     broker
-        .keep_lease(&world.id(), &chat(ALICE), &kept, span)
+        .keep_lease(&world.id(), &chat(ALICE), LeaseName::Code(&kept), span)
         .await
         .unwrap();
     world.store.take_calls();

@@ -119,13 +119,12 @@ impl Broker {
         &self,
         id: &RequestId,
         caller: &Caller,
-        code: &str,
+        name: LeaseName<'_>,
         span: Duration,
     ) -> Result<Keeping, BrokerError> {
         if span.is_zero() || span > MAX_KEPT {
             return Err(BrokerError::KeptTooLong);
         }
-        let name = LeaseName::Code(code);
         let asked = self.asked(id, caller, LeaseAction::Keep, name).await?;
         let done = self.keep(&asked, span).await;
         let cut = self.ended(&asked, done).await?;
@@ -325,7 +324,7 @@ impl Broker {
     }
 
     /// Nobody has the lease of that code: it is revoked as soon as that works.
-    pub(super) fn give_up(&self, code: &str) {
+    pub fn give_up(&self, code: &str) {
         let luck = self.luck();
         self.leases.update(code, |entry| {
             entry.unwanted = true;
