@@ -28,6 +28,7 @@ mod gauges;
 mod handler;
 mod incoming;
 mod lagging;
+mod leases;
 mod line;
 pub mod login;
 mod outbox;
