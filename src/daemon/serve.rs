@@ -208,33 +208,7 @@ impl Daemon {
                 clock: self.clock,
             };
             let stop = stop_fronts.clone();
-            running.push(fronts.spawn(async move {
-                let Account {
-                    mut settings,
-                    session,
-                    keys,
-                } = account;
-                // The socket serves meanwhile: Vault may be sealed, or start after us.
-                if let Some(keys) = keys {
-                    settings.api_id = tokio::select! {
-                        id = keys.api_id() => id,
-                        () = stop.cancelled() => return Ok(()),
-                    };
-                }
-                let status = Arc::default();
-                match telegram::run(settings, session, ports, status, stop.clone()).await {
-                    Err(error @ TelegramError::SignedOut(_)) if beside_socket => {
-                        tracing::error!(
-                            event = "telegram.signed_out",
-                            %error,
-                            hint = "then restart vaultgram; its socket serves on until then"
-                        );
-                        stop.cancelled().await;
-                        Ok(())
-                    }
-                    ended => ended.map_err(unavailable),
-                }
-            }));
+            running.push(fronts.spawn(chat(account, ports, stop, beside_socket)));
         }
         for part in [&fronts, &leases, &back] {
             part.close();
@@ -279,6 +253,40 @@ impl Daemon {
         }
         tracing::info!(event = "daemon.stopped");
         ended
+    }
+}
+
+/// Answers in Telegram until `stop`. Signed out, it waits for that `beside_socket`, which goes on.
+async fn chat(
+    account: Account,
+    ports: telegram::Ports,
+    stop: CancellationToken,
+    beside_socket: bool,
+) -> Result<(), Failure> {
+    let Account {
+        mut settings,
+        session,
+        keys,
+    } = account;
+    // The socket serves meanwhile: Vault may be sealed, or start after us.
+    if let Some(keys) = keys {
+        settings.api_id = tokio::select! {
+            id = keys.api_id() => id,
+            () = stop.cancelled() => return Ok(()),
+        };
+    }
+    let status = Arc::default();
+    match telegram::run(settings, session, ports, status, stop.clone()).await {
+        Err(error @ TelegramError::SignedOut(_)) if beside_socket => {
+            tracing::error!(
+                event = "telegram.signed_out",
+                %error,
+                hint = "then restart vaultgram; its socket serves on until then"
+            );
+            stop.cancelled().await;
+            Ok(())
+        }
+        ended => ended.map_err(unavailable),
     }
 }
 

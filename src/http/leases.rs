@@ -179,7 +179,7 @@ fn answer(
             let document = Envelope {
                 lease_id: lease.lease,
                 renewable: lease.renewable,
-                lease_duration: seconds(lease.left),
+                lease_duration: lease.left.as_secs(),
                 ..Envelope::new(request_id, None::<()>)
             };
             reply::json(StatusCode::OK, &document)
@@ -191,7 +191,7 @@ fn answer(
                 issue_time: time_text(lease.made),
                 last_renewal: lease.renewed.map(time_text),
                 renewable: lease.renewable,
-                ttl: seconds(lease.left),
+                ttl: lease.left.as_secs(),
             };
             reply::json(StatusCode::OK, &Envelope::new(request_id, term))
         }
@@ -207,8 +207,8 @@ fn answer(
 
 fn entry(lease: LeaseInfo) -> LeaseEntry {
     LeaseEntry {
-        ttl: seconds(lease.left),
-        kept: lease.kept.map(seconds),
+        ttl: lease.left.as_secs(),
+        kept: lease.kept.map(|kept| kept.as_secs()),
         issue_time: time_text(lease.made),
         code: lease.code,
         lease_id: lease.lease,
@@ -216,11 +216,6 @@ fn entry(lease: LeaseInfo) -> LeaseEntry {
         holder: lease.holder,
         renewable: lease.renewable,
     }
-}
-
-/// As Vault does, to the next one: what was just granted is told in full.
-fn seconds(span: Duration) -> u64 {
-    span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
 fn time_text(at: OffsetDateTime) -> String {

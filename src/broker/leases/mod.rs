@@ -386,12 +386,17 @@ fn info(code: &str, entry: &Entry) -> LeaseInfo {
         made: entry.made,
         renewed: entry.renewed,
         renewable: entry.renewable,
-        left: entry.left(),
+        left: whole(entry.left()),
         kept: entry
             .keep
-            .map(|until| until.saturating_duration_since(now))
+            .map(|until| whole(until.saturating_duration_since(now)))
             .filter(|kept| !kept.is_zero()),
     }
+}
+
+/// In whole seconds, to the next one: what was just granted is told in full.
+fn whole(span: Duration) -> Duration {
+    Duration::from_secs(span.as_secs() + u64::from(span.subsec_nanos() > 0))
 }
 
 fn key(code: &str) -> String {

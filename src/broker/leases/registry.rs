@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(due(&lease, now), (600, Due::Forget));
         lease.keep = in_seconds(1000);
         let mut granted = |luck| {
-            let granted = Duration::from_secs(600);
+            let granted = Duration::from_mins(10);
             lease.granted(granted, OffsetDateTime::UNIX_EPOCH, luck);
             due(&lease, now)
         };
