@@ -18,6 +18,7 @@ use crate::domain::{Caller, RequestId, span};
 use crate::http::body;
 use crate::http::error::Refusal;
 use crate::http::reply::{self, Reply};
+use crate::http::target::Route;
 use crate::http::vault_api::VaultApi;
 
 /// What is asked about a lease.
@@ -42,6 +43,32 @@ pub(super) enum LeaseRef {
     Id(String),
     /// As Vault calls it, in the body.
     InBody,
+}
+
+/// What is below `sys/leases/`: the lease can follow, or be in the body.
+pub(super) fn route(path: &str) -> Option<Route> {
+    let (verb, lease) = match path.split_once('/') {
+        Some((verb, lease)) => (verb, LeaseRef::Id(lease.to_owned())),
+        None => (path, LeaseRef::InBody),
+    };
+    let verb = match verb {
+        "lookup" => LeaseVerb::Lookup,
+        "renew" => LeaseVerb::Renew,
+        "revoke" => LeaseVerb::Revoke,
+        _ => return None,
+    };
+    Some(Route::Lease(verb, lease))
+}
+
+/// What is below `vaultgram/leases/`: `CODE/keep`, `CODE/revoke`.
+pub(super) fn own_route(path: &str) -> Option<Route> {
+    let (code, verb) = path.split_once('/')?;
+    let verb = match verb {
+        "keep" => LeaseVerb::Keep,
+        "revoke" => LeaseVerb::Revoke,
+        _ => return None,
+    };
+    Some(Route::Lease(verb, LeaseRef::Code(code.to_owned())))
 }
 
 /// What a request's body can say.

@@ -5,7 +5,7 @@ use hyper::{Method, StatusCode};
 use crate::domain::secret_path::check_field;
 use crate::domain::{MountKind, Mounts, SecretPath, Target};
 use crate::http::error::Refusal;
-use crate::http::leases::{LeaseRef, LeaseVerb};
+use crate::http::leases::{self, LeaseRef, LeaseVerb};
 use crate::http::query::{HealthCodes, Query, decode_path};
 
 /// What is asked for.
@@ -69,9 +69,9 @@ pub(super) fn route(
     } else if path == "vaultgram/leases" {
         Route::Leases
     } else if let Some(path) = path.strip_prefix("vaultgram/leases/") {
-        own_lease_route(path)?
+        leases::own_route(path).ok_or_else(unknown)?
     } else if let Some(path) = path.strip_prefix("sys/leases/") {
-        lease_route(path)?
+        leases::route(path).ok_or_else(unknown)?
     } else if path == "sys/metrics" {
         metrics_route(&mut query)?
     } else if let Some(path) = path.strip_prefix("sys/internal/ui/mounts/") {
@@ -114,32 +114,6 @@ pub(super) fn route(
     } else {
         Err(not_written("GET"))
     }
-}
-
-/// `LEASE_ID` can follow, or be in the body.
-fn lease_route(path: &str) -> Result<Route, Refusal> {
-    let (verb, lease) = match path.split_once('/') {
-        Some((verb, lease)) => (verb, LeaseRef::Id(lease.to_owned())),
-        None => (path, LeaseRef::InBody),
-    };
-    let verb = match verb {
-        "lookup" => LeaseVerb::Lookup,
-        "renew" => LeaseVerb::Renew,
-        "revoke" => LeaseVerb::Revoke,
-        _ => return Err(unknown()),
-    };
-    Ok(Route::Lease(verb, lease))
-}
-
-/// `CODE/keep`, `CODE/revoke`
-fn own_lease_route(path: &str) -> Result<Route, Refusal> {
-    let (code, verb) = path.split_once('/').ok_or_else(unknown)?;
-    let verb = match verb {
-        "keep" => LeaseVerb::Keep,
-        "revoke" => LeaseVerb::Revoke,
-        _ => return Err(unknown()),
-    };
-    Ok(Route::Lease(verb, LeaseRef::Code(code.to_owned())))
 }
 
 /// What is only read.
@@ -457,6 +431,38 @@ mod tests {
         ] {
             assert_eq!(ask(method, target), wanted, "{method} {target}");
         }
+    }
+
+    #[test]
+    fn leases_are_asked_for_in_vaults_words_and_in_ours() {
+        let ask = |method: &Method, path: &str| match route(method, path, None, &mounts()) {
+            Ok(Route::Lease(verb, lease)) => format!("{verb:?} {lease:?}"),
+            Ok(other) => format!("{other:?}"),
+            Err(refusal) => refusal.status.as_u16().to_string(),
+        };
+        for (path, wanted) in [
+            ("/v1/sys/leases/lookup", "Lookup InBody"),
+            (
+                "/v1/sys/leases/renew/pki/issue/x",
+                "Renew Id(\"pki/issue/x\")",
+            ),
+            ("/v1/sys/leases/revoke/a", "Revoke Id(\"a\")"),
+            ("/v1/vaultgram/leases/K7Q2/keep", "Keep Code(\"K7Q2\")"),
+            ("/v1/vaultgram/leases/K7Q2/revoke", "Revoke Code(\"K7Q2\")"),
+            ("/v1/vaultgram/leases/K7Q2/renew", "404"),
+            ("/v1/vaultgram/leases/K7Q2", "404"),
+            ("/v1/vaultgram/leases", "405"),
+            ("/v1/sys/leases/revoke-prefix/a", "404"),
+            ("/v1/sys/leases/tidy", "404"),
+            ("/v1/sys/leases/revoke/../x", "400"),
+        ] {
+            for method in [Method::POST, Method::PUT] {
+                assert_eq!(ask(&method, path), wanted, "{method} {path}");
+            }
+        }
+        assert_eq!(ask(&Method::GET, "/v1/vaultgram/leases"), "Leases");
+        assert_eq!(ask(&Method::GET, "/v1/sys/leases/lookup"), "405");
+        assert_eq!(ask(&Method::DELETE, "/v1/sys/leases/revoke/a"), "405");
     }
 
     #[test]
