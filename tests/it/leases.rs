@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use telegram_dc::{Chat, Fault};
 
 use crate::engines::{leases, real_bao, run, serving, serving_as};
 use crate::postgres::Postgres;
 use crate::setting;
-use crate::stage::{ALICE, BOB, Setting, Stage};
+use crate::stage::{ALICE, BOB, BROKER, Setting, Stage};
 
 /// The token is given to vaultgram, so that it does not end with it, nor the leases with the token.
 fn given_token() -> Setting<'static> {
@@ -128,6 +129,42 @@ async fn in_chat_a_lease_is_shown_kept_and_revoked_by_its_holder_alone() {
     assert_eq!(count("lease_revoked", &alice), 1);
     assert!(count("lease_renewed", &itself) > 0, "{found:?}");
     assert!(!stage.log().contains(&account.password));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_arrive_in_chat_is_revoked_and_administrators_may_revoke_the_rest() {
+    let admins = "admins = [1002]";
+    assert_eq!(BOB, 1002);
+    let telegram = Setting {
+        telegram: admins,
+        ..setting()
+    };
+    let (stage, postgres) = serving_as(telegram).await;
+    let account = Account::ask(&stage, "app").await;
+    assert_eq!(leases(&stage), 1);
+    let refusal = Fault::error(400, "USER_IS_BLOCKED");
+    stage.dc.fault("messages.sendMessage", refusal, 1);
+    let question = "/get_secret database/creds/app";
+    stage.dc.send(ALICE, Chat::User(BROKER), question).unwrap();
+    let gone = || stage.log().contains("broker.lease_revoked");
+    stage
+        .wait("the lease of what did not arrive is revoked", gone)
+        .await;
+    assert_eq!(leases(&stage), 1);
+    assert!(account.works(&postgres));
+
+    let said = stage.ask(BOB, "/leases").await;
+    assert!(
+        said.contains(&account.code) && said.contains("of telegram:1001"),
+        "{said}"
+    );
+    let said = stage
+        .ask(BOB, &format!("/revoke_lease {}", account.code))
+        .await;
+    assert!(
+        said.contains("is revoked") && !account.works(&postgres),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

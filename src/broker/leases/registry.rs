@@ -270,6 +270,27 @@ mod tests {
     }
 
     #[test]
+    fn each_holder_has_only_so_many_and_each_lease_a_code_of_its_own() {
+        let registry = Registry::default();
+        let mut number = 0;
+        let mut code = || {
+            number += 1;
+            // Each comes twice.
+            (number / 2).to_string()
+        };
+        for _ in 0..MAX_EACH {
+            assert!(registry.add(entry(60), &mut code).is_some());
+        }
+        assert_eq!(registry.add(entry(60), &mut code), None);
+        let other = Entry {
+            holder: "uid:991".to_owned(),
+            ..entry(60)
+        };
+        assert!(registry.add(other, &mut code).is_some());
+        assert_eq!(registry.all().len(), MAX_EACH + 1);
+    }
+
+    #[test]
     fn no_span_is_too_long() {
         let mut lease = entry(u64::MAX);
         lease.granted(Duration::MAX, OffsetDateTime::UNIX_EPOCH, 0.5);
