@@ -45,6 +45,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(arguments) => daemon::serve(&arguments.config).await,
         Command::Get(arguments) => cli::get::run(&arguments, out, terminal).await,
         Command::Invoke(arguments) => cli::invoke::run(&arguments, out, terminal).await,
+        Command::Leases(arguments) => cli::leases::run(&arguments, out).await,
         Command::Collect(arguments) => cli::collect::run(&arguments, out, terminal).await,
         Command::Open(arguments) => cli::open::run(&arguments, out, terminal),
         Command::Keygen(arguments) => cli::keygen::run(&arguments, out),

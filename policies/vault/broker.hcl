@@ -48,7 +48,11 @@ path "secret/undelete/*" {
 
 # --- other engines: take away the # in front of what is mounted and meant to be asked for ---
 
-# What was made for somebody who did not get it is taken back at once.
+# Leases of what was made: renewed while somebody wants them; revoked on request, on a stop, and at
+# once where nobody got what was made. Vault knows no narrower permission than for all leases.
+#path "sys/leases/renew" {
+#  capabilities = ["update"]
+#}
 #path "sys/leases/revoke" {
 #  capabilities = ["update"]
 #}

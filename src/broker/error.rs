@@ -96,6 +96,18 @@ pub enum BrokerError {
     /// The change was made, and its record was not.
     #[error("it was done, but could not be recorded; look at what is there, and tell an operator")]
     DoneUnrecorded,
+    /// No such lease, or somebody else's.
+    #[error("you have no such lease; /leases lists yours (on the host: vaultgram leases)")]
+    UnknownLease,
+    /// Vault will not let it last longer.
+    #[error("this lease cannot be renewed; ask for the secret anew when it has ended")]
+    NotRenewable,
+    /// Longer than anybody should want.
+    #[error("a lease is kept for 1 s to 30 days, such as 8h")]
+    KeptTooLong,
+    /// More leases than anybody needs.
+    #[error("you have {0} leases, which is the most; revoke some first (/leases lists them)")]
+    TooManyLeases(usize),
     /// A new device signed in, and nobody has looked at it.
     #[error(
         "chat is locked; an administrator must look at the new device and run `vaultgram unlock` \
@@ -142,6 +154,10 @@ impl BrokerError {
             Self::InvokeOnHost => "invoke_on_host",
             Self::NoVersionNamed => "no_version_named",
             Self::DoneUnrecorded => "done_unrecorded",
+            Self::UnknownLease => "unknown_lease",
+            Self::NotRenewable => "not_renewable",
+            Self::KeptTooLong => "kept_too_long",
+            Self::TooManyLeases(_) => "too_many_leases",
             Self::ChatLocked => "chat_locked",
         }
     }

@@ -4,8 +4,8 @@ use crate::broker::fitting::fitting;
 use crate::broker::ports::StoreError;
 use crate::broker::{Broker, BrokerError, Outcome};
 use crate::domain::{
-    Action, AuditEntry, AuditEvent, Caller, Delivery, Field, Permit, Reading, Secret, SecretValue,
-    VersionState,
+    Action, AuditEntry, AuditEvent, Caller, Delivery, Field, Lease, Origin, Permit, Reading,
+    Secret, SecretValue, VersionState,
 };
 
 /// A secret encrypted to its requester's keys.
@@ -14,6 +14,8 @@ pub struct Sealed {
     pub text: String,
     /// The version read, where there are versions.
     pub version: Option<u64>,
+    /// The lease it ends with, where it has one.
+    pub lease: Option<Lease>,
     /// How many keys can open it.
     pub keys: usize,
 }
@@ -185,6 +187,7 @@ impl Broker {
                 let keys = self.keys_to_seal_to(caller).await?;
                 let secret = self.obtain(permit, fields).await?;
                 let (version, reading) = (secret.version(), Reading::from(&secret));
+                let lease = secret.lease().cloned();
                 let plaintext = plaintext(secret, permit.target().field.is_some());
                 let text = match self.ports.sealer.seal(&plaintext, &keys) {
                     Ok(text) => text,
@@ -198,6 +201,7 @@ impl Broker {
                 let sealed = Sealed {
                     text,
                     version,
+                    lease,
                     keys: keys.len(),
                 };
                 Ok((
@@ -228,11 +232,20 @@ impl Broker {
     /// As [`Broker::read`]; where an engine is invoked, with the parameters `fields`.
     async fn obtain(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, BrokerError> {
         let store = &self.ports.store;
-        let secret = if let Action::Invoke(_) = permit.action() {
+        let mut secret = if let Action::Invoke(_) = permit.action() {
             store.invoke(permit, fields).await?
         } else {
             store.read(permit).await?
         };
+        if let Origin::Leased(lease) = &mut secret.origin {
+            match self.book(permit, lease).await {
+                Ok(code) => lease.code = Some(code),
+                Err(error) => {
+                    self.revoke(&permit.request().id, &lease.id).await;
+                    return Err(error);
+                }
+            }
+        }
         match only_field(secret, permit) {
             Ok(secret) => Ok(secret),
             Err(secret) => {

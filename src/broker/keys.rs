@@ -98,7 +98,7 @@ impl Broker {
         Ok(self.ports.coordination.delete(&entry(user, &key)).await?)
     }
 
-    async fn not_locked(&self) -> Result<(), BrokerError> {
+    pub(super) async fn not_locked(&self) -> Result<(), BrokerError> {
         if self.chat_locked().await? {
             return Err(BrokerError::ChatLocked);
         }

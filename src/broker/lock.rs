@@ -16,9 +16,7 @@ impl Broker {
     /// When the state store cannot keep it.
     pub async fn lock_chat(&self) -> Result<(), CoordinationError> {
         self.ports.coordination.put(KEY, b"").await?;
-        let mut number = [0; 16];
-        self.ports.random.fill(&mut number);
-        let id = RequestId::Connection(u128::from_be_bytes(number));
+        let id = RequestId::Connection(self.number());
         let peer = itself();
         let recorded = self.record_lock(&id, &peer, AuditEvent::ChatLocked);
         if let Err(error) = recorded.await {
@@ -66,8 +64,8 @@ impl Broker {
     }
 }
 
-/// This process, which closes the lock of its own accord.
-fn itself() -> UnixPeer {
+/// This process, which closes the lock, and looks after leases, of its own accord.
+pub(super) fn itself() -> UnixPeer {
     UnixPeer {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),

@@ -7,10 +7,11 @@ mod execute;
 mod fitting;
 mod keys;
 mod lease;
+mod leases;
 mod lock;
 pub mod ports;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub use self::confirm::Asked;
 pub use self::error::BrokerError;
 pub use self::execute::Sealed;
 pub use self::keys::RegisteredKey;
+pub use self::leases::{Keeping, LeaseInfo, LeaseName, MAX_KEPT};
 use crate::broker::ports::{
     AuditSink, Claim, Clock, Coordination, CoordinationError, Random, Sealer, SecretStore,
     StoreHealth, Wrapped,
@@ -40,6 +42,7 @@ pub struct Broker {
     ports: Ports,
     /// Held while somebody's keys change, so that two at once are not more than the most.
     keys_change: tokio::sync::Mutex<()>,
+    leases: leases::Registry,
 }
 
 /// What the broker goes by.
@@ -52,6 +55,8 @@ pub struct Rules {
     pub wrap_ttl: Duration,
     /// The Unix user of each Telegram account that may collect secrets on this host.
     pub unix_users: BTreeMap<i64, u32>,
+    /// The Telegram accounts that may look after everybody's leases.
+    pub admins: BTreeSet<i64>,
 }
 
 /// What the broker works with.
@@ -109,6 +114,7 @@ impl Broker {
             rules,
             ports,
             keys_change: tokio::sync::Mutex::new(()),
+            leases: leases::Registry::default(),
         }
     }
 
@@ -216,6 +222,13 @@ impl Broker {
             RequestId::Message { .. } => self.ports.coordination.finish(&claim_key(id)).await,
             RequestId::Connection(_) => Ok(()),
         }
+    }
+
+    /// Names a request of our own.
+    fn number(&self) -> u128 {
+        let mut number = [0; 16];
+        self.ports.random.fill(&mut number);
+        u128::from_be_bytes(number)
     }
 
     /// A code of `length` signs for people to type, which nobody can guess.

@@ -46,6 +46,12 @@ pub trait SecretStore: Send + Sync {
         Err(StoreError::Unsupported)
     }
 
+    /// Has a lease last for `increment` from now on (zero: for as long as the store likes), or as
+    /// long as the store lets it: how long that is. No permit: whose lease it is, the broker knows.
+    async fn renew(&self, _lease: &str, _increment: Duration) -> Result<Duration, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
     /// The names in a folder, sorted; those of folders end with a slash.
     async fn list(&self, _permit: &Permit) -> Result<Vec<String>, StoreError> {
         Err(StoreError::Unsupported)

@@ -8,6 +8,7 @@ pub mod get;
 pub mod init;
 pub mod invoke;
 pub mod keygen;
+pub mod leases;
 pub mod open;
 mod secret;
 mod show;
@@ -62,6 +63,8 @@ pub enum Command {
     Get(get::GetArgs),
     /// Ask a secrets engine behind a running vaultgram to do something, and print its answer
     Invoke(invoke::InvokeArgs),
+    /// List the leases of dynamic secrets you got, keep them for longer, or end them
+    Leases(leases::LeasesArgs),
     /// Collect what you asked for in chat with `socket`, as your own user, once
     Collect(collect::CollectArgs),
     /// Decrypt a sealed answer from the chat

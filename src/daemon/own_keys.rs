@@ -1,7 +1,7 @@
 //! The application's keys where Vault has them: by what right they are read, and how `serve` waits
 //! for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -40,6 +40,7 @@ impl OwnKeys {
             // Nothing is wrapped, and nobody collects.
             wrap_ttl: Duration::ZERO,
             unix_users: BTreeMap::new(),
+            admins: BTreeSet::new(),
         };
         let broker = Broker::new(rules, ports);
         Ok(Self { broker, path })

@@ -1,6 +1,6 @@
 //! `vaultgram serve`: put together, run, and stop in two stages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -111,6 +111,10 @@ impl Daemon {
                 Some(telegram) => telegram.unix_users.clone(),
                 None => BTreeMap::new(),
             },
+            admins: match &config.telegram {
+                Some(telegram) => telegram.admins.clone(),
+                None => BTreeSet::new(),
+            },
         };
         let vault_address = config.vault.public_address.clone();
         let vault = Arc::new(
@@ -167,14 +171,22 @@ impl Daemon {
 
     /// Serves until a signal, or until a part of it ends by itself.
     async fn run(self, mut signals: Signals) -> Result<(), Failure> {
-        // Fronts stop first, so that what is in flight can still read; then Vault's token goes.
-        let (fronts, back) = (TaskTracker::new(), TaskTracker::new());
-        let (stop_fronts, stop_back) = (CancellationToken::new(), CancellationToken::new());
+        self.broker.recover_leases().await.map_err(unavailable)?;
+        // Fronts stop first, so that what is in flight can still read; then the leases go, and
+        // Vault's token last.
+        let (fronts, leases, back) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+        let stop = CancellationToken::new;
+        let (stop_fronts, stop_leases, stop_back) = (stop(), stop(), stop());
         let mut running = FuturesUnordered::new();
 
         let (vault, stop) = (Arc::clone(&self.vault), stop_back.clone());
         running.push(back.spawn(async move {
             vault.run(stop).await;
+            Ok(())
+        }));
+        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
+        running.push(leases.spawn(async move {
+            broker.run_leases(stop).await;
             Ok(())
         }));
         let (cache, stop) = (self.cache, stop_back.clone());
@@ -196,36 +208,11 @@ impl Daemon {
                 clock: self.clock,
             };
             let stop = stop_fronts.clone();
-            running.push(fronts.spawn(async move {
-                let Account {
-                    mut settings,
-                    session,
-                    keys,
-                } = account;
-                // The socket serves meanwhile: Vault may be sealed, or start after us.
-                if let Some(keys) = keys {
-                    settings.api_id = tokio::select! {
-                        id = keys.api_id() => id,
-                        () = stop.cancelled() => return Ok(()),
-                    };
-                }
-                let status = Arc::default();
-                match telegram::run(settings, session, ports, status, stop.clone()).await {
-                    Err(error @ TelegramError::SignedOut(_)) if beside_socket => {
-                        tracing::error!(
-                            event = "telegram.signed_out",
-                            %error,
-                            hint = "then restart vaultgram; its socket serves on until then"
-                        );
-                        stop.cancelled().await;
-                        Ok(())
-                    }
-                    ended => ended.map_err(unavailable),
-                }
-            }));
+            running.push(fronts.spawn(chat(account, ports, stop, beside_socket)));
         }
-        fronts.close();
-        back.close();
+        for part in [&fronts, &leases, &back] {
+            part.close();
+        }
         tracing::info!(
             event = "daemon.serving",
             version = env!("CARGO_PKG_VERSION")
@@ -243,6 +230,8 @@ impl Daemon {
         stop_fronts.cancel();
         let drained = async {
             let fronts_done = tokio::time::timeout(DRAIN, fronts.wait()).await.is_ok();
+            stop_leases.cancel();
+            leases.wait().await;
             stop_back.cancel();
             back.wait().await;
             fronts_done
@@ -264,6 +253,40 @@ impl Daemon {
         }
         tracing::info!(event = "daemon.stopped");
         ended
+    }
+}
+
+/// Answers in Telegram until `stop`. Signed out, it waits for that `beside_socket`, which goes on.
+async fn chat(
+    account: Account,
+    ports: telegram::Ports,
+    stop: CancellationToken,
+    beside_socket: bool,
+) -> Result<(), Failure> {
+    let Account {
+        mut settings,
+        session,
+        keys,
+    } = account;
+    // The socket serves meanwhile: Vault may be sealed, or start after us.
+    if let Some(keys) = keys {
+        settings.api_id = tokio::select! {
+            id = keys.api_id() => id,
+            () = stop.cancelled() => return Ok(()),
+        };
+    }
+    let status = Arc::default();
+    match telegram::run(settings, session, ports, status, stop.clone()).await {
+        Err(error @ TelegramError::SignedOut(_)) if beside_socket => {
+            tracing::error!(
+                event = "telegram.signed_out",
+                %error,
+                hint = "then restart vaultgram; its socket serves on until then"
+            );
+            stop.cancelled().await;
+            Ok(())
+        }
+        ended => ended.map_err(unavailable),
     }
 }
 

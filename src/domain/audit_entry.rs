@@ -35,6 +35,38 @@ pub enum Subject {
     Key(String),
     /// Chat as a whole.
     Chat,
+    /// The lease of a dynamic secret that was handed over.
+    Lease {
+        /// What was to be done.
+        action: LeaseAction,
+        /// Its name in Vault.
+        lease: String,
+        /// Where the secret was read or made.
+        path: String,
+    },
+}
+
+/// What is to be done with a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseAction {
+    /// Renew it as often as needed until some time.
+    Keep,
+    /// Renew it once.
+    Renew,
+    /// End it.
+    Revoke,
+}
+
+impl LeaseAction {
+    /// The name in the audit.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep_lease",
+            Self::Renew => "renew_lease",
+            Self::Revoke => "revoke_lease",
+        }
+    }
 }
 
 /// What happened to a request.
@@ -113,6 +145,18 @@ pub enum AuditEvent {
     ChatLocked,
     /// Chat is unlocked once this is written.
     ChatUnlocked,
+    /// The lease is renewed from now on, for so many seconds.
+    LeaseKept {
+        /// So many.
+        seconds: u64,
+    },
+    /// Vault lets the lease last so many seconds from now on.
+    LeaseRenewed {
+        /// So many.
+        seconds: u64,
+    },
+    /// The lease has ended, and with it the secret.
+    LeaseRevoked,
     /// Nothing was handed over; a change may or may not have been made when the store did not
     /// answer.
     Failed {
@@ -166,6 +210,9 @@ impl AuditEvent {
             | Self::KeyForgotten
             | Self::ChatLocked
             | Self::ChatUnlocked
+            | Self::LeaseKept { .. }
+            | Self::LeaseRenewed { .. }
+            | Self::LeaseRevoked
             | Self::Failed { .. } => None,
         }
     }

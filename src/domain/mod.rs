@@ -18,10 +18,11 @@ pub mod request;
 pub mod secret;
 pub mod secret_path;
 pub mod signs;
+pub mod span;
 pub mod terms;
 
 pub use action::Action;
-pub use audit_entry::{AuditEntry, AuditEvent, Reading, Subject};
+pub use audit_entry::{AuditEntry, AuditEvent, LeaseAction, Reading, Subject};
 pub use caller::Caller;
 pub use delivery::Delivery;
 pub use permit::Permit;

@@ -62,6 +62,8 @@ pub struct Lease {
     pub duration: Duration,
     /// Whether it can be asked to last longer.
     pub renewable: bool,
+    /// What people call it, once the broker looks after it.
+    pub code: Option<String>,
 }
 
 /// How long ago a secret was read from Vault.
@@ -143,6 +145,15 @@ impl Secret {
         match self.origin {
             Origin::Version { number, .. } => Some(number),
             Origin::Plain | Origin::Leased(_) => None,
+        }
+    }
+
+    /// The lease it ends with, where it has one.
+    #[must_use]
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.origin {
+            Origin::Leased(lease) => Some(lease),
+            Origin::Plain | Origin::Version { .. } => None,
         }
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cedar_policy::Effect;
 
+use crate::domain::span;
+
 /// Longest name of a token role, in bytes.
 const MAX_ROLE: usize = 128;
 /// The longest a secret may be kept, fresh or stale.
@@ -110,15 +112,8 @@ fn is_role(text: &str) -> bool {
 
 /// `30s`, `5m`, `1h`.
 fn duration(text: &str) -> Option<Duration> {
-    let (digits, seconds) = [("s", 1), ("m", 60), ("h", 3600)]
-        .into_iter()
-        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    let time = Duration::from_secs(count.checked_mul(seconds)?);
-    (!time.is_zero() && time <= MAX_KEPT).then_some(time)
+    let time = span::counted(text, &[("s", 1), ("m", 60), ("h", 3600)])?;
+    (time <= MAX_KEPT).then_some(time)
 }
 
 #[cfg(test)]

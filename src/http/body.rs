@@ -1,4 +1,5 @@
-//! A request's body: the parameters an engine is invoked with, one JSON object, capped.
+//! A request's body: the parameters an engine is invoked with, or what is to be done with a lease;
+//! one JSON object, capped.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Bytes};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -29,12 +30,7 @@ pub(super) async fn parameters<B>(body: &mut B) -> Result<Vec<Field>, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let text = tokio::time::timeout(PATIENCE, read(body))
-        .await
-        .map_err(|_| {
-            let why = "the request's body did not arrive in time";
-            Refusal::new(StatusCode::REQUEST_TIMEOUT, why)
-        })??;
+    let text = read_in_time(body).await?;
     if text.is_empty() {
         return Ok(vec![]);
     }
@@ -46,6 +42,38 @@ where
         ))
     })?;
     Ok(parameters.map_or_else(Vec::new, |Parameters(fields)| fields))
+}
+
+/// Reads a document that holds no secret; `None` where there is nothing, or `null`.
+///
+/// # Errors
+/// When it is too large, too slow, or not such a document.
+pub(super) async fn document<B, T>(body: &mut B) -> Result<Option<T>, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+    T: DeserializeOwned,
+{
+    let text = read_in_time(body).await?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&text).map_err(|error| {
+        Refusal::bad_request(format!(
+            "the request's body is not what is expected: {error}"
+        ))
+    })
+}
+
+async fn read_in_time<B>(body: &mut B) -> Result<Zeroizing<Vec<u8>>, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    tokio::time::timeout(PATIENCE, read(body))
+        .await
+        .map_err(|_| {
+            let why = "the request's body did not arrive in time";
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, why)
+        })?
 }
 
 /// Reads all of it into one buffer that is wiped.

@@ -89,6 +89,7 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::UnknownKey
             | BrokerError::NewestNotDeleted => StatusCode::NOT_FOUND,
             BrokerError::Store(StoreError::Forbidden | StoreError::RoleRefused)
+            | BrokerError::UnknownLease
             | BrokerError::ChatLocked => StatusCode::FORBIDDEN,
             BrokerError::Store(
                 StoreError::Conflict { .. }
@@ -110,6 +111,9 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NotAnEngine
             | BrokerError::NotKv
             | BrokerError::InvokeOnHost
+            | BrokerError::NotRenewable
+            | BrokerError::KeptTooLong
+            | BrokerError::TooManyLeases(_)
             | BrokerError::NoVersionNamed => StatusCode::BAD_REQUEST,
             // As Vault answers it.
             BrokerError::Store(StoreError::Unsupported) => StatusCode::METHOD_NOT_ALLOWED,

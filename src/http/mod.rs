@@ -6,6 +6,7 @@
 mod bind;
 mod body;
 mod error;
+mod leases;
 mod peer;
 mod query;
 mod reply;

@@ -5,6 +5,7 @@ use hyper::{Method, StatusCode};
 use crate::domain::secret_path::check_field;
 use crate::domain::{MountKind, Mounts, SecretPath, Target};
 use crate::http::error::Refusal;
+use crate::http::leases::{self, LeaseRef, LeaseVerb};
 use crate::http::query::{HealthCodes, Query, decode_path};
 
 /// What is asked for.
@@ -31,8 +32,12 @@ pub(super) enum Route {
     Collect(String),
     /// What is counted.
     Metrics,
-    /// Open the lock on chat: our own addition, and the one thing that is done and not read.
+    /// Open the lock on chat: our own addition.
     Unlock,
+    /// The leases of the caller: our own addition.
+    Leases,
+    /// Something about one lease.
+    Lease(LeaseVerb, LeaseRef),
 }
 
 /// Finds out what `method`, `path` and `query` ask for.
@@ -61,6 +66,12 @@ pub(super) fn route(
         Route::Collect(code.to_owned())
     } else if path == "vaultgram/unlock" {
         Route::Unlock
+    } else if path == "vaultgram/leases" {
+        Route::Leases
+    } else if let Some(path) = path.strip_prefix("vaultgram/leases/") {
+        leases::own_route(path).ok_or_else(unknown)?
+    } else if let Some(path) = path.strip_prefix("sys/leases/") {
+        leases::route(path).ok_or_else(unknown)?
     } else if path == "sys/metrics" {
         metrics_route(&mut query)?
     } else if let Some(path) = path.strip_prefix("sys/internal/ui/mounts/") {
@@ -72,6 +83,13 @@ pub(super) fn route(
     };
     query.finish()?;
     let head = matches!(route, Route::Health(_)) && method == Method::HEAD;
+    if let Route::Lease(..) = route {
+        let why = "this does something: use POST or PUT";
+        return match method {
+            &Method::POST | &Method::PUT => Ok(route),
+            _ => Err(Refusal::method("POST, PUT", why)),
+        };
+    }
     let once = match route {
         Route::Unlock => Some("to unlock chat, use POST, or run: vaultgram unlock"),
         Route::Collect(_) => Some("this works once: use POST, or run: vaultgram collect"),
@@ -81,6 +99,8 @@ pub(super) fn route(
         | Route::Mount { .. }
         | Route::Health(_)
         | Route::LookupSelf
+        | Route::Leases
+        | Route::Lease(..)
         | Route::Metrics => None,
     };
     if let Some(instead) = once {
@@ -229,8 +249,8 @@ fn unknown() -> Refusal {
         "no handler for this route; vaultgram serves GET /v1/MOUNT/data/PATH and LIST \
          /v1/MOUNT/metadata/PATH of its configured mounts of KV version 2, GET and LIST \
          /v1/MOUNT/PATH of others (and POST, where an engine is mounted), \
-         sys/internal/ui/mounts/PATH, sys/health, sys/metrics and auth/token/lookup-self, and POST \
-         /v1/vaultgram/collect/CODE",
+         sys/internal/ui/mounts/PATH, sys/health, sys/metrics, auth/token/lookup-self and vaultgram/leases, and POST \
+         sys/leases/lookup, renew and revoke, and vaultgram/collect/CODE",
     )
 }
 
@@ -411,6 +431,38 @@ mod tests {
         ] {
             assert_eq!(ask(method, target), wanted, "{method} {target}");
         }
+    }
+
+    #[test]
+    fn leases_are_asked_for_in_vaults_words_and_in_ours() {
+        let ask = |method: &Method, path: &str| match route(method, path, None, &mounts()) {
+            Ok(Route::Lease(verb, lease)) => format!("{verb:?} {lease:?}"),
+            Ok(other) => format!("{other:?}"),
+            Err(refusal) => refusal.status.as_u16().to_string(),
+        };
+        for (path, wanted) in [
+            ("/v1/sys/leases/lookup", "Lookup InBody"),
+            (
+                "/v1/sys/leases/renew/pki/issue/x",
+                "Renew Id(\"pki/issue/x\")",
+            ),
+            ("/v1/sys/leases/revoke/a", "Revoke Id(\"a\")"),
+            ("/v1/vaultgram/leases/K7Q2/keep", "Keep Code(\"K7Q2\")"),
+            ("/v1/vaultgram/leases/K7Q2/revoke", "Revoke Code(\"K7Q2\")"),
+            ("/v1/vaultgram/leases/K7Q2/renew", "404"),
+            ("/v1/vaultgram/leases/K7Q2", "404"),
+            ("/v1/vaultgram/leases", "405"),
+            ("/v1/sys/leases/revoke-prefix/a", "404"),
+            ("/v1/sys/leases/tidy", "404"),
+            ("/v1/sys/leases/revoke/../x", "400"),
+        ] {
+            for method in [Method::POST, Method::PUT] {
+                assert_eq!(ask(&method, path), wanted, "{method} {path}");
+            }
+        }
+        assert_eq!(ask(&Method::GET, "/v1/vaultgram/leases"), "Leases");
+        assert_eq!(ask(&Method::GET, "/v1/sys/leases/lookup"), "405");
+        assert_eq!(ask(&Method::DELETE, "/v1/sys/leases/revoke/a"), "405");
     }
 
     #[test]

@@ -23,8 +23,7 @@ use crate::http::query::HealthCodes;
 use crate::http::reply::{self, Reply};
 use crate::http::target::{self, Route};
 use crate::telemetry::metrics::{
-    CHAT_LOCKED, VAULT_CLOCK_DRIFT, VAULT_LEASES, VAULT_READY, VAULT_STATE, VAULT_TOKEN_LEFT,
-    render,
+    CHAT_LOCKED, LEASES, VAULT_CLOCK_DRIFT, VAULT_READY, VAULT_STATE, VAULT_TOKEN_LEFT, render,
 };
 
 /// Answers requests of peers that are known.
@@ -81,8 +80,8 @@ impl VaultApi {
         let mounts = self.broker.mounts();
         let (path, query) = (head.uri.path(), head.uri.query());
         let route = target::route(&head.method, path, query, mounts)?;
-        let invoked = matches!(route, Route::Invoke(_));
-        if !invoked && !body.is_end_stream() {
+        let takes_body = matches!(route, Route::Invoke(_) | Route::Lease(..));
+        if !takes_body && !body.is_end_stream() {
             return Err(Refusal::bad_request(
                 "vaultgram only reads: send no request body",
             ));
@@ -104,6 +103,8 @@ impl VaultApi {
             Route::Collect(code) => self.collect(&id, code, peer).await,
             Route::Metrics => Ok(self.metrics().await),
             Route::Unlock => self.unlock(&id, peer).await,
+            Route::Leases => Ok(self.leases(&id, peer)),
+            Route::Lease(verb, lease) => self.lease(id, verb, lease, body, peer).await,
         }
     }
 
@@ -249,6 +250,8 @@ impl VaultApi {
     /// Whoever can connect may read them: there is nothing of anybody in them.
     async fn metrics(&self) -> Reply {
         measure(&self.broker.store_health().await);
+        let leases = u32::try_from(self.broker.lease_count()).unwrap_or(u32::MAX);
+        gauge!(LEASES).set(f64::from(leases));
         // Taken for locked where nobody can tell: then nothing is answered in chat either.
         let locked = self.broker.chat_locked().await.unwrap_or(true);
         gauge!(CHAT_LOCKED).set(f64::from(u8::from(locked)));
@@ -278,26 +281,26 @@ impl VaultApi {
 }
 
 /// Puts the store's health into the gauges.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "seconds and counts, far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "seconds, far below 2^52")]
 fn measure(health: &StoreHealth) {
     let one_if = |so: bool| f64::from(u8::from(so));
     for name in StoreHealth::NAMES {
         gauge!(VAULT_STATE, "state" => name).set(one_if(health.name() == name));
     }
-    let StoreHealth::Ready(serving) = health else {
-        gauge!(VAULT_READY).set(0.0);
-        return;
+    // What is not known now must not look like what was so before.
+    let (ready, drift, token_left) = match health {
+        StoreHealth::Ready(serving) => {
+            let left = serving.token_left.map(|left| left.as_secs_f64());
+            (true, serving.drift as f64, left.unwrap_or(f64::INFINITY))
+        }
+        StoreHealth::LoggedOut { .. }
+        | StoreHealth::Sealed
+        | StoreHealth::Uninitialized
+        | StoreHealth::Unreachable => (false, f64::NAN, 0.0),
     };
-    gauge!(VAULT_READY).set(1.0);
-    gauge!(VAULT_CLOCK_DRIFT).set(serving.drift as f64);
-    let left = serving
-        .token_left
-        .map_or(f64::INFINITY, |left| left.as_secs_f64());
-    gauge!(VAULT_TOKEN_LEFT).set(left);
-    gauge!(VAULT_LEASES).set(serving.leases as f64);
+    gauge!(VAULT_READY).set(one_if(ready));
+    gauge!(VAULT_CLOCK_DRIFT).set(drift);
+    gauge!(VAULT_TOKEN_LEFT).set(token_left);
 }
 
 /// Why there is no secret; what is deleted or destroyed is described.

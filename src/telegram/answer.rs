@@ -6,6 +6,7 @@ use tracing::{debug, warn};
 
 use super::call::CallError;
 use super::handler::{Handler, Job};
+use super::outbox::Sent;
 use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Reply, random_id};
 use super::withdrawal::Withdrawn;
 use crate::broker::BrokerError;
@@ -31,19 +32,25 @@ impl Handler {
 
     /// Answers in private, wherever the command was given; a group is only told that.
     pub(super) async fn answer(&self, job: &Job, reply: Reply) -> Answered {
-        let answered = self.answer_in_private(job, reply).await;
+        let lease = reply.lease.clone();
+        let (answered, as_meant) = self.answer_in_private(job, reply).await;
+        if let Some(code) = lease.filter(|_| !as_meant) {
+            // Or nobody knows; then it is better gone, too.
+            self.broker.give_up(&code);
+        }
         if job.origin.user.chat == ChatKind::Group {
             self.tell_group(job, answered.notice()).await;
         }
         answered
     }
 
-    async fn answer_in_private(&self, job: &Job, mut reply: Reply) -> Answered {
+    /// What became of `reply`, and whether it is what arrived.
+    async fn answer_in_private(&self, job: &Job, mut reply: Reply) -> (Answered, bool) {
         let Some(peer) = self.outbox.sender(&job.message).await else {
             warn!(event = "telegram.sender.unknown", user = job.origin.user.id);
-            return Answered::Refused;
+            return (Answered::Refused, false);
         };
-        let mut intent = None;
+        let (mut intent, mut as_meant) = (None, true);
         if reply.secret {
             let made = self.deletions.intend(&job.origin.id, &peer, reply.lasts);
             match made.await {
@@ -58,6 +65,7 @@ impl Handler {
                 Err(error) => {
                     warn!(event = "telegram.deletions.unwritable", %error);
                     reply = Reply::failed(&BrokerError::Coordination(error));
+                    as_meant = false;
                 }
             }
         }
@@ -67,10 +75,11 @@ impl Handler {
             self.deletions.sent(intent, &sent);
         }
         match sent.result {
-            Ok(_) => Answered::InPrivate,
+            Ok(Sent::Notice) => (Answered::InPrivate, false),
+            Ok(Sent::Id(_) | Sent::Earlier) => (Answered::InPrivate, as_meant),
             Err(error) => {
                 warn!(event = "telegram.reply_failed", request = %job.origin.id, %error);
-                Answered::failed(&error)
+                (Answered::failed(&error), false)
             }
         }
     }

@@ -77,6 +77,14 @@ impl Handler {
                 let action = Action::Rotate { recipe, over: 0 };
                 self.ask(origin, action, target).await
             }
+            Command::Destroy(target) => self.ask(origin, Action::Destroy, target).await,
+            Command::Invoke(target, delivery, fields) => {
+                let action = Action::Invoke(delivery);
+                self.perform(origin, action, target, fields).await
+            }
+            Command::Leases => self.leases(origin).await,
+            Command::KeepLease(code, time) => self.keep_lease(origin, code, time).await,
+            Command::RevokeLease(code) => self.revoke_lease(origin, code).await,
             Command::GetKeys => self.get_keys(origin).await,
             Command::Keys => match self.broker.keys(&origin.user).await {
                 Ok(keys) => self.once(origin, Reply::keys(&keys)).await,
@@ -183,7 +191,16 @@ impl Handler {
             vault: self.settings.vault_address.as_deref(),
             now: self.clock.now(),
         };
-        Reply::outcome(outcome, target, &terms)
+        let reply = Reply::outcome(outcome, target, &terms);
+        let told = reply.as_ref().and_then(|reply| reply.lease.as_ref());
+        if let Outcome::Released(secret) = outcome
+            && let Some(code) = secret.lease().and_then(|lease| lease.code.as_ref())
+            && told.is_none()
+        {
+            // It does not fit into a message.
+            self.broker.give_up(code);
+        }
+        reply
     }
 
     /// Writes a secret that does not exist; asks about one that does.
@@ -320,7 +337,7 @@ impl Handler {
     }
 
     /// What to answer instead, if this request is not ours.
-    async fn claimed_before(&self, origin: &Origin) -> Option<Option<Reply>> {
+    pub(super) async fn claimed_before(&self, origin: &Origin) -> Option<Option<Reply>> {
         match self.broker.claim(&origin.id).await {
             Ok(Claim::Ours) => None,
             Ok(Claim::Taken) => Some(None),
@@ -342,7 +359,7 @@ impl Handler {
 
     /// Does `work` of the broker's in a task that nobody cuts off: what it began to record, it
     /// ends. `None` after a fault of our own.
-    async fn whole<T: Send + 'static>(
+    pub(super) async fn whole<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
@@ -350,12 +367,12 @@ impl Handler {
     }
 }
 
-fn failed(origin: &Origin, error: &BrokerError) -> Reply {
+pub(super) fn failed(origin: &Origin, error: &BrokerError) -> Reply {
     warn!(event = "telegram.request_failed", request = %origin.id, error = error.name());
     Reply::failed(error)
 }
 
-fn broken(origin: &Origin) -> Reply {
+pub(super) fn broken(origin: &Origin) -> Reply {
     warn!(event = "telegram.request_failed", request = %origin.id, error = "panic");
     Reply::broken()
 }

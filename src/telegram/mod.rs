@@ -28,6 +28,7 @@ mod gauges;
 mod handler;
 mod incoming;
 mod lagging;
+mod leases;
 mod line;
 pub mod login;
 mod outbox;
@@ -108,7 +109,8 @@ pub struct Settings {
     pub probe_interval: Duration,
     /// The way to Telegram; by default a direct one.
     pub proxy: Option<Proxy>,
-    /// Numeric ids of those who are told of new devices on the account, and may `/get_keys`.
+    /// Numeric ids of those who are told of new devices on the account, and may `/get_keys`; the
+    /// broker has them too, for the leases.
     pub admins: BTreeSet<i64>,
     /// Where Vault has the account's keys, for `/get_keys`; by default `secret/telegram`.
     pub keys_path: String,

@@ -3,6 +3,7 @@
 pub(super) mod changed;
 mod delivered;
 mod guard;
+mod leases;
 mod shown;
 
 use std::fmt::Write;
@@ -18,6 +19,7 @@ use super::withdrawal::Withdrawn;
 use crate::broker::ports::StoreHealth;
 use crate::broker::{BrokerError, Outcome, RegisteredKey};
 use crate::domain::policy::DenialReason;
+use crate::domain::span::spoken;
 use crate::domain::{RequestId, Secret, Target};
 
 /// Longest text of a message, in UTF-16 code units.
@@ -48,6 +50,9 @@ const HELP: &str = "\
 /put_secret PATH key=value … — write it anew
 /patch_secret PATH key=value … — change some fields
 /rotate PATH#field — a new random value
+/destroy_secret PATH@2 — a version, for good
+/invoke PATH key=value … — have an engine do something
+/leases, /keep_lease CODE 8h, /revoke_lease CODE — what was made for you, and ends
 /delete_secret PATH, /undelete PATH — for good on a mount without versions
 /keys, /register_key, /forget_key — the public keys to seal to
 /confirm CODE, /cancel CODE — answer a question
@@ -85,6 +90,8 @@ pub(super) struct Reply {
     pub(super) to_copy: bool,
     /// It is to be deleted sooner than secrets usually are.
     pub(super) lasts: Option<Duration>,
+    /// The lease that its secret ends with: of no use where it does not arrive.
+    pub(super) lease: Option<String>,
     /// A file that goes with it; the text is its caption.
     pub(super) document: Option<Document>,
 }
@@ -274,6 +281,10 @@ impl Reply {
             | BrokerError::InvokeOnHost
             | BrokerError::NoVersionNamed
             | BrokerError::DoneUnrecorded
+            | BrokerError::UnknownLease
+            | BrokerError::NotRenewable
+            | BrokerError::KeptTooLong
+            | BrokerError::TooManyLeases(_)
             | BrokerError::ChatLocked => error.to_string(),
         };
         let mut characters = text.chars();
@@ -297,6 +308,9 @@ impl Reply {
     /// What came of a request; `None` when somebody else answers it.
     pub(super) fn outcome(outcome: &Outcome, target: &Target, terms: &Terms<'_>) -> Option<Self> {
         Some(match outcome {
+            Outcome::Released(secret) if secret.fields.is_empty() && secret.lease().is_none() => {
+                Self::plain(format!("{}: done, and nothing to say.", target.path)).guarded()
+            }
             Outcome::Released(secret) => Self::secret(secret, target, terms.delete_after).guarded(),
             Outcome::Wrapped(wrapped) => Self::wrapped(wrapped, target, terms).guarded(),
             Outcome::Sealed(sealed) => Self::sealed(sealed, target, terms).guarded(),
@@ -342,6 +356,9 @@ impl Reply {
             message.plain("\n");
         }
         message.plain(&format!("Deleted in {}.", spoken(delete_after)));
+        if let Some(lease) = secret.lease() {
+            message.plain(&leases::advice(lease));
+        }
         if message.length > MAX_LENGTH {
             return advice();
         }
@@ -349,6 +366,7 @@ impl Reply {
             text: message.text,
             entities: message.entities,
             secret: true,
+            lease: secret.lease().and_then(|lease| lease.code.clone()),
             ..Self::default()
         }
     }
@@ -367,14 +385,6 @@ fn too_big(secret: &Secret, target: &Target) -> Reply {
         "The secret is too long for one message. Ask for one field, as in {path}#field, or for \
          all of it with: /get_secret {target} sealed, or /get_secret {target} socket\nIt has: {names}"
     ))
-}
-
-/// A time as people say it.
-fn spoken(time: Duration) -> String {
-    match time.as_secs() {
-        seconds if seconds < 120 => format!("{seconds} s"),
-        seconds => format!("{} min", seconds / 60),
-    }
 }
 
 /// Text and entities side by side. Telegram counts UTF-16 code units.

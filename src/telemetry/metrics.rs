@@ -37,12 +37,15 @@ pub const VAULT_READY: &str = "vaultgram_vault_ready";
 
 /// Gauge, by `state`: 1 for the state the secret store is in, 0 for the others.
 pub const VAULT_STATE: &str = "vaultgram_vault_state";
-/// Gauge: seconds by which the secret store's clock is ahead of ours, when it last served.
+/// Gauge: seconds by which the secret store's clock is ahead of ours; NaN while it does not serve.
 pub const VAULT_CLOCK_DRIFT: &str = "vaultgram_vault_clock_drift_seconds";
-/// Gauge: seconds until our token ends unless it is renewed, when the store last served.
+/// Gauge: seconds until our token ends unless it is renewed; 0 while the store does not serve.
 pub const VAULT_TOKEN_LEFT: &str = "vaultgram_vault_token_left_seconds";
-/// Gauge: leases of dynamic secrets that have not ended, when the store last served.
-pub const VAULT_LEASES: &str = "vaultgram_vault_leases";
+/// Gauge: leases of dynamic secrets that somebody has.
+pub const LEASES: &str = "vaultgram_leases";
+/// Counter, by `result` (`renewed`, `failed`): renewals of leases.
+pub const LEASE_RENEWALS: &str = "vaultgram_lease_renewals_total";
+
 /// Counter, by `result` (`hit`, `miss`, `stale`): reads of what policy lets be kept.
 pub const CACHE_READS: &str = "vaultgram_cache_reads_total";
 /// Gauge: secrets that are kept now.
@@ -114,16 +117,14 @@ pub fn start() {
     );
     describe_gauge!(
         VAULT_CLOCK_DRIFT,
-        "Seconds by which Vault's clock is ahead of vaultgram's, when it last served."
+        "Seconds by which Vault's clock is ahead of vaultgram's; NaN while Vault does not serve."
     );
     describe_gauge!(
         VAULT_TOKEN_LEFT,
-        "Seconds until vaultgram's Vault token ends unless it is renewed, when Vault last served."
+        "Seconds until vaultgram's Vault token ends unless it is renewed; 0 while Vault does not serve."
     );
-    describe_gauge!(
-        VAULT_LEASES,
-        "Leases of dynamic secrets that have not ended, when Vault last served."
-    );
+    describe_gauge!(LEASES, "Leases of dynamic secrets that somebody has.");
+    describe_counter!(LEASE_RENEWALS, "Renewals of leases, by what came of them.");
     describe_counter!(
         CACHE_READS,
         "Reads of secrets that policy lets be kept, by where the answer came from."

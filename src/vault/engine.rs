@@ -158,15 +158,41 @@ pub(super) async fn revoke(
     access: &Access,
     lease: &str,
 ) -> Result<(), StoreError> {
+    let body = serde_json::json!({ "lease_id": lease });
+    let (request, payload) = about_lease("sys/leases/revoke", &body);
+    kv_write::done(client.write(access, request, payload).await)
+}
+
+/// Has a lease last longer; for how long from now on.
+pub(super) async fn renew(
+    client: &Client,
+    access: &Access,
+    lease: &str,
+    increment: Duration,
+) -> Result<Duration, StoreError> {
+    #[derive(Deserialize)]
+    struct Renewed {
+        lease_duration: u64,
+    }
+    let body = serde_json::json!({ "lease_id": lease, "increment": increment.as_secs() });
+    let (request, payload) = about_lease("sys/leases/renew", &body);
+    let answer = client.write(access, request, payload).await;
+    let answer = answer.map_err(|failure| kv_write::failed(&failure))?;
+    let answer = accepted(answer, &[], kv_write::failed)?;
+    let renewed: Renewed = serde_json::from_slice(&answer.body).map_err(|_| StoreError::Unclear)?;
+    Ok(Duration::from_secs(renewed.lease_duration))
+}
+
+fn about_lease(path: &str, body: &serde_json::Value) -> (At, Payload) {
     let request = At {
         method: RequestMethod::PUT,
-        path: "sys/leases/revoke".to_owned(),
+        path: path.to_owned(),
     };
     let payload = Payload {
         media_type: "application/json",
-        json: Zeroizing::new(serde_json::json!({ "lease_id": lease }).to_string().into()),
+        json: Zeroizing::new(body.to_string().into()),
     };
-    kv_write::done(client.write(access, request, payload).await)
+    (request, payload)
 }
 
 /// A request to any path; vaultrs has none.
@@ -222,6 +248,7 @@ fn secret(answer: &Answer) -> Option<Secret> {
         id: envelope.lease_id,
         duration: Duration::from_secs(envelope.lease_duration),
         renewable: envelope.renewable,
+        code: None,
     };
     Some(Secret {
         fields,
@@ -307,6 +334,7 @@ mod tests {
             id: "database/creds/app/x".to_owned(),
             duration: Duration::from_hours(1),
             renewable: true,
+            code: None,
         };
         assert_eq!(found.origin, Origin::Leased(lease));
         assert_eq!(found.names().collect::<Vec<_>>(), ["username", "password"]);

@@ -21,7 +21,8 @@ pub(super) struct Leases(Mutex<BTreeMap<String, Made>>);
 struct Made {
     /// Never asked with: held, so that [`crate::vault::held`] keeps it alive.
     _session: Arc<Session>,
-    /// When Vault ends it; unknown where Vault keeps the answer for somebody else.
+    /// When Vault ends it; unknown where Vault keeps the answer for somebody else, or beyond all
+    /// times.
     until: Option<Instant>,
 }
 
@@ -31,7 +32,7 @@ impl Leases {
         if let Origin::Leased(lease) = &secret.origin {
             let made = Made {
                 _session: Arc::clone(session),
-                until: Some(Instant::now() + lease.duration),
+                until: Instant::now().checked_add(lease.duration),
             };
             self.all().insert(lease.id.clone(), made);
         }
@@ -46,6 +47,13 @@ impl Leases {
         // One for each session: no lease has such a name.
         let name = format!("session {:p}", Arc::as_ptr(session));
         self.all().insert(name, made);
+    }
+
+    /// The lease of that name lasts for `granted` from now on.
+    pub(super) fn renewed(&self, lease: &str, granted: Duration) {
+        if let Some(made) = self.all().get_mut(lease) {
+            made.until = Instant::now().checked_add(granted);
+        }
     }
 
     /// The lease of that name is no more.

@@ -10,7 +10,7 @@
 //! | `kv` | reading a secret of KV version 2, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
 //! | `kv_write` | writing, deleting, undeleting, destroying, and what each answer means |
-//! | `engine` | KV version 1, and every other engine: read, list, invoke; ending a lease |
+//! | `engine` | KV version 1, and every other engine: read, list, invoke; renewing and ending a lease |
 //! | `mount` | whether a mount is what the configuration says |
 //! | `wrap` | having Vault keep an answer for who brings a token |
 //! | `auth` | how each method logs in, and what Vault grants |
@@ -57,6 +57,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
 pub use cache::Cached;
@@ -65,6 +66,7 @@ pub use settings::{Settings, SettingsError};
 
 use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
 use crate::domain::{Action, Delivery, Field, History, MountKind, Mounts, Permit, Secret, Target};
+use crate::telemetry::metrics::LEASE_RENEWALS;
 use crate::vault::client::Client;
 use crate::vault::engine::Engine;
 use crate::vault::health::Probe;
@@ -318,6 +320,20 @@ impl SecretStore for Store {
         .await?;
         self.leases.ended(lease);
         Ok(())
+    }
+
+    async fn renew(&self, lease: &str, increment: Duration) -> Result<Duration, StoreError> {
+        let client = &self.client;
+        let renewed = self
+            .logged_in_as(None, move |session| async move {
+                engine::renew(client, session.access(), lease, increment).await
+            })
+            .await;
+        let result = if renewed.is_ok() { "renewed" } else { "failed" };
+        counter!(LEASE_RENEWALS, "result" => result).increment(1);
+        let granted = renewed?;
+        self.leases.renewed(lease, granted);
+        Ok(granted)
     }
 
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {

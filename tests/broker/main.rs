@@ -12,6 +12,7 @@ mod changes;
 mod collecting;
 mod engines;
 mod keys;
+mod leases;
 mod lock;
 mod once;
 mod recording;

@@ -1,6 +1,6 @@
 //! A broker, what it works with, and short ways to ask it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,6 +29,8 @@ pub(crate) const VALUE: &str = r#""hunter2""#;
 pub(crate) const ALICE: (i64, u32) = (1001, 990);
 /// Bob's.
 pub(crate) const BOB: (i64, u32) = (1002, 991);
+/// The Telegram account of an administrator.
+pub(crate) const CAROL: i64 = 1003;
 
 /// What a broker works with; it can have several, one after the other.
 pub(crate) struct World {
@@ -77,6 +79,7 @@ impl World {
             mounts,
             wrap_ttl: Duration::from_mins(5),
             unix_users: self.unix_users.clone(),
+            admins: BTreeSet::from([CAROL]),
         };
         let ports = Ports {
             store: self.store.clone(),
@@ -155,7 +158,6 @@ pub(crate) fn error<T>(result: Result<T, BrokerError>) -> BrokerError {
 }
 
 /// A secret at version 3, of which version 1 is deleted; below `db`, one that ends with a lease.
-#[derive(Default)]
 pub(crate) struct FakeStore {
     /// What was called.
     pub(crate) calls: Mutex<Vec<&'static str>>,
@@ -167,23 +169,34 @@ pub(crate) struct FakeStore {
     pub(crate) absent: Mutex<bool>,
     /// A read needs nobody to be asked.
     pub(crate) at_hand: Mutex<bool>,
+    /// The lease of every dynamic secret, as it is made.
+    pub(crate) lease: Mutex<Lease>,
+    /// The longest it lets a lease last.
+    pub(crate) most: Mutex<Duration>,
+}
+
+impl Default for FakeStore {
+    fn default() -> Self {
+        let lease = Lease {
+            id: LEASE.to_owned(),
+            duration: Duration::from_hours(1),
+            renewable: true,
+            code: None,
+        };
+        Self {
+            calls: Mutex::default(),
+            fails: Mutex::default(),
+            newest_deleted: Mutex::default(),
+            absent: Mutex::default(),
+            at_hand: Mutex::default(),
+            lease: Mutex::new(lease),
+            most: Mutex::new(Duration::from_hours(2)),
+        }
+    }
 }
 
 /// The lease of every dynamic secret.
 pub(crate) const LEASE: &str = "db/creds/app/x";
-
-fn leased() -> Secret {
-    let lease = Lease {
-        id: LEASE.to_owned(),
-        duration: Duration::from_hours(1),
-        renewable: true,
-    };
-    Secret {
-        fields: vec![field()],
-        origin: Origin::Leased(lease),
-        age: None,
-    }
-}
 
 impl FakeStore {
     fn called(&self, name: &'static str) -> Result<(), StoreError> {
@@ -191,6 +204,14 @@ impl FakeStore {
         match self.fails.lock().unwrap().clone() {
             Some(error) => Err(error),
             None => Ok(()),
+        }
+    }
+
+    fn leased(&self) -> Secret {
+        Secret {
+            fields: vec![field()],
+            origin: Origin::Leased(self.lease.lock().unwrap().clone()),
+            age: None,
         }
     }
 
@@ -216,7 +237,7 @@ impl SecretStore for FakeStore {
         // So that others come in between.
         tokio::task::yield_now().await;
         if permit.target().path.mount() == "db" {
-            return Ok(leased());
+            return Ok(self.leased());
         }
         Ok(Secret::of_version(vec![field()], 3, String::new()))
     }
@@ -232,7 +253,7 @@ impl SecretStore for FakeStore {
 
     async fn invoke(&self, _: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
         assert_eq!(fields.len(), 1, "what it is invoked with");
-        self.called("invoke").map(|()| leased())
+        self.called("invoke").map(|()| self.leased())
     }
 
     async fn invoke_wrapped(
@@ -252,6 +273,12 @@ impl SecretStore for FakeStore {
     async fn revoke(&self, lease: &str) -> Result<(), StoreError> {
         assert_eq!(lease, LEASE);
         self.called("revoke")
+    }
+
+    async fn renew(&self, lease: &str, increment: Duration) -> Result<Duration, StoreError> {
+        assert_eq!(lease, LEASE);
+        self.called("renew")?;
+        Ok(increment.min(*self.most.lock().unwrap()))
     }
 
     async fn exists(&self, _: &Permit) -> Result<bool, StoreError> {
@@ -330,8 +357,13 @@ impl FakeAudit {
 
     /// What was recorded since this was last asked.
     pub(crate) fn take(&self) -> Vec<AuditEvent> {
-        let entries = std::mem::take(&mut *self.entries.lock().unwrap());
+        let entries = self.take_entries();
         entries.into_iter().map(|entry| entry.event).collect()
+    }
+
+    /// As [`FakeAudit::take`], with who and what about.
+    pub(crate) fn take_entries(&self) -> Vec<AuditEntry> {
+        std::mem::take(&mut *self.entries.lock().unwrap())
     }
 }
 

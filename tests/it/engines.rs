@@ -8,11 +8,16 @@ use serde_json::{Value, json};
 use crate::openbao::bao;
 use crate::postgres::Postgres;
 use crate::setting;
-use crate::stage::Stage;
+use crate::stage::{Setting, Stage};
 
 /// A stage whose broker may use `database`, `pki`, `transit` and `legacy` (KV version 1).
-async fn serving() -> (Stage, Postgres) {
-    let mut stage = Stage::build(setting()).await;
+pub(crate) async fn serving() -> (Stage, Postgres) {
+    serving_as(setting()).await
+}
+
+/// As [`serving`], and people in chat may too.
+pub(crate) async fn serving_as(setting: Setting<'static>) -> (Stage, Postgres) {
+    let mut stage = Stage::build(setting).await;
     let postgres = tokio::task::block_in_place(|| {
         let (bao, postgres) = (&stage.bao, Postgres::start());
         postgres.mount_in(bao);
@@ -33,11 +38,10 @@ async fn serving() -> (Stage, Postgres) {
             let verbs = r#"["create", "read", "update", "list"]"#;
             format!("path \"{mount}/*\" {{ capabilities = {verbs} }}\n")
         });
-        let leases = "path \"sys/leases/revoke\" { capabilities = [\"update\"] }\n";
-        bao.policy(
-            "vaultgram-broker",
-            &format!("{rules}{}{leases}", all.concat()),
-        );
+        let leases = ["renew", "revoke"]
+            .map(|verb| format!("path \"sys/leases/{verb}\" {{ capabilities = [\"update\"] }}\n"));
+        let rules = format!("{rules}{}{}", all.concat(), leases.concat());
+        bao.policy("vaultgram-broker", &rules);
         postgres
     });
     let (config, policy) = (stage.path("vaultgram.toml"), stage.path("policy.cedar"));
@@ -48,7 +52,10 @@ async fn serving() -> (Stage, Postgres) {
     let uid = rustix::process::getuid().as_raw();
     let rules = ["legacy", "database", "pki", "transit"].map(|mount| {
         let actions = r#"[Action::"read", Action::"list", Action::"invoke"]"#;
-        format!("permit(principal == UnixPeer::\"{uid}\", action in {actions}, resource in Path::\"{mount}\");\n")
+        format!(
+            "permit(principal == UnixPeer::\"{uid}\", action in {actions}, resource in Path::\"{mount}\");\n\
+             permit(principal in Group::\"developers\", action in {actions}, resource in Path::\"{mount}\");\n"
+        )
     });
     let policies = std::fs::read_to_string(&policy).unwrap() + &rules.concat();
     let private =
@@ -59,7 +66,7 @@ async fn serving() -> (Stage, Postgres) {
 }
 
 /// Runs it with `input`; its exit code, standard output and standard error.
-fn run(command: &mut Command, input: &str) -> (i32, String, String) {
+pub(crate) fn run(command: &mut Command, input: &str) -> (i32, String, String) {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -76,7 +83,7 @@ fn run(command: &mut Command, input: &str) -> (i32, String, String) {
     )
 }
 
-fn real_bao(stage: &Stage, arguments: &[&str]) -> (i32, String) {
+pub(crate) fn real_bao(stage: &Stage, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(bao());
     command
         .env_clear()
@@ -91,7 +98,7 @@ fn real_bao(stage: &Stage, arguments: &[&str]) -> (i32, String) {
 }
 
 /// The leases there are of the role `app`.
-fn leases(stage: &Stage) -> usize {
+pub(crate) fn leases(stage: &Stage) -> usize {
     let (_, found) = stage
         .bao
         .call("LIST", "sys/leases/lookup/database/creds/app", &Value::Null);

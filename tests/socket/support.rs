@@ -1,6 +1,6 @@
 //! A real broker behind a real socket, over a store, an audit and a clock made for the tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +56,7 @@ fn leased() -> Secret {
         id: "db/creds/app/x".to_owned(),
         duration: Duration::from_hours(1),
         renewable: true,
+        code: None,
     };
     Secret {
         origin: Origin::Leased(lease),
@@ -271,6 +272,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
             mounts,
             wrap_ttl: Duration::from_mins(5),
             unix_users: BTreeMap::from([(1001, own_uid())]),
+            admins: BTreeSet::new(),
         },
         Ports {
             store: Arc::clone(&store) as Arc<dyn SecretStore>,

@@ -93,8 +93,8 @@ impl Postgres {
         ran.status.success().then_some(said)
     }
 
-    /// Mounts the engine at `database/` with the roles `app` (dynamic, an hour) and `fixed` (a
-    /// user that stays, its password rotated).
+    /// Mounts the engine at `database/` with the roles `app` (dynamic, an hour), `brief`
+    /// (dynamic, three seconds) and `fixed` (a user that stays, its password rotated).
     pub(crate) fn mount_in(&self, bao: &OpenBao) {
         self.run(ADMIN.0, ADMIN.1, "create role fixed login")
             .unwrap();
@@ -119,6 +119,10 @@ impl Postgres {
             "max_ttl": "2h",
         });
         bao.must("POST", "database/roles/app", &role);
+        let mut brief = role;
+        brief["default_ttl"] = json!("3s");
+        brief["max_ttl"] = json!("30m");
+        bao.must("POST", "database/roles/brief", &brief);
         let fixed = json!({"db_name": "pg", "username": "fixed", "rotation_period": "1h"});
         bao.must("POST", "database/static-roles/fixed", &fixed);
     }

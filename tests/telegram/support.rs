@@ -1,6 +1,6 @@
 //! The front end under test: a real broker on fake ports, on the simulated datacenter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -144,6 +144,7 @@ impl World {
                 mounts,
                 wrap_ttl: self.wrap_ttl,
                 unix_users: BTreeMap::from([(ALICE, 990)]),
+                admins: BTreeSet::new(),
             },
             broker::Ports {
                 store: match &self.kept {

@@ -227,6 +227,7 @@ async fn nothing_is_kept_without_its_policys_word_nor_of_an_engine() {
         id: "database/creds/app/x".into(),
         duration: Duration::from_mins(1),
         renewable: true,
+        code: None,
     }));
     let permit = read_by(TERMS, "secret", None);
     for _ in 0..2 {

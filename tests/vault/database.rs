@@ -81,3 +81,48 @@ async fn a_wrapped_credential_is_made_for_who_unwraps_it() {
         404
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_lasts_as_long_as_it_is_renewed_and_past_the_token_it_was_made_with() {
+    let (bao, postgres) = (OpenBao::start(), Postgres::start());
+    postgres.mount_in(&bao);
+    let auth = role(&bao);
+    // Each login's token is replaced before this, and lives on as long as the lease hangs on it.
+    let short = json!({"token_ttl": "15s", "token_max_ttl": "15s"});
+    bao.must("POST", "auth/approle/role/engines", &short);
+    let world = World::start(settings(bao.address(), auth));
+    let made_with = || bao.tokens_of("engines");
+    let at = permit("database", "creds/brief", None);
+    let secret = world.store.read(&at).await.unwrap();
+    let first = made_with();
+    let (user, password) = (value(&secret, "username"), value(&secret, "password"));
+    let lease = secret.lease().unwrap().id.clone();
+    let renew = async |seconds| {
+        world
+            .store
+            .renew(&lease, Duration::from_secs(seconds))
+            .await
+    };
+    let replaced = || made_with().iter().any(|token| !first.contains(token));
+    let mut renewals = 0;
+    while renewals < 4 || !replaced() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(renew(3).await, Ok(Duration::from_secs(3)));
+        renewals += 1;
+    }
+    assert!(
+        postgres.lets_in(&user, &password),
+        "past its first time, and past its token"
+    );
+    // More than the role's maximum is cut, and less is less.
+    let most = renew(7200).await.unwrap();
+    assert!(
+        most > Duration::from_mins(29) && most < Duration::from_mins(30),
+        "{most:?}"
+    );
+    assert_eq!(renew(3).await, Ok(Duration::from_secs(3)));
+    world.store.revoke(&lease).await.unwrap();
+    assert!(!postgres.lets_in(&user, &password));
+    let gone = error(renew(3).await);
+    assert!(matches!(gone, StoreError::Rejected(_)), "{gone:?}");
+}

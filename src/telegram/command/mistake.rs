@@ -46,6 +46,12 @@ pub enum Mistake {
     /// A random value must go somewhere.
     #[error("A field is missing: {}", Word::Rotate.example())]
     NoField,
+    /// Nothing, or no time, where a time must be.
+    #[error("After the code comes for how long, such as 30m, 8h or 2d: {}", Word::KeepLease.example())]
+    Time,
+    /// What is gone for good must be named.
+    #[error("Say which version: {} (/versions lists them)", Word::DestroySecret.example())]
+    NoVersion,
     /// Nothing to write.
     #[error("Give /{} at least one key=value: {}", .0.name(), .0.example())]
     NoValue(Word),
@@ -129,6 +135,7 @@ fn missing(word: Word) -> &'static str {
         Word::RegisterKey => "The public key is missing",
         Word::ForgetKey => "The key or its number is missing (/keys lists them)",
         Word::Confirm | Word::Cancel => "The code is missing",
+        Word::KeepLease | Word::RevokeLease => "The lease's code is missing (/leases lists them)",
         Word::Rotate => "A field is missing",
         Word::Start
         | Word::Help
@@ -140,6 +147,9 @@ fn missing(word: Word) -> &'static str {
         | Word::PatchSecret
         | Word::DeleteSecret
         | Word::Undelete
+        | Word::DestroySecret
+        | Word::Invoke
+        | Word::Leases
         | Word::GetKeys
         | Word::Keys
         | Word::LikePut

@@ -7,11 +7,13 @@ mod tests;
 mod values;
 mod word;
 
+use std::time::Duration;
+
 pub use self::mistake::{Mistake, ValueMistake};
 pub use self::word::Word;
 use crate::domain::caller::ChatKind;
 use crate::domain::recipe::normalise_code;
-use crate::domain::{Delivery, Field, Mounts, Recipe, Target};
+use crate::domain::{Delivery, Field, Mounts, Recipe, Target, span};
 
 /// Longest message that is read, in UTF-16 code units: what Telegram's own apps can send.
 pub const MAX_LENGTH: usize = 4096;
@@ -40,6 +42,16 @@ pub enum Command {
     Undelete(Target),
     /// Replace one field by a random value.
     Rotate(Target, Recipe),
+    /// Remove a version for good.
+    Destroy(Target),
+    /// Have an engine do something with these parameters.
+    Invoke(Target, Delivery, Vec<Field>),
+    /// Name one's leases.
+    Leases,
+    /// Keep the lease of this code for so long.
+    KeepLease(String, Duration),
+    /// End the lease of this code.
+    RevokeLease(String),
     /// Hand over the broker's own Telegram keys.
     GetKeys,
     /// Register a public key, which is not checked yet.
@@ -197,6 +209,21 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
                 }
             }
         }
+        Word::DestroySecret => {
+            let target = version(word, words.one(word)?, mounts)?;
+            if target.version.is_none() {
+                return Err(Mistake::NoVersion);
+            }
+            Command::Destroy(target)
+        }
+        Word::Invoke => invocation(argument, mounts)?,
+        Word::Leases => Command::Leases,
+        Word::KeepLease => {
+            let (code, time) = words.one_or_two(word)?;
+            let time = time.and_then(span::read).ok_or(Mistake::Time)?;
+            Command::KeepLease(normalise_code(code), time)
+        }
+        Word::RevokeLease => Command::RevokeLease(normalise_code(words.one(word)?)),
         Word::RegisterKey => Command::RegisterKey(words.one(word)?.to_owned()),
         Word::ForgetKey => {
             let name = words.one(word)?;
@@ -211,6 +238,24 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
         Word::LikePatch => return Err(Mistake::Misspelt(Word::PatchSecret)),
         Word::Unknown => return Err(Mistake::Unknown),
     })
+}
+
+/// A path of an engine, how to hand its answer over, and parameters.
+fn invocation(argument: &str, mounts: &Mounts) -> Result<Command, Mistake> {
+    let (path, rest) = split_word(argument);
+    if path.is_empty() {
+        return Err(Mistake::Missing(Word::Invoke));
+    }
+    let target = mounts.parse(path)?;
+    if target.version.is_some() {
+        return Err(Mistake::Version(Word::Invoke));
+    }
+    let (first, others) = split_word(rest);
+    let (delivery, values) = match Delivery::named(first) {
+        Some(delivery) => (delivery, others),
+        None => (Delivery::Message, rest),
+    };
+    Ok(Command::Invoke(target, delivery, values::fields(values)?))
 }
 
 /// A secret as a whole.

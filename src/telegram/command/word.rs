@@ -25,6 +25,16 @@ pub enum Word {
     Undelete,
     /// `/rotate`
     Rotate,
+    /// `/destroy_secret`
+    DestroySecret,
+    /// `/invoke`
+    Invoke,
+    /// `/leases`
+    Leases,
+    /// `/keep_lease`
+    KeepLease,
+    /// `/revoke_lease`
+    RevokeLease,
     /// `/get_keys`
     GetKeys,
     /// `/register_key`
@@ -47,7 +57,7 @@ pub enum Word {
 
 impl Word {
     /// All that people can use.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::Start,
         Self::Help,
         Self::Status,
@@ -59,6 +69,11 @@ impl Word {
         Self::DeleteSecret,
         Self::Undelete,
         Self::Rotate,
+        Self::DestroySecret,
+        Self::Invoke,
+        Self::Leases,
+        Self::KeepLease,
+        Self::RevokeLease,
         Self::GetKeys,
         Self::RegisterKey,
         Self::Keys,
@@ -100,6 +115,11 @@ impl Word {
             Self::DeleteSecret => "delete_secret",
             Self::Undelete => "undelete",
             Self::Rotate => "rotate",
+            Self::DestroySecret => "destroy_secret",
+            Self::Invoke => "invoke",
+            Self::Leases => "leases",
+            Self::KeepLease => "keep_lease",
+            Self::RevokeLease => "revoke_lease",
             Self::GetKeys => "get_keys",
             Self::RegisterKey => "register_key",
             Self::Keys => "keys",
@@ -114,7 +134,7 @@ impl Word {
     /// It takes values.
     #[must_use]
     pub fn takes_values(self) -> bool {
-        matches!(self, Self::PutSecret | Self::PatchSecret)
+        matches!(self, Self::PutSecret | Self::PatchSecret | Self::Invoke)
     }
 
     /// The message holds values, or may.
@@ -141,6 +161,11 @@ impl Word {
             Self::DeleteSecret => "/delete_secret django/database",
             Self::Undelete => "/undelete django/database@3",
             Self::Rotate => "/rotate django/database#password",
+            Self::DestroySecret => "/destroy_secret django/database@3",
+            Self::Invoke => "/invoke pki/issue/web common_name=www.example.org",
+            Self::Leases => "/leases",
+            Self::KeepLease => "/keep_lease K7Q2 8h",
+            Self::RevokeLease => "/revoke_lease K7Q2",
             Self::GetKeys => "/get_keys",
             Self::RegisterKey => "/register_key age1…",
             Self::Keys => "/keys",

@@ -56,7 +56,7 @@ fn line(version: &Version) -> String {
 }
 
 /// A head, then as many lines as a message has room for.
-fn lines_of(head: &str, lines: impl Iterator<Item = String>, count: usize) -> Reply {
+pub(super) fn lines_of(head: &str, lines: impl Iterator<Item = String>, count: usize) -> Reply {
     let mut message = Builder::default();
     message.plain(head);
     message.plain("\n");

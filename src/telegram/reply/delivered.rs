@@ -1,9 +1,10 @@
 //! Replies that carry no plaintext: a token to unwrap, a sealed answer, an offer to collect.
 
-use super::{Builder, Document, MAX_LENGTH, Reply, SECRET_MARK, Terms, spoken};
+use super::{Builder, Document, MAX_LENGTH, Reply, SECRET_MARK, Terms, leases};
 use crate::broker::ports::Wrapped;
 use crate::broker::{Offer, Sealed};
 use crate::domain::Target;
+use crate::domain::span::spoken;
 
 /// Reads the token without showing it, and hands it over in the environment: it is in no
 /// argument that others could list, and in no shell history. For bash and zsh.
@@ -56,6 +57,9 @@ impl Reply {
         let version = sealed
             .version
             .map(|version| format!(" (version {version})"));
+        let lease = sealed.lease.as_ref();
+        let lease = lease.map(|lease| format!(" ({})", leases::beside(lease)));
+        let version = version.or(lease);
         let head = format!(
             "{target}{}, sealed to {keys}. ",
             version.unwrap_or_default()
@@ -86,6 +90,7 @@ impl Reply {
             entities: message.entities,
             secret: true,
             to_copy: true,
+            lease: sealed.lease.as_ref().and_then(|lease| lease.code.clone()),
             document,
             ..Self::default()
         }
@@ -210,6 +215,7 @@ mod tests {
         let sealed = Sealed {
             text: "x".repeat(length),
             version: Some(3),
+            lease: None,
             keys: 2,
         };
         Reply::sealed(&sealed, target, &terms(None))

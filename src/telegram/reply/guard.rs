@@ -47,6 +47,10 @@ pub(super) fn tells(error: &BrokerError) -> bool {
         | BrokerError::InvokeOnHost
         | BrokerError::NoVersionNamed
         | BrokerError::DoneUnrecorded
+        | BrokerError::UnknownLease
+        | BrokerError::NotRenewable
+        | BrokerError::KeptTooLong
+        | BrokerError::TooManyLeases(_)
         | BrokerError::ChatLocked => false,
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::broker::ports::Serving;
 use crate::domain::signs::{escaped, is_invisible};
+use crate::domain::span::spoken;
 use crate::domain::{Field, Origin, Secret};
-use crate::telegram::reply::spoken;
+use crate::telegram::reply::leases;
 
 /// Longest list of names, in bytes, which are never fewer than Telegram's UTF-16 units.
 const MAX_LIST: usize = 1024;
@@ -31,7 +32,7 @@ pub(super) fn source(secret: &Secret) -> String {
     let mut facts = vec![];
     match &secret.origin {
         Origin::Version { number, .. } => facts.push(format!("version {number}")),
-        Origin::Leased(lease) => facts.push(format!("for {}", spoken(lease.duration))),
+        Origin::Leased(lease) => facts.push(leases::beside(lease)),
         Origin::Plain => {}
     }
     if let Some(age) = secret.age

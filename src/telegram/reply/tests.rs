@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::broker::ports::StoreError;
 use crate::domain::policy::{Denial, DenialReason};
-use crate::domain::{Field, History, Mounts, SecretValue};
+use crate::domain::{Field, History, Lease, Mounts, Origin, SecretValue};
 use crate::telegram::command::Word;
 
 fn secret(fields: &[(&str, &str)]) -> Secret {
@@ -197,6 +197,57 @@ fn help_names_every_command() {
         let ends = |rest: &str| !rest.starts_with(|c: char| c == '_' || c.is_alphanumeric());
         assert!(HELP.split(&name).skip(1).any(ends), "{name}");
     }
+}
+
+#[test]
+fn a_lease_is_told_with_what_can_be_done_with_it() {
+    let lease = |renewable| Lease {
+        id: "db/creds/app/x".to_owned(),
+        duration: Duration::from_hours(1),
+        renewable,
+        code: Some("K7Q2".to_owned()),
+    };
+    let leased = |renewable| {
+        let mut secret = secret(&[("password", "\"hunter2\"")]);
+        secret.origin = Origin::Leased(lease(renewable));
+        Reply::outcome(&Outcome::Released(secret), &target(), &terms()).unwrap()
+    };
+    let reply = leased(true);
+    assert!(reply.text.contains("database (lease K7Q2, for 60 min)\n"));
+    assert!(
+        reply
+            .text
+            .ends_with(": /leases, /keep_lease K7Q2 8h, /revoke_lease K7Q2")
+    );
+    assert_eq!(reply.lease.as_deref(), Some("K7Q2"));
+    let reply = leased(false);
+    assert!(!reply.text.contains("/keep_lease") && reply.text.contains("/revoke_lease K7Q2"));
+
+    let sealed = crate::broker::Sealed {
+        text: "x".to_owned(),
+        version: None,
+        lease: Some(lease(true)),
+        keys: 1,
+    };
+    let reply = Reply::outcome(&Outcome::Sealed(sealed), &target(), &terms()).unwrap();
+    assert!(
+        reply
+            .text
+            .contains("(lease K7Q2, for 60 min), sealed to your key")
+    );
+    assert_eq!(reply.lease.as_deref(), Some("K7Q2"));
+}
+
+#[test]
+fn an_answer_of_nothing_says_so() {
+    let mut nothing = secret(&[]);
+    nothing.origin = Origin::Plain;
+    let reply = Reply::outcome(&Outcome::Released(nothing), &target(), &terms()).unwrap();
+    assert_eq!(
+        reply.text,
+        "secret/django/database: done, and nothing to say."
+    );
+    assert!(!reply.secret);
 }
 
 #[test]

@@ -259,6 +259,10 @@ impl SecretStore for Cached {
         self.store.revoke(lease).await
     }
 
+    async fn renew(&self, lease: &str, increment: Duration) -> Result<Duration, StoreError> {
+        self.store.renew(lease, increment).await
+    }
+
     async fn exists(&self, permit: &Permit) -> Result<bool, StoreError> {
         self.store.exists(permit).await
     }

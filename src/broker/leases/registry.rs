@@ -1,0 +1,300 @@
+//! The leases of this process: in memory, and what a later process must know of them to end them
+//! in the coordination store.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::broker::ports::CoordinationError;
+
+/// Where leases are kept, by their codes. The store is one process's: what it finds there at its
+/// start is of one that ended.
+pub(super) const PREFIX: &str = "leases/";
+/// The longest that anything is counted to last.
+const MAX_SPAN: Duration = Duration::from_hours(24 * 366);
+/// Most leases of one holder: who makes more has forgotten them.
+pub(super) const MAX_EACH: usize = 1000;
+/// Longest wait before something that failed is tried again.
+const MAX_DELAY: Duration = Duration::from_mins(1);
+
+/// All of them, by code.
+#[derive(Default)]
+pub(in crate::broker) struct Registry {
+    entries: Mutex<BTreeMap<String, Entry>>,
+    /// Something is due sooner than it was.
+    pub(super) changed: Notify,
+}
+
+/// A lease.
+#[derive(Clone)]
+pub(super) struct Entry {
+    /// Its name in Vault.
+    pub(super) lease: String,
+    /// Where it was read or made.
+    pub(super) path: String,
+    /// Who has it, as [`crate::domain::Caller`] is written.
+    pub(super) holder: String,
+    pub(super) made: OffsetDateTime,
+    pub(super) renewed: Option<OffsetDateTime>,
+    pub(super) renewable: bool,
+    /// What Vault first granted, and what each renewal asks for.
+    pub(super) step: Duration,
+    pub(super) ends: Instant,
+    /// Until when its holder wants it.
+    pub(super) keep: Option<Instant>,
+    /// Nobody has it any more: it is to be revoked.
+    pub(super) unwanted: bool,
+    /// When to renew or revoke it, where it is to be.
+    pub(super) next: Instant,
+    /// How often in a row that failed.
+    pub(super) failures: u32,
+}
+
+/// What there is to be done with a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Renew,
+    Revoke,
+    Forget,
+}
+
+/// A lease as it is kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Stored {
+    lease: String,
+    path: String,
+    holder: String,
+    made: i64,
+    ends: i64,
+}
+
+impl Entry {
+    pub(super) fn new(
+        (lease, renewable): (&str, bool),
+        granted: Duration,
+        (path, holder): (String, String),
+        made: OffsetDateTime,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            lease: lease.to_owned(),
+            path,
+            holder,
+            made,
+            renewed: None,
+            renewable,
+            step: granted.min(MAX_SPAN),
+            ends: after(now, granted),
+            keep: None,
+            unwanted: false,
+            next: now,
+            failures: 0,
+        }
+    }
+
+    /// What is to be done with it next, and when.
+    pub(super) fn due(&self) -> (Instant, Due) {
+        if self.unwanted {
+            (self.next, Due::Revoke)
+        } else if self.keep.is_some_and(|until| self.ends < until) && self.next < self.ends {
+            (self.next, Due::Renew)
+        } else {
+            (self.ends, Due::Forget)
+        }
+    }
+
+    /// Vault granted so much; the next renewal comes at two thirds of it, or somewhat sooner by
+    /// `luck` between 0 and 1.
+    pub(super) fn granted(&mut self, granted: Duration, now: OffsetDateTime, luck: f64) {
+        let since = Instant::now();
+        self.ends = after(since, granted);
+        self.next = after(
+            since,
+            granted.min(MAX_SPAN).mul_f64(2.0 / 3.0 - luck / 10.0),
+        );
+        self.renewed = Some(now);
+        self.failures = 0;
+    }
+
+    /// It did not work; it is tried again after a while that grows.
+    pub(super) fn failed(&mut self, luck: f64) {
+        self.failures = self.failures.saturating_add(1);
+        let delay = Duration::from_millis(500 << self.failures.min(10)).min(MAX_DELAY);
+        self.next = after(Instant::now(), delay.mul_f64(f64::midpoint(1.0, luck)));
+    }
+
+    /// How long it lasts, unless it is renewed.
+    pub(super) fn left(&self) -> Duration {
+        self.ends.saturating_duration_since(Instant::now())
+    }
+
+    /// What a later process must know, should Vault grant it `granted` now.
+    pub(super) fn stored(
+        &self,
+        now: OffsetDateTime,
+        granted: Duration,
+    ) -> Result<Vec<u8>, CoordinationError> {
+        let ends = now + granted.min(MAX_SPAN);
+        let stored = Stored {
+            lease: self.lease.clone(),
+            path: self.path.clone(),
+            holder: self.holder.clone(),
+            made: self.made.unix_timestamp(),
+            ends: ends.unix_timestamp(),
+        };
+        serde_json::to_vec(&stored).map_err(|error| CoordinationError(error.to_string()))
+    }
+}
+
+impl Stored {
+    /// What was left behind by a process that ended: nobody looks after it, so it is to end.
+    pub(super) fn left_behind(self, now: OffsetDateTime) -> Entry {
+        let left = self.ends.saturating_sub(now.unix_timestamp());
+        let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
+        let made = OffsetDateTime::from_unix_timestamp(self.made).unwrap_or(now);
+        let about = (self.path, self.holder);
+        Entry {
+            unwanted: true,
+            ..Entry::new((&self.lease, false), left, about, made)
+        }
+    }
+}
+
+impl Registry {
+    pub(super) fn all(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps `entry` under the first of `codes` that is free; `None` where its holder has too many.
+    pub(super) fn add(&self, entry: Entry, mut codes: impl FnMut() -> String) -> Option<String> {
+        let mut all = self.all();
+        let theirs = |other: &&Entry| other.holder == entry.holder;
+        if all.values().filter(theirs).count() >= MAX_EACH {
+            return None;
+        }
+        let code = loop {
+            let code = codes();
+            if !all.contains_key(&code) {
+                break code;
+            }
+        };
+        all.insert(code.clone(), entry);
+        drop(all);
+        self.changed.notify_one();
+        Some(code)
+    }
+
+    /// The lease of that code.
+    pub(super) fn get(&self, code: &str) -> Option<Entry> {
+        self.all().get(code).cloned()
+    }
+
+    /// The code of the lease that Vault calls `lease`.
+    pub(super) fn code_of(&self, lease: &str) -> Option<String> {
+        let all = self.all();
+        let mut found = all.iter().filter(|(_, entry)| entry.lease == lease);
+        found.next().map(|(code, _)| code.clone())
+    }
+
+    /// Changes the lease of that code, if it is still there.
+    pub(super) fn update(&self, code: &str, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.all().get_mut(code) {
+            change(entry);
+        }
+        self.changed.notify_one();
+    }
+}
+
+/// `span` after `from`.
+pub(super) fn after(from: Instant, span: Duration) -> Instant {
+    from + span.min(MAX_SPAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(granted: u64) -> Entry {
+        let about = ("db/creds/app".to_owned(), "uid:990".to_owned());
+        let granted = Duration::from_secs(granted);
+        Entry::new(("x", true), granted, about, OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// In how many seconds there is something to do, and what.
+    fn due(lease: &Entry, since: Instant) -> (u64, Due) {
+        let (at, what) = lease.due();
+        let seconds = (at - since).as_secs_f64().round();
+        (format!("{seconds}").parse().unwrap(), what)
+    }
+
+    #[test]
+    fn what_is_kept_is_renewed_at_two_thirds_and_what_is_not_ends() {
+        let now = Instant::now();
+        let in_seconds = |seconds| Some(after(now, Duration::from_secs(seconds)));
+        let mut lease = entry(600);
+        assert_eq!(due(&lease, now), (600, Due::Forget));
+        lease.keep = in_seconds(1000);
+        let mut granted = |luck| {
+            let granted = Duration::from_mins(10);
+            lease.granted(granted, OffsetDateTime::UNIX_EPOCH, luck);
+            due(&lease, now)
+        };
+        assert_eq!(granted(0.0), (400, Due::Renew));
+        assert_eq!(granted(1.0), (340, Due::Renew));
+        lease.keep = in_seconds(500);
+        assert_eq!(due(&lease, now), (600, Due::Forget));
+        lease.unwanted = true;
+        assert_eq!(due(&lease, now).1, Due::Revoke);
+    }
+
+    #[test]
+    fn what_fails_is_tried_again_after_a_while_that_grows_and_until_it_ends() {
+        let now = Instant::now();
+        let mut lease = entry(600);
+        lease.keep = Some(after(now, Duration::from_hours(1)));
+        let mut waits = vec![];
+        for _ in 0..9 {
+            lease.failed(1.0);
+            waits.push(due(&lease, now).0);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        lease.failed(0.0);
+        assert_eq!(due(&lease, now), (30, Due::Renew));
+        lease.next = lease.ends;
+        assert_eq!(due(&lease, now), (600, Due::Forget));
+    }
+
+    #[test]
+    fn each_holder_has_only_so_many_and_each_lease_a_code_of_its_own() {
+        let registry = Registry::default();
+        let mut number = 0;
+        let mut code = || {
+            number += 1;
+            // Each comes twice.
+            (number / 2).to_string()
+        };
+        for _ in 0..MAX_EACH {
+            assert!(registry.add(entry(60), &mut code).is_some());
+        }
+        assert_eq!(registry.add(entry(60), &mut code), None);
+        let other = Entry {
+            holder: "uid:991".to_owned(),
+            ..entry(60)
+        };
+        assert!(registry.add(other, &mut code).is_some());
+        assert_eq!(registry.all().len(), MAX_EACH + 1);
+    }
+
+    #[test]
+    fn no_span_is_too_long() {
+        let mut lease = entry(u64::MAX);
+        lease.granted(Duration::MAX, OffsetDateTime::UNIX_EPOCH, 0.5);
+        let stored = lease.stored(OffsetDateTime::UNIX_EPOCH, Duration::MAX);
+        assert!(stored.is_ok() && lease.left() <= MAX_SPAN);
+    }
+}
