@@ -13,6 +13,13 @@ pub enum BrokerError {
     /// The secret has no such field; the names of those it has.
     #[error("the secret has no such field; it has: {}", .0.join(", "))]
     NoSuchField(Vec<String>),
+    /// An engine did what it was invoked for, and its answer has no such field; the names of those
+    /// it has.
+    #[error(
+        "it was done, but the answer has no such field, so nothing is handed over; it has: {}",
+        .0.join(", ")
+    )]
+    DoneNoSuchField(Vec<String>),
     /// No audit, no secret. The cause is for the log.
     #[error("vaultgram cannot write its audit, so it serves nothing; tell an operator")]
     Audit(#[from] AuditError),
@@ -132,6 +139,7 @@ impl BrokerError {
         match self {
             Self::Store(error) => error.name(),
             Self::NoSuchField(_) => "no_such_field",
+            Self::DoneNoSuchField(_) => "done_no_such_field",
             Self::Audit(_) => "audit_unavailable",
             Self::Coordination(_) => "state_unavailable",
             Self::PermitExpired => "permit_expired",

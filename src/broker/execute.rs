@@ -251,7 +251,11 @@ impl Broker {
             Err(secret) => {
                 self.give_back(&permit.request().id, &secret).await;
                 let names = secret.names().map(str::to_owned).collect();
-                Err(BrokerError::NoSuchField(names))
+                Err(if let Action::Invoke(_) = permit.action() {
+                    BrokerError::DoneNoSuchField(names)
+                } else {
+                    BrokerError::NoSuchField(names)
+                })
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `vaultgram invoke`: asks a secrets engine to do something with parameters, and prints its answer.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
@@ -38,13 +39,31 @@ pub struct InvokeArgs {
     pub address: Address,
     /// A parameter: its value, @FILE that holds it, or - for standard input
     #[arg(value_name = "NAME=VALUE")]
-    pub parameters: Vec<Parameter>,
+    pub parameters: Vec<Unread>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
     /// Where vaultgram is.
     #[command(flatten)]
     pub socket: SocketArgs,
+}
+
+/// A parameter as it was written: not taken apart before an error can keep quiet about it.
+#[derive(Clone)]
+pub struct Unread(Zeroizing<String>);
+
+impl std::fmt::Debug for Unread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl FromStr for Unread {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
 }
 
 /// `NAME=VALUE`. No derived `Debug`: the value may be secret.
@@ -72,7 +91,7 @@ impl FromStr for Parameter {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, value) = match text.split_once('=') {
-            None | Some(("", _)) => return Err("write it as NAME=VALUE"),
+            None | Some(("", _)) => return Err("write each as NAME=VALUE"),
             Some(pair) => pair,
         };
         let value = match value {
@@ -138,7 +157,19 @@ pub async fn run(
     if address.version.is_some() {
         return Err(Failure::new(Exit::Usage, "an engine has no versions").hint("leave @ out"));
     }
-    let body = body(&arguments.parameters)?;
+    let parameters: Vec<Parameter> = arguments
+        .parameters
+        .iter()
+        .zip(1..)
+        .map(|(parameter, number)| {
+            parameter.0.parse().map_err(|advice| {
+                // What it says may be a secret.
+                let what = format!("parameter {number} has no name");
+                Failure::new(Exit::Usage, what).hint(advice)
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    let body = body(&parameters)?;
     let path = find_mount(socket, &address.path).await?;
     if path.kind != Kind::Engine {
         let what = format!("\"{}\" is no engine, but a mount of secrets", path.mount);

@@ -56,6 +56,10 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
 }
 
 fn lock_memory() {
+    match memory::Kind::available() {
+        Ok(kind) => tracing::info!(event = "memory.kept_in", kind = kind.name()),
+        Err(error) => tracing::warn!(event = "memory.nothing_kept", %error),
+    }
     if memory::lock() {
         tracing::debug!(event = "memory.locked");
     } else {

@@ -17,6 +17,8 @@ use crate::http::error::Refusal;
 
 /// Largest body, in bytes: a certificate request or a text to encrypt takes far less.
 const MAX_BODY: usize = 256 * 1024;
+/// Room for a body before any of it is there, in bytes.
+const FIRST_ROOM: usize = 16 * 1024;
 /// Most parameters.
 const MAX_FIELDS: usize = 90;
 /// How long a body may take to arrive.
@@ -90,13 +92,9 @@ where
     if expected > MAX_BODY {
         return Err(too_large());
     }
-    // In full from the beginning: a text that grows leaves halves of itself behind.
-    let capacity = if hint.exact().is_some() {
-        expected
-    } else {
-        MAX_BODY
-    };
-    let mut text = Zeroizing::new(Vec::with_capacity(capacity));
+    // Not all that is announced: whoever announces need not send. What a text that grows leaves
+    // behind is wiped by our allocator.
+    let mut text = Zeroizing::new(Vec::with_capacity(expected.min(FIRST_ROOM)));
     while let Some(frame) = body.frame().await {
         let cut = |_| Refusal::bad_request("the request's body is cut off");
         if let Ok(data) = frame.map_err(cut)?.into_data() {

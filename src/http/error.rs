@@ -85,6 +85,7 @@ impl From<&BrokerError> for Refusal {
             }
             BrokerError::Store(StoreError::Deleted { .. } | StoreError::Destroyed { .. })
             | BrokerError::NoSuchField(_)
+            | BrokerError::DoneNoSuchField(_)
             | BrokerError::NothingToCollect
             | BrokerError::UnknownKey
             | BrokerError::NewestNotDeleted => StatusCode::NOT_FOUND,

@@ -107,7 +107,7 @@ impl Query {
             return Ok(());
         }
         Err(Refusal::bad_request(
-            "unknown query parameter; known for data: version, field",
+            "unknown query parameter; known are field, and version where there are versions",
         ))
     }
 }

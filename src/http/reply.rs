@@ -68,7 +68,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
 /// A secret's values, in the order the store has them; as Vault answers its kind.
 pub(super) fn secret(request_id: String, secret: &Secret) -> Reply {
     let fields = Fields(&secret.fields);
-    let size = fields.size();
+    let mut size = fields.size();
     let mut reply = match &secret.origin {
         Origin::Version { number, created } => {
             let data = KvVersion {
@@ -93,6 +93,7 @@ pub(super) fn secret(request_id: String, secret: &Secret) -> Reply {
                 ..Envelope::new(request_id, fields)
             };
             if let Origin::Leased(lease) = &secret.origin {
+                size += 6 * lease.id.len();
                 document.lease_id.clone_from(&lease.id);
                 document.lease_duration = lease.duration.as_secs();
                 document.renewable = lease.renewable;

@@ -45,14 +45,16 @@ impl VaultApi {
         let id = RequestId::Connection(rand::random());
         let name = id.to_string();
         let (head, mut body) = request.into_parts();
+        let with_body = !body.is_end_stream();
         let answer = self.dispatch(id, &head, &mut body, peer);
         let mut reply = match tokio::time::timeout(self.time_limit, answer).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => reply::refusal(&refusal),
             Err(_) => reply::refusal(&Refusal::too_slow()),
         };
-        if !body.is_end_stream() {
-            // Rather than read what nobody wants.
+        if with_body {
+            // Rather than read what nobody wants; and what was read stays in the connection's
+            // buffer until it ends.
             let close = HeaderValue::from_static("close");
             reply.headers_mut().insert(CONNECTION, close);
         }

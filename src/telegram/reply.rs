@@ -258,6 +258,13 @@ impl Reply {
                 let names = shown::names(names.iter().map(String::as_str));
                 format!("the secret has no such field; it has: {names}")
             }
+            BrokerError::DoneNoSuchField(names) => {
+                let names = shown::names(names.iter().map(String::as_str));
+                format!(
+                    "it was done, but the answer has no such field, so nothing is handed over; it \
+                     has: {names}"
+                )
+            }
             BrokerError::Store(_)
             | BrokerError::Audit(_)
             | BrokerError::Coordination(_)

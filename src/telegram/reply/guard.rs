@@ -25,7 +25,9 @@ pub(super) fn tells(error: &BrokerError) -> bool {
             | Store::Unavailable
             | Store::Unclear => false,
         },
-        BrokerError::NoSuchField(_) | BrokerError::NewestNotDeleted => true,
+        BrokerError::NoSuchField(_)
+        | BrokerError::DoneNoSuchField(_)
+        | BrokerError::NewestNotDeleted => true,
         BrokerError::Audit(_)
         | BrokerError::Coordination(_)
         | BrokerError::PermitExpired
