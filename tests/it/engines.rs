@@ -40,7 +40,9 @@ pub(crate) async fn serving_as(setting: Setting<'static>) -> (Stage, Postgres) {
         });
         let leases = ["renew", "revoke"]
             .map(|verb| format!("path \"sys/leases/{verb}\" {{ capabilities = [\"update\"] }}\n"));
-        let rules = format!("{rules}{}{}", all.concat(), leases.concat());
+        // What the shipped policy leaves to be asked for.
+        let destroy = "path \"secret/destroy/*\" { capabilities = [\"update\"] }\n";
+        let rules = format!("{rules}{}{}{destroy}", all.concat(), leases.concat());
         bao.policy("vaultgram-broker", &rules);
         postgres
     });

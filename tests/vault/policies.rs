@@ -62,7 +62,7 @@ const SHIPPED: &[Shipped] = &[
             ("secret/metadata", &["LIST"]),
             ("secret/delete/app", &["POST"]),
             ("secret/undelete/app", &["POST"]),
-            ("secret/destroy/app", &["POST"]),
+            ("secret/destroy/app", &[]),
             SELF[0],
             SELF[1],
             SELF[2],
