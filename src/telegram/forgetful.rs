@@ -97,15 +97,18 @@ impl Forgetful {
             let (id, _) = waiting.sent?;
             (id == msg_id).then_some(waiting.call.body.as_slice())
         });
-        let body = body.unwrap_or_default();
         match update {
             UpdatesLike::Updates(tl::enums::Updates::UpdateShortSentMessage(update)) => {
-                match read_request::<SendMessage>(body) {
+                match body.and_then(read_request::<SendMessage>) {
                     Some(request) => UpdatesLike::ShortSentMessage { request, update },
                     None => UpdatesLike::Updates(update.into()),
                 }
             }
-            UpdatesLike::AffectedMessages(affected) => match read_request::<DeleteMessages>(body) {
+            // The call was given up, and whose counter this is went with it: all is fetched.
+            UpdatesLike::AffectedMessages(_) if body.is_none() => {
+                UpdatesLike::Updates(tl::enums::Updates::TooLong)
+            }
+            UpdatesLike::AffectedMessages(affected) => match body.and_then(read_request) {
                 Some(DeleteMessages {
                     channel: tl::enums::InputChannel::Channel(channel),
                     id,
@@ -255,7 +258,7 @@ mod tests {
         line: Forgetful,
         /// The call's message.
         sent: MsgId,
-        _answered: oneshot::Receiver<Result<Vec<u8>, CallError>>,
+        answered: Option<oneshot::Receiver<Result<Vec<u8>, CallError>>>,
         updates: mpsc::Receiver<UpdatesLike>,
     }
 
@@ -271,7 +274,7 @@ mod tests {
             Self {
                 line,
                 sent,
-                _answered: answered,
+                answered: Some(answered),
                 updates,
             }
         }
@@ -328,6 +331,40 @@ mod tests {
         };
         assert_eq!((request.message.as_str(), request.entities), ("", None));
         assert_eq!((update.id, update.pts, update.entities), (8, 12, None));
+    }
+
+    #[test]
+    fn a_late_answer_counts_against_no_wrong_counter() {
+        let affected = enums::messages::AffectedMessages::from(types::messages::AffectedMessages {
+            pts: 12,
+            pts_count: 1,
+        });
+        let channel = types::InputChannel {
+            channel_id: 7,
+            access_hash: 1,
+        };
+        let delete = tl::functions::channels::DeleteMessages {
+            channel: channel.into(),
+            id: vec![3],
+        };
+        let mut stand = Stand::sending(delete.to_bytes());
+        let UpdatesLike::AffectedChannelMessages { channel_id: 7, .. } = stand.led_to(&affected)
+        else {
+            panic!("it is the channel's");
+        };
+        drop(stand.answered.take());
+        write(&mut stand.line);
+        let UpdatesLike::Updates(enums::Updates::TooLong) = stand.led_to(&affected) else {
+            panic!("nobody knows whose it is");
+        };
+        let delete = tl::functions::messages::DeleteMessages {
+            revoke: true,
+            id: vec![3],
+        };
+        let mut stand = Stand::sending(delete.to_bytes());
+        let UpdatesLike::AffectedMessages(_) = stand.led_to(&affected) else {
+            panic!("it is the account's");
+        };
     }
 
     #[test]
