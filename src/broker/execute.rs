@@ -4,18 +4,18 @@ use crate::broker::fitting::fitting;
 use crate::broker::ports::StoreError;
 use crate::broker::{Broker, BrokerError, Outcome};
 use crate::domain::{
-    Action, AuditEntry, AuditEvent, Caller, Delivery, Field, Lease, Origin, Permit, Reading,
-    Secret, SecretValue, VersionState,
+    Action, Age, AuditEntry, AuditEvent, Caller, Delivery, Field, Origin, Permit, Reading, Secret,
+    SecretValue, VersionState,
 };
 
 /// A secret encrypted to its requester's keys.
 pub struct Sealed {
     /// The ciphertext, as text.
     pub text: String,
-    /// The version read, where there are versions.
-    pub version: Option<u64>,
-    /// The lease it ends with, where it has one.
-    pub lease: Option<Lease>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// How old it is, where it was not read just now.
+    pub age: Option<Age>,
     /// How many keys can open it.
     pub keys: usize,
 }
@@ -186,8 +186,8 @@ impl Broker {
             (Delivery::Sealed, caller) => {
                 let keys = self.keys_to_seal_to(caller).await?;
                 let secret = self.obtain(permit, fields).await?;
-                let (version, reading) = (secret.version(), Reading::from(&secret));
-                let lease = secret.lease().cloned();
+                let reading = Reading::from(&secret);
+                let (origin, age) = (secret.origin.clone(), secret.age);
                 let plaintext = plaintext(secret, permit.target().field.is_some());
                 let text = match self.ports.sealer.seal(&plaintext, &keys) {
                     Ok(text) => text,
@@ -200,8 +200,8 @@ impl Broker {
                 };
                 let sealed = Sealed {
                     text,
-                    version,
-                    lease,
+                    origin,
+                    age,
                     keys: keys.len(),
                 };
                 Ok((

@@ -15,11 +15,15 @@ use crate::domain::SecretValue;
 /// Largest credential read, in bytes.
 pub(super) const MAX_CREDENTIAL: u64 = 64 << 10;
 
+/// Where a pod finds the token of its service account, and what else Kubernetes has for it.
+pub(super) const POD_SECRETS: &str = "/var/run/secrets/kubernetes.io";
+
 /// Where settings come from besides the configuration file.
 pub struct Environment {
     variables: BTreeMap<String, Zeroizing<String>>,
     dotenv: BTreeMap<String, Zeroizing<String>>,
     directories: Vec<PathBuf>,
+    pod_secrets: PathBuf,
 }
 
 impl Environment {
@@ -56,6 +60,7 @@ impl Environment {
             variables,
             dotenv: dotenv::read(dotenv)?,
             directories,
+            pod_secrets: POD_SECRETS.into(),
         })
     }
 
@@ -115,7 +120,8 @@ impl Environment {
 
     /// What the file with a secret at `path` must be kept safe from.
     pub(super) fn guard(&self, path: &Path) -> Guard {
-        if self.directories.iter().any(|keeper| is_in(path, keeper)) {
+        let mut keepers = self.directories.iter().chain([&self.pod_secrets]);
+        if keepers.any(|keeper| is_in(path, keeper)) {
             Guard::None
         } else {
             Guard::Others
@@ -286,6 +292,28 @@ mod tests {
             .insert("OTHER_FILE".into(), file.into());
         let error = environment.text("OTHER").unwrap_err();
         assert!(error.contains("run: chmod o-rwx "), "{error}");
+        assert!(
+            error.contains("in Kubernetes: defaultMode: 0440"),
+            "{error}"
+        );
+
+        // As Kubernetes has it, and open to everybody too.
+        let pod = sources.directory.path().join("pod");
+        std::fs::create_dir_all(pod.join("serviceaccount/..data")).unwrap();
+        std::fs::rename(
+            sources.directory.path().join("file"),
+            pod.join("serviceaccount/..data/token"),
+        )
+        .unwrap();
+        let token = pod.join("serviceaccount/token");
+        std::os::unix::fs::symlink("..data/token", &token).unwrap();
+        let token = token.display().to_string();
+        environment
+            .variables
+            .insert("OTHER_FILE".into(), token.into());
+        assert!(environment.text("OTHER").is_err());
+        environment.pod_secrets = pod;
+        assert_eq!(environment.text("OTHER").unwrap().unwrap(), "file");
 
         open(".env");
         let path = sources.directory.path().join(".env");

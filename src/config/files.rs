@@ -17,7 +17,7 @@ pub(super) enum Guard {
     Others,
     /// It holds the account itself: root or we own it, and nobody else may do anything with it.
     Owner,
-    /// systemd or Docker keeps it, in a folder of their own and with modes of their own.
+    /// systemd, Docker or Kubernetes keeps it, in a folder and with modes of its own.
     None,
 }
 
@@ -94,7 +94,8 @@ fn unsafe_because(path: &Path, metadata: &Metadata, guard: Guard, own: u32) -> O
             "others than its owner could change it; run: chmod go-w {name}"
         )),
         Guard::Others if mode & 0o007 != 0 => Some(format!(
-            "holds a secret, and is open to everybody; run: chmod o-rwx {name}"
+            "holds a secret, and is open to everybody (in Kubernetes: defaultMode: 0440 on its volume, \
+             and runAsUser and fsGroup for the pod); run: chmod o-rwx {name}"
         )),
         Guard::Owner if owner != 0 && owner != own => Some(format!(
             "holds a secret, and belongs to user {owner}; run: chown {own} {name}"

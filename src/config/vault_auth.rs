@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::environment::{Environment, MAX_CREDENTIAL};
+use crate::config::environment::{Environment, MAX_CREDENTIAL, POD_SECRETS};
 use crate::config::raw::Auth;
 use crate::config::vault_tls::VaultTls;
 use crate::config::{Problems, files, raw};
 use crate::domain::SecretValue;
 
-/// Where a pod finds the token of its service account.
-const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+/// Where a pod finds the token of its service account, in [`POD_SECRETS`].
+const POD_TOKEN: &str = "serviceaccount/token";
 
 /// How to sign in to Vault.
 pub enum VaultAuth {
@@ -176,7 +176,8 @@ pub(super) fn typed(
         }
         Auth::Kubernetes => {
             let role = needed("role", role, ": the name of a role of that method");
-            let token_file = directory.join(token_file.unwrap_or(POD_TOKEN.into()));
+            let token_file = directory
+                .join(token_file.unwrap_or_else(|| Path::new(POD_SECRETS).join(POD_TOKEN)));
             let readable = readable(&token_file, environment, problems);
             let role = role.filter(|_| readable)?;
             VaultMethod::Kubernetes { role, token_file }

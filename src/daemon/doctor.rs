@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::Health;
 use crate::audit::verify::verify_file;
 use crate::broker::ports::{Clock, SecretStore, StoreHealth, SystemClock};
 use crate::cli::exit::{Exit, Failure};
@@ -78,19 +79,20 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
     let mut findings = vec![Finding::of::<String>("configuration", Ok(correct))];
     // Whoever makes a file owns it: made by another user, it would keep the broker from starting.
     if let Err(problem) = examine_user(&config.state.file) {
-        findings.push(Finding::of("vault", vault(config.vault, false).await));
+        findings.push(Finding::of("vault", vault(config.vault, None).await));
         findings.push(Finding::of("user", Err(problem)));
         return findings;
     }
+    let socket = config.socket.as_ref().map(|socket| socket.path.clone());
     let (state, running) = examine_state(config.state.file).await;
-    findings.push(Finding::of("vault", vault(config.vault, running).await));
+    let runs_at = running.then_some(socket.as_deref());
+    findings.push(Finding::of("vault", vault(config.vault, runs_at).await));
     findings.push(Finding::of("state", state));
     let audit = config.audit.file;
     // It may be long, and a signal ends it all the same.
     let audit = tokio::task::spawn_blocking(move || examine_audit(&audit, running)).await;
     let audit = audit.map_err(|error| error.to_string()).flatten();
     findings.push(Finding::of("audit", audit));
-    let socket = config.socket.as_ref().map(|socket| socket.path.clone());
     if let Some(socket) = config.socket {
         findings.push(Finding::of("socket", examine_socket(socket, running).await));
     }
@@ -170,8 +172,13 @@ fn examine_audit(file: &Path, running: bool) -> Result<String, String> {
     Ok(format!("{shown} is sound ({} records)", sound.records))
 }
 
-/// Signs in to Vault, and out again where the token is our own.
-async fn vault(config: VaultConfig, running: bool) -> Result<String, String> {
+/// Signs in to Vault, and out again where the token is our own. A wrapped secret id is left to the
+/// vaultgram that runs; `runs_at` says whether one does, and on which socket.
+#[expect(
+    clippy::option_option,
+    reason = "one that runs can be without a socket"
+)]
+async fn vault(config: VaultConfig, runs_at: Option<Option<&Path>>) -> Result<String, String> {
     let address = config.address.clone();
     let store = Arc::new(Store::new(settings::vault(config)).map_err(|error| error.to_string())?);
     let wrapped = store.examine_wrapped().await;
@@ -197,9 +204,14 @@ async fn vault(config: VaultConfig, running: bool) -> Result<String, String> {
             ))
         }
         StoreHealth::LoggedOut { reason } => match wrapped {
-            Some(_) if running => Ok(format!(
-                "{address} answers{warning}; the wrapped secret id is the running vaultgram's own"
-            )),
+            Some(_) if let Some(socket) = runs_at => {
+                if let Some(socket) = socket {
+                    ask_about_vault(socket).await?;
+                }
+                Ok(format!(
+                    "{address} answers{warning}; the wrapped secret id is the running vaultgram's own"
+                ))
+            }
             Some(Ok(())) => Ok(format!(
                 "{address} answers{warning}; the wrapped secret id is good, and left for \
                  `vaultgram serve` to unwrap"
@@ -270,6 +282,24 @@ async fn examine_telegram(
         .map_err(|error| error.to_string())?;
     let people = people(config.allowed_users.len());
     Ok(format!("signed in as {account}, listens to {people}"))
+}
+
+/// What the broker that runs says of Vault: it alone can sign in.
+async fn ask_about_vault(socket: &Path) -> Result<(), String> {
+    let answer = client::get(socket, "/v1/sys/health").await;
+    let answer = answer.map_err(|failure| failure.what)?;
+    let health: Option<Health> = serde_json::from_slice(&answer.body).ok();
+    match health.as_ref().map(|health| health.store.as_str()) {
+        Some("ready") => Ok(()),
+        Some("logged out") => Err(
+            "the vaultgram that runs is logged out; its log says why; wrap a new secret id, give it \
+             as VAULT_WRAPPED_SECRET_ID and restart vaultgram"
+                .to_owned(),
+        ),
+        Some(_) | None => Err(
+            "Vault answers here, but not to the vaultgram that runs; its log says why".to_owned(),
+        ),
+    }
 }
 
 /// What the broker that runs says of its connection, in its metrics.

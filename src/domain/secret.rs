@@ -53,6 +53,17 @@ pub enum Origin {
     Leased(Lease),
 }
 
+impl Origin {
+    /// The lease, where there is one.
+    #[must_use]
+    pub fn lease(&self) -> Option<&Lease> {
+        match self {
+            Self::Leased(lease) => Some(lease),
+            Self::Version { .. } | Self::Plain => None,
+        }
+    }
+}
+
 /// Vault's promise that a dynamic secret holds for a time (`sys/leases`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
@@ -151,10 +162,7 @@ impl Secret {
     /// The lease it ends with, where it has one.
     #[must_use]
     pub fn lease(&self) -> Option<&Lease> {
-        match &self.origin {
-            Origin::Leased(lease) => Some(lease),
-            Origin::Plain | Origin::Version { .. } => None,
-        }
+        self.origin.lease()
     }
 
     /// The names of the fields.

@@ -59,13 +59,23 @@ pub fn lock() -> bool {
     mlockall(flags).is_ok()
 }
 
-/// Whether the limit does not concern this process.
+/// Whether the limit does not concern this process. In a user namespace it does, whatever the
+/// capabilities are there.
 fn has_ipc_lock() -> bool {
     const CAP_IPC_LOCK: u32 = 14;
+    let users = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if !are_all_users(&users) {
+        return false;
+    }
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let mask = effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> CAP_IPC_LOCK & 1 == 1)
+}
+
+/// Whether a `uid_map` maps every user to itself, as outside of any user namespace.
+fn are_all_users(uid_map: &str) -> bool {
+    uid_map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// A runtime whose threads forget what they did whenever they wait. The thread that calls its
@@ -78,4 +88,24 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .enable_all()
         .on_thread_park(forget::forget)
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_namespace_is_told_by_whom_it_maps() {
+        assert!(are_all_users("         0          0 4294967295\n"));
+        for uid_map in [
+            "",
+            "         0       1000          1\n",
+            "         0     100000      65536\n",
+            "         0          0      65536\n",
+            "         0          1 4294967294\n",
+            "         0          0          1\n         1     100000      65536\n",
+        ] {
+            assert!(!are_all_users(uid_map), "{uid_map}");
+        }
+    }
 }

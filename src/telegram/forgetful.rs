@@ -18,6 +18,7 @@ use zeroize::Zeroize;
 
 use super::call::CallError;
 use super::line::{Call, Queue};
+use super::own_words;
 
 /// See the module.
 pub(super) struct Forgetful {
@@ -80,7 +81,8 @@ impl Forgetful {
         })
     }
 
-    fn pass_on(&self, update: UpdatesLike) -> Result<(), TooMany> {
+    fn pass_on(&self, mut update: UpdatesLike) -> Result<(), TooMany> {
+        own_words::take_out(&mut update);
         match self.updates.try_send(update) {
             // Nobody listens any more: the connection is on its way down.
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
@@ -95,15 +97,18 @@ impl Forgetful {
             let (id, _) = waiting.sent?;
             (id == msg_id).then_some(waiting.call.body.as_slice())
         });
-        let body = body.unwrap_or_default();
         match update {
             UpdatesLike::Updates(tl::enums::Updates::UpdateShortSentMessage(update)) => {
-                match read_request::<SendMessage>(body) {
+                match body.and_then(read_request::<SendMessage>) {
                     Some(request) => UpdatesLike::ShortSentMessage { request, update },
                     None => UpdatesLike::Updates(update.into()),
                 }
             }
-            UpdatesLike::AffectedMessages(affected) => match read_request::<DeleteMessages>(body) {
+            // The call was given up, and whose counter this is went with it: all is fetched.
+            UpdatesLike::AffectedMessages(_) if body.is_none() => {
+                UpdatesLike::Updates(tl::enums::Updates::TooLong)
+            }
+            UpdatesLike::AffectedMessages(affected) => match body.and_then(read_request) {
                 Some(DeleteMessages {
                     channel: tl::enums::InputChannel::Channel(channel),
                     id,
@@ -235,4 +240,159 @@ fn read_request<R: Identifiable + Deserializable>(body: &[u8]) -> Option<R> {
         return None;
     }
     R::from_bytes(fields).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use grammers_tl_types::{Serializable, enums, types};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::telegram::outgoing::Outgoing;
+    use crate::telegram::reply::Reply;
+
+    const SECRET: &str = "hunter2-hunter2";
+
+    /// A line on which one call was sent.
+    struct Stand {
+        line: Forgetful,
+        /// The call's message.
+        sent: MsgId,
+        answered: Option<oneshot::Receiver<Result<Vec<u8>, CallError>>>,
+        updates: mpsc::Receiver<UpdatesLike>,
+    }
+
+    impl Stand {
+        fn sending(body: Vec<u8>) -> Self {
+            let (passed_on, updates) = mpsc::channel(9);
+            let mtp = Encrypted::build().finish([7; 256]);
+            let mut line = Forgetful::new(mtp, Queue::default(), passed_on);
+            let (answer, answered) = oneshot::channel();
+            line.queue.lock().unwrap().push_back(Call { body, answer });
+            write(&mut line);
+            let (sent, _) = line.waiting[0].sent.unwrap();
+            Self {
+                line,
+                sent,
+                answered: Some(answered),
+                updates,
+            }
+        }
+
+        /// What is passed on of an update that the call led to.
+        fn led_to(&mut self, update: &impl Serializable) -> UpdatesLike {
+            let update = update.to_bytes();
+            let own = Deserialization::OwnUpdate {
+                msg_id: self.sent,
+                update,
+            };
+            assert!(matches!(self.line.take(own), Ok(None)));
+            self.updates.try_recv().expect("something is passed on")
+        }
+    }
+
+    /// What the sender does whenever there is something to write.
+    fn write(line: &mut Forgetful) {
+        line.finalize(&mut DequeBuffer::with_capacity(1 << 10, 1 << 6));
+    }
+
+    fn bold() -> Option<Vec<enums::MessageEntity>> {
+        let (offset, length) = (0, 3);
+        Some(vec![types::MessageEntityBold { offset, length }.into()])
+    }
+
+    fn send() -> Vec<u8> {
+        let reply = Reply {
+            text: SECRET.to_owned(),
+            entities: bold().unwrap(),
+            ..Reply::default()
+        };
+        match Outgoing::new(enums::InputPeer::PeerSelf, reply, None, 1) {
+            Outgoing::Text(request) => request.to_bytes(),
+            Outgoing::File(..) => panic!("a file"),
+        }
+    }
+
+    #[test]
+    fn what_we_sent_does_not_wait_among_the_updates() {
+        let mut stand = Stand::sending(send());
+        let update = stand.led_to(&enums::Updates::from(types::UpdateShortSentMessage {
+            out: true,
+            id: 8,
+            pts: 12,
+            pts_count: 1,
+            date: 5,
+            media: None,
+            entities: bold(),
+            ttl_period: None,
+        }));
+        let UpdatesLike::ShortSentMessage { request, update } = update else {
+            panic!("something else is passed on");
+        };
+        assert_eq!((request.message.as_str(), request.entities), ("", None));
+        assert_eq!((update.id, update.pts, update.entities), (8, 12, None));
+    }
+
+    #[test]
+    fn a_late_answer_counts_against_no_wrong_counter() {
+        let affected = enums::messages::AffectedMessages::from(types::messages::AffectedMessages {
+            pts: 12,
+            pts_count: 1,
+        });
+        let channel = types::InputChannel {
+            channel_id: 7,
+            access_hash: 1,
+        };
+        let delete = tl::functions::channels::DeleteMessages {
+            channel: channel.into(),
+            id: vec![3],
+        };
+        let mut stand = Stand::sending(delete.to_bytes());
+        let UpdatesLike::AffectedChannelMessages { channel_id: 7, .. } = stand.led_to(&affected)
+        else {
+            panic!("it is the channel's");
+        };
+        drop(stand.answered.take());
+        write(&mut stand.line);
+        let UpdatesLike::Updates(enums::Updates::TooLong) = stand.led_to(&affected) else {
+            panic!("nobody knows whose it is");
+        };
+        let delete = tl::functions::messages::DeleteMessages {
+            revoke: true,
+            id: vec![3],
+        };
+        let mut stand = Stand::sending(delete.to_bytes());
+        let UpdatesLike::AffectedMessages(_) = stand.led_to(&affected) else {
+            panic!("it is the account's");
+        };
+    }
+
+    #[test]
+    fn what_others_write_stays_and_what_we_wrote_goes() {
+        for (out, expected) in [(true, ""), (false, SECRET)] {
+            let mut stand = Stand::sending(vec![]);
+            let update = stand.led_to(&enums::Updates::from(types::UpdateShortMessage {
+                out,
+                mentioned: false,
+                media_unread: false,
+                silent: false,
+                id: 8,
+                user_id: 9,
+                message: SECRET.to_owned(),
+                pts: 12,
+                pts_count: 1,
+                date: 5,
+                fwd_from: None,
+                via_bot_id: None,
+                reply_to: None,
+                entities: bold(),
+                ttl_period: None,
+            }));
+            let UpdatesLike::Updates(enums::Updates::UpdateShortMessage(short)) = update else {
+                panic!("something else is passed on");
+            };
+            assert_eq!((short.message.as_str(), short.pts), (expected, 12));
+            assert_eq!(short.entities.is_none(), out);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use grammers_mtproto::mtp::Encrypted;
 use grammers_mtproto::transport::Full;
-use grammers_mtsender::{ConnectionParams, InvocationError, Sender, ServerAddr};
+use grammers_mtsender::{ConnectionParams, InvocationError, ReadError, Sender, ServerAddr};
 use grammers_session::Session;
 use grammers_session::types::DcOption;
 use grammers_session::updates::UpdatesLike;
@@ -77,7 +77,7 @@ impl Line {
         loop {
             tokio::select! {
                 // May be dropped half-way: what was read or written so far is kept.
-                step = sender.step() => drop(step.map_err(InvocationError::from)?),
+                step = sender.step() => drop(step.map_err(lost)?),
                 call = calls.recv() => match call {
                     Some(call) => {
                         queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(call);
@@ -86,6 +86,14 @@ impl Line {
                 },
             }
         }
+    }
+}
+
+/// Why the line is gone. What cannot be read there refuses nothing: the next one may do better.
+fn lost(error: ReadError) -> CallError {
+    match error {
+        ReadError::Deserialize(_) => CallError::Disconnected,
+        ReadError::Io(_) | ReadError::Transport(_) => InvocationError::from(error).into(),
     }
 }
 
@@ -147,4 +155,24 @@ fn nowhere(id: i32) -> DcOption {
 
 fn session_error(error: impl std::error::Error + Send + Sync + 'static) -> CallError {
     CallError::from(InvocationError::Session(Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use grammers_mtproto::mtp::DeserializeError;
+    use grammers_mtproto::transport;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_on_the_line_is_no_refusal() {
+        // Also said of more updates than may wait.
+        let error = lost(ReadError::Deserialize(
+            DeserializeError::MessageBufferTooSmall,
+        ));
+        assert_eq!(error, CallError::Disconnected);
+        let unknown_key = transport::Error::BadStatus { status: 404 };
+        let error = lost(ReadError::Transport(unknown_key));
+        assert!(matches!(error, CallError::SignedOut(_)), "{error}");
+    }
 }

@@ -33,6 +33,7 @@ mod line;
 pub mod login;
 mod outbox;
 mod outgoing;
+mod own_words;
 mod press;
 mod progress;
 mod proxy;

@@ -14,6 +14,7 @@ use super::backoff::Backoff;
 use super::call::{CallError, Link, Pool};
 use super::incoming::{Event, Incoming, remember};
 use super::lagging::Lagging;
+use super::own_words::inside;
 use super::recovery::{Recovery, is_news};
 use super::session::FileSession;
 
@@ -320,23 +321,6 @@ impl<'a> Receiver<'a> {
             .into_iter()
             .filter_map(|(update, state)| Event::read(update, &state))
             .collect()
-    }
-}
-
-/// The single updates in what a connection delivers.
-fn inside(updates: &mut UpdatesLike) -> &mut [tl::enums::Update] {
-    use tl::enums::Updates;
-    let UpdatesLike::Updates(updates) = updates else {
-        return &mut [];
-    };
-    match updates {
-        Updates::UpdateShort(short) => std::slice::from_mut(&mut short.update),
-        Updates::Combined(combined) => &mut combined.updates,
-        Updates::Updates(updates) => &mut updates.updates,
-        Updates::TooLong
-        | Updates::UpdateShortMessage(_)
-        | Updates::UpdateShortChatMessage(_)
-        | Updates::UpdateShortSentMessage(_) => &mut [],
     }
 }
 

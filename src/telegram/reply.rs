@@ -350,7 +350,8 @@ impl Reply {
         }
         let mut message = Builder::default();
         message.plain(SECRET_MARK);
-        message.plain(&format!("{}{}\n", target.path, shown::source(secret)));
+        let source = shown::source(&secret.origin, secret.age);
+        message.plain(&format!("{}{source}\n", target.path));
         for field in &secret.fields {
             message.plain(&shown::name(&field.name));
             let value = shown::value(field);

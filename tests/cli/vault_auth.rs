@@ -109,7 +109,7 @@ fn each_mistake_says_what_to_write() {
         (
             "auth = \"jwt\"\nrole = \"r\"\ntoken_file = \"open\"\n",
             &[],
-            "holds a secret, and is open to everybody; run: chmod o-rwx ",
+            "holds a secret, and is open to everybody (in Kubernetes: defaultMode: 0440 on its volume, ",
         ),
         (
             "auth = \"jwt\"\nrole = \"r\"\ntoken_file = \"empty\"\n",

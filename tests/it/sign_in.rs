@@ -91,4 +91,14 @@ async fn doctor_leaves_a_wrapped_secret_id_to_the_broker() {
         code == 69 && out.contains("it was unwrapped already"),
         "{out}"
     );
+
+    // Started again with what is used up, it cannot sign in, and only it knows.
+    let serve = with(&stage, &["serve"]);
+    stage.spawn_as(serve);
+    let socket = stage.path("vaultgram.sock");
+    let answers = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+    stage.wait("it answers", answers).await;
+    let (code, out) = run(with(&stage, &["doctor"]));
+    let said = "FAIL  vault          the vaultgram that runs is logged out; its log says why";
+    assert!(code == 69 && out.contains(said), "{out}");
 }

@@ -17,6 +17,7 @@
 #[path = "../support/bao_proxy.rs"]
 mod bao_proxy;
 mod chat;
+mod control;
 mod needles;
 #[path = "../support/openbao.rs"]
 mod openbao;
@@ -127,7 +128,7 @@ impl Watch {
     }
 }
 
-/// The control: a process that does not forget is seen not to.
+/// A control: a process that does not forget is seen not to.
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(
     debug_assertions,

@@ -1,6 +1,6 @@
 //! Replies that carry no plaintext: a token to unwrap, a sealed answer, an offer to collect.
 
-use super::{Builder, Document, MAX_LENGTH, Reply, SECRET_MARK, Terms, leases};
+use super::{Builder, Document, MAX_LENGTH, Reply, SECRET_MARK, Terms, shown};
 use crate::broker::ports::Wrapped;
 use crate::broker::{Offer, Sealed};
 use crate::domain::Target;
@@ -54,16 +54,8 @@ impl Reply {
             1 => "your key".to_owned(),
             keys => format!("your {keys} keys"),
         };
-        let version = sealed
-            .version
-            .map(|version| format!(" (version {version})"));
-        let lease = sealed.lease.as_ref();
-        let lease = lease.map(|lease| format!(" ({})", leases::beside(lease)));
-        let version = version.or(lease);
-        let head = format!(
-            "{target}{}, sealed to {keys}. ",
-            version.unwrap_or_default()
-        );
+        let source = shown::source(&sealed.origin, sealed.age);
+        let head = format!("{target}{source}, sealed to {keys}. ");
         let end = format!("Deleted in {}.", spoken(terms.delete_after));
         let mut message = Builder::default();
         message.plain(SECRET_MARK);
@@ -90,7 +82,7 @@ impl Reply {
             entities: message.entities,
             secret: true,
             to_copy: true,
-            lease: sealed.lease.as_ref().and_then(|lease| lease.code.clone()),
+            lease: sealed.origin.lease().and_then(|lease| lease.code.clone()),
             document,
             ..Self::default()
         }
@@ -141,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::domain::secret_path::{MAX_FIELD, MAX_PATH};
-    use crate::domain::{Mounts, SecretValue};
+    use crate::domain::{Age, Mounts, Origin, SecretValue};
 
     fn target(path: &str) -> Target {
         let mounts = Mounts::new(vec!["secret".into()]).unwrap();
@@ -211,14 +203,35 @@ mod tests {
         }
     }
 
+    fn version(number: u64) -> Origin {
+        let created = String::new();
+        Origin::Version { number, created }
+    }
+
     fn sealed(length: usize, target: &Target) -> Reply {
         let sealed = Sealed {
             text: "x".repeat(length),
-            version: Some(3),
-            lease: None,
+            origin: version(3),
+            age: None,
             keys: 2,
         };
         Reply::sealed(&sealed, target, &terms(None))
+    }
+
+    #[test]
+    fn a_sealed_answer_says_how_old_it_is() {
+        let (since, stale) = (Duration::from_mins(12), true);
+        for length in [1, 5000] {
+            let sealed = Sealed {
+                text: "x".repeat(length),
+                origin: version(3),
+                age: Some(Age { since, stale }),
+                keys: 1,
+            };
+            let reply = Reply::sealed(&sealed, &target("a"), &terms(None));
+            let head = "secret/a (version 3, 12 min old, Vault does not answer), sealed to your";
+            assert!(reply.text.contains(head), "{}", reply.text);
+        }
     }
 
     #[test]
@@ -243,7 +256,14 @@ mod tests {
     fn a_caption_fits_whatever_the_path_is() {
         let path = "p".repeat(MAX_PATH - "secret/".len());
         let longest = format!("secret/{path}#{}@{}", "f".repeat(MAX_FIELD), u64::MAX);
-        let reply = sealed(5000, &target(&longest));
+        let (since, stale) = (Duration::from_secs(59 * 60 + 59), true);
+        let sealed = Sealed {
+            text: "x".repeat(5000),
+            origin: version(u64::MAX),
+            age: Some(Age { since, stale }),
+            keys: 2,
+        };
+        let reply = Reply::sealed(&sealed, &target(&longest), &terms(None));
         assert!(reply.document.is_some());
         assert!(
             reply.text.encode_utf16().count() <= 1024,

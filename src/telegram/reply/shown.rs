@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::broker::ports::Serving;
 use crate::domain::signs::{escaped, is_invisible};
 use crate::domain::span::spoken;
-use crate::domain::{Field, Origin, Secret};
+use crate::domain::{Age, Field, Origin};
 use crate::telegram::reply::leases;
 
 /// Longest list of names, in bytes, which are never fewer than Telegram's UTF-16 units.
@@ -28,14 +28,14 @@ pub(super) fn value(field: &Field) -> String {
 }
 
 /// What is to be known of a secret beside its path: ` (version 7, 12 minutes old)`.
-pub(super) fn source(secret: &Secret) -> String {
+pub(super) fn source(origin: &Origin, age: Option<Age>) -> String {
     let mut facts = vec![];
-    match &secret.origin {
+    match origin {
         Origin::Version { number, .. } => facts.push(format!("version {number}")),
         Origin::Leased(lease) => facts.push(leases::beside(lease)),
         Origin::Plain => {}
     }
-    if let Some(age) = secret.age
+    if let Some(age) = age
         && (age.stale || age.since >= Duration::from_secs(1))
     {
         facts.push(format!("{} old", spoken(age.since)));

@@ -225,8 +225,8 @@ fn a_lease_is_told_with_what_can_be_done_with_it() {
 
     let sealed = crate::broker::Sealed {
         text: "x".to_owned(),
-        version: None,
-        lease: Some(lease(true)),
+        origin: Origin::Leased(lease(true)),
+        age: None,
         keys: 1,
     };
     let reply = Reply::outcome(&Outcome::Sealed(sealed), &target(), &terms()).unwrap();
