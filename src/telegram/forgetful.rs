@@ -296,15 +296,15 @@ mod tests {
         line.finalize(&mut DequeBuffer::with_capacity(1 << 10, 1 << 6));
     }
 
-    fn bold() -> Option<Vec<enums::MessageEntity>> {
+    fn bold() -> Vec<enums::MessageEntity> {
         let (offset, length) = (0, 3);
-        Some(vec![types::MessageEntityBold { offset, length }.into()])
+        vec![types::MessageEntityBold { offset, length }.into()]
     }
 
     fn send() -> Vec<u8> {
         let reply = Reply {
             text: SECRET.to_owned(),
-            entities: bold().unwrap(),
+            entities: bold(),
             ..Reply::default()
         };
         match Outgoing::new(enums::InputPeer::PeerSelf, reply, None, 1) {
@@ -323,7 +323,7 @@ mod tests {
             pts_count: 1,
             date: 5,
             media: None,
-            entities: bold(),
+            entities: Some(bold()),
             ttl_period: None,
         }));
         let UpdatesLike::ShortSentMessage { request, update } = update else {
@@ -385,7 +385,7 @@ mod tests {
                 fwd_from: None,
                 via_bot_id: None,
                 reply_to: None,
-                entities: bold(),
+                entities: Some(bold()),
                 ttl_period: None,
             }));
             let UpdatesLike::Updates(enums::Updates::UpdateShortMessage(short)) = update else {

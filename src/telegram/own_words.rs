@@ -94,10 +94,10 @@ mod tests {
     }
 
     /// In each kind of update that brings a message.
-    fn updates(message: &enums::Message) -> [enums::Update; 4] {
+    fn updates(message: &enums::Message) -> Vec<enums::Update> {
         let message = message.clone();
         let (pts, pts_count) = (12, 1);
-        [
+        vec![
             types::UpdateNewMessage {
                 message: message.clone(),
                 pts,
@@ -130,7 +130,7 @@ mod tests {
         for (out, expected) in [(true, 0), (false, 4)] {
             let mut delivered = UpdatesLike::Updates(
                 types::Updates {
-                    updates: updates(&message(out)).into(),
+                    updates: updates(&message(out)),
                     users: vec![],
                     chats: vec![],
                     date: 0,
@@ -139,9 +139,7 @@ mod tests {
                 .into(),
             );
             take_out(&mut delivered);
-            let texts = inside(&mut delivered)
-                .iter()
-                .map(|update| update.to_bytes());
+            let texts = inside(&mut delivered).iter().map(Serializable::to_bytes);
             let secret = |bytes: &Vec<u8>| {
                 let mut windows = bytes.windows(SECRET.len());
                 windows.any(|window| window == SECRET.as_bytes())

@@ -99,7 +99,7 @@ fn leave_on_heap(inverted: &[u8]) {
 /// At the far end of a large frame, where nothing called later comes to.
 #[inline(never)]
 fn leave_on_stack(inverted: &[u8]) {
-    let mut frame = [0; 1 << 16];
+    let mut frame = [0; 1 << 14];
     for (to, byte) in frame.iter_mut().zip(inverted) {
         *to = !byte;
     }

@@ -1,13 +1,14 @@
-//! What is read over the socket is forgotten, however the reading ends.
+//! What goes over the socket is forgotten, however the reading ends.
 
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use crate::needles::Needles;
+use crate::needles::{Needles, value};
 use crate::stage::Stage;
 use crate::{ALONE, SECRETS, Watch, plant, setting};
 
@@ -25,16 +26,35 @@ impl Client {
     }
 
     async fn ask(&mut self, path: &str) {
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Vault-Request: true\r\n\r\n");
+        self.send(&format!("GET {path}"), "").await;
+    }
+
+    async fn send(&mut self, what: &str, body: &str) {
+        let request = format!(
+            "{what} HTTP/1.1\r\nHost: localhost\r\nX-Vault-Request: true\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         self.0.write_all(request.as_bytes()).await.unwrap();
     }
 
     /// Reads one answer, which has this status; its head, in small letters.
     pub(crate) async fn read(&mut self, path: &str, status: u16) -> String {
         self.ask(path).await;
+        self.answer(path, status).await.0
+    }
+
+    /// Invokes an engine; what it says.
+    async fn invoke(&mut self, path: &str, body: &Value) -> Value {
+        self.send(&format!("POST {path}"), &body.to_string()).await;
+        let (_, body) = self.answer(path, 200).await;
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// Its head, in small letters, and its body.
+    async fn answer(&mut self, path: &str, status: u16) -> (String, Vec<u8>) {
         let mut answer = vec![];
-        let (length, head) = loop {
+        let (length, head, start) = loop {
             assert!(
                 self.0.read_buf(&mut answer).await.unwrap() > 0,
                 "{path}: no answer"
@@ -54,7 +74,7 @@ impl Client {
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length: "));
             let length = length.map(|length| end + 4 + length.parse::<usize>().unwrap());
-            break (length, head);
+            break (length, head, end + 4);
         };
         let whole = |answer: &[u8]| match length {
             Some(length) => answer.len() == length,
@@ -66,7 +86,7 @@ impl Client {
                 "{path}: cut short"
             );
         }
-        head
+        (head, answer.split_off(start))
     }
 }
 
@@ -110,6 +130,56 @@ async fn what_is_kept_is_not_seen_either() {
         text.replace("@id(", "@cache(\"10m\") @id(")
     });
     serve_and_look(&mut stage, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "about the release build: cargo test --release --test memory"
+)]
+async fn what_an_engine_was_given_and_made_is_forgotten() {
+    let _alone = ALONE.lock().await;
+    let mut stage = Stage::build(setting()).await;
+    tokio::task::block_in_place(|| {
+        let kind = json!({"type": "transit"});
+        stage.bao.must("POST", "sys/mounts/transit", &kind);
+        stage.bao.must("POST", "transit/keys/k", &json!({}));
+        let rules = include_str!("../../policies/vault/broker.hcl");
+        let more = "path \"transit/*\" { capabilities = [\"update\"] }\n";
+        let policy = format!("{rules}{more}");
+        stage.bao.policy("vaultgram-broker", &policy);
+    });
+    rewrite(&stage, "vaultgram.toml", |text| {
+        text.replace("[vault]\n", "[vault]\nengines = [\"transit\"]\n")
+    });
+    rewrite(&stage, "policy.cedar", |text| {
+        let uid = rustix::process::getuid().as_raw();
+        let who = format!("principal == UnixPeer::\"{uid}\"");
+        let what = "action == Action::\"invoke\", resource in Path::\"transit\"";
+        format!("{text}permit({who}, {what});\n")
+    });
+    // In base64, which it goes in and comes back as.
+    let texts = [32, 30_000].map(|len| value(len, false).replace('-', "+").replace('_', "/"));
+    let mut needles = Needles::default();
+    for text in &texts {
+        needles.add(&format!("{} signs", text.len()), text);
+    }
+    stage.start().await;
+    let mut watch = Watch::of(&stage, needles);
+    let socket = stage.path("vaultgram.sock");
+    for text in &texts {
+        let length = text.len();
+        let mut client = Client::connect(&socket).await;
+        let text = json!({"plaintext": text});
+        let made = client.invoke("/v1/transit/encrypt/k", &text).await;
+        watch.after(&format!("{length} signs encrypted")).await;
+        let mut client = Client::connect(&socket).await;
+        let sealed = json!({"ciphertext": made["data"]["ciphertext"]});
+        let opened = client.invoke("/v1/transit/decrypt/k", &sealed).await;
+        assert_eq!(opened["data"], text);
+        watch.after(&format!("{length} signs decrypted")).await;
+    }
+    watch.end();
 }
 
 /// Changes a file of the broker's.
