@@ -301,13 +301,11 @@ impl From<Problem> for StoreError {
     fn from(problem: Problem) -> Self {
         match problem {
             Problem::Failed(Failure::Sealed) => Self::Sealed,
+            // Not that Vault is away: nothing that was kept is handed out on this.
+            Problem::Failed(Failure::Refused(_)) | Problem::Refused(_) => Self::LoggedOut,
             Problem::Failed(
-                Failure::Unavailable(_)
-                | Failure::Unclear(_)
-                | Failure::Refused(_)
-                | Failure::Invalid(_),
+                Failure::Unavailable(_) | Failure::Unclear(_) | Failure::Invalid(_),
             )
-            | Problem::Refused(_)
             | Problem::Stopped => Self::Unavailable,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
 use vaultgram::domain::{
@@ -381,4 +381,23 @@ async fn a_real_vault_goes_and_comes_back() {
     world.ready().await;
     sleep(Duration::from_secs(1)).await;
     assert_eq!(seen(cached.read(&permit).await), (r#""two""#.into(), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vaultgram_that_is_cut_off_hands_out_nothing_stale() {
+    let bao = OpenBao::start();
+    bao.put("app", &json!({"n": "one"}));
+    let auth = app_role(&bao, "cut", &json!({}));
+    let world = World::start(settings(bao.address(), auth));
+    let store: Arc<Store> = Arc::clone(&world.store);
+    let cached = Cached::new(store, Mounts::new(vec!["secret".into()]).unwrap());
+    let policy = r#"@cache("1s") @stale("5m") permit(principal, action, resource);"#;
+    let permit = read_by(policy, "secret", None);
+    assert_eq!(seen(cached.read(&permit).await), (r#""one""#.into(), None));
+    bao.must("DELETE", "auth/approle/role/cut", &Value::Null);
+    bao.revoke_tokens_of("cut");
+    sleep(Duration::from_millis(1100)).await;
+    for _ in 0..2 {
+        assert_eq!(error(cached.read(&permit).await), StoreError::LoggedOut);
+    }
 }

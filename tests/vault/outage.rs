@@ -121,7 +121,7 @@ async fn an_auth_mount_that_is_gone_for_a_while() {
     bao.must("DELETE", "sys/auth/approle", &Value::Null);
     let gone = Instant::now();
     while gone.elapsed() < Duration::from_secs(10) {
-        assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+        assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     bao.must("POST", "sys/auth/approle", &json!({"type": "approle"}));

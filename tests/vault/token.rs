@@ -187,11 +187,11 @@ async fn a_given_token_that_is_revoked_cannot_be_replaced_and_health_says_so() {
     let world = World::start(settings(bao.address(), static_token(&token)));
     assert!(world.read("app").await.is_ok());
     bao.must("POST", "auth/token/revoke", &json!({ "token": token }));
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
     let reason = logged_out(&world.store).await;
     assert!(reason.contains("configure a new one"), "{reason}");
     assert!(!reason.contains(&token));
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,7 +217,7 @@ async fn refused_credentials_are_explained() {
         (static_token("s.mistyped"), "configure a new one"),
     ] {
         let world = World::start(settings(bao.address(), auth));
-        assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+        assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
         let reason = logged_out(&world.store).await;
         assert!(reason.contains(advice), "{reason}");
         assert!(!reason.contains("wrong-secret-id") && !reason.contains("s.mistyped"));

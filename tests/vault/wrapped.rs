@@ -49,7 +49,7 @@ async fn it_is_unwrapped_once_and_logs_in_again_and_again() {
         bao.must("POST", path, &accessor);
     }
     bao.revoke_tokens_of("wrapped");
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
     let reason = logged_out(&world.store).await;
     assert!(
         reason.contains("a new VAULT_WRAPPED_SECRET_ID and a restart"),
@@ -74,7 +74,7 @@ async fn one_that_was_used_or_ran_out_is_said_loudly_and_asked_for_once() {
 
     let gate = Gate::open_to(bao.socket()).await;
     let world = World::start(settings(gate.address(), wrapped(&role_id, &used)));
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
     let asked = gate.connections();
     // Time for four more tries.
     tokio::time::sleep(Duration::from_secs(4)).await;
