@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::vault::client::{Answer, Client, Failure, Payload};
 use crate::vault::method::{Auth, Jwt, Method, SecretId, plain};
-use crate::vault::schedule::Lease;
+use crate::vault::schedule::{Lease, lasting};
 use crate::vault::unwrap::Unwrapped;
 
 /// Largest file with a token, in bytes.
@@ -31,7 +31,7 @@ pub(super) struct Granted {
 
 impl Granted {
     pub(super) fn duration(&self) -> Duration {
-        Duration::from_secs(self.lease_duration)
+        lasting(self.lease_duration)
     }
 
     /// The names of the policies the token has.

@@ -13,6 +13,7 @@ use crate::vault::client::{Access, Answer, Client, Failure, Payload};
 use crate::vault::kv::{self, Fields};
 use crate::vault::kv_write::{self, exposed, object};
 use crate::vault::mount::Looked;
+use crate::vault::schedule::lasting;
 use crate::vault::{metadata, wrap};
 
 /// Longest piece of Vault's own words repeated, in characters.
@@ -190,7 +191,7 @@ pub(super) async fn renew(
     let answer = answer.map_err(|failure| kv_write::failed(&failure))?;
     let answer = accepted(answer, &[], kv_write::failed)?;
     let renewed: Renewed = serde_json::from_slice(&answer.body).map_err(|_| StoreError::Unclear)?;
-    Ok(Duration::from_secs(renewed.lease_duration))
+    Ok(lasting(renewed.lease_duration))
 }
 
 fn about_lease(path: &str, body: &serde_json::Value) -> (At, Payload) {
@@ -257,7 +258,7 @@ fn secret(answer: &Answer) -> Option<Secret> {
     }
     let lease = Lease {
         id: envelope.lease_id,
-        duration: Duration::from_secs(envelope.lease_duration),
+        duration: lasting(envelope.lease_duration),
         renewable: envelope.renewable,
         code: None,
     };

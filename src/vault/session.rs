@@ -17,7 +17,7 @@ use vaultrs::api::token::requests::{
 use crate::vault::auth::{Entry, Granted, NoLogin, granted};
 use crate::vault::client::{Access, Client, Failure, Refusal};
 use crate::vault::method::{Auth, plain};
-use crate::vault::schedule::{Lease, next};
+use crate::vault::schedule::{Lease, lasting, next};
 
 /// A token that Vault took when we last asked.
 pub(super) struct Session {
@@ -259,15 +259,12 @@ impl Facts {
     }
 
     fn full(&self) -> Duration {
-        Duration::from_secs(self.period.max(self.creation_ttl))
+        lasting(self.period.max(self.creation_ttl))
     }
 
     fn lease(&self) -> Lease {
         Lease {
-            left: self
-                .expire_time
-                .as_ref()
-                .map(|_| Duration::from_secs(self.ttl)),
+            left: self.expire_time.as_ref().map(|_| lasting(self.ttl)),
             renewable: self.renewable,
             cut: false,
         }

@@ -10,6 +10,7 @@ use crate::domain::{SecretValue, Target};
 use crate::vault::client::{Access, Client};
 use crate::vault::kv::failed_to_make;
 use crate::vault::metadata;
+use crate::vault::schedule::lasting;
 
 /// Has Vault wrap all fields of `target` for `ttl`.
 pub(super) async fn wrap(
@@ -60,6 +61,6 @@ pub(super) fn parse(body: &[u8]) -> Option<Wrapped> {
     Some(Wrapped {
         token: SecretValue::new(wrap_info.token.as_bytes().to_vec()),
         accessor: wrap_info.accessor,
-        ttl: Duration::from_secs(wrap_info.ttl),
+        ttl: lasting(wrap_info.ttl),
     })
 }
