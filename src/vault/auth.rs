@@ -54,7 +54,7 @@ pub(super) fn granted(answer: Answer) -> Result<Granted, Failure> {
     struct Envelope {
         auth: Granted,
     }
-    let answer = answer.accepted()?;
+    let answer = answer.accepted().map_err(Failure::of_login)?;
     let envelope: Envelope =
         serde_json::from_slice(&answer.body).map_err(|_| Failure::Invalid("it grants no token"))?;
     // vaultrs panics on a token that cannot be a header.

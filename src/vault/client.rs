@@ -95,6 +95,25 @@ pub(super) struct Refusal {
     pub(super) status: u16,
     /// What Vault says, on one line.
     pub(super) explained: String,
+    /// Whether it came in the form of Vault's errors, and not of a proxy's.
+    pub(super) in_its_words: bool,
+}
+
+impl Failure {
+    /// This failure of what was asked to have or to prove a login. A refusal without a word of
+    /// Vault's (it has one even for a namespace that is gone) is a proxy's, or of a Vault that is
+    /// not all there: it is away.
+    pub(super) fn of_login(self) -> Self {
+        if let Self::Refused(cause) = &self
+            && !cause.in_its_words
+        {
+            return Self::Unavailable(format!(
+                "{cause}, which is no word of Vault's on our login; check [vault] address and \
+                 namespace, and what is between"
+            ));
+        }
+        self
+    }
 }
 
 impl Client {
@@ -261,6 +280,7 @@ impl Answer {
             status => Err(Failure::Refused(Refusal {
                 status,
                 explained: self.explained(),
+                in_its_words: !self.errors().is_empty(),
             })),
         }
     }

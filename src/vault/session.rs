@@ -103,7 +103,8 @@ impl Session {
                 let token = std::str::from_utf8(plain(token))
                     .map_err(|_| Failure::Invalid("the token is not text"))?;
                 let access = client.access(token);
-                let facts = look_up(client, &access).await?;
+                let facts = look_up(client, &access).await;
+                let facts = facts.map_err(Failure::of_login)?;
                 facts.must_reach(client.namespace())?;
                 Ok(Self {
                     policies: facts.policies.clone(),
@@ -214,7 +215,8 @@ impl Session {
             return answer.clone();
         }
         let at = Instant::now();
-        let answer = look_up(client, &self.access).await.map(|_| ());
+        let answer = look_up(client, &self.access).await;
+        let answer = answer.map(|_| ()).map_err(Failure::of_login);
         *confirmed = Some((at, answer.clone()));
         answer
     }
@@ -255,6 +257,7 @@ impl Facts {
             // What Vault will say to everything else.
             status: 403,
             explained: format!("it is of the namespace {theirs}"),
+            in_its_words: true,
         }))
     }
 
