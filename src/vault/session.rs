@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use vaultrs::api::token::requests::{
     CreateRoleTokenRequest, LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
 };
@@ -18,6 +18,9 @@ use crate::vault::auth::{Entry, Granted, NoLogin, granted};
 use crate::vault::client::{Access, Client, Failure, Refusal};
 use crate::vault::method::{Auth, plain};
 use crate::vault::schedule::{Lease, lasting, next};
+
+/// The longest wait for the end of a token that we do not use: who wants to log in waits too.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A token that Vault took when we last asked.
 pub(super) struct Session {
@@ -146,7 +149,11 @@ impl Session {
         let can_be_confirmed = match look_up(client, &access).await {
             Ok(_) => true,
             Err(Failure::Refused(_)) => false,
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                // The next login gives another: nobody would end this one.
+                drop(timeout(FAREWELL, revoke(client, &access)).await);
+                return Err(failure);
+            }
         };
         let (lease, full) = (granted.lease(), granted.duration());
         Ok(Self {
@@ -239,10 +246,13 @@ impl Session {
 
     /// Ends the token.
     pub(super) async fn revoke(&self, client: &Client) -> Result<(), Failure> {
-        let request = RevokeTokenSelfRequest {};
-        let answer = client.call_now(&self.access, request).await?;
-        answer.accepted().map(|_| ())
+        revoke(client, &self.access).await
     }
+}
+
+async fn revoke(client: &Client, access: &Access) -> Result<(), Failure> {
+    let answer = client.call_now(access, RevokeTokenSelfRequest {}).await?;
+    answer.accepted().map(|_| ())
 }
 
 impl Facts {

@@ -12,6 +12,7 @@ use vaultgram::broker::ports::{StoreError, StoreHealth};
 use vaultgram::vault::SecretId;
 
 use crate::openbao::{OpenBao, wait_until};
+use crate::wires::lose_answers_to;
 use crate::world::{
     World, app_role, app_role_with, by_app_role, error, logged_out, secret, settings, static_token,
 };
@@ -222,6 +223,19 @@ async fn refused_credentials_are_explained() {
         assert!(reason.contains(advice), "{reason}");
         assert!(!reason.contains("wrong-secret-id") && !reason.contains("s.mistyped"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_cannot_be_looked_up_for_now_is_not_left_behind() {
+    let bao = OpenBao::start();
+    let auth = app_role(&bao, "unlucky", &json!({}));
+    let address = lose_answers_to(bao.socket(), "lookup-self").await;
+    let world = World::start(settings(address, auth));
+    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    // Time for some more tries.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let left = bao.tokens_of("unlucky").len();
+    assert!(left <= 1, "{left} tokens nobody uses");
 }
 
 #[tokio::test(flavor = "multi_thread")]
