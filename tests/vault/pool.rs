@@ -103,6 +103,29 @@ async fn what_a_read_may_make_is_not_made_twice_nor_said_to_be_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_slow_answer_costs_no_other_connection() {
+    // 0 and 1 at once, on two connections; then 2 is late on one of them.
+    let server = scripted(|number| match number {
+        0 | 1 => vec![
+            Act::Wait(Duration::from_millis(300)),
+            Act::Send(answer(SECRET)),
+        ],
+        2 => vec![Act::Wait(Duration::from_mins(1))],
+        _ => serve(),
+    })
+    .await;
+    let mut settings = settings(server.address.clone(), static_token("s.any"));
+    settings.request_timeout = Duration::from_secs(1);
+    let world = World::start(settings);
+    let (one, two) = tokio::join!(world.read("app"), world.read("app"));
+    assert!(one.is_ok() && two.is_ok());
+    let connections = server.connections.load(SeqCst);
+    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert!(world.read("app").await.is_ok());
+    assert_eq!(server.connections.load(SeqCst), connections);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_first_answer_that_does_not_come_is_not_asked_for_again() {
     let server = scripted(|_| vec![Act::Close]).await;
     let mut settings = settings(server.address.clone(), static_token("s.any"));

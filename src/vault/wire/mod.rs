@@ -129,9 +129,10 @@ impl Wire {
         let reply = reply.await.unwrap_or_else(late);
         match &reply {
             Ok(Reply { keep: true, .. }) => self.keep(connection),
-            Ok(_) => {}
+            // A slow engine, or an answer too large, says nothing of the others.
+            Ok(_) | Err(Broken::Refused(_) | Broken::Late | Broken::Malformed(_)) => {}
             // What befell this one has likely befallen the others too.
-            Err(_) => self.idle().clear(),
+            Err(Broken::Silent(_) | Broken::HalfWay(_)) => self.idle().clear(),
         }
         reply
     }
