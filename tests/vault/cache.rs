@@ -344,6 +344,22 @@ async fn a_refusal_is_no_absence_and_nothing_stale_is_served_unasked() {
     assert_eq!(error(cached.read(&permit).await), StoreError::Unavailable);
 }
 
+#[tokio::test]
+async fn what_is_changed_while_vault_is_asked_is_not_served_stale() {
+    let (fake, cached) = kept();
+    let permit = read_by(TERMS, "secret", None);
+    assert_eq!(seen(cached.read(&permit).await).0, "1");
+    fake.advance(Duration::from_mins(1));
+    *fake.takes.lock().unwrap() = Duration::from_millis(300);
+    fake.fails(&StoreError::Unavailable, 1);
+    let change = async {
+        sleep(Duration::from_millis(100)).await;
+        assert!(cached.put(&permit, &[], 1).await.is_ok());
+    };
+    let (read, ()) = tokio::join!(cached.read(&permit), change);
+    assert_eq!(error(read), StoreError::Unavailable);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_vault_goes_and_comes_back() {
     let mut bao = OpenBao::start();
