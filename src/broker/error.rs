@@ -129,7 +129,8 @@ impl BrokerError {
     pub fn passes(&self) -> bool {
         matches!(
             self,
-            Self::Store(StoreError::Unavailable | StoreError::Sealed) | Self::Coordination(_)
+            Self::Store(StoreError::Unavailable | StoreError::LoggedOut | StoreError::Sealed)
+                | Self::Coordination(_)
         )
     }
 

@@ -250,7 +250,10 @@ pub enum StoreError {
     /// Sealed, or not initialised.
     #[error("Vault is sealed; try again when it is unsealed")]
     Sealed,
-    /// Not reachable, or no answer in time, or we have no token yet.
+    /// Vault refuses our login: it is there, and nothing of it is for us any more.
+    #[error("Vault does not let vaultgram in; an operator finds why in its log")]
+    LoggedOut,
+    /// Not reachable, or no answer in time, or the first login has not ended.
     #[error("Vault cannot be reached now; try again in a moment")]
     Unavailable,
     /// It was sent, and no answer came that says whether it was done.
@@ -290,6 +293,7 @@ impl StoreError {
             Self::Rejected(_) => "store_rejected",
             Self::WrongMount => "wrong_mount",
             Self::Sealed => "store_sealed",
+            Self::LoggedOut => "store_logged_out",
             Self::Unavailable => "store_unavailable",
             Self::Unclear => "store_unclear",
             Self::Invalid => "store_answer_invalid",

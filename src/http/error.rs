@@ -118,7 +118,9 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NoVersionNamed => StatusCode::BAD_REQUEST,
             // As Vault answers it.
             BrokerError::Store(StoreError::Unsupported) => StatusCode::METHOD_NOT_ALLOWED,
-            BrokerError::Store(StoreError::Sealed | StoreError::Unavailable)
+            BrokerError::Store(
+                StoreError::Sealed | StoreError::LoggedOut | StoreError::Unavailable,
+            )
             | BrokerError::PermitExpired => StatusCode::SERVICE_UNAVAILABLE,
             BrokerError::Store(
                 StoreError::Unclear | StoreError::Invalid | StoreError::WrongMount,

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::vault::client::{Answer, Client, Failure, Payload};
 use crate::vault::method::{Auth, Jwt, Method, SecretId, plain};
-use crate::vault::schedule::Lease;
+use crate::vault::schedule::{Lease, lasting};
 use crate::vault::unwrap::Unwrapped;
 
 /// Largest file with a token, in bytes.
@@ -31,7 +31,7 @@ pub(super) struct Granted {
 
 impl Granted {
     pub(super) fn duration(&self) -> Duration {
-        Duration::from_secs(self.lease_duration)
+        lasting(self.lease_duration)
     }
 
     /// The names of the policies the token has.
@@ -54,7 +54,7 @@ pub(super) fn granted(answer: Answer) -> Result<Granted, Failure> {
     struct Envelope {
         auth: Granted,
     }
-    let answer = answer.accepted()?;
+    let answer = answer.accepted().map_err(Failure::of_login)?;
     let envelope: Envelope =
         serde_json::from_slice(&answer.body).map_err(|_| Failure::Invalid("it grants no token"))?;
     // vaultrs panics on a token that cannot be a header.

@@ -82,7 +82,7 @@ pub(super) enum Failure {
     /// Vault says no, and will say so again.
     #[error("Vault refused: {0}")]
     Refused(Refusal),
-    /// Not an answer of Vault's, or over [`MAX_ANSWER`].
+    /// Not an answer of Vault's, or too large a one.
     #[error("Vault's answer cannot be used: {0}")]
     Invalid(&'static str),
 }
@@ -95,6 +95,25 @@ pub(super) struct Refusal {
     pub(super) status: u16,
     /// What Vault says, on one line.
     pub(super) explained: String,
+    /// Whether it came in the form of Vault's errors, and not of a proxy's.
+    pub(super) in_its_words: bool,
+}
+
+impl Failure {
+    /// This failure of what was asked to have or to prove a login. A refusal without a word of
+    /// Vault's (it has one even for a namespace that is gone) is a proxy's, or of a Vault that is
+    /// not all there: it is away.
+    pub(super) fn of_login(self) -> Self {
+        if let Self::Refused(cause) = &self
+            && !cause.in_its_words
+        {
+            return Self::Unavailable(format!(
+                "{cause}, which is no word of Vault's on our login; check [vault] address and \
+                 namespace, and what is between"
+            ));
+        }
+        self
+    }
 }
 
 impl Client {
@@ -143,7 +162,17 @@ impl Client {
         access: &Access,
         request: impl Endpoint,
     ) -> Result<Answer, Failure> {
-        self.queue(access, request, None).await
+        self.queue(access, request, None, true).await
+    }
+
+    /// As [`Client::call`], for what may make something even where it looks like a read: where
+    /// a kept connection dies it is not sent again.
+    pub(super) async fn call_once(
+        &self,
+        access: &Access,
+        request: impl Endpoint,
+    ) -> Result<Answer, Failure> {
+        self.queue(access, request, None, false).await
     }
 
     /// As [`Client::call`], with a body. vaultrs would build it from a `serde_json::Value`, of
@@ -154,7 +183,7 @@ impl Client {
         request: impl Endpoint,
         payload: Payload,
     ) -> Result<Answer, Failure> {
-        self.queue(access, request, Some(payload)).await
+        self.queue(access, request, Some(payload), false).await
     }
 
     /// As [`Client::call`], without queueing.
@@ -164,7 +193,7 @@ impl Client {
         request: impl Endpoint,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.patience;
-        self.send(deadline, access, request, None).await
+        self.send(deadline, access, request, None, true).await
     }
 
     /// As [`Client::write`], without queueing.
@@ -175,7 +204,8 @@ impl Client {
         payload: Payload,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.patience;
-        self.send(deadline, access, request, Some(payload)).await
+        self.send(deadline, access, request, Some(payload), false)
+            .await
     }
 
     async fn queue(
@@ -183,6 +213,7 @@ impl Client {
         access: &Access,
         request: impl Endpoint,
         payload: Option<Payload>,
+        repeatable: bool,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.patience;
         let Ok(_slot) = timeout_at(deadline, self.slots.acquire()).await else {
@@ -191,7 +222,8 @@ impl Client {
                 "too many requests wait for it".to_owned(),
             ));
         };
-        self.send(deadline, access, request, payload).await
+        self.send(deadline, access, request, payload, repeatable)
+            .await
     }
 
     async fn send(
@@ -200,6 +232,7 @@ impl Client {
         access: &Access,
         request: impl Endpoint,
         payload: Option<Payload>,
+        repeatable: bool,
     ) -> Result<Answer, Failure> {
         let request = request
             .with_middleware(&access.0)
@@ -213,7 +246,9 @@ impl Client {
             body = payload.json;
         }
         let request = Request::from_parts(head, body);
-        let reply = self.wire.exchange(&request, deadline).await?;
+        // Each wrapped answer is another token.
+        let repeatable = repeatable && access.0.wrap.is_none();
+        let reply = self.wire.exchange(&request, repeatable, deadline).await?;
         Ok(Answer {
             status: reply.status,
             body: reply.body,
@@ -245,6 +280,7 @@ impl Answer {
             status => Err(Failure::Refused(Refusal {
                 status,
                 explained: self.explained(),
+                in_its_words: !self.errors().is_empty(),
             })),
         }
     }

@@ -13,6 +13,7 @@ use crate::vault::client::{Access, Answer, Client, Failure, Payload};
 use crate::vault::kv::{self, Fields};
 use crate::vault::kv_write::{self, exposed, object};
 use crate::vault::mount::Looked;
+use crate::vault::schedule::lasting;
 use crate::vault::{metadata, wrap};
 
 /// Longest piece of Vault's own words repeated, in characters.
@@ -32,7 +33,7 @@ pub(super) struct Engine<'a> {
 impl Engine<'_> {
     /// Reads what lies, or is made, at `path`.
     pub(super) async fn read(&self, path: &SecretPath) -> Result<Secret, StoreError> {
-        let answer = self.get(self.access, path).await?;
+        let answer = self.get(path).await?;
         secret(&answer).ok_or(StoreError::Invalid)
     }
 
@@ -42,13 +43,17 @@ impl Engine<'_> {
         path: &SecretPath,
         ttl: Duration,
     ) -> Result<Wrapped, StoreError> {
-        let answer = self.get(&self.access.wrapping(ttl), path).await?;
+        let answer = self.ask(&self.access.wrapping(ttl), path, true).await?;
         wrap::parse(&answer.body).ok_or(StoreError::Invalid)
     }
 
     /// The names in the folder `path`, sorted.
     pub(super) async fn list(&self, path: &SecretPath) -> Result<Vec<String>, StoreError> {
-        let answer = self.ask(self.access, RequestMethod::LIST, path).await?;
+        self.look(path).await?;
+        let request = At::path(RequestMethod::LIST, path);
+        let answer = self.client.call(self.access, request).await;
+        let answer = answer.map_err(|failure| kv::failed(&failure))?;
+        let answer = accepted(answer, &[], kv::failed)?;
         metadata::names(&answer.body).ok_or(StoreError::Invalid)
     }
 
@@ -77,7 +82,7 @@ impl Engine<'_> {
 
     /// Whether there is a secret of KV version 1 at `path`.
     pub(super) async fn exists(&self, path: &SecretPath) -> Result<bool, StoreError> {
-        match self.get(self.access, path).await {
+        match self.get(path).await {
             Ok(_) => Ok(true),
             Err(StoreError::NotFound) => Ok(false),
             Err(error) => Err(error),
@@ -112,21 +117,27 @@ impl Engine<'_> {
         kv_write::done(self.client.call(self.access, request).await)
     }
 
-    async fn get(&self, access: &Access, path: &SecretPath) -> Result<Answer, StoreError> {
-        self.ask(access, RequestMethod::GET, path).await
+    async fn get(&self, path: &SecretPath) -> Result<Answer, StoreError> {
+        // What is read of an engine may be made by that: each answer is another database user.
+        let makes = self.kind == MountKind::Engine;
+        self.ask(self.access, path, makes).await
     }
 
     async fn ask(
         &self,
         access: &Access,
-        method: RequestMethod,
         path: &SecretPath,
+        makes: bool,
     ) -> Result<Answer, StoreError> {
         self.look(path).await?;
-        let request = At::path(method, path);
-        let answer = self.client.call(access, request).await;
-        let answer = answer.map_err(|failure| kv::failed(&failure))?;
-        accepted(answer, &[], kv::failed)
+        let request = At::path(RequestMethod::GET, path);
+        let (answer, failed): (_, fn(&Failure) -> StoreError) = if makes {
+            let answer = self.client.call_once(access, request).await;
+            (answer, kv::failed_to_make)
+        } else {
+            (self.client.call(access, request).await, kv::failed)
+        };
+        accepted(answer.map_err(|failure| failed(&failure))?, &[], failed)
     }
 
     async fn post(
@@ -180,7 +191,7 @@ pub(super) async fn renew(
     let answer = answer.map_err(|failure| kv_write::failed(&failure))?;
     let answer = accepted(answer, &[], kv_write::failed)?;
     let renewed: Renewed = serde_json::from_slice(&answer.body).map_err(|_| StoreError::Unclear)?;
-    Ok(Duration::from_secs(renewed.lease_duration))
+    Ok(lasting(renewed.lease_duration))
 }
 
 fn about_lease(path: &str, body: &serde_json::Value) -> (At, Payload) {
@@ -236,7 +247,8 @@ fn secret(answer: &Answer) -> Option<Secret> {
         renewable: bool,
         data: Option<Fields>,
     }
-    if answer.status == 204 {
+    // Only 200 always says something.
+    if answer.status != 200 && answer.body.is_empty() {
         return Some(plain(vec![]));
     }
     let envelope: Envelope = serde_json::from_slice(&answer.body).ok()?;
@@ -246,7 +258,7 @@ fn secret(answer: &Answer) -> Option<Secret> {
     }
     let lease = Lease {
         id: envelope.lease_id,
-        duration: Duration::from_secs(envelope.lease_duration),
+        duration: lasting(envelope.lease_duration),
         renewable: envelope.renewable,
         code: None,
     };
@@ -272,7 +284,7 @@ fn accepted(
     failed: impl Fn(&Failure) -> StoreError,
 ) -> Result<Answer, StoreError> {
     match answer.status {
-        200 | 204 => Ok(answer),
+        200..=202 | 204 => Ok(answer),
         403 => Err(StoreError::Forbidden),
         404 => Err(StoreError::NotFound),
         405 => Err(StoreError::Unsupported),
@@ -341,7 +353,7 @@ mod tests {
         // KV version 1 tells a duration without a lease.
         let body = r#"{"lease_id":"","lease_duration":2764800,"data":{"k":"v"}}"#;
         assert_eq!(secret(&answer(200, body)).unwrap().origin, Origin::Plain);
-        for (status, body) in [(204, ""), (200, r#"{"data":null}"#), (200, "{}")] {
+        for (status, body) in [(204, ""), (202, ""), (200, r#"{"data":null}"#), (200, "{}")] {
             let empty = secret(&answer(status, body)).unwrap();
             assert!(empty.fields.is_empty(), "{status} {body}");
         }

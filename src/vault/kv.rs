@@ -185,6 +185,17 @@ pub(super) fn failed(failure: &Failure) -> StoreError {
     }
 }
 
+/// As [`failed`], of a read that makes something (a lease, a wrapping token): where no answer
+/// came, nobody knows whether it did.
+pub(super) fn failed_to_make(failure: &Failure) -> StoreError {
+    let error = failed(failure);
+    if matches!(failure, Failure::Unclear(_)) {
+        StoreError::Unclear
+    } else {
+        error
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::{Origin, Secret};
 use crate::vault::session::Session;
 
+/// How long after its answer could be had a session is held that made something nobody here saw:
+/// its lease may be longer, and is not ours to know.
+const UNSEEN: Duration = Duration::from_hours(24);
 /// How often sessions are let go whose leases have ended.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -20,10 +23,11 @@ pub(super) struct Leases(Mutex<BTreeMap<String, Made>>);
 
 struct Made {
     /// Never asked with: held, so that [`crate::vault::held`] keeps it alive.
-    _session: Arc<Session>,
-    /// When Vault ends it; unknown where Vault keeps the answer for somebody else, or beyond all
-    /// times.
-    until: Option<Instant>,
+    session: Arc<Session>,
+    /// When Vault ends it, or when it counts as ended.
+    until: Instant,
+    /// Whether we saw it, so that it has a name.
+    seen: bool,
 }
 
 impl Leases {
@@ -31,28 +35,34 @@ impl Leases {
     pub(super) fn made(&self, secret: &Secret, session: &Arc<Session>) {
         if let Origin::Leased(lease) = &secret.origin {
             let made = Made {
-                _session: Arc::clone(session),
-                until: Instant::now().checked_add(lease.duration),
+                session: Arc::clone(session),
+                until: Instant::now() + lease.duration,
+                seen: true,
             };
             self.all().insert(lease.id.clone(), made);
         }
     }
 
-    /// Something was made with `session` that nobody here saw, and that may have a lease.
-    pub(super) fn made_unseen(&self, session: &Arc<Session>) {
+    /// Something was made with `session` that nobody here saw, and that may have a lease: Vault
+    /// keeps it for `ttl` for somebody else.
+    pub(super) fn made_unseen(&self, session: &Arc<Session>, ttl: Duration) {
         let made = Made {
-            _session: Arc::clone(session),
-            until: None,
+            session: Arc::clone(session),
+            until: Instant::now() + ttl + UNSEEN,
+            seen: false,
         };
         // One for each session: no lease has such a name.
         let name = format!("session {:p}", Arc::as_ptr(session));
-        self.all().insert(name, made);
+        let mut all = self.all();
+        if all.get(&name).is_none_or(|last| last.until < made.until) {
+            all.insert(name, made);
+        }
     }
 
     /// The lease of that name lasts for `granted` from now on.
     pub(super) fn renewed(&self, lease: &str, granted: Duration) {
         if let Some(made) = self.all().get_mut(lease) {
-            made.until = Instant::now().checked_add(granted);
+            made.until = Instant::now() + granted;
         }
     }
 
@@ -64,10 +74,10 @@ impl Leases {
     /// How many there are, of those whose names we know.
     pub(super) fn count(&self) -> usize {
         let all = self.all();
-        all.values().filter(|made| made.until.is_some()).count()
+        all.values().filter(|made| made.seen).count()
     }
 
-    /// Lets go of sessions whose leases have ended, until `stop`; then of all.
+    /// Lets go of sessions whose leases have ended, or that have ended themselves, until `stop`; then of all.
     pub(super) async fn keep(&self, stop: &CancellationToken) {
         let mut ticks = interval(SWEEP);
         loop {
@@ -79,9 +89,11 @@ impl Leases {
         self.all().clear();
     }
 
-    fn sweep(&self, now: Instant) {
-        self.all()
-            .retain(|_, made| made.until.is_none_or(|until| until > now));
+    pub(super) fn sweep(&self, now: Instant) {
+        self.all().retain(|_, made| {
+            // With the token its leases are gone.
+            made.until > now && made.session.ends().is_none_or(|ends| ends > now)
+        });
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Made>> {

@@ -68,9 +68,11 @@ pub(super) enum Verdict {
 
 /// What the one whose turn it is knows.
 pub(super) struct Turn {
-    /// Failed logins in a row.
-    failures: u32,
-    /// How many of them for credentials that are wrong.
+    /// Logins in a row that failed because Vault was away.
+    away: u32,
+    /// Logins in a row that were refused.
+    refused: u32,
+    /// How many there were for credentials that are wrong since one worked.
     denied: u32,
     /// No login before this moment.
     not_before: Instant,
@@ -84,7 +86,8 @@ impl Login {
             entry: Entry::new(auth),
             state: watch::Sender::new(State::Starting),
             turn: Mutex::new(Turn {
-                failures: 0,
+                away: 0,
+                refused: 0,
                 denied: 0,
                 not_before: Instant::now(),
                 next_number: 1,
@@ -160,7 +163,7 @@ impl Login {
     ) -> Verdict {
         if !self.replaceable() {
             let problem = Problem::Refused(self.entry.refused(&cause.to_string()));
-            turn.fail(MAX_DELAY_REFUSED);
+            turn.refused(MAX_DELAY_REFUSED);
             self.leave(&problem);
             return Verdict::Lost(problem);
         }
@@ -188,7 +191,8 @@ impl Login {
         match Session::begin(client, &self.entry, turn.next_number).await {
             Ok(session) => {
                 turn.next_number += 1;
-                turn.failures = 0;
+                turn.away = 0;
+                turn.refused = 0;
                 turn.denied = 0;
                 turn.not_before = Instant::now();
                 if !session.can_be_confirmed() {
@@ -209,10 +213,9 @@ impl Login {
                 Ok(session)
             }
             Err(NoLogin::Failed(Failure::Refused(cause))) => {
-                let hopeless = !self.replaceable()
-                    || cause.status != NO_MOUNT
-                    || turn.failures > PATIENT_TRIES;
-                turn.fail(if hopeless {
+                let hopeless =
+                    !self.replaceable() || cause.status != NO_MOUNT || turn.refused > PATIENT_TRIES;
+                turn.refused(if hopeless {
                     MAX_DELAY_REFUSED
                 } else {
                     MAX_DELAY_AWAY
@@ -228,12 +231,12 @@ impl Login {
                 Err(Problem::Refused(self.entry.refused(&cause.to_string())))
             }
             Err(NoLogin::Failed(failure)) => {
-                turn.fail(MAX_DELAY_AWAY);
+                turn.away();
                 Err(Problem::Failed(failure))
             }
             // Nothing was sent, so nobody is bothered by our looking again.
             Err(NoLogin::Unready(what)) => {
-                turn.fail(MAX_DELAY_AWAY);
+                turn.away();
                 Err(Problem::Refused(what))
             }
         }
@@ -280,9 +283,21 @@ impl Turn {
         self.not_before
     }
 
-    fn fail(&mut self, longest: Duration) {
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = Instant::now() + back_off(self.failures, longest, rand::random::<f64>());
+    /// Vault is away. What it refuses when it is back may be of its return, and begins anew.
+    fn away(&mut self) {
+        self.refused = 0;
+        self.away = self.away.saturating_add(1);
+        self.wait(self.away, MAX_DELAY_AWAY);
+    }
+
+    fn refused(&mut self, longest: Duration) {
+        self.away = 0;
+        self.refused = self.refused.saturating_add(1);
+        self.wait(self.refused, longest);
+    }
+
+    fn wait(&mut self, failures: u32, longest: Duration) {
+        self.not_before = Instant::now() + back_off(failures, longest, rand::random::<f64>());
     }
 }
 
@@ -301,14 +316,40 @@ impl From<Problem> for StoreError {
     fn from(problem: Problem) -> Self {
         match problem {
             Problem::Failed(Failure::Sealed) => Self::Sealed,
+            // Not that Vault is away: nothing that was kept is handed out on this.
+            Problem::Failed(Failure::Refused(_)) | Problem::Refused(_) => Self::LoggedOut,
             Problem::Failed(
-                Failure::Unavailable(_)
-                | Failure::Unclear(_)
-                | Failure::Refused(_)
-                | Failure::Invalid(_),
+                Failure::Unavailable(_) | Failure::Unclear(_) | Failure::Invalid(_),
             )
-            | Problem::Refused(_)
             | Problem::Stopped => Self::Unavailable,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_refusal_after_an_outage_is_the_first() {
+        let mut turn = Turn {
+            away: 0,
+            refused: 0,
+            denied: 0,
+            not_before: Instant::now(),
+            next_number: 1,
+        };
+        for _ in 0..100 {
+            turn.refused(MAX_DELAY_REFUSED);
+            turn.away();
+        }
+        turn.refused(MAX_DELAY_REFUSED);
+        let wait = turn.not_before().saturating_duration_since(Instant::now());
+        assert!(wait < Duration::from_secs(1), "{wait:?}");
+        for _ in 0..10 {
+            turn.refused(MAX_DELAY_REFUSED);
+        }
+        let wait = turn.not_before().saturating_duration_since(Instant::now());
+        assert!(wait > MAX_DELAY_REFUSED / 3, "{wait:?}");
     }
 }

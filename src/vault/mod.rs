@@ -267,7 +267,7 @@ impl SecretStore for Store {
                     let engine = self.engine(kind, &session);
                     let wrapped = engine.wrap(&target.path, ttl).await?;
                     if kind == MountKind::Engine {
-                        self.leases.made_unseen(&session);
+                        self.leases.made_unseen(&session, wrapped.ttl);
                     }
                     Ok(wrapped)
                 }
@@ -306,7 +306,7 @@ impl SecretStore for Store {
         self.logged_in(permit, move |session| async move {
             let engine = self.engine(kind, &session);
             let wrapped = engine.invoke_wrapped(&target.path, fields, ttl).await?;
-            self.leases.made_unseen(&session);
+            self.leases.made_unseen(&session, wrapped.ttl);
             Ok(wrapped)
         })
         .await

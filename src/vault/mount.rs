@@ -1,13 +1,15 @@
 //! Whether a mount is of the kind the configuration says: version 1 answers some requests of
 //! version 2, and means another thing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::broker::ports::StoreError;
@@ -24,12 +26,15 @@ pub(super) async fn must_be_version_2(
     must_be(MountKind::Kv2, client, access, path).await
 }
 
-/// The mounts that Vault has said are what the configuration says.
+/// How long Vault's word on a mount is good: another can take its place.
+const REMEMBERED: Duration = Duration::from_mins(5);
+
+/// The mounts that Vault has said are what the configuration says, and when.
 #[derive(Default)]
-pub(super) struct Looked(Mutex<BTreeSet<String>>);
+pub(super) struct Looked(Mutex<BTreeMap<String, Instant>>);
 
 impl Looked {
-    /// As [`must_be`], once for each mount: for requests that mean another thing on a mount of
+    /// As [`must_be`], once in a while for each mount: for requests that mean another thing on a mount of
     /// another kind, and may succeed there.
     pub(super) async fn must_be(
         &self,
@@ -39,11 +44,15 @@ impl Looked {
         path: &SecretPath,
     ) -> Result<(), StoreError> {
         let seen = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen().contains(path.mount()) {
+        let asked = Instant::now();
+        let good = |at: &Instant| asked.saturating_duration_since(*at) < REMEMBERED;
+        if seen().get(path.mount()).is_some_and(good) {
             return Ok(());
         }
-        must_be(kind, client, access, path).await?;
-        seen().insert(path.mount().to_owned());
+        // A dead token is told nothing: that is no word on the mount.
+        if check(kind, client, access, path).await? {
+            seen().insert(path.mount().to_owned(), asked);
+        }
         Ok(())
     }
 }
@@ -55,12 +64,22 @@ pub(super) async fn must_be(
     access: &Access,
     path: &SecretPath,
 ) -> Result<(), StoreError> {
+    check(wanted, client, access, path).await.map(|_| ())
+}
+
+/// As [`must_be`]; whether Vault did say.
+async fn check(
+    wanted: MountKind,
+    client: &Client,
+    access: &Access,
+    path: &SecretPath,
+) -> Result<bool, StoreError> {
     let Some(mounted) = look(client, access, path).await? else {
-        return Ok(());
+        return Ok(false);
     };
     let found = mounted.kind();
     if found == wanted {
-        return Ok(());
+        return Ok(true);
     }
     warn!(
         event = "vault.mount_unusable",

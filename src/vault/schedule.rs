@@ -12,6 +12,8 @@ pub(super) const MAX_DELAY_REFUSED: Duration = Duration::from_mins(1);
 pub(super) const MAX_DENIED: u32 = 3;
 /// How long we hold back, at least: Vault forgets the refusals after a quarter of an hour.
 pub(super) const FORGIVEN_AFTER: Duration = Duration::from_mins(16);
+/// Longer than this nothing lasts, whatever Vault says: no moment must be beyond all times.
+const CENTURY: Duration = Duration::from_hours(100 * 365 * 24);
 /// Waiting a little past a token's end makes the question whether it ended have one answer.
 const PAST_THE_END: Duration = Duration::from_millis(500);
 
@@ -48,6 +50,11 @@ pub(super) fn next(lease: Lease, replaceable: bool, jitter: f64) -> Option<(Acti
         (false, _, true) => (Action::LogIn, due),
         (false, _, false) | (true, true, false) => (Action::LogIn, left + PAST_THE_END),
     })
+}
+
+/// As many seconds as Vault says something lasts; a century at the most.
+pub(super) fn lasting(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(CENTURY)
 }
 
 /// How long to wait after `failures` failures in a row: doubling from a quarter of a second
@@ -127,6 +134,13 @@ mod tests {
             back_off(u32::MAX, MAX_DELAY_REFUSED, 0.0),
             MAX_DELAY_REFUSED
         );
+    }
+
+    #[test]
+    fn what_lasts_absurdly_long_ends_all_the_same() {
+        assert_eq!(lasting(3600), HOUR);
+        let now = tokio::time::Instant::now();
+        assert!(now.checked_add(lasting(u64::MAX) * 2).is_some());
     }
 
     #[test]

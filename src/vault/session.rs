@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use vaultrs::api::token::requests::{
     CreateRoleTokenRequest, LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
 };
@@ -17,7 +17,10 @@ use vaultrs::api::token::requests::{
 use crate::vault::auth::{Entry, Granted, NoLogin, granted};
 use crate::vault::client::{Access, Client, Failure, Refusal};
 use crate::vault::method::{Auth, plain};
-use crate::vault::schedule::{Lease, next};
+use crate::vault::schedule::{Lease, lasting, next};
+
+/// The longest wait for the end of a token that we do not use: who wants to log in waits too.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A token that Vault took when we last asked.
 pub(super) struct Session {
@@ -103,7 +106,8 @@ impl Session {
                 let token = std::str::from_utf8(plain(token))
                     .map_err(|_| Failure::Invalid("the token is not text"))?;
                 let access = client.access(token);
-                let facts = look_up(client, &access).await?;
+                let facts = look_up(client, &access).await;
+                let facts = facts.map_err(Failure::of_login)?;
                 facts.must_reach(client.namespace())?;
                 Ok(Self {
                     policies: facts.policies.clone(),
@@ -145,7 +149,11 @@ impl Session {
         let can_be_confirmed = match look_up(client, &access).await {
             Ok(_) => true,
             Err(Failure::Refused(_)) => false,
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                // The next login gives another: nobody would end this one.
+                drop(timeout(FAREWELL, revoke(client, &access)).await);
+                return Err(failure);
+            }
         };
         let (lease, full) = (granted.lease(), granted.duration());
         Ok(Self {
@@ -214,7 +222,8 @@ impl Session {
             return answer.clone();
         }
         let at = Instant::now();
-        let answer = look_up(client, &self.access).await.map(|_| ());
+        let answer = look_up(client, &self.access).await;
+        let answer = answer.map(|_| ()).map_err(Failure::of_login);
         *confirmed = Some((at, answer.clone()));
         answer
     }
@@ -237,10 +246,13 @@ impl Session {
 
     /// Ends the token.
     pub(super) async fn revoke(&self, client: &Client) -> Result<(), Failure> {
-        let request = RevokeTokenSelfRequest {};
-        let answer = client.call_now(&self.access, request).await?;
-        answer.accepted().map(|_| ())
+        revoke(client, &self.access).await
     }
+}
+
+async fn revoke(client: &Client, access: &Access) -> Result<(), Failure> {
+    let answer = client.call_now(access, RevokeTokenSelfRequest {}).await?;
+    answer.accepted().map(|_| ())
 }
 
 impl Facts {
@@ -255,19 +267,17 @@ impl Facts {
             // What Vault will say to everything else.
             status: 403,
             explained: format!("it is of the namespace {theirs}"),
+            in_its_words: true,
         }))
     }
 
     fn full(&self) -> Duration {
-        Duration::from_secs(self.period.max(self.creation_ttl))
+        lasting(self.period.max(self.creation_ttl))
     }
 
     fn lease(&self) -> Lease {
         Lease {
-            left: self
-                .expire_time
-                .as_ref()
-                .map(|_| Duration::from_secs(self.ttl)),
+            left: self.expire_time.as_ref().map(|_| lasting(self.ttl)),
             renewable: self.renewable,
             cut: false,
         }

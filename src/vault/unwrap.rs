@@ -9,7 +9,7 @@ use vaultrs::api::sys::requests::{UnwrapRequest, WrappingLookupRequest};
 use zeroize::Zeroizing;
 
 use crate::domain::SecretValue;
-use crate::vault::client::{Answer, Client, Failure};
+use crate::vault::client::{Answer, Client, Failure, Refusal};
 
 /// What became of a wrapped secret id.
 #[derive(Default)]
@@ -52,18 +52,13 @@ impl Unwrapped {
         let request = UnwrapRequest { token: None };
         let answer = client.call_now(&client.access(token), request).await;
         match answer.and_then(Answer::accepted) {
-            Ok(answer) => Ok(secret_id(&answer.body).ok_or_else(|| {
-                "the wrapping token held no secret id; give vaultgram a new \
-                 VAULT_WRAPPED_SECRET_ID and restart it"
-                    .to_owned()
-            })),
-            Err(Failure::Refused(cause)) => Ok(Err(self.gone(&cause.to_string()))),
-            Err(failure) => {
-                if matches!(failure, Failure::Unclear(_)) {
-                    self.answer_lost.store(true, Ordering::Relaxed);
-                }
-                Err(failure)
-            }
+            // A token that holds no secret id was not even tried: this is not Vault's answer.
+            Ok(answer) => match secret_id(&answer.body) {
+                Some(secret_id) => Ok(Ok(secret_id)),
+                None => Err(self.lost(Failure::Invalid("it holds no secret id"))),
+            },
+            Err(Failure::Refused(cause)) => self.refused(&cause).map(Err),
+            Err(failure) => Err(self.lost(failure)),
         }
     }
 
@@ -89,7 +84,7 @@ impl Unwrapped {
         let answer = client.call_now(&client.access(""), request).await?;
         let body = match answer.accepted() {
             Ok(answer) => answer.body,
-            Err(Failure::Refused(cause)) => return Ok(Err(self.gone(&cause.to_string()))),
+            Err(Failure::Refused(cause)) => return self.refused(&cause).map(Err),
             Err(failure) => return Err(failure),
         };
         let Envelope { data: facts } = serde_json::from_slice(&body)
@@ -103,6 +98,31 @@ impl Unwrapped {
              {path}: it was not unwrapped; somebody may have put it in the place of yours; wrap \
              a new one (bao write -wrap-ttl=5m -force auth/{mount}/role/NAME/secret-id), give it \
              as VAULT_WRAPPED_SECRET_ID and restart vaultgram"
+        )))
+    }
+
+    /// Remembers `failure` of unwrapping, where Vault may have done it.
+    fn lost(&self, failure: Failure) -> Failure {
+        if matches!(failure, Failure::Unclear(_) | Failure::Invalid(_)) {
+            self.answer_lost.store(true, Ordering::Relaxed);
+        }
+        failure
+    }
+
+    /// What Vault's refusal means for good. A proxy's means that Vault is away.
+    fn refused(&self, cause: &Refusal) -> Result<String, Failure> {
+        let known = match cause.status {
+            400 => cause.in_its_words,
+            // What Vault says to any token that it does not know.
+            403 => cause.in_its_words && cause.explained.contains("permission denied"),
+            _ => false,
+        };
+        if known {
+            return Ok(self.gone(&cause.to_string()));
+        }
+        Err(Failure::Unavailable(format!(
+            "{cause}, which is no word of Vault's on a wrapping token; check [vault] address, and \
+             what is between"
         )))
     }
 

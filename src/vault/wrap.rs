@@ -8,8 +8,9 @@ use vaultrs::api::kv2::requests::ReadSecretRequest;
 use crate::broker::ports::{StoreError, Wrapped};
 use crate::domain::{SecretValue, Target};
 use crate::vault::client::{Access, Client};
-use crate::vault::kv::{failed, refusal};
+use crate::vault::kv::failed_to_make;
 use crate::vault::metadata;
+use crate::vault::schedule::lasting;
 
 /// Has Vault wrap all fields of `target` for `ttl`.
 pub(super) async fn wrap(
@@ -30,12 +31,15 @@ pub(super) async fn wrap(
     let answer = client
         .call(&access.wrapping(ttl), request)
         .await
-        .map_err(|failure| failed(&failure))?;
+        .map_err(|failure| failed_to_make(&failure))?;
     match answer.status {
         200 => parse(&answer.body).ok_or(StoreError::Invalid),
         403 => Err(StoreError::Forbidden),
         404 => Err(StoreError::NotFound),
-        _ => Err(refusal(answer)),
+        _ => Err(match answer.accepted() {
+            Ok(_) => StoreError::Invalid,
+            Err(failure) => failed_to_make(&failure),
+        }),
     }
 }
 
@@ -57,6 +61,6 @@ pub(super) fn parse(body: &[u8]) -> Option<Wrapped> {
     Some(Wrapped {
         token: SecretValue::new(wrap_info.token.as_bytes().to_vec()),
         accessor: wrap_info.accessor,
-        ttl: Duration::from_secs(wrap_info.ttl),
+        ttl: lasting(wrap_info.ttl),
     })
 }

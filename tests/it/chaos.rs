@@ -61,7 +61,7 @@ impl Stream {
                 }
                 503 => {
                     // The last: the clock jumped while a permit was in use.
-                    let clear = ["sealed", "cannot be reached", "ran out"];
+                    let clear = ["sealed", "cannot be reached", "does not let", "ran out"];
                     assert!(
                         clear.iter().any(|word| answer.body.contains(word)),
                         "{what}: {}",

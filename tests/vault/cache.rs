@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
 use vaultgram::domain::{
@@ -344,6 +344,22 @@ async fn a_refusal_is_no_absence_and_nothing_stale_is_served_unasked() {
     assert_eq!(error(cached.read(&permit).await), StoreError::Unavailable);
 }
 
+#[tokio::test]
+async fn what_is_changed_while_vault_is_asked_is_not_served_stale() {
+    let (fake, cached) = kept();
+    let permit = read_by(TERMS, "secret", None);
+    assert_eq!(seen(cached.read(&permit).await).0, "1");
+    fake.advance(Duration::from_mins(1));
+    *fake.takes.lock().unwrap() = Duration::from_millis(300);
+    fake.fails(&StoreError::Unavailable, 1);
+    let change = async {
+        sleep(Duration::from_millis(100)).await;
+        assert!(cached.put(&permit, &[], 1).await.is_ok());
+    };
+    let (read, ()) = tokio::join!(cached.read(&permit), change);
+    assert_eq!(error(read), StoreError::Unavailable);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_vault_goes_and_comes_back() {
     let mut bao = OpenBao::start();
@@ -381,4 +397,23 @@ async fn a_real_vault_goes_and_comes_back() {
     world.ready().await;
     sleep(Duration::from_secs(1)).await;
     assert_eq!(seen(cached.read(&permit).await), (r#""two""#.into(), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vaultgram_that_is_cut_off_hands_out_nothing_stale() {
+    let bao = OpenBao::start();
+    bao.put("app", &json!({"n": "one"}));
+    let auth = app_role(&bao, "cut", &json!({}));
+    let world = World::start(settings(bao.address(), auth));
+    let store: Arc<Store> = Arc::clone(&world.store);
+    let cached = Cached::new(store, Mounts::new(vec!["secret".into()]).unwrap());
+    let policy = r#"@cache("1s") @stale("5m") permit(principal, action, resource);"#;
+    let permit = read_by(policy, "secret", None);
+    assert_eq!(seen(cached.read(&permit).await), (r#""one""#.into(), None));
+    bao.must("DELETE", "auth/approle/role/cut", &Value::Null);
+    bao.revoke_tokens_of("cut");
+    sleep(Duration::from_millis(1100)).await;
+    for _ in 0..2 {
+        assert_eq!(error(cached.read(&permit).await), StoreError::LoggedOut);
+    }
 }

@@ -47,7 +47,7 @@ async fn a_certificate_that_a_role_takes_is_let_in() {
         ("client", Some("nobody")),
     ] {
         let world = World::start(showing(name, role));
-        assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+        assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
         let reason = logged_out(&world.store).await;
         assert!(
             reason.contains("the certificate login is refused (status ")

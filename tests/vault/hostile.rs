@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vaultgram::broker::ports::StoreError;
+use vaultgram::broker::ports::{SecretStore, StoreError};
 
 use crate::wires::{Act, Scripted, answer, scripted};
-use crate::world::{World, error, settings, static_token};
+use crate::world::{World, error, permit, settings, static_token};
 
 /// A secret whose `k` is `value`.
 fn secret(value: &str) -> String {
@@ -138,6 +138,24 @@ async fn what_is_no_answer_is_refused_and_its_connection_dropped() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_that_vault_did_not_tell_is_looked_at_again() {
+    let forbidden = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+    let server = scripted(move |number| {
+        vec![Act::Send(match number {
+            0 => forbidden.into(),
+            1 => answer(r#"{"data":{"k":"v"}}"#),
+            _ => answer(r#"{"data":{"type":"kv"}}"#),
+        })]
+    })
+    .await;
+    let world = World::start(settings(server.address.clone(), static_token("s.any")));
+    let permit = permit("database", "creds/app", None);
+    assert!(world.store.read(&permit).await.is_ok());
+    let second = world.store.read(&permit).await;
+    assert_eq!(error(second), StoreError::WrongMount);
 }
 
 #[tokio::test(flavor = "multi_thread")]

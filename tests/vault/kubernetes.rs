@@ -160,7 +160,7 @@ async fn a_pod_is_let_in_and_its_token_may_be_replaced() {
     server.accept_only(&next);
     let path = "sys/leases/revoke-prefix/auth/kubernetes";
     bao.must("PUT", path, &Value::Null);
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
     let reason = logged_out(&world.store).await;
     assert!(
         reason.starts_with("the Kubernetes login is refused (status 403"),

@@ -39,7 +39,7 @@ pub(crate) async fn let_in(bao: &OpenBao, auth: Auth) -> World {
 /// Why `auth` is not let in, which holds none of `hidden`.
 pub(crate) async fn turned_away(bao: &OpenBao, auth: Auth, hidden: &[&str]) -> String {
     let world = World::start(settings(bao.address(), auth));
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
     let reason = logged_out(&world.store).await;
     for hidden in hidden {
         assert!(!reason.contains(hidden), "{reason}");
@@ -249,7 +249,7 @@ async fn a_token_file_is_read_at_each_login() {
     replace(&file, &signer.sign("trusted", &ending_in(-600)));
     let revoke = || bao.must("PUT", "sys/leases/revoke-prefix/auth/jwt", &Value::Null);
     revoke();
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
     let reason = logged_out(&world.store).await;
     assert!(reason.contains("expired"), "{reason}");
     replace(&file, &signer.sign("trusted", &ending_in(600)));

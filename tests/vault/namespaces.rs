@@ -42,7 +42,7 @@ fn within(bao: &OpenBao, namespace: Option<&str>, auth: Auth) -> World {
 
 async fn refusal(bao: &OpenBao, namespace: Option<&str>, auth: Auth) -> String {
     let world = within(bao, namespace, auth);
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
     logged_out(&world.store).await
 }
 

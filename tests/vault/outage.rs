@@ -8,7 +8,7 @@ use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
 use vaultgram::vault::{Auth, Method, SecretId};
 
 use crate::openbao::OpenBao;
-use crate::wires::{Gate, black_hole, endless_answers};
+use crate::wires::{Act, Gate, black_hole, endless_answers, scripted};
 use crate::world::{World, app_role, by_app_role, error, secret, settings, static_token};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +121,7 @@ async fn an_auth_mount_that_is_gone_for_a_while() {
     bao.must("DELETE", "sys/auth/approle", &Value::Null);
     let gone = Instant::now();
     while gone.elapsed() < Duration::from_secs(10) {
-        assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+        assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     bao.must("POST", "sys/auth/approle", &json!({"type": "approle"}));
@@ -178,6 +178,19 @@ async fn silence_from_the_start_and_a_black_hole_are_given_up_in_time() {
             "{:?}",
             start.elapsed()
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_for_vault_refuses_no_login() {
+    for refusal in [
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 13\r\n\r\n{\"errors\":[]}",
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\n<html>",
+    ] {
+        let server = scripted(move |_| vec![Act::Send(refusal.into())]).await;
+        let auth = by_app_role("role".to_owned(), SecretId::Plain(secret("id")));
+        let world = World::start(settings(server.address.clone(), auth));
+        assert_eq!(error(world.read("app").await), StoreError::Unavailable);
     }
 }
 

@@ -79,6 +79,53 @@ async fn a_read_is_sent_again_where_its_connection_died_and_a_write_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_read_may_make_is_not_made_twice_nor_said_to_be_undone() {
+    // 0 is the mount's; what is lost is lost on a connection that had served.
+    let server = scripted(|number| match number {
+        0 => vec![Act::Send(answer(r#"{"data":{"type":"database"}}"#))],
+        1 | 3 | 5 => vec![Act::Close],
+        _ => serve(),
+    })
+    .await;
+    let world = World::start(settings(server.address.clone(), static_token("s.any")));
+    let creds = permit("database", "creds/app", None);
+    assert_eq!(error(world.store.read(&creds).await), StoreError::Unclear);
+    assert_eq!(server.requests.load(SeqCst), 2, "one lease at most");
+    assert!(world.read("app").await.is_ok());
+    let ttl = Duration::from_mins(1);
+    let wrapped = world.store.wrap(&creds, ttl).await;
+    assert_eq!(error(wrapped), StoreError::Unclear);
+    assert_eq!(server.requests.load(SeqCst), 4, "one lease at most");
+    assert!(world.read("app").await.is_ok());
+    let lost = world.store.list(&permit("database", "roles", None)).await;
+    assert_eq!(error(lost), StoreError::Invalid, "5 was lost, 6 answered");
+    assert_eq!(server.requests.load(SeqCst), 7, "a list is sent again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_slow_answer_costs_no_other_connection() {
+    // 0 and 1 at once, on two connections; then 2 is late on one of them.
+    let server = scripted(|number| match number {
+        0 | 1 => vec![
+            Act::Wait(Duration::from_millis(300)),
+            Act::Send(answer(SECRET)),
+        ],
+        2 => vec![Act::Wait(Duration::from_mins(1))],
+        _ => serve(),
+    })
+    .await;
+    let mut settings = settings(server.address.clone(), static_token("s.any"));
+    settings.request_timeout = Duration::from_secs(1);
+    let world = World::start(settings);
+    let (one, two) = tokio::join!(world.read("app"), world.read("app"));
+    assert!(one.is_ok() && two.is_ok());
+    let connections = server.connections.load(SeqCst);
+    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert!(world.read("app").await.is_ok());
+    assert_eq!(server.connections.load(SeqCst), connections);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_first_answer_that_does_not_come_is_not_asked_for_again() {
     let server = scripted(|_| vec![Act::Close]).await;
     let mut settings = settings(server.address.clone(), static_token("s.any"));

@@ -1,8 +1,15 @@
 //! TLS: the configured authority is trusted, and nothing else is; who must show a certificate does.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, Stream};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
@@ -330,4 +337,47 @@ fn client_certificates_are_checked_at_start() {
     let mut misnamed = with(None, None);
     misnamed.server_name = Some("a b".to_owned());
     assert!(refusal(misnamed).contains("neither a host name nor an IP"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_within_an_answer_is_at_an_end() {
+    let authorities = Authorities::new();
+    let chain = CertificateDer::pem_file_iter(authorities.file("server")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(authorities.file("server-key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.map(Result::unwrap).collect(), key)
+        .unwrap();
+    let server = Arc::new(server);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut open = vec![];
+        while let Ok((mut client, _)) = listener.accept() {
+            let mut tls = ServerConnection::new(Arc::clone(&server)).unwrap();
+            let request = Stream::new(&mut tls, &mut client).read(&mut [0; 1024]);
+            if request.is_err() {
+                continue;
+            }
+            let half = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{";
+            tls.writer().write_all(half).unwrap();
+            tls.send_close_notify();
+            let mut records = vec![];
+            while tls.wants_write() {
+                tls.write_tls(&mut records).unwrap();
+            }
+            client.write_all(&records).unwrap();
+            // The connection stays.
+            open.push(client);
+        }
+    });
+    let mut settings = authorities.trusting(&address);
+    settings.request_timeout = Duration::from_secs(20);
+    let world = World::start(settings);
+    let start = Instant::now();
+    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert!(start.elapsed() < Duration::from_secs(10), "by time");
 }

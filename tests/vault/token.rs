@@ -12,6 +12,7 @@ use vaultgram::broker::ports::{StoreError, StoreHealth};
 use vaultgram::vault::SecretId;
 
 use crate::openbao::{OpenBao, wait_until};
+use crate::wires::lose_answers_to;
 use crate::world::{
     World, app_role, app_role_with, by_app_role, error, logged_out, secret, settings, static_token,
 };
@@ -187,11 +188,11 @@ async fn a_given_token_that_is_revoked_cannot_be_replaced_and_health_says_so() {
     let world = World::start(settings(bao.address(), static_token(&token)));
     assert!(world.read("app").await.is_ok());
     bao.must("POST", "auth/token/revoke", &json!({ "token": token }));
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
     let reason = logged_out(&world.store).await;
     assert!(reason.contains("configure a new one"), "{reason}");
     assert!(!reason.contains(&token));
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,11 +218,24 @@ async fn refused_credentials_are_explained() {
         (static_token("s.mistyped"), "configure a new one"),
     ] {
         let world = World::start(settings(bao.address(), auth));
-        assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+        assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
         let reason = logged_out(&world.store).await;
         assert!(reason.contains(advice), "{reason}");
         assert!(!reason.contains("wrong-secret-id") && !reason.contains("s.mistyped"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_cannot_be_looked_up_for_now_is_not_left_behind() {
+    let bao = OpenBao::start();
+    let auth = app_role(&bao, "unlucky", &json!({}));
+    let address = lose_answers_to(bao.socket(), "lookup-self").await;
+    let world = World::start(settings(address, auth));
+    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    // Time for some more tries.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let left = bao.tokens_of("unlucky").len();
+    assert!(left <= 1, "{left} tokens nobody uses");
 }
 
 #[tokio::test(flavor = "multi_thread")]

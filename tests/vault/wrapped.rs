@@ -1,5 +1,6 @@
 //! A secret id that comes wrapped: unwrapped once, and never when it may not be ours.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use vaultgram::vault::{Auth, SecretId};
 
 use crate::methods::{let_in, turned_away};
 use crate::openbao::OpenBao;
-use crate::wires::{Gate, lose_answers_to};
+use crate::wires::{Act, Gate, answer, lose_answers_to, scripted};
 use crate::world::{SHIPPED, World, by_app_role, error, logged_out, secret, settings};
 
 const SECRET_ID: &str = "auth/approle/role/wrapped/secret-id";
@@ -49,7 +50,7 @@ async fn it_is_unwrapped_once_and_logs_in_again_and_again() {
         bao.must("POST", path, &accessor);
     }
     bao.revoke_tokens_of("wrapped");
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
     let reason = logged_out(&world.store).await;
     assert!(
         reason.contains("a new VAULT_WRAPPED_SECRET_ID and a restart"),
@@ -74,7 +75,7 @@ async fn one_that_was_used_or_ran_out_is_said_loudly_and_asked_for_once() {
 
     let gate = Gate::open_to(bao.socket()).await;
     let world = World::start(settings(gate.address(), wrapped(&role_id, &used)));
-    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    assert_eq!(error(world.read("app").await), StoreError::LoggedOut);
     let asked = gate.connections();
     // Time for four more tries.
     tokio::time::sleep(Duration::from_secs(4)).await;
@@ -129,4 +130,31 @@ async fn an_answer_that_was_lost_is_no_alarm() {
         .await;
     let reason = logged_out(&world.store).await;
     assert!(!reason.contains("somebody else"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_vaults_own_word_is_final() {
+    let refusal = |status: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+    };
+    let facts = r#"{"data":{"creation_path":"auth/approle/role/wrapped/secret-id"}}"#;
+    let server = scripted(move |number| {
+        vec![Act::Send(match number {
+            0 => refusal("403 Forbidden", "<html>"),
+            1 => refusal("404 Not Found", r#"{"errors":[]}"#),
+            2 => answer(facts),
+            3 => answer("<html>"),
+            _ => refusal("400 Bad Request", r#"{"errors":["it is not valid"]}"#),
+        })]
+    })
+    .await;
+    let world = World::start(settings(server.address.clone(), wrapped("role", "s.any")));
+    assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    let start = tokio::time::Instant::now();
+    while error(world.read("app").await) != StoreError::LoggedOut {
+        assert!(start.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(server.requests.load(SeqCst), 5);
 }

@@ -22,6 +22,7 @@ pub(super) fn tells(error: &BrokerError) -> bool {
             | Store::WrongMount
             | Store::RoleRefused
             | Store::Sealed
+            | Store::LoggedOut
             | Store::Unavailable
             | Store::Unclear => false,
         },

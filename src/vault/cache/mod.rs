@@ -198,7 +198,8 @@ impl Cached {
             self.shelf.remove(&key);
             return Err(error);
         }
-        let Some(secret) = kept else {
+        // A change through us may have ended meanwhile: nothing kept outlasts that.
+        let Some(secret) = kept.filter(|_| self.shelf.get(&key).is_some()) else {
             return Err(error);
         };
         counter!(CACHE_READS, "result" => "stale").increment(1);

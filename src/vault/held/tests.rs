@@ -48,6 +48,32 @@ async fn started(bao: &OpenBao, role: &str, settings: &Value) -> (Arc<Store>, Dr
     (store, stop.drop_guard())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_saw_holds_its_session_for_a_while_and_no_longer_than_that_lives() {
+    let bao = OpenBao::start();
+    let (store, _guard) = started(&bao, "unseen", &json!({"token_period": "240h"})).await;
+    let session = store.current().await;
+    let holders = || Arc::strong_count(&session);
+    let (before, now) = (holders(), Instant::now());
+    let ttl = Duration::from_mins(5);
+    store.leases.made_unseen(&session, ttl);
+    store.leases.made_unseen(&session, Duration::ZERO);
+    assert_eq!(store.leases.count(), 0, "it has no name");
+    store.leases.sweep(now + Duration::from_hours(24) + ttl / 2);
+    assert_eq!(holders(), before + 1);
+    store.leases.sweep(now + Duration::from_hours(25));
+    assert_eq!(holders(), before, "its lease counts as ended");
+
+    store
+        .leases
+        .made_unseen(&session, Duration::from_hours(24 * 365));
+    let ends = session.ends().unwrap();
+    store.leases.sweep(ends - Duration::from_mins(1));
+    assert_eq!(holders(), before + 1);
+    store.leases.sweep(ends);
+    assert_eq!(holders(), before, "Vault has ended its leases");
+}
+
 impl Store {
     async fn current(&self) -> Arc<Session> {
         self.login.session(self.client.patience()).await.unwrap()

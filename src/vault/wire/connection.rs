@@ -127,6 +127,10 @@ impl Connection {
         let Some(session) = &mut self.tls else {
             return self.stream.read_buf(heard).await;
         };
+        if session.is_closed() {
+            // rustls says so once, maybe with the last of the plaintext.
+            return Ok(0);
+        }
         let before = heard.len();
         loop {
             let next = session.proceed(None, heard).map_err(io::Error::other)?;

@@ -95,17 +95,19 @@ impl Wire {
         })
     }
 
-    /// Sends `request` and waits for its answer, both until `deadline`.
+    /// Sends `request` and waits for its answer, both until `deadline`. A read is sent again
+    /// where a kept connection has died, if it is `repeatable`: makes nothing.
     pub(super) async fn exchange(
         &self,
         request: &Request<Zeroizing<Vec<u8>>>,
+        repeatable: bool,
         deadline: Instant,
     ) -> Result<Reply, Failed> {
         let method = request.method();
         let text = http1::text(request, &self.host);
         let (connection, kept) = self.connection(deadline).await?;
         let reply = self.ask(connection, &text, method, deadline).await;
-        if kept && reads(method) && matches!(reply, Err(Broken::Silent(_))) {
+        if kept && repeatable && reads(method) && matches!(reply, Err(Broken::Silent(_))) {
             // It was closed under our hands, and to read twice does no harm.
             let fresh = self.open(deadline).await?;
             return Ok(self.ask(fresh, &text, method, deadline).await?);
@@ -127,9 +129,10 @@ impl Wire {
         let reply = reply.await.unwrap_or_else(late);
         match &reply {
             Ok(Reply { keep: true, .. }) => self.keep(connection),
-            Ok(_) => {}
+            // A slow engine, or an answer too large, says nothing of the others.
+            Ok(_) | Err(Broken::Refused(_) | Broken::Late | Broken::Malformed(_)) => {}
             // What befell this one has likely befallen the others too.
-            Err(_) => self.idle().clear(),
+            Err(Broken::Silent(_) | Broken::HalfWay(_)) => self.idle().clear(),
         }
         reply
     }
@@ -200,7 +203,7 @@ fn ended(error: &std::io::Error, when: &str) -> String {
     error.to_string()
 }
 
-/// Whether a request with `method` changes nothing.
+/// Whether a request with `method` is a read.
 fn reads(method: &Method) -> bool {
     matches!(method.as_str(), "GET" | "HEAD" | "LIST")
 }

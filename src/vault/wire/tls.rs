@@ -123,6 +123,11 @@ impl Session {
         }
     }
 
+    /// Whether the other side has ended it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Wipes what an exchange left. Whether another can follow.
     pub(super) fn rest(&mut self) -> bool {
         let dealt_with = self.incoming.is_empty() && self.outgoing.is_empty();
