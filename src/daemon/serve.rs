@@ -57,7 +57,7 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
 
 fn lock_memory() {
     match memory::Kind::available() {
-        Ok(kind) => tracing::info!(event = "memory.kept_in", kind = kind.name()),
+        Ok(kind) => tracing::debug!(event = "memory.kept_in", kind = kind.name()),
         Err(error) => tracing::warn!(event = "memory.nothing_kept", %error),
     }
     if memory::lock() {
