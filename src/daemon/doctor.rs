@@ -213,8 +213,9 @@ async fn vault(config: VaultConfig, running: bool) -> Result<String, String> {
         StoreHealth::Uninitialized => {
             Err(format!("{address} is not initialised: bao operator init"))
         }
-        StoreHealth::Unreachable => Err(format!(
-            "{address} does not answer; check VAULT_ADDR or [vault] address, and the network"
+        StoreHealth::Unreachable { reason } => Err(format!(
+            "{address} does not answer: {reason}; check VAULT_ADDR or [vault] address, and the \
+             network"
         )),
     }
 }
