@@ -134,8 +134,11 @@ pub enum StoreHealth {
     Sealed,
     /// It answers, and was never initialised.
     Uninitialized,
-    /// It does not answer.
-    Unreachable,
+    /// It does not answer; the reason holds no secret.
+    Unreachable {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A store that serves.
@@ -183,7 +186,7 @@ impl StoreHealth {
             Self::LoggedOut { .. } => "logged out",
             Self::Sealed => "sealed",
             Self::Uninitialized => "not initialised",
-            Self::Unreachable => "unreachable",
+            Self::Unreachable { .. } => "unreachable",
         }
     }
 }

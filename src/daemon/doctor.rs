@@ -225,8 +225,9 @@ async fn vault(config: VaultConfig, runs_at: Option<Option<&Path>>) -> Result<St
         StoreHealth::Uninitialized => {
             Err(format!("{address} is not initialised: bao operator init"))
         }
-        StoreHealth::Unreachable => Err(format!(
-            "{address} does not answer; check VAULT_ADDR or [vault] address, and the network"
+        StoreHealth::Unreachable { reason } => Err(format!(
+            "{address} does not answer: {reason}; check VAULT_ADDR or [vault] address, and the \
+             network"
         )),
     }
 }

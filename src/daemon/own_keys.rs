@@ -78,7 +78,9 @@ impl OwnKeys {
             }
             StoreHealth::Sealed => return Err("Vault is sealed".to_owned()),
             StoreHealth::Uninitialized => return Err("Vault is not initialised".to_owned()),
-            StoreHealth::Unreachable => return Err("Vault does not answer".to_owned()),
+            StoreHealth::Unreachable { reason } => {
+                return Err(format!("Vault does not answer: {reason}"));
+            }
         }
         let outcome = self.broker.handle(request(&self.path)).await;
         let Outcome::Released(secret) = outcome.map_err(|error| error.to_string())? else {

@@ -222,7 +222,7 @@ impl VaultApi {
             StoreHealth::Ready(_) => codes.active,
             StoreHealth::Sealed => codes.sealed,
             StoreHealth::Uninitialized => codes.uninitialized,
-            StoreHealth::LoggedOut { .. } | StoreHealth::Unreachable => {
+            StoreHealth::LoggedOut { .. } | StoreHealth::Unreachable { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         };
@@ -240,7 +240,7 @@ impl VaultApi {
                 StoreHealth::LoggedOut { .. }
                 | StoreHealth::Sealed
                 | StoreHealth::Uninitialized
-                | StoreHealth::Unreachable => String::new(),
+                | StoreHealth::Unreachable { .. } => String::new(),
             },
             cluster_name: "vaultgram".to_owned(),
         };
@@ -298,7 +298,7 @@ fn measure(health: &StoreHealth) {
         StoreHealth::LoggedOut { .. }
         | StoreHealth::Sealed
         | StoreHealth::Uninitialized
-        | StoreHealth::Unreachable => (false, f64::NAN, 0.0),
+        | StoreHealth::Unreachable { .. } => (false, f64::NAN, 0.0),
     };
     gauge!(VAULT_READY).set(one_if(ready));
     gauge!(VAULT_CLOCK_DRIFT).set(drift);

@@ -231,7 +231,7 @@ impl Reply {
             StoreHealth::LoggedOut { .. }
             | StoreHealth::Sealed
             | StoreHealth::Uninitialized
-            | StoreHealth::Unreachable => store.name().to_owned(),
+            | StoreHealth::Unreachable { .. } => store.name().to_owned(),
         };
         let version = env!("CARGO_PKG_VERSION");
         Self::plain(format!(

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use vaultrs::api::sys::requests::ReadHealthRequest;
 
 use crate::broker::ports::{Clock, Serving, StoreHealth, SystemClock};
-use crate::vault::client::Client;
+use crate::vault::client::{Client, Failure};
 use crate::vault::leases::Leases;
 use crate::vault::login::{Login, State};
 
@@ -32,7 +32,9 @@ enum Server {
     },
     Sealed,
     Uninitialized,
-    Unreachable,
+    Unreachable {
+        reason: String,
+    },
 }
 
 impl Probe {
@@ -46,7 +48,7 @@ impl Probe {
         match self.server(client).await {
             Server::Sealed => StoreHealth::Sealed,
             Server::Uninitialized => StoreHealth::Uninitialized,
-            Server::Unreachable => StoreHealth::Unreachable,
+            Server::Unreachable { reason } => StoreHealth::Unreachable { reason },
             Server::Serving { version, drift } => match login.state() {
                 State::In(session) => StoreHealth::Ready(Serving {
                     version,
@@ -76,7 +78,7 @@ impl Probe {
         }
         let server = timeout(PATIENCE, ask(client))
             .await
-            .unwrap_or(Server::Unreachable);
+            .unwrap_or_else(|_| unreachable("no answer in time"));
         *known = Some((Instant::now(), server.clone()));
         server
     }
@@ -92,8 +94,12 @@ async fn ask(client: &Client) -> Server {
         server_time_utc: i64,
     }
     let request = ReadHealthRequest::default();
-    let Ok(answer) = client.call_now(&client.outside(), request).await else {
-        return Server::Unreachable;
+    let answer = match client.call_now(&client.outside(), request).await {
+        Ok(answer) => answer,
+        Err(Failure::Unavailable(cause) | Failure::Unclear(cause)) => return unreachable(&cause),
+        Err(failure @ (Failure::Sealed | Failure::Refused(_) | Failure::Invalid(_))) => {
+            return unreachable(&failure.to_string());
+        }
     };
     // The body says it all; statuses differ (429 and 473 are standbys, which forward).
     match serde_json::from_slice(&answer.body) {
@@ -109,6 +115,12 @@ async fn ask(client: &Client) -> Server {
             version,
             drift: server_time_utc - SystemClock.now().unix_timestamp(),
         },
-        Err(_) => Server::Unreachable,
+        Err(_) => unreachable("what answers is not Vault"),
+    }
+}
+
+fn unreachable(reason: &str) -> Server {
+    Server::Unreachable {
+        reason: reason.to_owned(),
     }
 }

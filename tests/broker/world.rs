@@ -337,7 +337,9 @@ impl SecretStore for FakeStore {
     }
 
     async fn health(&self) -> StoreHealth {
-        StoreHealth::Unreachable
+        StoreHealth::Unreachable {
+            reason: String::new(),
+        }
     }
 }
 

@@ -127,7 +127,9 @@ async fn health_follows_the_store_and_needs_no_policy() {
             true,
         ),
         (
-            StoreHealth::Unreachable,
+            StoreHealth::Unreachable {
+                reason: String::new(),
+            },
             "?sealedcode=200&uninitcode=200",
             503,
             true,

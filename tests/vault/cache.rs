@@ -100,7 +100,9 @@ impl SecretStore for Fake {
     }
 
     async fn health(&self) -> StoreHealth {
-        StoreHealth::Unreachable
+        StoreHealth::Unreachable {
+            reason: String::new(),
+        }
     }
 }
 

@@ -292,7 +292,9 @@ async fn what_was_never_sent_is_not_unclear() {
     bao.kill();
     // A connection that idled may have to break first.
     world
-        .wait_for("unreachable", |health| *health == StoreHealth::Unreachable)
+        .wait_for("unreachable", |health| {
+            matches!(health, StoreHealth::Unreachable { .. })
+        })
         .await;
     let down = error(store.patch(&target, &change, None).await);
     assert_eq!(down, StoreError::Unavailable);

@@ -202,6 +202,12 @@ fn is_about_certificates(error: &io::Error) -> bool {
     .contains(alert)
 }
 
+/// Whether `error` is that we do not take the server's certificate, or it not ours.
+pub(super) fn is_of_trust(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_))) || is_about_certificates(error)
+}
+
 /// Tries the addresses of `host` in turn.
 async fn dial(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
     let addresses: Vec<_> = lookup_host((host, port)).await?.collect();

@@ -186,7 +186,7 @@ impl Wire {
 impl From<Broken> for Failed {
     fn from(broken: Broken) -> Self {
         match broken {
-            Broken::Refused(error) => Self::Unreached(error.to_string()),
+            Broken::Refused(error) => Self::Unreached(ended(&error, "before it was asked")),
             Broken::Silent(error) => Self::Lost(ended(&error, "without an answer")),
             Broken::HalfWay(error) => Self::Lost(ended(&error, "within its answer")),
             Broken::Late => Self::Lost("no answer in time".to_owned()),
@@ -199,6 +199,9 @@ impl From<Broken> for Failed {
 fn ended(error: &std::io::Error, when: &str) -> String {
     if error.kind() == std::io::ErrorKind::UnexpectedEof {
         return format!("it closed the connection {when}");
+    }
+    if connection::is_of_trust(error) {
+        return format!("{error}; check [vault] ca_cert, tls_server_name and client_cert");
     }
     error.to_string()
 }
