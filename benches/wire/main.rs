@@ -17,7 +17,6 @@ mod measure;
 mod openbao;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +35,7 @@ use vaultgram::domain::{
 use vaultgram::vault::{Auth, Settings, Store};
 
 use measure::{Figures, Run};
-use openbao::{OpenBao, bao, free_port, spawn_bound_to_us, wait_until};
+use openbao::{OpenBao, start_with_tls};
 
 #[tokio::main]
 async fn main() {
@@ -55,7 +54,12 @@ async fn main() {
     compare("HTTP", &server.address(), server.root(), None).await;
     drop(server);
     let directory = tempfile::tempdir().unwrap();
-    let (_child, address) = tokio::task::block_in_place(|| start_with_tls(directory.path()));
+    let (_child, address) = tokio::task::block_in_place(|| {
+        start_with_tls(
+            directory.path(),
+            &["user=django", "password=hunter2hunter2hunter2"],
+        )
+    });
     let authority = directory.path().join("vault-ca.pem");
     compare("TLS", &address, "root", Some(authority)).await;
 }
@@ -167,34 +171,6 @@ fn reqwest_as_it_was(authority: Option<&Path>) -> reqwest::Client {
         .tls_certs_only(authorities)
         .build()
         .unwrap()
-}
-
-/// OpenBao's TLS mode for development, with the same secret.
-fn start_with_tls(directory: &Path) -> (Child, String) {
-    let address = format!("127.0.0.1:{}", free_port());
-    let arguments = [
-        "server".to_owned(),
-        "-dev-tls".to_owned(),
-        "-dev-no-store-token".to_owned(),
-        "-dev-root-token-id=root".to_owned(),
-        format!("-dev-tls-cert-dir={}", directory.display()),
-        format!("-dev-listen-address={address}"),
-    ];
-    let child = spawn_bound_to_us(&bao(), &arguments, &directory.join("bao.log"));
-    let address = format!("https://{address}");
-    wait_until("OpenBao takes a secret over TLS", || {
-        Command::new(bao())
-            .args(["kv", "put", "secret/app", "user=django"])
-            .arg("password=hunter2hunter2hunter2")
-            .env("BAO_ADDR", &address)
-            .env("BAO_CACERT", directory.join("vault-ca.pem"))
-            .env("BAO_TOKEN", "root")
-            .output()
-            .unwrap()
-            .status
-            .success()
-    });
-    (child, address)
 }
 
 /// Permission to read `secret/app`.

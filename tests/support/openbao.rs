@@ -334,6 +334,34 @@ impl Drop for OpenBao {
     }
 }
 
+/// Starts OpenBao's TLS mode for development, which makes an authority in `directory`
+/// (`vault-ca.pem`); `secret/app` holds `fields`, the root token is `root`. It runs until the
+/// returned child's standard input closes.
+pub(crate) fn start_with_tls(directory: &std::path::Path, fields: &[&str]) -> (Child, String) {
+    let address = format!("127.0.0.1:{}", free_port());
+    let arguments = [
+        "server".to_owned(),
+        "-dev-tls".to_owned(),
+        "-dev-no-store-token".to_owned(),
+        "-dev-root-token-id=root".to_owned(),
+        format!("-dev-tls-cert-dir={}", directory.display()),
+        format!("-dev-listen-address={address}"),
+    ];
+    let child = spawn_bound_to_us(&bao(), &arguments, &directory.join("bao.log"));
+    let address = format!("https://{address}");
+    wait_until("OpenBao takes a secret over TLS", || {
+        let put = Command::new(bao())
+            .args(["kv", "put", "secret/app"])
+            .args(fields)
+            .env("BAO_ADDR", &address)
+            .env("BAO_CACERT", directory.join("vault-ca.pem"))
+            .env("BAO_TOKEN", "root")
+            .output();
+        put.unwrap().status.success()
+    });
+    (child, address)
+}
+
 /// Polls until `condition` holds.
 pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
