@@ -223,7 +223,7 @@ fn push_object(json: &mut Vec<u8>, fields: &[Field]) {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is what gets written to Vault"
+    reason = "this is what gets written to Vault, or kept sealed"
 )]
 pub(super) fn exposed(field: &Field) -> &[u8] {
     field.json.expose_secret()

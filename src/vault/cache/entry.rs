@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use crate::domain::terms::CacheTerms;
 use crate::domain::{Age, Field, Origin, Secret, SecretValue};
 use crate::memory::Sealed;
+use crate::vault::kv_write::exposed;
 
 /// Largest secret that is kept, in bytes.
 const MAX_SIZE: usize = 256 * 1024;
@@ -150,14 +151,6 @@ fn take<'p>(packed: &mut &'p [u8]) -> Option<&'p [u8]> {
     let (part, rest) = rest.split_at_checked(length)?;
     *packed = rest;
     Some(part)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "from one wiped place into another"
-)]
-fn exposed(field: &Field) -> &[u8] {
-    field.json.expose_secret()
 }
 
 #[cfg(test)]
