@@ -1,9 +1,9 @@
 # What a person needs who looks after vaultgram in Vault: its AppRole, its token roles, its
-# policies and the list of audit devices. No secret.
+# policies and the list of audit devices. It reads no secret itself, but whoever holds it can
+# become vaultgram: with a role_id and a new secret_id he logs in as it does, and by writing its
+# role, token roles or policies he gives it, and so himself, more. Give it to whom you would give
+# all that vaultgram may read, and look into Vault's audit for logins that are not vaultgram's.
 #   bao policy write vaultgram-operators policies/vault/operators.hcl
-#
-# Whoever may write the policies below may give vaultgram, and so by a detour himself, more than he
-# has. Where that is too much leave out "update" of the policies: somebody else writes them then.
 
 # --- its AppRole: settings, role_id, new secret_ids and the end of old ones ---
 
