@@ -29,6 +29,8 @@ struct Fake {
     /// How long an answer takes.
     takes: Mutex<Duration>,
     origin: Mutex<Option<Origin>>,
+    /// Whether nobody knows of a change whether it was done.
+    unclear: Mutex<bool>,
     /// How far the time is ahead of the real one.
     passed: Arc<Mutex<Duration>>,
 }
@@ -96,6 +98,9 @@ impl SecretStore for Fake {
         self.calls.lock().unwrap().push("put");
         let mut version = self.version.lock().unwrap();
         *version += 1;
+        if *self.unclear.lock().unwrap() {
+            return Err(StoreError::Unclear);
+        }
         Ok(Some(*version))
     }
 
@@ -113,6 +118,7 @@ fn kept() -> (Arc<Fake>, Cached) {
         failures: Mutex::default(),
         takes: Mutex::default(),
         origin: Mutex::default(),
+        unclear: Mutex::default(),
         passed: Arc::default(),
     });
     let mounts = vec![
@@ -322,6 +328,54 @@ async fn while_vault_is_away_what_was_kept_is_served_and_says_how_old_it_is() {
     assert_eq!(error(cached.read(&permit).await), StoreError::Unavailable);
     // It is back.
     assert_eq!(seen(cached.read(&permit).await), ("1".into(), None));
+}
+
+#[tokio::test]
+async fn of_all_who_ask_while_vault_hangs_one_waits() {
+    let (fake, cached) = kept();
+    let permits: Vec<Permit> = (1..=8)
+        .map(|version| read_by(TERMS, "secret", Some(version)))
+        .collect();
+    for permit in &permits {
+        assert!(cached.read(permit).await.is_ok());
+    }
+    fake.calls();
+    fake.advance(Duration::from_mins(1));
+    *fake.takes.lock().unwrap() = Duration::from_secs(60);
+    assert!(cached.read(&permits[0]).await.is_ok());
+    let start = Instant::now();
+    for permit in &permits {
+        let (_, age) = seen(cached.read(permit).await);
+        assert!(age.is_some_and(|(_, stale)| stale), "{age:?}");
+    }
+    assert!(start.elapsed() < Duration::from_millis(500));
+    assert_eq!(fake.calls(), ["read"]);
+    // While one finds out whether it is back the others still do not wait.
+    fake.advance(Duration::from_secs(2));
+    let (probe, ()) = tokio::join!(cached.read(&permits[0]), async {
+        let start = Instant::now();
+        for permit in &permits {
+            assert!(cached.read(permit).await.is_ok());
+        }
+        assert!(start.elapsed() < Duration::from_millis(500));
+    });
+    assert!(probe.is_ok());
+    assert_eq!(fake.calls(), ["read"]);
+}
+
+#[tokio::test]
+async fn what_may_still_change_by_itself_is_not_kept() {
+    let (fake, cached) = kept();
+    let permit = read_by(TERMS, "secret", None);
+    *fake.unclear.lock().unwrap() = true;
+    assert_eq!(
+        cached.put(&permit, &[], 1).await.err(),
+        Some(StoreError::Unclear)
+    );
+    for _ in 0..2 {
+        assert!(cached.read(&permit).await.is_ok());
+    }
+    assert_eq!(fake.calls(), ["put", "read", "read"]);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ const MAX_SIZE: usize = 256 * 1024;
 pub(super) struct Entry {
     /// Names and values, see [`pack`].
     fields: Sealed,
+    size: usize,
     origin: Origin,
     /// When Vault was asked for the values.
     read: Instant,
@@ -44,6 +45,7 @@ impl Entry {
         };
         Some(Self {
             fields,
+            size: packed.len(),
             origin: secret.origin.clone(),
             read,
             confirmed: Mutex::new(read),
@@ -65,6 +67,11 @@ impl Entry {
             origin: self.origin.clone(),
             age: Some(age),
         })
+    }
+
+    /// How large it is, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 
     /// Its version, where there are versions.

@@ -9,7 +9,7 @@
 mod entry;
 mod shelf;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +30,8 @@ use crate::vault::cache::shelf::{Key, Shelf};
 const SWEEP: Duration = Duration::from_secs(1);
 /// How long Vault may think while something stale could be handed out instead.
 const IMPATIENCE: Duration = Duration::from_secs(1);
+/// How often it is found out whether Vault is back, at the expense of one who waits for it.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// A store whose reads are kept where their permit says so.
 ///
@@ -38,6 +40,8 @@ pub struct Cached {
     store: Arc<dyn SecretStore>,
     mounts: Mounts,
     shelf: Shelf,
+    /// When Vault was last found, or is being found, not to answer.
+    away: Mutex<Option<Instant>>,
     now: Time,
 }
 
@@ -58,6 +62,7 @@ impl Cached {
             store,
             mounts,
             shelf: Shelf::default(),
+            away: Mutex::default(),
             now,
         }
     }
@@ -162,6 +167,13 @@ impl Cached {
             return Ok(secret);
         }
         let asked = (self.now)();
+        // While Vault is away one at a time finds out whether it is back.
+        if !self.may_ask(asked)
+            && let Some(secret) = self.stale(&key, terms)
+        {
+            counter!(CACHE_READS, "result" => "stale").increment(1);
+            return Ok(secret);
+        }
         let flight = self.shelf.flight(&key);
         let mut failed = flight.lock().await;
         // Whoever came first may have brought it, or found that it is not to be had.
@@ -171,13 +183,7 @@ impl Cached {
         }
         let kept = self.stale(&key, terms);
         let answer = match &*failed {
-            Some((at, error))
-                if *at >= asked
-                    || (kept.is_some()
-                        && (self.now)().saturating_duration_since(*at) < IMPATIENCE) =>
-            {
-                Err(error.clone())
-            }
+            Some((at, error)) if *at >= asked => Err(error.clone()),
             _ if kept.is_some() => timeout(IMPATIENCE, self.ask(&key, terms, permit))
                 .await
                 .unwrap_or(Err(StoreError::Unavailable)),
@@ -186,6 +192,7 @@ impl Cached {
         let error = match answer {
             Ok(secret) => {
                 *failed = None;
+                self.heard(None);
                 counter!(CACHE_READS, "result" => "miss").increment(1);
                 return Ok(secret);
             }
@@ -195,15 +202,35 @@ impl Cached {
             *failed = Some(((self.now)(), error.clone()));
         }
         if !is_away(&error) {
+            self.heard(None);
             self.shelf.remove(&key);
             return Err(error);
         }
+        self.heard(Some((self.now)()));
         // A change through us may have ended meanwhile: nothing kept outlasts that.
         let Some(secret) = kept.filter(|_| self.shelf.get(&key).is_some()) else {
             return Err(error);
         };
         counter!(CACHE_READS, "result" => "stale").increment(1);
         Ok(secret)
+    }
+
+    /// Whether Vault may be asked by one who could do with something stale.
+    fn may_ask(&self, now: Instant) -> bool {
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *away {
+            Some(since) if now.saturating_duration_since(*since) < PROBE => false,
+            Some(since) => {
+                *since = now;
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// Vault has answered, or was found away at a moment.
+    fn heard(&self, away: Option<Instant>) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = away;
     }
 
     /// Changes what `path` holds: nothing kept of it outlasts that, whatever comes of the change.
@@ -214,7 +241,11 @@ impl Cached {
     ) -> Result<T, StoreError> {
         self.shelf.forget(path);
         let changed = change.await;
-        self.shelf.forget(path);
+        if matches!(changed, Err(StoreError::Unclear)) {
+            self.shelf.forget_for_a_while(path, (self.now)());
+        } else {
+            self.shelf.forget(path);
+        }
         changed
     }
 }
