@@ -249,50 +249,19 @@ impl Reply {
 
     /// When a request has no outcome.
     pub(super) fn failed(error: &BrokerError) -> Self {
-        let text = match error {
-            // There can be any number of them, of any length.
-            BrokerError::NoSuchField(names) if names.is_empty() => {
-                "the secret has no such field".to_owned()
-            }
-            BrokerError::NoSuchField(names) => {
-                let names = shown::names(names.iter().map(String::as_str));
-                format!("the secret has no such field; it has: {names}")
-            }
-            BrokerError::DoneNoSuchField(names) => {
-                let names = shown::names(names.iter().map(String::as_str));
-                format!(
-                    "it was done, but the answer has no such field, so nothing is handed over; it \
-                     has: {names}"
-                )
-            }
-            BrokerError::Store(_)
-            | BrokerError::Audit(_)
-            | BrokerError::Coordination(_)
-            | BrokerError::PermitExpired
-            | BrokerError::WrappedField
-            | BrokerError::NoKey
-            | BrokerError::Key(_)
-            | BrokerError::TooManyKeys(_)
-            | BrokerError::UnknownKey
-            | BrokerError::NoUnixUser
-            | BrokerError::NothingToCollect
-            | BrokerError::NothingToWrite
-            | BrokerError::NoField
-            | BrokerError::NewestNotDeleted
-            | BrokerError::MeaninglessField
-            | BrokerError::MeaninglessVersion
-            | BrokerError::NoVersions
-            | BrokerError::OnlyWhole
-            | BrokerError::NotAnEngine
-            | BrokerError::NotKv
-            | BrokerError::InvokeOnHost
-            | BrokerError::NoVersionNamed
-            | BrokerError::DoneUnrecorded
-            | BrokerError::UnknownLease
-            | BrokerError::NotRenewable
-            | BrokerError::KeptTooLong
-            | BrokerError::TooManyLeases(_)
-            | BrokerError::ChatLocked => error.to_string(),
+        // There can be any number of names, of any length.
+        let having = |what: &str, names: &[String]| {
+            let shown = shown::names(names.iter().map(String::as_str));
+            let has = if names.is_empty() { "" } else { "; it has: " };
+            format!("{what}{has}{shown}")
+        };
+        let text = if let BrokerError::NoSuchField(names) = error {
+            having("the secret has no such field", names)
+        } else if let BrokerError::DoneNoSuchField(names) = error {
+            let what = "it was done, but the answer has no such field, so nothing is handed over";
+            having(what, names)
+        } else {
+            error.to_string()
         };
         let mut characters = text.chars();
         let first = characters.next().map(|c| c.to_uppercase().to_string());
