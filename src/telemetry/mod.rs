@@ -1,7 +1,7 @@
 //! Logs and metrics: what is shown, and what never can be.
 //!
 //! Only vaultgram's own events are logged, at any level: the libraries below log message
-//! texts (grammers), URLs and bodies (rustify, hyper) at `trace`, and `RUST_LOG=trace` must not
+//! texts (grammers), bodies (hyper) at `trace`, and `RUST_LOG=trace` must not
 //! turn a log into a place where secrets are kept.
 
 pub mod metrics;

@@ -1,17 +1,19 @@
 //! How each method logs in: its request, and what Vault grants.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustify::endpoint::Endpoint;
-use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::vault::client::{Answer, Client, Failure, Payload};
+use crate::domain::SecretValue;
+use crate::vault::client::{Answer, Client, Failure};
 use crate::vault::method::{Auth, Jwt, Method, SecretId, plain};
+use crate::vault::request::{Request, object};
 use crate::vault::schedule::{Lease, lasting};
 use crate::vault::unwrap::Unwrapped;
 
@@ -21,7 +23,7 @@ const MAX_TOKEN: usize = 64 << 10;
 /// The part of Vault's `auth` object we use.
 #[derive(Deserialize)]
 pub(super) struct Granted {
-    pub(super) client_token: String,
+    client_token: Zeroizing<String>,
     /// Seconds; 0 for a token that never expires.
     lease_duration: u64,
     pub(super) renewable: bool,
@@ -30,6 +32,11 @@ pub(super) struct Granted {
 }
 
 impl Granted {
+    /// The token; afterwards there is none here any more.
+    pub(super) fn token(&mut self) -> SecretValue {
+        SecretValue::new(std::mem::take(&mut *self.client_token).into_bytes())
+    }
+
     pub(super) fn duration(&self) -> Duration {
         lasting(self.lease_duration)
     }
@@ -57,7 +64,7 @@ pub(super) fn granted(answer: Answer) -> Result<Granted, Failure> {
     let answer = answer.accepted().map_err(Failure::of_login)?;
     let envelope: Envelope =
         serde_json::from_slice(&answer.body).map_err(|_| Failure::Invalid("it grants no token"))?;
-    // vaultrs panics on a token that cannot be a header.
+    // It becomes a header.
     let token = envelope.auth.client_token.as_bytes();
     if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {
         return Err(Failure::Invalid("the token in it is not one"));
@@ -70,6 +77,8 @@ pub(super) struct Entry {
     /// As configured.
     pub(super) auth: Auth,
     unwrapped: Unwrapped,
+    /// Held by who reads the token's file: one at a time, as a disk that hangs keeps a thread.
+    reading: Arc<Mutex<()>>,
 }
 
 /// Why there is no login.
@@ -91,6 +100,7 @@ impl Entry {
         Self {
             auth,
             unwrapped: Unwrapped::default(),
+            reading: Arc::default(),
         }
     }
 
@@ -129,38 +139,34 @@ impl Entry {
                     }
                 };
                 let secret_id = text(plain(secret_id), "the secret id")?;
-                body(&[("role_id", role_id), ("secret_id", secret_id)])
+                object(&[("role_id", role_id), ("secret_id", secret_id)])
             }
             Method::Kubernetes { role, token_file }
             | Method::Jwt {
                 role,
                 token: Jwt::File(token_file),
             } => {
-                let bytes = read(token_file, client.patience()).await?;
+                let bytes = self.read(token_file, client.patience()).await?;
                 let token = text(bytes.trim_ascii(), "the token in the file")?;
-                body(&[("role", role), ("jwt", token)])
+                object(&[("role", role), ("jwt", token)])
             }
             Method::Jwt {
                 role,
                 token: Jwt::Value(token),
-            } => body(&[("role", role), ("jwt", text(plain(token), "the JWT")?)]),
-            Method::Cert { role: None } => body(&[]),
-            Method::Cert { role: Some(role) } => body(&[("name", role)]),
+            } => object(&[("role", role), ("jwt", text(plain(token), "the JWT")?)]),
+            Method::Cert { role: None } => object(&[]),
+            Method::Cert { role: Some(role) } => object(&[("name", role)]),
             Method::Userpass { username, password } => {
                 user = Some(username);
-                body(&[("password", text(plain(password), "the password")?)])
+                object(&[("password", text(plain(password), "the password")?)])
             }
         };
         let path = match user {
             None => format!("auth/{mount}/login"),
             Some(name) => format!("auth/{mount}/login/{name}"),
         };
-        let payload = Payload {
-            media_type: "application/json",
-            json,
-        };
-        let access = client.access("");
-        let answer = client.write_now(&access, LoginRequest { path }, payload);
+        let access = client.anonymous();
+        let answer = client.call_now(&access, Request::post(&path, json));
         Ok(granted(answer.await?)?)
     }
 
@@ -180,6 +186,36 @@ impl Entry {
         let token = std::str::from_utf8(plain(token)).unwrap_or_default();
         let answer = self.unwrapped.examine(client, mount, token).await;
         Some(answer.unwrap_or_else(|failure| Err(failure.to_string())))
+    }
+
+    /// The content of a token's file, within `patience`: it may be on another machine's disk.
+    async fn read(&self, path: &Path, patience: Duration) -> Result<Zeroizing<Vec<u8>>, NoLogin> {
+        let file = path.to_owned();
+        let turn = self.reading.clone().try_lock_owned();
+        let reading = tokio::task::spawn_blocking(move || {
+            let _turn = turn.map_err(|_| io::Error::other("its disk does not answer"))?;
+            // Opening a pipe would wait for who writes to it.
+            if !std::fs::metadata(&file)?.is_file() {
+                return Err(io::Error::other("it is not a file"));
+            }
+            let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TOKEN));
+            let file = std::fs::File::open(&file)?;
+            file.take(MAX_TOKEN as u64).read_to_end(&mut bytes)?;
+            if bytes.len() == MAX_TOKEN {
+                return Err(io::Error::other("it is too large for a token"));
+            }
+            Ok(bytes)
+        });
+        let cause = match timeout(patience, reading).await {
+            Ok(Ok(Ok(bytes))) => return Ok(bytes),
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it takes too long".to_owned(),
+        };
+        Err(NoLogin::Unready(format!(
+            "the token to log in with cannot be read from {}: {cause}; check [vault] token_file",
+            path.display()
+        )))
     }
 
     /// What it means, and what to do, when Vault refuses us for `cause`.
@@ -235,89 +271,5 @@ fn text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, NoLogin> {
         Ok(text) if !text.is_empty() => Ok(text),
         Ok(_) => Err(NoLogin::Unready(format!("{what} is empty"))),
         Err(_) => Err(NoLogin::Unready(format!("{what} is not text"))),
-    }
-}
-
-/// The content of a token's file, within `patience`: it may be on another machine's disk.
-async fn read(path: &Path, patience: Duration) -> Result<Zeroizing<Vec<u8>>, NoLogin> {
-    let file = path.to_owned();
-    let reading = tokio::task::spawn_blocking(move || {
-        // Opening a pipe would wait for who writes to it.
-        if !std::fs::metadata(&file)?.is_file() {
-            return Err(std::io::Error::other("it is not a file"));
-        }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TOKEN));
-        let file = std::fs::File::open(&file)?;
-        file.take(MAX_TOKEN as u64).read_to_end(&mut bytes)?;
-        if bytes.len() == MAX_TOKEN {
-            return Err(std::io::Error::other("it is too large for a token"));
-        }
-        Ok(bytes)
-    });
-    let cause = match timeout(patience, reading).await {
-        Ok(Ok(Ok(bytes))) => return Ok(bytes),
-        Ok(Ok(Err(error))) => error.to_string(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "it takes too long".to_owned(),
-    };
-    Err(NoLogin::Unready(format!(
-        "the token to log in with cannot be read from {}: {cause}; check [vault] token_file",
-        path.display()
-    )))
-}
-
-/// A login, with a body beside it: vaultrs' own requests would leave copies of the credentials
-/// behind.
-struct LoginRequest {
-    path: String,
-}
-
-impl Endpoint for LoginRequest {
-    type Response = ();
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        self.path.clone()
-    }
-
-    fn method(&self) -> RequestMethod {
-        RequestMethod::POST
-    }
-}
-
-/// A JSON object of strings.
-fn body(fields: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
-    // In full from the beginning: a text that grows leaves halves of itself behind. A byte takes
-    // six as an escape.
-    let size = |(name, value): &(&str, &str)| 6 * (name.len() + value.len()) + 6;
-    let size = 2 + fields.iter().map(size).sum::<usize>();
-    let mut json = Zeroizing::new(Vec::with_capacity(size));
-    json.push(b'{');
-    for (position, (name, value)) in fields.iter().enumerate() {
-        if position > 0 {
-            json.push(b',');
-        }
-        // A string is always JSON, and memory takes all.
-        serde_json::to_writer(&mut *json, name).unwrap_or_default();
-        json.push(b':');
-        serde_json::to_writer(&mut *json, value).unwrap_or_default();
-    }
-    json.push(b'}');
-    json
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_body_is_json_and_never_grows() {
-        let json = body(&[("role", "r"), ("jwt", "a\"\u{1}\u{e9}")]);
-        let text = std::str::from_utf8(&json);
-        assert_eq!(text, Ok(r#"{"role":"r","jwt":"a\"\u0001é"}"#));
-        let worst = "\u{1}".repeat(1000);
-        let json = body(&[("a", worst.as_str()), ("b", worst.as_str())]);
-        assert_eq!(json.capacity(), 2 + 2 * (6 * 1001 + 6), "it grew");
     }
 }

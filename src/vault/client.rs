@@ -1,52 +1,37 @@
-//! One request to Vault: its headers, its turn, its time-out, and what an answer means.
-//!
-//! vaultrs gives the requests; the sending is ours, see [`wire`].
+//! One exchange with Vault: its turn, its time-out, and what an answer means.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::Request;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use rustify::endpoint::Endpoint;
 use serde::Deserialize;
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
-use vaultrs::api::EndpointMiddleware;
 use zeroize::Zeroizing;
 
+use crate::domain::SecretValue;
+use crate::vault::request::{Access, Request};
 use crate::vault::settings::{Settings, SettingsError};
 use crate::vault::wire::{self, Wire};
 
 /// Requests under way at once; more wait their turn.
 const MAX_IN_FLIGHT: usize = 64;
+/// Of which so many to one mount: a database that hangs leaves room for the others.
+const MAX_TO_ONE: usize = MAX_IN_FLIGHT / 2;
 /// Longest piece of an answer repeated in a message, in characters.
 const MAX_CAUSE: usize = 200;
 
 /// Speaks to one Vault.
 pub(super) struct Client {
     wire: Wire,
-    base: String,
     namespace: Option<String>,
     patience: Duration,
     slots: Semaphore,
-}
-
-/// The headers every request carries, a token among them. vaultrs' own type derives
-/// `Debug`, token included, so this one has none.
-pub(super) struct Access(EndpointMiddleware);
-
-impl Access {
-    /// The same, with the answer wrapped for `ttl`.
-    pub(super) fn wrapping(&self, ttl: Duration) -> Self {
-        // Vault takes 0 for "do not wrap".
-        let seconds = ttl.as_secs().max(1);
-        Self(EndpointMiddleware {
-            wrap: Some(format!("{seconds}s")),
-            ..self.0.clone()
-        })
-    }
+    /// By the first segment of their path.
+    to_one: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 /// What Vault answered; the body is wiped when dropped.
@@ -57,14 +42,6 @@ pub(super) struct Answer {
     pub(super) body: Zeroizing<Vec<u8>>,
     /// When it was answered, by the clock of who answered, in whole seconds.
     pub(super) date: Option<OffsetDateTime>,
-}
-
-/// What a write or a login carries beside its path: holds plaintext.
-pub(super) struct Payload {
-    /// The media type: it tells Vault what a PATCH means.
-    pub(super) media_type: &'static str,
-    /// JSON text.
-    pub(super) json: Zeroizing<Vec<u8>>,
 }
 
 /// Why there is no usable answer. `Display` is fit for the log and for `doctor`.
@@ -120,10 +97,10 @@ impl Client {
     pub(super) fn new(address: &Url, settings: &Settings) -> Result<Self, SettingsError> {
         Ok(Self {
             wire: Wire::new(address, settings)?,
-            base: address.as_str().to_owned(),
             namespace: settings.namespace.clone(),
             patience: settings.request_timeout,
             slots: Semaphore::new(MAX_IN_FLIGHT),
+            to_one: Mutex::default(),
         })
     }
 
@@ -139,121 +116,68 @@ impl Client {
 
     /// What requests carry that concern the server itself: OpenBao answers them outside of all
     /// namespaces only.
-    pub(super) fn outside(&self) -> Access {
-        let mut access = self.access("");
-        access.0.namespace = None;
-        access
+    pub(super) fn outside() -> Access {
+        Access::new(None, None)
     }
 
-    /// What requests with `token` carry; an empty one is not sent.
-    pub(super) fn access(&self, token: &str) -> Access {
-        Access(EndpointMiddleware {
-            token: token.to_owned(),
-            version: "v1".to_owned(),
-            wrap: None,
-            namespace: self.namespace.clone(),
-        })
+    /// What requests without a token carry.
+    pub(super) fn anonymous(&self) -> Access {
+        Access::new(None, self.namespace.clone())
+    }
+
+    /// What requests with `token` carry.
+    pub(super) fn access(&self, token: SecretValue) -> Access {
+        Access::new(Some(token), self.namespace.clone())
     }
 
     /// Sends `request` within the time-out. Requests queue here when there are many; the few
     /// that keep us logged in go past them with [`Client::call_now`].
-    pub(super) async fn call(
-        &self,
-        access: &Access,
-        request: impl Endpoint,
-    ) -> Result<Answer, Failure> {
-        self.queue(access, request, None, true).await
-    }
-
-    /// As [`Client::call`], for what may make something even where it looks like a read: where
-    /// a kept connection dies it is not sent again.
-    pub(super) async fn call_once(
-        &self,
-        access: &Access,
-        request: impl Endpoint,
-    ) -> Result<Answer, Failure> {
-        self.queue(access, request, None, false).await
-    }
-
-    /// As [`Client::call`], with a body. vaultrs would build it from a `serde_json::Value`, of
-    /// which copies stay behind.
-    pub(super) async fn write(
-        &self,
-        access: &Access,
-        request: impl Endpoint,
-        payload: Payload,
-    ) -> Result<Answer, Failure> {
-        self.queue(access, request, Some(payload), false).await
+    pub(super) async fn call(&self, access: &Access, request: Request) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + self.patience;
+        let to_one = self.to_one(request.root());
+        let turn = async { (to_one.acquire().await, self.slots.acquire().await) };
+        let Ok(_turn) = timeout_at(deadline, turn).await else {
+            // It was never sent.
+            return Err(Failure::Unavailable(
+                "too many requests wait for it".to_owned(),
+            ));
+        };
+        self.send(deadline, access, request).await
     }
 
     /// As [`Client::call`], without queueing.
     pub(super) async fn call_now(
         &self,
         access: &Access,
-        request: impl Endpoint,
+        request: Request,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.patience;
-        self.send(deadline, access, request, None, true).await
-    }
-
-    /// As [`Client::write`], without queueing.
-    pub(super) async fn write_now(
-        &self,
-        access: &Access,
-        request: impl Endpoint,
-        payload: Payload,
-    ) -> Result<Answer, Failure> {
-        let deadline = Instant::now() + self.patience;
-        self.send(deadline, access, request, Some(payload), false)
-            .await
-    }
-
-    async fn queue(
-        &self,
-        access: &Access,
-        request: impl Endpoint,
-        payload: Option<Payload>,
-        repeatable: bool,
-    ) -> Result<Answer, Failure> {
-        let deadline = Instant::now() + self.patience;
-        let Ok(_slot) = timeout_at(deadline, self.slots.acquire()).await else {
-            // It was never sent.
-            return Err(Failure::Unavailable(
-                "too many requests wait for it".to_owned(),
-            ));
-        };
-        self.send(deadline, access, request, payload, repeatable)
-            .await
+        self.send(deadline, access, request).await
     }
 
     async fn send(
         &self,
         deadline: Instant,
         access: &Access,
-        request: impl Endpoint,
-        payload: Option<Payload>,
-        repeatable: bool,
+        request: Request,
     ) -> Result<Answer, Failure> {
-        let request = request
-            .with_middleware(&access.0)
-            .request(&self.base)
-            .map_err(|_| Failure::Invalid("the request could not be built"))?;
-        let (mut head, body) = request.into_parts();
-        let mut body = Zeroizing::new(body);
-        if let Some(payload) = payload {
-            let media_type = HeaderValue::from_static(payload.media_type);
-            head.headers.insert(CONTENT_TYPE, media_type);
-            body = payload.json;
-        }
-        let request = Request::from_parts(head, body);
-        // Each wrapped answer is another token.
-        let repeatable = repeatable && access.0.wrap.is_none();
-        let reply = self.wire.exchange(&request, repeatable, deadline).await?;
+        let reply = self.wire.exchange(&request, access, deadline).await?;
         Ok(Answer {
             status: reply.status,
             body: reply.body,
             date: reply.date,
         })
+    }
+
+    /// The turns of requests whose paths begin with `root`. No more than there are mounts.
+    fn to_one(&self, root: &str) -> Arc<Semaphore> {
+        let mut all = self.to_one.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turns) = all.get(root) {
+            return turns.clone();
+        }
+        let turns = Arc::new(Semaphore::new(MAX_TO_ONE));
+        all.insert(root.to_owned(), turns.clone());
+        turns
     }
 }
 
@@ -287,15 +211,18 @@ impl Answer {
 
     /// What Vault says is wrong, on one line.
     pub(super) fn errors(&self) -> String {
+        one_line(&self.words(), MAX_CAUSE)
+    }
+
+    /// What Vault says is wrong, as it says it: it may repeat what it was given.
+    pub(super) fn words(&self) -> String {
         #[derive(Deserialize)]
         struct Errors {
             errors: Vec<String>,
         }
-        let errors = serde_json::from_slice(&self.body)
+        serde_json::from_slice(&self.body)
             .map_or_else(|_| vec![], |Errors { errors }| errors)
-            .join("; ");
-        let words: Vec<&str> = errors.split_whitespace().collect();
-        words.join(" ").escape_debug().take(MAX_CAUSE).collect()
+            .join("; ")
     }
 
     fn explained(&self) -> String {
@@ -303,4 +230,10 @@ impl Answer {
             .trim_end()
             .to_owned()
     }
+}
+
+/// The beginning of `words` on one line, without control characters.
+pub(super) fn one_line(words: &str, most: usize) -> String {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    words.join(" ").escape_debug().take(most).collect()
 }

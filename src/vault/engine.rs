@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use rustify::endpoint::Endpoint;
-use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
-use zeroize::Zeroizing;
+use serde_json::Value;
 
 use crate::broker::ports::{StoreError, Wrapped};
 use crate::domain::{Field, Lease, MountKind, Origin, Secret, SecretPath};
-use crate::vault::client::{Access, Answer, Client, Failure, Payload};
+use crate::vault::client::{Answer, Client, Failure, one_line};
 use crate::vault::kv::{self, Fields};
 use crate::vault::kv_write::{self, exposed, object};
 use crate::vault::mount::Looked;
+use crate::vault::request::{Access, Method, Request};
 use crate::vault::schedule::lasting;
 use crate::vault::{metadata, wrap};
 
@@ -50,7 +49,7 @@ impl Engine<'_> {
     /// The names in the folder `path`, sorted.
     pub(super) async fn list(&self, path: &SecretPath) -> Result<Vec<String>, StoreError> {
         self.look(path).await?;
-        let request = At::path(RequestMethod::LIST, path);
+        let request = Request::new(Method::List, path);
         let answer = self.client.call(self.access, request).await;
         let answer = answer.map_err(|failure| kv::failed(&failure))?;
         let answer = accepted(answer, &[], kv::failed)?;
@@ -113,7 +112,7 @@ impl Engine<'_> {
         if !self.exists(path).await? {
             return Err(StoreError::NotFound);
         }
-        let request = At::path(RequestMethod::DELETE, path);
+        let request = Request::new(Method::Delete, path);
         kv_write::done(self.client.call(self.access, request).await)
     }
 
@@ -130,13 +129,13 @@ impl Engine<'_> {
         makes: bool,
     ) -> Result<Answer, StoreError> {
         self.look(path).await?;
-        let request = At::path(RequestMethod::GET, path);
-        let (answer, failed): (_, fn(&Failure) -> StoreError) = if makes {
-            let answer = self.client.call_once(access, request).await;
-            (answer, kv::failed_to_make)
+        let request = Request::get(path);
+        let (request, failed): (_, fn(&Failure) -> StoreError) = if makes {
+            (request.once(), kv::failed_to_make)
         } else {
-            (self.client.call(access, request).await, kv::failed)
+            (request, kv::failed)
         };
+        let answer = self.client.call(access, request).await;
         accepted(answer.map_err(|failure| failed(&failure))?, &[], failed)
     }
 
@@ -147,12 +146,8 @@ impl Engine<'_> {
         fields: &[Field],
     ) -> Result<Answer, StoreError> {
         self.look(path).await?;
-        let payload = Payload {
-            media_type: "application/json",
-            json: object(fields),
-        };
-        let request = At::path(RequestMethod::POST, path);
-        let answer = self.client.write(access, request, payload).await;
+        let request = Request::post(path, object(fields));
+        let answer = self.client.call(access, request).await;
         let answer = answer.map_err(|failure| kv_write::failed(&failure))?;
         accepted(answer, fields, kv_write::failed)
     }
@@ -170,8 +165,8 @@ pub(super) async fn revoke(
     lease: &str,
 ) -> Result<(), StoreError> {
     let body = serde_json::json!({ "lease_id": lease });
-    let (request, payload) = about_lease("sys/leases/revoke", &body);
-    kv_write::done(client.write(access, request, payload).await)
+    let request = Request::post(&"sys/leases/revoke", body.to_string().into_bytes().into());
+    kv_write::done(client.call(access, request).await)
 }
 
 /// Has a lease last longer; for how long from now on.
@@ -186,53 +181,12 @@ pub(super) async fn renew(
         lease_duration: u64,
     }
     let body = serde_json::json!({ "lease_id": lease, "increment": increment.as_secs() });
-    let (request, payload) = about_lease("sys/leases/renew", &body);
-    let answer = client.write(access, request, payload).await;
+    let request = Request::post(&"sys/leases/renew", body.to_string().into_bytes().into());
+    let answer = client.call(access, request).await;
     let answer = answer.map_err(|failure| kv_write::failed(&failure))?;
     let answer = accepted(answer, &[], kv_write::failed)?;
     let renewed: Renewed = serde_json::from_slice(&answer.body).map_err(|_| StoreError::Unclear)?;
     Ok(lasting(renewed.lease_duration))
-}
-
-fn about_lease(path: &str, body: &serde_json::Value) -> (At, Payload) {
-    let request = At {
-        method: RequestMethod::PUT,
-        path: path.to_owned(),
-    };
-    let payload = Payload {
-        media_type: "application/json",
-        json: Zeroizing::new(body.to_string().into()),
-    };
-    (request, payload)
-}
-
-/// A request to any path; vaultrs has none.
-struct At {
-    method: RequestMethod,
-    path: String,
-}
-
-impl At {
-    fn path(method: RequestMethod, path: &SecretPath) -> Self {
-        Self {
-            method,
-            path: path.to_string(),
-        }
-    }
-}
-
-impl Endpoint for At {
-    type Response = ();
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        self.path.clone()
-    }
-
-    fn method(&self) -> RequestMethod {
-        self.method.clone()
-    }
 }
 
 /// Borrows from the answer, so that the values are copied once: into their `SecretValue`s.
@@ -289,7 +243,7 @@ fn accepted(
         404 => Err(StoreError::NotFound),
         405 => Err(StoreError::Unsupported),
         // What is wrong with the parameters is for who gave them, and not for the log.
-        400 | 422 => Err(StoreError::Rejected(said(&answer.body, fields))),
+        400 | 422 => Err(StoreError::Rejected(said(&answer.words(), fields))),
         status => Err(match answer.accepted() {
             Ok(_) => StoreError::Invalid,
             // Nor is what Vault says of a fault of its own: it can repeat what it was given.
@@ -299,29 +253,39 @@ fn accepted(
     }
 }
 
-/// Vault's own words on one line, with `…` for what are values of `fields`.
-fn said(body: &[u8], fields: &[Field]) -> String {
-    #[derive(Deserialize)]
-    struct Errors {
-        errors: Vec<String>,
-    }
-    let errors: Vec<String> =
-        serde_json::from_slice(body).map_or_else(|_| vec![], |Errors { errors }| errors);
-    let mut said = errors.join("; ");
+/// `words` of Vault's on one line, with `…` for what are values of `fields`.
+fn said(words: &str, fields: &[Field]) -> String {
+    let mut said = words.to_owned();
     for field in fields {
         let json = exposed(field);
-        let text: Option<Zeroizing<String>> = serde_json::from_slice(json).ok();
-        let quoted = std::str::from_utf8(json)
-            .unwrap_or_default()
-            .trim_matches('"');
-        for value in text.iter().map(|text| text.as_str()).chain([quoted]) {
-            if value.len() >= MIN_VALUE {
-                said = said.replace(value, "…");
-            }
+        let mut values = vec![String::from_utf8_lossy(json).trim_matches('"').to_owned()];
+        // What holds plaintext here is wiped as all memory is (see `memory`).
+        texts(
+            &serde_json::from_slice(json).unwrap_or_default(),
+            &mut values,
+        );
+        // The longest first: one may be a part of another.
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        for value in values.iter().filter(|value| value.len() >= MIN_VALUE) {
+            said = said.replace(value, "…");
         }
     }
-    let words: Vec<&str> = said.split_whitespace().collect();
-    words.join(" ").escape_debug().take(MAX_SAID).collect()
+    one_line(&said, MAX_SAID)
+}
+
+/// Adds every text and number within `value`, as Vault would repeat them.
+fn texts(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => {
+            // Go quotes what it repeats.
+            let quoted = serde_json::to_string(text).unwrap_or_default();
+            found.extend([text.clone(), quoted.trim_matches('"').to_owned()]);
+        }
+        Value::Number(number) => found.push(number.to_string()),
+        Value::Array(values) => values.iter().for_each(|value| texts(value, found)),
+        Value::Object(fields) => fields.values().for_each(|value| texts(value, found)),
+        Value::Null | Value::Bool(_) => {}
+    }
 }
 
 #[cfg(test)]
@@ -332,7 +296,7 @@ mod tests {
     fn answer(status: u16, body: &str) -> Answer {
         Answer {
             status,
-            body: Zeroizing::new(body.as_bytes().to_vec()),
+            body: body.as_bytes().to_vec().into(),
             date: None,
         }
     }
@@ -368,14 +332,15 @@ mod tests {
             name: "f".to_owned(),
             json: SecretValue::new(json.as_bytes().to_vec()),
         };
-        let body = r#"{"errors":["bad input \"hunter2\n2\"","and \"raw\\nform\"\n too","a 1 b"]}"#;
+        let body = r#"{"errors":["bad input \"hunter2\n2\"","and \"raw\\nform\"\n too","a 1 b, map[k:[deep4 98765]]"]}"#;
         let fields = [
             field(r#""hunter2\n2""#),
             field(r#""raw\nform""#),
             field("1"),
+            field(r#"{"k":["deep4",98765]}"#),
         ];
         let error = accepted(answer(400, body), &fields, kv_write::failed).err();
-        let wanted = r#"bad input \"…\"; and \"…\" too; a 1 b"#;
+        let wanted = r#"bad input \"…\"; and \"…\" too; a 1 b, map[k:[… …]]"#;
         assert_eq!(error, Some(StoreError::Rejected(wanted.to_owned())));
     }
 }

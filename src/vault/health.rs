@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
-use vaultrs::api::sys::requests::ReadHealthRequest;
 
 use crate::broker::ports::{Clock, Serving, StoreHealth, SystemClock};
 use crate::vault::client::{Client, Failure};
 use crate::vault::leases::Leases;
 use crate::vault::login::{Login, State};
+use crate::vault::request::Request;
 
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_secs(1);
@@ -93,8 +93,8 @@ async fn ask(client: &Client) -> Server {
         /// Unix seconds.
         server_time_utc: i64,
     }
-    let request = ReadHealthRequest::default();
-    let answer = match client.call_now(&client.outside(), request).await {
+    let request = Request::get(&"sys/health");
+    let answer = match client.call_now(&Client::outside(), request).await {
         Ok(answer) => answer,
         Err(Failure::Unavailable(cause) | Failure::Unclear(cause)) => return unreachable(&cause),
         Err(failure @ (Failure::Sealed | Failure::Refused(_) | Failure::Invalid(_))) => {

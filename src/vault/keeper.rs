@@ -10,9 +10,9 @@ use tracing::{debug, warn};
 
 use crate::vault::client::{Client, Failure};
 use crate::vault::login::{Login, Problem, State, Verdict};
-use crate::vault::roles::Roles;
 use crate::vault::schedule::{Action, Lease, MAX_DELAY_AWAY, back_off, next};
 use crate::vault::session::Session;
+use crate::vault::sessions::Sessions;
 
 /// How often an idle session is looked at, so that a revoked token is noticed without a read.
 const CHECK_EVERY: Duration = Duration::from_mins(1);
@@ -160,11 +160,8 @@ async fn check(login: &Login, client: &Client, session: &Session) {
 }
 
 /// Ends the tokens that are ours, within a bounded time. Leases must have been ended before.
-pub(super) async fn end(login: &Login, roles: &Roles, client: &Client) {
-    if timeout(FAREWELL, finish(login, roles, client))
-        .await
-        .is_err()
-    {
+pub(super) async fn end(sessions: &Sessions) {
+    if timeout(FAREWELL, finish(sessions)).await.is_err() {
         warn!(
             event = "vault.revocation_failed",
             cause = "no answer in time"
@@ -173,12 +170,13 @@ pub(super) async fn end(login: &Login, roles: &Roles, client: &Client) {
 }
 
 /// A token of ours ends with us; one we were given does not.
-async fn finish(login: &Login, roles: &Roles, client: &Client) {
+async fn finish(sessions: &Sessions) {
+    let login = &sessions.login;
     login.leave(&Problem::Stopped);
     // A read may be logging in at this moment: wait for that token too.
     let turn = login.turn().await;
     login.leave(&Problem::Stopped);
     drop(turn);
-    roles.settle().await;
-    login.held().end(client).await;
+    sessions.roles.settle().await;
+    login.held().end(&sessions.client).await;
 }

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tracing::{debug, warn};
-use vaultrs::api::kv2::requests::ReadSecretRequest;
 
 use crate::broker::ports::StoreError;
-use crate::domain::{Field, Secret, SecretValue, Target};
-use crate::vault::client::{Access, Answer, Client, Failure};
+use crate::domain::{Field, Secret, SecretPath, SecretValue, Target};
+use crate::vault::client::{Answer, Client, Failure};
 use crate::vault::metadata;
 use crate::vault::mount::must_be_version_2;
+use crate::vault::request::{Access, Request};
 
 /// Reads all fields of `target`.
 pub(super) async fn read(
@@ -20,11 +20,7 @@ pub(super) async fn read(
     access: &Access,
     target: &Target,
 ) -> Result<Secret, StoreError> {
-    let request = ReadSecretRequest {
-        mount: target.path.mount().to_owned(),
-        path: target.path.path().to_owned(),
-        version: target.version,
-    };
+    let request = Request::get(&below(&target.path, "data")).of_version(target.version);
     let answer = client
         .call(access, request)
         .await
@@ -43,6 +39,11 @@ pub(super) async fn read(
         403 => Err(StoreError::Forbidden),
         _ => Err(refusal(answer)),
     }
+}
+
+/// The path of what KV version 2 keeps as `part` of a secret: `MOUNT/PART/PATH`.
+pub(super) fn below(path: &SecretPath, part: &str) -> String {
+    format!("{}/{part}/{}", path.mount(), path.path())
 }
 
 /// What a body holds.

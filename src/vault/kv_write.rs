@@ -1,20 +1,16 @@
 //! Writing, deleting, undeleting and destroying KV version 2 secrets, and what each answer means.
 
-use rustify::endpoint::Endpoint;
-use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
 use tracing::warn;
-use vaultrs::api::kv2::requests::{
-    DeleteSecretVersionsRequest, DestroySecretVersionsRequest, UndeleteSecretVersionsRequest,
-};
 use zeroize::Zeroizing;
 
 use crate::broker::ports::StoreError;
 use crate::domain::{Field, SecretPath, Target};
-use crate::vault::client::{Access, Answer, Client, Failure, Payload};
-use crate::vault::kv::gone;
+use crate::vault::client::{Answer, Client, Failure};
+use crate::vault::kv::{below, gone};
 use crate::vault::metadata;
 use crate::vault::mount::must_be_version_2;
+use crate::vault::request::{Access, Method, Request};
 
 /// What Vault says when another version is the newest.
 const MISMATCH: &str = "check-and-set parameter did not match";
@@ -31,15 +27,7 @@ pub(super) async fn put(
 ) -> Result<u64, StoreError> {
     // Version 1 would take it as a secret named data/PATH.
     must_be_version_2(client, access, &target.path).await?;
-    let answer = send(
-        client,
-        access,
-        target,
-        RequestMethod::POST,
-        fields,
-        Some(over),
-    )
-    .await?;
+    let answer = send(client, access, target, Method::Post, fields, Some(over)).await?;
     match answer.status {
         200 => written(&answer),
         403 => Err(StoreError::Forbidden),
@@ -59,8 +47,8 @@ pub(super) async fn patch(
     fields: &[Field],
     over: Option<u64>,
 ) -> Result<u64, StoreError> {
-    let method = RequestMethod::PATCH;
-    let mut answer = send(client, access, target, method.clone(), fields, over).await?;
+    let method = Method::Patch;
+    let mut answer = send(client, access, target, method, fields, over).await?;
     if answer.status == 400 && over.is_none() && answer.errors().contains(REQUIRED) {
         let metadata = metadata::read(client, access, &target.path).await?;
         let current = Some(metadata.current);
@@ -89,12 +77,7 @@ pub(super) async fn delete(
     let version = metadata::read(client, access, &target.path)
         .await?
         .live(target)?;
-    let request = DeleteSecretVersionsRequest {
-        mount: target.path.mount().to_owned(),
-        path: target.path.path().to_owned(),
-        versions: vec![version],
-    };
-    done(client.call(access, request).await)?;
+    about(client, access, &target.path, "delete", version).await?;
     Ok(version)
 }
 
@@ -109,12 +92,7 @@ pub(super) async fn undelete(
     metadata::read(client, access, &target.path)
         .await?
         .undeletable(version)?;
-    let request = UndeleteSecretVersionsRequest {
-        mount: target.path.mount().to_owned(),
-        path: target.path.path().to_owned(),
-        versions: vec![version],
-    };
-    done(client.call(access, request).await)
+    about(client, access, &target.path, "undelete", version).await
 }
 
 /// Removes `version` for good.
@@ -128,53 +106,33 @@ pub(super) async fn destroy(
     metadata::read(client, access, &target.path)
         .await?
         .destroyable(version)?;
-    let request = DestroySecretVersionsRequest {
-        mount: target.path.mount().to_owned(),
-        path: target.path.path().to_owned(),
-        versions: vec![version],
-    };
+    about(client, access, &target.path, "destroy", version).await
+}
+
+/// Has Vault do `what` to one version.
+async fn about(
+    client: &Client,
+    access: &Access,
+    path: &SecretPath,
+    what: &str,
+    version: u64,
+) -> Result<(), StoreError> {
+    let body = format!(r#"{{"versions":[{version}]}}"#);
+    let request = Request::post(&below(path, what), body.into_bytes().into());
     done(client.call(access, request).await)
-}
-
-/// A request to `data/PATH` whose body goes beside it.
-struct DataRequest<'a> {
-    path: &'a SecretPath,
-    method: RequestMethod,
-}
-
-impl Endpoint for DataRequest<'_> {
-    type Response = ();
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        format!("{}/data/{}", self.path.mount(), self.path.path())
-    }
-
-    fn method(&self) -> RequestMethod {
-        self.method.clone()
-    }
 }
 
 async fn send(
     client: &Client,
     access: &Access,
     target: &Target,
-    method: RequestMethod,
+    method: Method,
     fields: &[Field],
     over: Option<u64>,
 ) -> Result<Answer, StoreError> {
-    let request = DataRequest {
-        path: &target.path,
-        method,
-    };
-    let payload = Payload {
-        // For a POST, Vault takes any type as JSON.
-        media_type: "application/merge-patch+json",
-        json: body(fields, over),
-    };
+    let request = Request::new(method, &below(&target.path, "data")).with(body(fields, over));
     client
-        .write(access, request, payload)
+        .call(access, request)
         .await
         .map_err(|failure| failed(&failure))
 }

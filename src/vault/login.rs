@@ -161,9 +161,13 @@ impl Login {
         mut turn: MutexGuard<'_, Turn>,
         cause: Refusal,
     ) -> Verdict {
-        if !self.replaceable() {
+        // One that replaces us at our maximum age may have just failed.
+        let wait = turn.not_before > Instant::now();
+        if !self.replaceable() || wait {
             let problem = Problem::Refused(self.entry.refused(&cause.to_string()));
-            turn.refused(MAX_DELAY_REFUSED);
+            if !wait {
+                turn.refused(MAX_DELAY_REFUSED);
+            }
             self.leave(&problem);
             return Verdict::Lost(problem);
         }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use vaultrs::api::kv2::requests::{ListSecretsRequest, ReadSecretMetadataRequest};
 
 use crate::broker::ports::StoreError;
 use crate::domain::{History, SecretPath, Target, Version, VersionState};
-use crate::vault::client::{Access, Answer, Client};
-use crate::vault::kv::{failed, refusal};
+use crate::vault::client::{Answer, Client};
+use crate::vault::kv::{below, failed, refusal};
 use crate::vault::mount::must_be_version_2;
+use crate::vault::request::{Access, Method, Request};
 
 /// Most names in a folder; more are an error.
 const MAX_NAMES: usize = 10_000;
@@ -22,10 +22,7 @@ pub(super) async fn list(
     access: &Access,
     path: &SecretPath,
 ) -> Result<Vec<String>, StoreError> {
-    let request = ListSecretsRequest {
-        mount: path.mount().to_owned(),
-        path: path.path().to_owned(),
-    };
+    let request = Request::new(Method::List, &below(path, "metadata"));
     let answer = client
         .call(access, request)
         .await
@@ -62,10 +59,7 @@ pub(super) async fn read(
     access: &Access,
     path: &SecretPath,
 ) -> Result<Metadata, StoreError> {
-    let request = ReadSecretMetadataRequest {
-        mount: path.mount().to_owned(),
-        path: path.path().to_owned(),
-    };
+    let request = Request::get(&below(path, "metadata"));
     let answer = client
         .call(access, request)
         .await

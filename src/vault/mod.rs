@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `settings` | where Vault is, checked |
 //! | `method` | the ways to log in and what each needs, checked |
-//! | `client` | one request: its headers, its turn, its time-out, what an answer means |
+//! | `request` | one request, and the headers that go with a token |
+//! | `client` | one exchange: its turn, its time-out, what an answer means |
 //! | `wire` | HTTP/1.1 and TLS on kept connections that hold nothing of what passed |
 //! | `kv` | reading a secret of KV version 2, and what each answer means |
 //! | `metadata` | the names in a folder, the versions of a secret |
@@ -17,6 +18,7 @@
 //! | `unwrap` | a secret id that came wrapped: looked at first, unwrapped once |
 //! | `cache` | what was read and may be kept for a while |
 //! | `session` | a token and its lease: begin, look up, renew, revoke |
+//! | `sessions` | which session a request is made with |
 //! | `login` | which session is current, and what to do when Vault refuses it |
 //! | `keeper` | the background loop that renews and replaces the session in time |
 //! | `held` | the sessions beside the current one: alive while held, then revoked |
@@ -41,9 +43,11 @@ mod login;
 mod metadata;
 mod method;
 mod mount;
+mod request;
 mod roles;
 mod schedule;
 mod session;
+mod sessions;
 mod settings;
 mod unwrap;
 mod wire;
@@ -71,20 +75,20 @@ use crate::vault::client::Client;
 use crate::vault::engine::Engine;
 use crate::vault::health::Probe;
 use crate::vault::leases::Leases;
-use crate::vault::login::{Login, Verdict};
+use crate::vault::login::Login;
 use crate::vault::metadata::Metadata;
 use crate::vault::mount::Looked;
-use crate::vault::roles::{Asking, Roles};
+use crate::vault::roles::Roles;
 use crate::vault::session::Session;
+use crate::vault::sessions::Sessions;
 
 /// Secrets in Vault or OpenBao.
 pub struct Store {
-    client: Client,
-    login: Login,
+    client: Arc<Client>,
+    sessions: Arc<Sessions>,
     mounts: Mounts,
     looked: Looked,
     leases: Leases,
-    roles: Roles,
     probe: Probe,
     warning: Option<String>,
 }
@@ -96,14 +100,17 @@ impl Store {
     /// When a setting cannot work, with what to write instead.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         let address = settings::check(&settings)?;
-        let client = Client::new(&address, &settings)?;
+        let client = Arc::new(Client::new(&address, &settings)?);
         Ok(Self {
-            client,
-            login: Login::new(settings.auth),
+            client: client.clone(),
+            sessions: Arc::new(Sessions {
+                client,
+                login: Login::new(settings.auth),
+                roles: Roles::default(),
+            }),
             mounts: settings.mounts,
             looked: Looked::default(),
             leases: Leases::default(),
-            roles: Roles::default(),
             probe: Probe::default(),
             warning: settings::warning(&address),
         })
@@ -119,24 +126,25 @@ impl Store {
     /// the most.
     pub async fn first_login(&self, patience: Duration) {
         // What came of it is for `health` to say.
-        drop(self.login.session(patience).await);
+        drop(self.sessions.login.session(patience).await);
     }
 
     /// Whether a wrapped secret id is still good, with what to do if not; `None` where logging in
     /// needs none. It is not unwrapped: that works only once, and is for [`Store::run`].
     pub async fn examine_wrapped(&self) -> Option<Result<(), String>> {
-        self.login.examine(&self.client).await
+        self.sessions.login.examine(&self.client).await
     }
 
     /// Logs in, renews, logs in again, whatever Vault does, until `stop`; then revokes the
     /// tokens that came from logins of ours. Run it once, beside the reads.
     pub async fn run(&self, stop: CancellationToken) {
+        let Sessions { login, .. } = &*self.sessions;
         tokio::join!(
-            keeper::keep(&self.login, &self.client, &stop),
-            self.login.held().keep(&self.client, &stop),
+            keeper::keep(login, &self.client, &stop),
+            login.held().keep(&self.client, &stop),
             self.leases.keep(&stop),
         );
-        keeper::end(&self.login, &self.roles, &self.client).await;
+        keeper::end(&self.sessions).await;
     }
 
     /// What is mounted where `target` lies. The broker asks for nothing elsewhere.
@@ -183,28 +191,13 @@ impl Store {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let asking = role.map(|role| Asking {
-            role,
-            login: &self.login,
-            client: &self.client,
-        });
-        let session = match asking {
-            Some(asking) => self.roles.session(asking).await?,
-            None => self.login.session(self.client.patience()).await?,
-        };
+        let session = self.sessions.session(role).await?;
         let result = what(session.clone()).await;
         if !matches!(result, Err(StoreError::Forbidden)) {
             return result;
         }
         // Vault says the same to a dead token and to a path outside our policy.
-        let another = match asking {
-            Some(asking) => self.roles.confirm(asking, &session).await?,
-            None => match self.login.confirm(&self.client, &session).await {
-                Verdict::Healthy => None,
-                Verdict::Replaced(session) => Some(session),
-                Verdict::Lost(problem) => return Err(problem.into()),
-            },
-        };
+        let another = self.sessions.instead_of(role, session).await?;
         match another {
             Some(session) => what(session).await,
             None => result,
@@ -454,7 +447,7 @@ impl SecretStore for Store {
 
     async fn health(&self) -> StoreHealth {
         self.probe
-            .health(&self.client, &self.login, &self.leases)
+            .health(&self.client, &self.sessions.login, &self.leases)
             .await
     }
 }

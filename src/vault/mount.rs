@@ -6,16 +6,15 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustify::endpoint::Endpoint;
-use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::broker::ports::StoreError;
 use crate::domain::{MountKind, SecretPath};
-use crate::vault::client::{Access, Client};
+use crate::vault::client::Client;
 use crate::vault::kv::{failed, refusal};
+use crate::vault::request::{Access, Request};
 
 /// Refuses a path on a mount that is not KV version 2.
 pub(super) async fn must_be_version_2(
@@ -150,8 +149,9 @@ async fn look(
     struct Envelope {
         data: Mounted,
     }
+    let request = Request::get(&format_args!("sys/internal/ui/mounts/{path}"));
     let answer = client
-        .call(access, MountRequest { path })
+        .call(access, request)
         .await
         .map_err(|failure| failed(&failure))?;
     match answer.status {
@@ -163,23 +163,4 @@ async fn look(
     let Envelope { data } =
         serde_json::from_slice(&answer.body).map_err(|_| StoreError::Invalid)?;
     Ok(Some(data))
-}
-
-/// Which mount a path lies on; vaultrs has no such request.
-struct MountRequest<'a> {
-    path: &'a SecretPath,
-}
-
-impl Endpoint for MountRequest<'_> {
-    type Response = ();
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        format!("sys/internal/ui/mounts/{}", self.path)
-    }
-
-    fn method(&self) -> RequestMethod {
-        RequestMethod::GET
-    }
 }

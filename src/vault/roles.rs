@@ -1,77 +1,88 @@
 //! Tokens of token roles (`@vault_role("developers")`): each caller's requests with no more power
 //! than Vault gives that role, so that Vault refuses what our policy wrongly allowed.
 //!
-//! One session per role, a child of the current one, made when it is first needed and anew at two
-//! thirds of its life, or when its parent was replaced. Where it cannot be made nothing is asked:
+//! One session per role, a child of the current one, made when it is first needed, anew from half of
+//! its life on while it is in use, and when its parent was replaced. Where it cannot be made nothing is asked:
 //! vaultgram's own token never stands in for it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::broker::ports::StoreError;
-use crate::vault::client::{Client, Failure, Refusal};
-use crate::vault::login::{Login, Problem, Verdict};
+use crate::vault::client::{Failure, Refusal};
+use crate::vault::login::{Problem, Verdict};
 use crate::vault::schedule::back_off;
 use crate::vault::session::Session;
+use crate::vault::sessions::Sessions;
 
 /// Longest wait before a role that was refused is asked for again: who mends it waits for us.
 const MAX_DELAY_REFUSED: Duration = Duration::from_secs(5);
 
-/// The current session of each role.
+/// What we have of each role.
 #[derive(Default)]
 pub(super) struct Roles {
-    slots: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
     made: AtomicU64,
 }
 
-/// What we have of one role. Whoever locks it may make its session: one at a time.
+/// What we have of one role.
 #[derive(Default)]
 struct Slot {
     /// [`crate::vault::held`] keeps it alive.
-    session: Weak<Session>,
-    /// When making it last failed, how often in a row, and what came out.
+    session: Mutex<Weak<Session>>,
+    /// Whoever locks it may make the session: one at a time.
+    making: tokio::sync::Mutex<Making>,
+}
+
+/// What came of making a session.
+#[derive(Default)]
+struct Making {
+    /// When it last failed, how often in a row, and what came out.
     failed: Option<(Instant, u32, StoreError)>,
     /// Not made again before this moment.
     not_before: Option<Instant>,
 }
 
-/// What asking for a role's session needs.
-#[derive(Clone, Copy)]
-pub(super) struct Asking<'a> {
-    pub(super) role: &'a str,
-    pub(super) login: &'a Login,
-    pub(super) client: &'a Client,
-}
-
-impl Roles {
-    /// The session of a role.
-    pub(super) async fn session(&self, asking: Asking<'_>) -> Result<Arc<Session>, StoreError> {
+impl Sessions {
+    /// The session of a role. One that ages is replaced behind the back of who asks.
+    pub(super) async fn of_role(self: &Arc<Self>, role: &str) -> Result<Arc<Session>, StoreError> {
         let asked = Instant::now();
-        let slot = self.slot(asking.role);
-        let mut slot = slot.lock().await;
-        let parent = asking.login.session(asking.client.patience()).await?;
+        let slot = self.roles.slot(role);
+        let parent = self.login.session(self.client.patience()).await?;
+        let made = {
+            let (this, slot, role) = (self.clone(), slot.clone(), role.to_owned());
+            async move {
+                let mut making = slot.making.lock().await;
+                this.make(&role, &slot, &mut making, asked).await
+            }
+        };
         match slot.current(&parent) {
+            Some(session) if session.is_ageing() && slot.making.try_lock().is_ok() => {
+                // What comes of it, the next one sees.
+                drop(tokio::spawn(made));
+                Ok(session)
+            }
             Some(session) => Ok(session),
-            None => self.make(asking, &mut slot, parent, asked).await,
+            None => self.uncut(made).await,
         }
     }
 
     /// Vault refused `suspect`, a session of a role, something: the one to ask again with, or
     /// `None` when `suspect` is healthy and the refusal was about the path.
-    pub(super) async fn confirm(
+    pub(super) async fn confirm_role(
         &self,
-        asking: Asking<'_>,
+        role: &str,
         suspect: &Arc<Session>,
     ) -> Result<Option<Arc<Session>>, StoreError> {
         let asked = Instant::now();
-        let slot = self.slot(asking.role);
-        let mut slot = slot.lock().await;
-        let parent = asking.login.session(asking.client.patience()).await?;
+        let slot = self.roles.slot(role);
+        let mut making = slot.making.lock().await;
+        let parent = self.login.session(self.client.patience()).await?;
         if let Some(session) = slot.current(&parent)
             && !Arc::ptr_eq(&session, suspect)
         {
@@ -80,69 +91,59 @@ impl Roles {
         if !suspect.can_be_confirmed() {
             return Ok(None);
         }
-        match suspect.confirm(asking.client, asked).await {
+        match suspect.confirm(&self.client, asked).await {
             Ok(()) => Ok(None),
             Err(Failure::Refused(cause)) => {
-                warn!(event = "vault.role_token_lost", role = asking.role, %cause);
+                warn!(event = "vault.role_token_lost", role, %cause);
                 suspect.retire();
-                self.make(asking, &mut slot, parent, asked).await.map(Some)
+                let made = self.make(role, &slot, &mut making, asked);
+                made.await.map(Some)
             }
             Err(failure) => Err(Problem::Failed(failure).into()),
         }
     }
 
-    /// Waits until no session is being made any more. None is begun after a stop.
-    pub(super) async fn settle(&self) {
-        let slots: Vec<_> = self.slots().values().cloned().collect();
-        for slot in slots {
-            drop(slot.lock().await);
-        }
-    }
-
     async fn make(
         &self,
-        asking: Asking<'_>,
-        slot: &mut Slot,
-        parent: Arc<Session>,
+        role: &str,
+        slot: &Slot,
+        making: &mut Making,
         asked: Instant,
     ) -> Result<Arc<Session>, StoreError> {
-        let now = Instant::now();
-        if let Some((at, _, error)) = &slot.failed
-            && (*at >= asked || slot.not_before.is_some_and(|moment| moment > now))
+        let parent = self.login.session(self.client.patience()).await?;
+        if let Some(session) = slot.current(&parent)
+            && !session.is_ageing()
         {
-            return Err(error.clone());
+            return Ok(session);
         }
-        if let Some(session) = slot.session.upgrade() {
-            session.retire();
+        if let Some((at, _, error)) = &making.failed {
+            let wait = making.not_before.is_some_and(|at| at > Instant::now());
+            if *at >= asked || wait {
+                return Err(error.clone());
+            }
         }
-        match self.begin(asking, parent).await {
+        match self.begin(role, parent).await {
             Ok(session) => {
-                *slot = Slot::default();
-                slot.session = Arc::downgrade(&session);
+                *making = Making::default();
+                let before = std::mem::replace(&mut *slot.session(), Arc::downgrade(&session));
+                if let Some(before) = before.upgrade() {
+                    before.retire();
+                }
                 Ok(session)
             }
             Err(error) => {
-                slot.fail(&error);
+                making.fail(&error);
                 Err(error)
             }
         }
     }
 
-    async fn begin(
-        &self,
-        asking: Asking<'_>,
-        parent: Arc<Session>,
-    ) -> Result<Arc<Session>, StoreError> {
-        let Asking {
-            role,
-            login,
-            client,
-        } = asking;
-        let session = match self.child(asking, &parent).await {
+    async fn begin(&self, role: &str, parent: Arc<Session>) -> Result<Arc<Session>, StoreError> {
+        let session = match self.child(role, &parent).await {
             // Vault says the same to a dead token and to a role outside our policy.
-            Err(Failure::Refused(cause)) => match login.confirm(client, &parent).await {
+            Err(Failure::Refused(cause)) => match self.login.confirm(&self.client, &parent).await {
                 Verdict::Healthy => Err(Failure::Refused(cause)),
-                Verdict::Replaced(parent) => self.child(asking, &parent).await,
+                Verdict::Replaced(parent) => self.child(role, &parent).await,
                 Verdict::Lost(problem) => return Err(problem.into()),
             },
             result => result,
@@ -155,7 +156,7 @@ impl Roles {
                 return Err(Problem::Failed(failure).into());
             }
         };
-        login.held().add(session.clone());
+        self.login.held().add(session.clone());
         if let Some(too_much) = as_powerful(&session) {
             session.retire();
             warn!(
@@ -185,12 +186,22 @@ impl Roles {
         Ok(session)
     }
 
-    async fn child(&self, asking: Asking<'_>, parent: &Arc<Session>) -> Result<Session, Failure> {
-        let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
-        Session::child(asking.client, parent, asking.role, number).await
+    async fn child(&self, role: &str, parent: &Arc<Session>) -> Result<Session, Failure> {
+        let number = self.roles.made.fetch_add(1, Ordering::Relaxed) + 1;
+        Session::child(&self.client, parent, role, number).await
+    }
+}
+
+impl Roles {
+    /// Waits until no session is being made any more. None is begun after a stop.
+    pub(super) async fn settle(&self) {
+        let slots: Vec<_> = self.slots().values().cloned().collect();
+        for slot in slots {
+            drop(slot.making.lock().await);
+        }
     }
 
-    fn slot(&self, role: &str) -> Arc<tokio::sync::Mutex<Slot>> {
+    fn slot(&self, role: &str) -> Arc<Slot> {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(role) {
             return slot.clone();
@@ -199,7 +210,7 @@ impl Roles {
         slots.entry(role.to_owned()).or_default().clone()
     }
 
-    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Slot>>>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<String, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -207,11 +218,17 @@ impl Roles {
 impl Slot {
     /// The session, if it is good for a request that begins now.
     fn current(&self, parent: &Arc<Session>) -> Option<Arc<Session>> {
-        let session = self.session.upgrade()?;
+        let session = self.session().upgrade()?;
         let of_parent = session.parent().is_some_and(|of| Arc::ptr_eq(of, parent));
         (of_parent && !session.over()).then_some(session)
     }
 
+    fn session(&self) -> MutexGuard<'_, Weak<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Making {
     fn fail(&mut self, error: &StoreError) {
         let now = Instant::now();
         let before = self.failed.as_ref().map_or(0, |(_, failures, _)| *failures);

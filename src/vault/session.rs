@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
-use vaultrs::api::token::requests::{
-    CreateRoleTokenRequest, LookupTokenSelfRequest, RenewTokenSelfRequest, RevokeTokenSelfRequest,
-};
 
+use crate::domain::SecretValue;
 use crate::vault::auth::{Entry, Granted, NoLogin, granted};
-use crate::vault::client::{Access, Client, Failure, Refusal};
+use crate::vault::client::{Client, Failure, Refusal};
 use crate::vault::method::{Auth, plain};
+use crate::vault::request::{Access, Method, Request};
 use crate::vault::schedule::{Lease, lasting, next};
 
 /// The longest wait for the end of a token that we do not use: who wants to log in waits too.
@@ -35,8 +34,9 @@ pub(super) struct Session {
     parent: Option<Arc<Session>>,
     /// For one of a token role: the role.
     role: Option<String>,
-    /// For one of a token role: when another one takes its place.
-    fresh_until: Option<Instant>,
+    /// For one of a token role: when another one should take its place, and when nothing new
+    /// begins with it.
+    fresh: Option<(Instant, Instant)>,
     /// The lease last granted, and when.
     term: Mutex<(Lease, Instant)>,
     /// Whether another one has taken its place.
@@ -103,9 +103,7 @@ impl Session {
     ) -> Result<Self, NoLogin> {
         match &entry.auth {
             Auth::Token(token) => {
-                let token = std::str::from_utf8(plain(token))
-                    .map_err(|_| Failure::Invalid("the token is not text"))?;
-                let access = client.access(token);
+                let access = client.access(SecretValue::new(plain(token).to_vec()));
                 let facts = look_up(client, &access).await;
                 let facts = facts.map_err(Failure::of_login)?;
                 facts.must_reach(client.namespace())?;
@@ -128,10 +126,8 @@ impl Session {
         role: &str,
         number: u64,
     ) -> Result<Self, Failure> {
-        let request = CreateRoleTokenRequest {
-            role_name: role.to_owned(),
-            ..CreateRoleTokenRequest::default()
-        };
+        let path = format!("auth/token/create/{role}");
+        let request = Request::new(Method::Post, &path);
         let granted = granted(client.call_now(&parent.access, request).await?)?;
         let session = Self::granted(client, granted, number).await?;
         let (lease, since) = session.term();
@@ -139,13 +135,14 @@ impl Session {
         Ok(Self {
             parent: Some(parent.clone()),
             role: Some(role.to_owned()),
-            fresh_until: fresh.map(|(_, after)| since + after),
+            // At about half and about two thirds of its life.
+            fresh: fresh.map(|(_, after)| (since + after.mul_f64(0.75), since + after)),
             ..session
         })
     }
 
-    async fn granted(client: &Client, granted: Granted, number: u64) -> Result<Self, Failure> {
-        let access = client.access(&granted.client_token);
+    async fn granted(client: &Client, mut granted: Granted, number: u64) -> Result<Self, Failure> {
+        let access = client.access(granted.token());
         let can_be_confirmed = match look_up(client, &access).await {
             Ok(_) => true,
             Err(Failure::Refused(_)) => false,
@@ -170,9 +167,12 @@ impl Session {
     /// Whether nothing new begins with it.
     pub(super) fn over(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
-            || self
-                .fresh_until
-                .is_some_and(|until| until <= Instant::now())
+            || self.fresh.is_some_and(|(_, until)| until <= Instant::now())
+    }
+
+    /// Whether another one should be made while this one is still good.
+    pub(super) fn is_ageing(&self) -> bool {
+        self.fresh.is_some_and(|(until, _)| until <= Instant::now())
     }
 
     /// The session it is a child of, if it is one of a token role.
@@ -205,7 +205,7 @@ impl Session {
             policies: vec![],
             parent: None,
             role: None,
-            fresh_until: None,
+            fresh: None,
             retired: AtomicBool::new(false),
             term: Mutex::new((lease, Instant::now())),
             confirmed: tokio::sync::Mutex::default(),
@@ -230,7 +230,7 @@ impl Session {
 
     /// Asks for more time.
     pub(super) async fn renew(&self, client: &Client) -> Result<Lease, Failure> {
-        let request = RenewTokenSelfRequest { increment: None };
+        let request = Request::new(Method::Post, &"auth/token/renew-self");
         let asked = Instant::now();
         let granted = granted(client.call_now(&self.access, request).await?)?;
         let mut term = self.term.lock().unwrap_or_else(PoisonError::into_inner);
@@ -251,7 +251,8 @@ impl Session {
 }
 
 async fn revoke(client: &Client, access: &Access) -> Result<(), Failure> {
-    let answer = client.call_now(access, RevokeTokenSelfRequest {}).await?;
+    let request = Request::new(Method::Post, &"auth/token/revoke-self");
+    let answer = client.call_now(access, request).await?;
     answer.accepted().map(|_| ())
 }
 
@@ -289,7 +290,7 @@ async fn look_up(client: &Client, access: &Access) -> Result<Facts, Failure> {
     struct Envelope {
         data: Facts,
     }
-    let request = LookupTokenSelfRequest {};
+    let request = Request::get(&"auth/token/lookup-self");
     let answer = client.call_now(access, request).await?.accepted()?;
     let envelope: Envelope = serde_json::from_slice(&answer.body)
         .map_err(|_| Failure::Invalid("it describes no token"))?;

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use tracing::{error, info};
-use vaultrs::api::sys::requests::{UnwrapRequest, WrappingLookupRequest};
 use zeroize::Zeroizing;
 
 use crate::domain::SecretValue;
 use crate::vault::client::{Answer, Client, Failure, Refusal};
+use crate::vault::request::{Method, Request, object};
 
 /// What became of a wrapped secret id.
 #[derive(Default)]
@@ -49,8 +49,9 @@ impl Unwrapped {
         if let Err(reason) = self.examine(client, mount, token).await? {
             return Ok(Err(reason));
         }
-        let request = UnwrapRequest { token: None };
-        let answer = client.call_now(&client.access(token), request).await;
+        let request = Request::new(Method::Post, &"sys/wrapping/unwrap");
+        let access = client.access(SecretValue::new(token.as_bytes().to_vec()));
+        let answer = client.call_now(&access, request).await;
         match answer.and_then(Answer::accepted) {
             // A token that holds no secret id was not even tried: this is not Vault's answer.
             Ok(answer) => match secret_id(&answer.body) {
@@ -78,10 +79,8 @@ impl Unwrapped {
         struct Facts {
             creation_path: String,
         }
-        let request = WrappingLookupRequest {
-            token: token.to_owned(),
-        };
-        let answer = client.call_now(&client.access(""), request).await?;
+        let request = Request::post(&"sys/wrapping/lookup", object(&[("token", token)]));
+        let answer = client.call_now(&client.anonymous(), request).await?;
         let body = match answer.accepted() {
             Ok(answer) => answer.body,
             Err(Failure::Refused(cause)) => return self.refused(&cause).map(Err),

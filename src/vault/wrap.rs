@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use vaultrs::api::kv2::requests::ReadSecretRequest;
 
 use crate::broker::ports::{StoreError, Wrapped};
 use crate::domain::{SecretValue, Target};
-use crate::vault::client::{Access, Client};
-use crate::vault::kv::failed_to_make;
+use crate::vault::client::Client;
+use crate::vault::kv::{below, failed_to_make};
 use crate::vault::metadata;
+use crate::vault::request::{Access, Request};
 use crate::vault::schedule::lasting;
 
 /// Has Vault wrap all fields of `target` for `ttl`.
@@ -23,11 +23,7 @@ pub(super) async fn wrap(
     let version = metadata::read(client, access, &target.path)
         .await?
         .live(target)?;
-    let request = ReadSecretRequest {
-        mount: target.path.mount().to_owned(),
-        path: target.path.path().to_owned(),
-        version: Some(version),
-    };
+    let request = Request::get(&below(&target.path, "data")).of_version(Some(version));
     let answer = client
         .call(&access.wrapping(ttl), request)
         .await

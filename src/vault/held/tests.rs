@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use vaultrs::api::token::requests::CreateTokenRequest;
 
 use crate::domain::{Mounts, SecretValue};
 use crate::vault::openbao::OpenBao;
-use crate::vault::roles::Asking;
+use crate::vault::request::{Method as Verb, Request};
 use crate::vault::session::Session;
 use crate::vault::{Auth, Method, SecretId, Settings, Store};
 
@@ -44,7 +43,7 @@ async fn started(bao: &OpenBao, role: &str, settings: &Value) -> (Arc<Store>, Dr
         async move { store.run(stop).await }
     });
     let patience = store.client.patience();
-    store.login.session(patience).await.unwrap();
+    store.sessions.login.session(patience).await.unwrap();
     (store, stop.drop_guard())
 }
 
@@ -76,18 +75,28 @@ async fn what_nobody_saw_holds_its_session_for_a_while_and_no_longer_than_that_l
 
 impl Store {
     async fn current(&self) -> Arc<Session> {
-        self.login.session(self.client.patience()).await.unwrap()
+        self.sessions
+            .login
+            .session(self.client.patience())
+            .await
+            .unwrap()
     }
 
     /// Logs in anew, as before a maximum age.
     async fn replace(&self) {
-        let mut turn = self.login.turn().await;
-        assert!(self.login.log_in(&self.client, &mut turn).await.is_ok());
+        let mut turn = self.sessions.login.turn().await;
+        assert!(
+            self.sessions
+                .login
+                .log_in(&self.client, &mut turn)
+                .await
+                .is_ok()
+        );
     }
 
     /// A child token made with `session`: its accessor. As a lease it lives no longer than that.
     async fn child(&self, session: &Session) -> String {
-        let request = CreateTokenRequest::default();
+        let request = Request::new(Verb::Post, &"auth/token/create");
         let answer = self.client.call_now(session.access(), request).await;
         let body = answer.unwrap().accepted().unwrap().body;
         let answer: Value = serde_json::from_slice(&body).unwrap();
@@ -183,14 +192,9 @@ async fn a_held_session_of_a_role_lives_on_and_its_parent_with_it() {
         all.retain(|facts| of(facts, "auth/token/create/kids") || of(facts, "auth/approle/login"));
         all.len()
     };
-    let asking = Asking {
-        role: "kids",
-        login: &store.login,
-        client: &store.client,
-    };
-    let kid = store.roles.session(asking).await.unwrap();
+    let kid = store.sessions.of_role("kids").await.unwrap();
     store.replace().await;
-    let another = store.roles.session(asking).await.unwrap();
+    let another = store.sessions.of_role("kids").await.unwrap();
     assert_ne!(kid.number(), another.number(), "of the old parent");
     drop(another);
     // Past the first two lives of both; the other one is over, and let go.

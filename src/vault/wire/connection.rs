@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use hyper::Method;
 use rustix::net::RecvFlags;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig};
@@ -81,14 +80,10 @@ impl Connection {
         came.is_err_and(|error| error == rustix::io::Errno::WOULDBLOCK)
     }
 
-    /// Sends `request`, made with `method`, and waits for the answer. Nothing of either is left
-    /// in the connection then. If this is cancelled, drop the connection.
-    pub(super) async fn exchange(
-        &mut self,
-        request: &[u8],
-        method: &Method,
-    ) -> Result<Reply, Broken> {
-        let mut incoming = Incoming::to(method);
+    /// Sends `request` and waits for the answer. Nothing of either is left in the connection
+    /// then. If this is cancelled, drop the connection.
+    pub(super) async fn exchange(&mut self, request: &[u8]) -> Result<Reply, Broken> {
+        let mut incoming = Incoming::default();
         let mut came = self.ask(request, incoming.room()).await;
         loop {
             match came {

@@ -1,10 +1,11 @@
 //! HTTP/1.1 on bytes alone: the text of a request, and an answer taken apart as it comes.
 
 use httparse::{EMPTY_HEADER, Header, Status};
-use hyper::{Method, Request};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use zeroize::Zeroizing;
+
+use crate::vault::request::{Access, Method, Request};
 
 /// Largest body accepted, in bytes: Vault's own limit for one KV entry is about as much.
 const MAX_BODY: usize = 1024 * 1024;
@@ -22,27 +23,30 @@ const HEAD_TOO_LARGE: &str = "its head is larger than 16 KiB";
 const BODY_TOO_LARGE: &str = "it is larger than 1 MiB";
 const CHUNKS_BROKEN: &str = "its chunks are malformed";
 
-/// `request` as it is sent to `host`: it holds a token, and may hold a secret.
-pub(super) fn text(request: &Request<Zeroizing<Vec<u8>>>, host: &str) -> Zeroizing<Vec<u8>> {
-    let target = request.uri().path_and_query();
-    let target = target.map_or("/", |target| target.as_str());
-    let headers: usize = request
-        .headers()
+/// `request` as it is sent to `host` with `access`: it holds a token, and may hold a secret.
+pub(super) fn text(request: &Request, access: &Access, host: &str) -> Zeroizing<Vec<u8>> {
+    let headers = access.headers();
+    let lengths = headers
         .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    let body = request.body();
-    let about = target.len() + host.len() + headers + body.len() + 100;
+        .map(|(name, value)| name.len() + value.len() + 4);
+    let body = request
+        .body
+        .as_ref()
+        .map_or(&[][..], |body| body.as_slice());
+    // In full from the beginning: a text that grows leaves halves of itself behind.
+    let about = request.target.len() + host.len() + lengths.sum::<usize>() + body.len() + 150;
     let mut text = Zeroizing::new(Vec::with_capacity(about));
     let mut push = |parts: &[&[u8]]| parts.iter().for_each(|part| text.extend_from_slice(part));
-    let method = request.method();
-    push(&[method.as_str().as_bytes(), b" ", target.as_bytes()]);
-    push(&[b" HTTP/1.1\r\nhost: ", host.as_bytes(), b"\r\n"]);
-    for (name, value) in request.headers() {
-        push(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    push(&[request.method.name().as_bytes(), b" /v1/"]);
+    push(&[request.target.as_bytes(), b" HTTP/1.1\r\nhost: "]);
+    push(&[host.as_bytes(), b"\r\n"]);
+    for (name, value) in &headers {
+        push(&[name.as_bytes(), b": ", value, b"\r\n"]);
     }
-    let has_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
-    if has_body || !body.is_empty() {
+    if request.body.is_some() {
+        push(&[b"content-type: ", request.media_type().as_bytes(), b"\r\n"]);
+    }
+    if matches!(request.method, Method::Post | Method::Patch) || request.body.is_some() {
         let length = body.len().to_string();
         push(&[b"content-length: ", length.as_bytes(), b"\r\n"]);
     }
@@ -67,6 +71,7 @@ pub(in crate::vault) struct Reply {
 /// One buffer holds first the body as far as it is decoded, then what is not looked at yet;
 /// what stood between them (heads, the lines of chunks) is moved over. So the body is where it
 /// is handed over from, once, and nothing else of it exists.
+#[derive(Default)]
 pub(super) struct Incoming {
     buffer: Zeroizing<Vec<u8>>,
     /// Where the decoded body ends.
@@ -77,8 +82,6 @@ pub(super) struct Incoming {
     heads: usize,
     head: Head,
     expected: Expected,
-    /// Whether the request was one whose answer has no body, whatever it says.
-    bodiless: bool,
 }
 
 /// What matters of an answer's head.
@@ -90,8 +93,9 @@ struct Head {
 }
 
 /// What comes next.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Expected {
+    #[default]
     Head,
     /// This many bytes of the body.
     Data {
@@ -107,19 +111,6 @@ enum Expected {
 }
 
 impl Incoming {
-    /// The answer to a request with `method`.
-    pub(super) fn to(method: &Method) -> Self {
-        Self {
-            buffer: Zeroizing::default(),
-            body: 0,
-            unread: 0,
-            heads: 0,
-            head: Head::default(),
-            expected: Expected::Head,
-            bodiless: method == Method::HEAD,
-        }
-    }
-
     /// Where to add what comes; there is room for some.
     pub(super) fn room(&mut self) -> &mut Vec<u8> {
         match self.expected {
@@ -229,7 +220,6 @@ impl Incoming {
             100 | 102..200 => Expected::Head,
             101 => return Err("it changes the protocol"),
             204 | 304 => Expected::End,
-            _ if self.bodiless => Expected::End,
             _ => body(response.headers, newest)?,
         };
         self.passed(length)?;

@@ -20,13 +20,12 @@ mod trust;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::{Method, Request};
 use rustls::pki_types::ServerName;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
-use zeroize::Zeroizing;
 
+use crate::vault::request::{Access, Request};
 use crate::vault::settings::{Settings, SettingsError};
 use connection::{Broken, Connection, Route};
 
@@ -95,22 +94,21 @@ impl Wire {
         })
     }
 
-    /// Sends `request` and waits for its answer, both until `deadline`. A read is sent again
-    /// where a kept connection has died, if it is `repeatable`: makes nothing.
+    /// Sends `request` and waits for its answer, both until `deadline`.
     pub(super) async fn exchange(
         &self,
-        request: &Request<Zeroizing<Vec<u8>>>,
-        repeatable: bool,
+        request: &Request,
+        access: &Access,
         deadline: Instant,
     ) -> Result<Reply, Failed> {
-        let method = request.method();
-        let text = http1::text(request, &self.host);
+        let text = http1::text(request, access, &self.host);
         let (connection, kept) = self.connection(deadline).await?;
-        let reply = self.ask(connection, &text, method, deadline).await;
-        if kept && repeatable && reads(method) && matches!(reply, Err(Broken::Silent(_))) {
+        let reply = self.ask(connection, &text, deadline).await;
+        let repeatable = request.repeatable && !access.wraps();
+        if kept && repeatable && matches!(reply, Err(Broken::Silent(_))) {
             // It was closed under our hands, and to read twice does no harm.
             let fresh = self.open(deadline).await?;
-            return Ok(self.ask(fresh, &text, method, deadline).await?);
+            return Ok(self.ask(fresh, &text, deadline).await?);
         }
         Ok(reply?)
     }
@@ -121,11 +119,10 @@ impl Wire {
         &self,
         mut connection: Connection,
         text: &[u8],
-        method: &Method,
         deadline: Instant,
     ) -> Result<Reply, Broken> {
         let late = |_| Err(Broken::Late);
-        let reply = timeout_at(deadline, connection.exchange(text, method));
+        let reply = timeout_at(deadline, connection.exchange(text));
         let reply = reply.await.unwrap_or_else(late);
         match &reply {
             Ok(Reply { keep: true, .. }) => self.keep(connection),
@@ -204,9 +201,4 @@ fn ended(error: &std::io::Error, when: &str) -> String {
         return format!("{error}; check [vault] ca_cert, tls_server_name and client_cert");
     }
     error.to_string()
-}
-
-/// Whether a request with `method` is a read.
-fn reads(method: &Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "LIST")
 }
