@@ -67,6 +67,7 @@ pub(super) fn read(audit: &Path) -> io::Result<Option<Head>> {
 }
 
 /// The file, open for writing.
+#[derive(Debug)]
 pub(super) struct HeadFile(File);
 
 impl HeadFile {

@@ -13,6 +13,7 @@ use crate::broker::ports::AuditError;
 use crate::domain::AuditEntry;
 
 /// The file, locked, and where its chain stands.
+#[derive(Debug)]
 pub(super) struct Log {
     path: PathBuf,
     file: File,

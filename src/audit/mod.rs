@@ -1,8 +1,9 @@
 //! The audit: JSON Lines in a hash chain, written before the effect.
 //!
-//! One thread writes. It takes the entries that wait, appends their lines with one `write`,
-//! and answers; what `write` took survives the death of the process. Syncs to disk come in
-//! groups, see [`Durability`]. [`verify`] checks a chain, also while it is written.
+//! Whoever has something to record writes it, if nobody is writing; else it waits for a thread
+//! that takes all entries that wait, appends their lines with one `write`, and answers. What
+//! `write` took survives the death of the process. Syncs to disk come in groups, by that thread,
+//! see [`Durability`]. [`verify`] checks a chain, also while it is written.
 
 mod head;
 mod log;
@@ -12,6 +13,7 @@ pub mod verify;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -55,10 +57,15 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct AuditFile {
     queue: SyncSender<Job>,
+    /// `None` once it is closed.
+    log: Arc<Mutex<Option<Log>>>,
+    durability: Durability,
 }
 
 enum Job {
     Record(Vec<AuditEntry>, Answer),
+    /// Something was written, and is to be synced in time.
+    Written,
     Close(Answer),
 }
 
@@ -70,16 +77,24 @@ impl AuditFile {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(settings: Settings) -> Result<Self, OpenError> {
-        let log = open::open(&settings.path)?;
+        let log = Arc::new(Mutex::new(Some(open::open(&settings.path)?)));
         let (queue, jobs) = sync_channel(QUEUE);
+        let writer = Writer {
+            log: log.clone(),
+            jobs,
+        };
         std::thread::Builder::new()
             .name("audit".into())
-            .spawn(move || Writer { log, jobs }.run(settings.durability))
+            .spawn(move || writer.run(settings.durability))
             .map_err(|source| OpenError::Io {
                 path: settings.path,
                 source,
             })?;
-        Ok(Self { queue })
+        Ok(Self {
+            queue,
+            log,
+            durability: settings.durability,
+        })
     }
 
     /// Writes and syncs what waits, and ends the writer: recording fails from here on.
@@ -110,21 +125,45 @@ impl AuditFile {
 #[async_trait]
 impl AuditSink for AuditFile {
     async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError> {
+        if let Some(written) = self.write_at_once(&entries) {
+            return written;
+        }
         self.ask(|answer| Job::Record(entries, answer)).await
     }
 }
 
-/// The thread that owns the file.
+impl AuditFile {
+    /// Writes `entries` here and now, if nobody else is writing: two switches between threads
+    /// would take longer. Should the disk stand still, that keeps one thread: the others find it
+    /// writing, and wait without theirs. `None` where the writer has to do it.
+    fn write_at_once(&self, entries: &[AuditEntry]) -> Option<Result<(), AuditError>> {
+        if self.durability == Durability::Strict {
+            return None;
+        }
+        let mut log = self.log.try_lock().ok()?;
+        let log = log.as_mut()?;
+        let synced = log.unsynced_since().is_none();
+        let written = log.push(entries).and_then(|()| log.write());
+        if synced {
+            // A writer that has too much to do to hear of it looks after each job.
+            self.queue.try_send(Job::Written).ok();
+        }
+        Some(written)
+    }
+}
+
+/// The thread that syncs, and writes for those who cannot at once.
 struct Writer {
-    log: Log,
+    log: Arc<Mutex<Option<Log>>>,
     jobs: Receiver<Job>,
 }
 
 impl Writer {
     /// Runs until closed, or until the [`AuditFile`] is dropped.
-    fn run(mut self, durability: Durability) {
+    fn run(self, durability: Durability) {
+        let mut sync_at = None;
         let closing = loop {
-            match self.next() {
+            match self.next(sync_at) {
                 Ok(Job::Record(entries, answer)) => {
                     let closing = self.write(entries, answer, durability);
                     if closing.is_some() {
@@ -132,51 +171,60 @@ impl Writer {
                     }
                 }
                 Ok(Job::Close(answer)) => break Some(answer),
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Job::Written) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break None,
             }
-            if self.until_sync() == Some(Duration::ZERO) {
-                // A failure is kept, and is the answer to every later record.
-                self.log.sync().ok();
-            }
+            sync_at = self.sync_in_time();
         };
         // The lock goes before the answer: who has it may open the file again.
-        let synced = self.log.close();
+        let synced = self.log().take().map_or(Ok(()), Log::close);
         if let Some(answer) = closing {
             answer.send(synced).ok();
         }
     }
 
     /// Waits for a job, but no longer than until a sync is due.
-    fn next(&self) -> Result<Job, RecvTimeoutError> {
-        match self.until_sync() {
-            Some(left) => self.jobs.recv_timeout(left),
+    fn next(&self, sync_at: Option<Instant>) -> Result<Job, RecvTimeoutError> {
+        match sync_at {
+            Some(at) => self
+                .jobs
+                .recv_timeout(at.saturating_duration_since(Instant::now())),
             None => self.jobs.recv().map_err(RecvTimeoutError::from),
         }
     }
 
-    /// How long until what was written must be synced; `None` when all is.
-    fn until_sync(&self) -> Option<Duration> {
-        let since = self.log.unsynced_since()?;
-        Some((since + SYNC_AFTER).saturating_duration_since(Instant::now()))
+    /// Syncs if that is due; when it will be if not, and `None` when all is synced.
+    fn sync_in_time(&self) -> Option<Instant> {
+        let mut log = self.log();
+        let log = log.as_mut()?;
+        let due = log.unsynced_since()? + SYNC_AFTER;
+        if due > Instant::now() {
+            return Some(due);
+        }
+        // A failure is kept, and is the answer to every later record.
+        log.sync().ok();
+        None
     }
 
     /// Writes `entries` together with all that waits, and answers. Returns who asked to close.
     fn write(
-        &mut self,
+        &self,
         entries: Vec<AuditEntry>,
         answer: Answer,
         durability: Durability,
     ) -> Option<Answer> {
+        let mut guard = self.log();
+        let log = guard.as_mut()?;
         let mut waiting = vec![];
         let mut closing = None;
         let mut next = Some(Job::Record(entries, answer));
         while let Some(job) = next {
             match job {
-                Job::Record(entries, answer) => match self.log.push(&entries) {
+                Job::Record(entries, answer) => match log.push(&entries) {
                     Ok(()) => waiting.push(answer),
                     Err(error) => drop(answer.send(Err(error))),
                 },
+                Job::Written => {}
                 Job::Close(answer) => {
                     closing = Some(answer);
                     break;
@@ -186,14 +234,24 @@ impl Writer {
                 .then(|| self.jobs.try_recv().ok())
                 .flatten();
         }
-        let written = self.log.write().and_then(|()| match durability {
+        let written = log.write().and_then(|()| match durability {
             Durability::Grouped => Ok(()),
-            Durability::Strict => self.log.sync(),
+            Durability::Strict => log.sync(),
         });
+        drop(guard);
         for answer in waiting {
             // Who no longer waits has gone without an effect.
             answer.send(written.clone()).ok();
         }
         closing
+    }
+
+    fn log(&self) -> MutexGuard<'_, Option<Log>> {
+        self.log.lock().unwrap_or_else(|panicked| {
+            // It may have left half a line: nothing more is written.
+            let mut log = panicked.into_inner();
+            *log = None;
+            log
+        })
     }
 }
