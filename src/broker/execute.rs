@@ -119,9 +119,9 @@ impl Broker {
                 something(fields)?;
                 written(store.put(permit, fields, over).await?)
             }
-            Action::Patch => {
+            Action::Patch { over } => {
                 something(fields)?;
-                written(Some(store.patch(permit, fields, None).await?))
+                written(Some(self.patch(permit, fields, over).await?))
             }
             Action::Rotate { recipe, over } => {
                 let name = permit.target().field.clone().ok_or(BrokerError::NoField)?;
@@ -158,6 +158,24 @@ impl Broker {
                 )
             }
         })
+    }
+
+    async fn patch(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let store = &self.ports.store;
+        let patched = store.patch(permit, fields, over).await;
+        // People in chat know nothing of check-and-set; programs do.
+        if patched == Err(StoreError::CasRequired)
+            && let Caller::Telegram(_) = permit.request().caller
+        {
+            let current = store.history(permit).await?.current;
+            return store.patch(permit, fields, Some(current)).await;
+        }
+        patched
     }
 
     async fn deliver(

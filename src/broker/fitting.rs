@@ -21,7 +21,9 @@ fn named(request: &Request) -> Result<(), BrokerError> {
         Action::Read(_) => (true, true),
         Action::Rotate { .. } | Action::Invoke(_) => (true, false),
         Action::Delete | Action::Undelete | Action::Destroy => (false, true),
-        Action::List | Action::Versions | Action::Put { .. } | Action::Patch => (false, false),
+        Action::List | Action::Versions | Action::Put { .. } | Action::Patch { .. } => {
+            (false, false)
+        }
     };
     if request.target.field.is_some() && !field {
         return Err(BrokerError::MeaninglessField);
@@ -39,7 +41,7 @@ fn on_kv2(action: Action) -> Result<(), BrokerError> {
         | Action::List
         | Action::Versions
         | Action::Put { .. }
-        | Action::Patch
+        | Action::Patch { .. }
         | Action::Delete
         | Action::Undelete
         | Action::Destroy
@@ -56,7 +58,7 @@ fn on_kv1(request: &Request) -> Result<(), BrokerError> {
         Action::Versions | Action::Undelete | Action::Destroy => Err(BrokerError::NoVersions),
         // Neither can say which state it changes, so it could silently undo what somebody else
         // wrote meanwhile.
-        Action::Patch | Action::Rotate { .. } => Err(BrokerError::OnlyWhole),
+        Action::Patch { .. } | Action::Rotate { .. } => Err(BrokerError::OnlyWhole),
         Action::Invoke(_) => Err(BrokerError::NotAnEngine),
     }
 }
@@ -73,7 +75,7 @@ fn on_engine(request: &Request) -> Result<(), BrokerError> {
         Action::Read(_) | Action::List | Action::Invoke(_) => Ok(()),
         Action::Versions
         | Action::Put { .. }
-        | Action::Patch
+        | Action::Patch { .. }
         | Action::Delete
         | Action::Undelete
         | Action::Destroy

@@ -67,14 +67,14 @@ pub trait SecretStore: Send + Sync {
         Err(StoreError::Unsupported)
     }
 
-    /// Writes a new version that holds `fields` only, if `over` is the newest now (0: there is
-    /// none). Returns its number. Where there are no versions, 1 is whatever is there, and there
-    /// is no number.
+    /// Writes a new version that holds `fields` only; with `over`, only if that is the newest now
+    /// (0: there is none). Returns its number. Where there are no versions, 1 is whatever is
+    /// there, and there is no number.
     async fn put(
         &self,
         _permit: &Permit,
         _fields: &[Field],
-        _over: u64,
+        _over: Option<u64>,
     ) -> Result<Option<u64>, StoreError> {
         Err(StoreError::Unsupported)
     }
@@ -226,6 +226,9 @@ pub enum StoreError {
         /// The newest version; 0 when Vault did not say.
         current: u64,
     },
+    /// It is written only by who says over which version, and nobody did.
+    #[error("this secret is only written over a version that is named")]
+    CasRequired,
     /// There is no such thing to be done there.
     #[error("this path cannot do that; another may: some are only read, some only invoked")]
     Unsupported,
@@ -289,6 +292,7 @@ impl StoreError {
             Self::NotDeleted { .. } => "not_deleted",
             Self::Destroyed { .. } => "destroyed",
             Self::Conflict { .. } => "store_conflict",
+            Self::CasRequired => "store_cas_required",
             Self::Unsupported => "store_unsupported",
             Self::Forbidden => "store_forbidden",
             Self::RoleRefused => "store_role_refused",

@@ -94,6 +94,7 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::ChatLocked => StatusCode::FORBIDDEN,
             BrokerError::Store(
                 StoreError::Conflict { .. }
+                | StoreError::CasRequired
                 | StoreError::NotDeleted { .. }
                 | StoreError::Refused
                 | StoreError::Rejected(_),

@@ -17,25 +17,23 @@ const MISMATCH: &str = "check-and-set parameter did not match";
 /// What it says where a mount or a secret has `cas_required`.
 const REQUIRED: &str = "check-and-set parameter required";
 
-/// Writes `fields` over version `over`, 0 for none; returns the new version's number.
+/// Writes `fields`, over version `over` if one is given, 0 for none; returns the new version's
+/// number.
 pub(super) async fn put(
     client: &Client,
     access: &Access,
     target: &Target,
     fields: &[Field],
-    over: u64,
+    over: Option<u64>,
 ) -> Result<u64, StoreError> {
     // Version 1 would take it as a secret named data/PATH.
     must_be_version_2(client, access, &target.path).await?;
-    let answer = send(client, access, target, Method::Post, fields, Some(over)).await?;
+    let answer = send(client, access, target, Method::Post, fields, over).await?;
     match answer.status {
         200 => written(&answer),
         403 => Err(StoreError::Forbidden),
         404 => Err(StoreError::NotFound),
-        400 if answer.errors().contains(MISMATCH) => {
-            Err(conflict(client, access, &target.path).await)
-        }
-        _ => Err(refusal(answer)),
+        _ => Err(unwritten(client, access, &target.path, answer).await),
     }
 }
 
@@ -47,22 +45,13 @@ pub(super) async fn patch(
     fields: &[Field],
     over: Option<u64>,
 ) -> Result<u64, StoreError> {
-    let method = Method::Patch;
-    let mut answer = send(client, access, target, method, fields, over).await?;
-    if answer.status == 400 && over.is_none() && answer.errors().contains(REQUIRED) {
-        let metadata = metadata::read(client, access, &target.path).await?;
-        let current = Some(metadata.current);
-        answer = send(client, access, target, method, fields, current).await?;
-    }
+    let answer = send(client, access, target, Method::Patch, fields, over).await?;
     match answer.status {
         200 => written(&answer),
         // Mounts of another kind do not know the method.
         403 | 405 => Err(StoreError::Forbidden),
         404 => Err(gone(&answer.body).unwrap_or(StoreError::NotFound)),
-        400 if answer.errors().contains(MISMATCH) => {
-            Err(conflict(client, access, &target.path).await)
-        }
-        _ => Err(refusal(answer)),
+        _ => Err(unwritten(client, access, &target.path, answer).await),
     }
 }
 
@@ -203,13 +192,25 @@ fn written(answer: &Answer) -> Result<u64, StoreError> {
         .map_err(|_| StoreError::Unclear)
 }
 
-/// Another version is the newest: which?
-async fn conflict(client: &Client, access: &Access, path: &SecretPath) -> StoreError {
-    let current = match metadata::read(client, access, path).await {
-        Ok(metadata) => metadata.current,
-        Err(_) => 0,
-    };
-    StoreError::Conflict { current }
+/// Why Vault did not write; where another version is the newest, which that is.
+async fn unwritten(
+    client: &Client,
+    access: &Access,
+    path: &SecretPath,
+    answer: Answer,
+) -> StoreError {
+    let errors = answer.errors();
+    if answer.status == 400 && errors.contains(MISMATCH) {
+        let current = match metadata::read(client, access, path).await {
+            Ok(metadata) => metadata.current,
+            Err(_) => 0,
+        };
+        return StoreError::Conflict { current };
+    }
+    if answer.status == 400 && errors.contains(REQUIRED) {
+        return StoreError::CasRequired;
+    }
+    refusal(answer)
 }
 
 /// The answer to a change that answers nothing.

@@ -374,7 +374,7 @@ impl SecretStore for Store {
         &self,
         permit: &Permit,
         fields: &[Field],
-        over: u64,
+        over: Option<u64>,
     ) -> Result<Option<u64>, StoreError> {
         meant(permit, matches!(permit.action(), Action::Put { .. }))?;
         let (client, target) = (&self.client, permit.target());
@@ -399,7 +399,10 @@ impl SecretStore for Store {
     ) -> Result<u64, StoreError> {
         meant(
             permit,
-            matches!(permit.action(), Action::Patch | Action::Rotate { .. }),
+            matches!(
+                permit.action(),
+                Action::Patch { .. } | Action::Rotate { .. }
+            ),
         )?;
         self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());

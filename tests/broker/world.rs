@@ -167,6 +167,8 @@ pub(crate) struct FakeStore {
     pub(crate) newest_deleted: Mutex<bool>,
     /// There is no secret.
     pub(crate) absent: Mutex<bool>,
+    /// It is written only over a version that is named.
+    pub(crate) strict: Mutex<bool>,
     /// A read needs nobody to be asked.
     pub(crate) at_hand: Mutex<bool>,
     /// The lease of every dynamic secret, as it is made.
@@ -188,6 +190,7 @@ impl Default for FakeStore {
             fails: Mutex::default(),
             newest_deleted: Mutex::default(),
             absent: Mutex::default(),
+            strict: Mutex::default(),
             at_hand: Mutex::default(),
             lease: Mutex::new(lease),
             most: Mutex::new(Duration::from_hours(2)),
@@ -319,12 +322,21 @@ impl SecretStore for FakeStore {
         })
     }
 
-    async fn put(&self, _: &Permit, _: &[Field], over: u64) -> Result<Option<u64>, StoreError> {
-        self.called("put").map(|()| Some(over + 1))
+    async fn put(
+        &self,
+        _: &Permit,
+        _: &[Field],
+        over: Option<u64>,
+    ) -> Result<Option<u64>, StoreError> {
+        self.called("put").map(|()| Some(over.unwrap_or(3) + 1))
     }
 
-    async fn patch(&self, _: &Permit, _: &[Field], _: Option<u64>) -> Result<u64, StoreError> {
-        self.called("patch").map(|()| 4)
+    async fn patch(&self, _: &Permit, _: &[Field], over: Option<u64>) -> Result<u64, StoreError> {
+        self.called("patch")?;
+        match over {
+            None if *self.strict.lock().unwrap() => Err(StoreError::CasRequired),
+            Some(_) | None => Ok(4),
+        }
     }
 
     async fn delete(&self, permit: &Permit) -> Result<Option<u64>, StoreError> {

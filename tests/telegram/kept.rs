@@ -153,9 +153,9 @@ impl SecretStore for KeptStore {
         &self,
         permit: &Permit,
         fields: &[Field],
-        over: u64,
+        over: Option<u64>,
     ) -> Result<Option<u64>, StoreError> {
-        self.add(permit, fields, Some(over), false).map(Some)
+        self.add(permit, fields, over, false).map(Some)
     }
 
     async fn patch(

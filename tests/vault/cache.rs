@@ -94,7 +94,12 @@ impl SecretStore for Fake {
         })
     }
 
-    async fn put(&self, _: &Permit, _: &[Field], _: u64) -> Result<Option<u64>, StoreError> {
+    async fn put(
+        &self,
+        _: &Permit,
+        _: &[Field],
+        _: Option<u64>,
+    ) -> Result<Option<u64>, StoreError> {
         self.calls.lock().unwrap().push("put");
         let mut version = self.version.lock().unwrap();
         *version += 1;
@@ -275,9 +280,9 @@ async fn many_who_ask_at_once_are_one_question() {
 async fn a_change_through_us_is_seen_at_once() {
     let (fake, cached) = kept();
     let permit = read_by(TERMS, "secret", None);
-    let put = permit_by(TERMS, Action::Put { over: 1 }, target("secret", None));
+    let put = permit_by(TERMS, Action::Put { over: Some(1) }, target("secret", None));
     assert_eq!(seen(cached.read(&permit).await).0, "1");
-    cached.put(&put, &[], 1).await.unwrap();
+    cached.put(&put, &[], Some(1)).await.unwrap();
     assert_eq!(seen(cached.read(&permit).await), ("2".into(), None));
 
     // Read before a change and answered after it: not kept.
@@ -285,7 +290,7 @@ async fn a_change_through_us_is_seen_at_once() {
     *fake.takes.lock().unwrap() = Duration::from_millis(100);
     let change = async {
         sleep(Duration::from_millis(50)).await;
-        cached.put(&put, &[], 2).await.unwrap();
+        cached.put(&put, &[], Some(2)).await.unwrap();
     };
     let (old, ()) = tokio::join!(cached.read(&permit), change);
     assert_eq!(seen(old).0, "2");
@@ -369,7 +374,7 @@ async fn what_may_still_change_by_itself_is_not_kept() {
     let permit = read_by(TERMS, "secret", None);
     *fake.unclear.lock().unwrap() = true;
     assert_eq!(
-        cached.put(&permit, &[], 1).await.err(),
+        cached.put(&permit, &[], Some(1)).await.err(),
         Some(StoreError::Unclear)
     );
     for _ in 0..2 {
@@ -410,7 +415,7 @@ async fn what_is_changed_while_vault_is_asked_is_not_served_stale() {
     fake.fails(&StoreError::Unavailable, 1);
     let change = async {
         sleep(Duration::from_millis(100)).await;
-        assert!(cached.put(&permit, &[], 1).await.is_ok());
+        assert!(cached.put(&permit, &[], Some(1)).await.is_ok());
     };
     let (read, ()) = tokio::join!(cached.read(&permit), change);
     assert_eq!(error(read), StoreError::Unavailable);

@@ -50,6 +50,7 @@ async fn secrets_without_versions_are_read_written_listed_and_deleted() {
     let absent = StoreError::Conflict { current: 0 };
     assert_eq!(error(store.put(&new, &change, 1).await), absent);
     assert_eq!(store.put(&new, &change, 0).await, Ok(None));
+    assert_eq!(store.put(&new, &change, None).await, Ok(None));
 
     let list = |path: &str| {
         let path = vaultgram::domain::SecretPath::folder("legacy", path).unwrap();

@@ -199,8 +199,9 @@ impl Permitted {
         &self,
         at: &Permit,
         fields: &[Field],
-        over: u64,
+        over: impl Into<Option<u64>>,
     ) -> Result<Option<u64>, StoreError> {
+        let over = over.into();
         let permit = permit_to(Action::Put { over }, at.target().clone());
         self.0.put(&permit, fields, over).await
     }
@@ -211,7 +212,7 @@ impl Permitted {
         fields: &[Field],
         over: Option<u64>,
     ) -> Result<u64, StoreError> {
-        let permit = permit_to(Action::Patch, at.target().clone());
+        let permit = permit_to(Action::Patch { over }, at.target().clone());
         self.0.patch(&permit, fields, over).await
     }
 

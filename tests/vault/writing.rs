@@ -63,6 +63,12 @@ async fn puts(bao: &OpenBao, world: &World) {
     let conflict = Err(StoreError::Conflict { current: 2 });
     assert_eq!(store.put(&target, &other, 0).await, conflict);
     assert_eq!(store.put(&target, &other, 2).await, Ok(Some(3)));
+    // Over whatever there is: a version, a deleted one, nothing.
+    assert_eq!(store.put(&target, &other, None).await, Ok(Some(4)));
+    store.delete(&target).await.unwrap();
+    assert_eq!(store.put(&target, &other, None).await, Ok(Some(5)));
+    let new = newest("puts/new");
+    assert_eq!(store.put(&new, &other, None).await, Ok(Some(1)));
     // Metadata alone is none.
     let cap = json!({"max_versions": 2});
     bao.must("POST", "secret/metadata/puts/named", &cap);
@@ -99,12 +105,15 @@ async fn patches(bao: &OpenBao, world: &World) {
     let destroyed = Err(StoreError::Destroyed { version: 3 });
     assert_eq!(store.patch(&target, &change, None).await, destroyed);
 
-    // A secret that demands check-and-set is patched all the same.
+    // A secret that demands check-and-set.
     let strict = json!({"cas_required": true});
     bao.must("POST", "secret/metadata/patches/strict", &strict);
     let target = newest("patches/strict");
     assert_eq!(store.put(&target, &change, 0).await, Ok(Some(1)));
-    assert_eq!(store.patch(&target, &change, None).await, Ok(2));
+    let required = StoreError::CasRequired;
+    assert_eq!(error(store.put(&target, &change, None).await), required);
+    assert_eq!(error(store.patch(&target, &change, None).await), required);
+    assert_eq!(store.patch(&target, &change, Some(1)).await, Ok(2));
 }
 
 async fn deletions(bao: &OpenBao, world: &World) {
@@ -321,7 +330,7 @@ async fn a_permit_is_good_for_its_own_action_only() {
     assert_eq!(error(store.list(&read).await), refused);
     // A read may look too: whether what was kept is still so.
     assert_eq!(error(store.history(&to(Action::List)).await), refused);
-    assert_eq!(error(store.put(&delete, &change, 0).await), refused);
+    assert_eq!(error(store.put(&delete, &change, None).await), refused);
     assert_eq!(error(store.patch(&delete, &change, None).await), refused);
     assert_eq!(error(store.delete(&read).await), refused);
     assert_eq!(error(store.undelete(&delete, 1).await), refused);

@@ -215,7 +215,7 @@ fn about(action: Action, target: &Target, current: u64) -> String {
         Action::Read(_)
         | Action::List
         | Action::Versions
-        | Action::Patch
+        | Action::Patch { .. }
         | Action::Undelete
         | Action::Invoke(_) => {
             format!("Go on with {path}, which is at version {current}?")
@@ -237,7 +237,7 @@ fn about_whole(action: Action, target: &Target) -> String {
         Action::Read(_)
         | Action::List
         | Action::Versions
-        | Action::Patch
+        | Action::Patch { .. }
         | Action::Undelete
         | Action::Destroy
         | Action::Rotate { .. }

@@ -14,6 +14,7 @@ pub(super) fn tells(error: &BrokerError) -> bool {
             | Store::NotDeleted { .. }
             | Store::Destroyed { .. }
             | Store::Conflict { .. }
+            | Store::CasRequired
             | Store::Forbidden
             | Store::Refused
             | Store::Rejected(_)

@@ -311,7 +311,7 @@ impl SecretStore for Cached {
         &self,
         permit: &Permit,
         fields: &[Field],
-        over: u64,
+        over: Option<u64>,
     ) -> Result<Option<u64>, StoreError> {
         let change = self.store.put(permit, fields, over);
         self.changing(&permit.target().path, change).await
