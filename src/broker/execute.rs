@@ -5,7 +5,7 @@ use crate::broker::ports::StoreError;
 use crate::broker::{Broker, BrokerError, Outcome};
 use crate::domain::{
     Action, Age, AuditEntry, AuditEvent, Caller, Delivery, Field, Origin, Permit, Reading, Secret,
-    SecretValue, VersionState,
+    SecretValue, VersionFacts, VersionState,
 };
 
 /// A secret encrypted to its requester's keys.
@@ -165,7 +165,7 @@ impl Broker {
         permit: &Permit,
         fields: &[Field],
         over: Option<u64>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         let store = &self.ports.store;
         let patched = store.patch(permit, fields, over).await;
         // People in chat know nothing of check-and-set; programs do.
@@ -324,8 +324,9 @@ fn something(fields: &[Field]) -> Result<(), BrokerError> {
     Ok(())
 }
 
-fn written(version: Option<u64>) -> (AuditEvent, Outcome) {
-    (AuditEvent::Written { version }, Outcome::Written(version))
+fn written(new: Option<VersionFacts>) -> (AuditEvent, Outcome) {
+    let version = new.as_ref().map(|facts| facts.number);
+    (AuditEvent::Written { version }, Outcome::Written(new))
 }
 
 /// What is sealed: the one field's value as JSON, or an object of all fields.

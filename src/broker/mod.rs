@@ -30,7 +30,7 @@ use crate::broker::ports::{
 use crate::domain::policy::DenialReason;
 use crate::domain::{
     AuditEntry, Caller, Decision, Denial, Field, History, Mounts, Policy, Request, RequestId,
-    Secret,
+    Secret, VersionFacts,
 };
 
 /// How long a message stays claimed: far longer than an old command is accepted.
@@ -89,8 +89,8 @@ pub enum Outcome {
     Listed(Vec<String>),
     /// The versions of a secret.
     Versions(History),
-    /// A secret was written: the number of the new version, where there are versions.
-    Written(Option<u64>),
+    /// A secret was written: the new version, where there are versions.
+    Written(Option<VersionFacts>),
     /// This version was deleted; where there are none, the secret, for good.
     Deleted(Option<u64>),
     /// This version is no longer deleted.

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use std::time::Duration;
 
-use crate::domain::{AuditEntry, Field, History, Permit, Secret, SecretValue};
+use crate::domain::{AuditEntry, Field, History, Permit, Secret, SecretValue, VersionFacts};
 
 /// Where secrets live: Vault or OpenBao. The path, the field and the version come from the
 /// permit, not from an argument. What a store does not define, it cannot do.
@@ -68,25 +68,25 @@ pub trait SecretStore: Send + Sync {
     }
 
     /// Writes a new version that holds `fields` only; with `over`, only if that is the newest now
-    /// (0: there is none). Returns its number. Where there are no versions, 1 is whatever is
-    /// there, and there is no number.
+    /// (0: there is none). Returns the new one. Where there are no versions, 1 is whatever is
+    /// there, and nothing is returned.
     async fn put(
         &self,
         _permit: &Permit,
         _fields: &[Field],
         _over: Option<u64>,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<VersionFacts>, StoreError> {
         Err(StoreError::Unsupported)
     }
 
     /// Writes a new version in which `fields` are changed; with `over`, only if that is the newest
-    /// now. Returns its number.
+    /// now. Returns the new one.
     async fn patch(
         &self,
         _permit: &Permit,
         _fields: &[Field],
         _over: Option<u64>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         Err(StoreError::Unsupported)
     }
 

@@ -53,6 +53,19 @@ pub enum Origin {
     Leased(Lease),
 }
 
+/// What Vault says of a version beside its values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VersionFacts {
+    /// Its number, counted from 1.
+    pub number: u64,
+    /// When it was written, RFC 3339, as Vault says it.
+    pub created: String,
+    /// When it was or will be deleted, likewise; empty where it was not and will not be.
+    pub deletion: String,
+    /// What people noted beside the secret (`custom_metadata`), sorted by name.
+    pub notes: Vec<(String, String)>,
+}
+
 impl Origin {
     /// The lease, where there is one.
     #[must_use]

@@ -297,7 +297,7 @@ impl Reply {
             Outcome::Duplicate => return None,
             Outcome::Interrupted => Self::interrupted(),
             // That it was done is told, whatever has happened since.
-            Outcome::Written(version) => changed::written(*version, target),
+            Outcome::Written(new) => changed::written(new.as_ref(), target),
             Outcome::Deleted(version) => changed::deleted(*version, target),
             Outcome::Undeleted(version) => changed::undeleted(*version, target),
             Outcome::Destroyed(version) => changed::destroyed(*version, target),

@@ -1,5 +1,6 @@
 //! Reading a KV version 2 secret, and what each answer means.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use serde_json::value::RawValue;
 use tracing::{debug, warn};
 
 use crate::broker::ports::StoreError;
-use crate::domain::{Field, Secret, SecretPath, SecretValue, Target};
+use crate::domain::{Field, Secret, SecretPath, SecretValue, Target, VersionFacts};
 use crate::vault::client::{Answer, Client, Failure};
 use crate::vault::metadata;
 use crate::vault::mount::must_be_version_2;
@@ -86,15 +87,26 @@ struct Data {
     metadata: Option<Metadata>,
 }
 
+/// What Vault says of a version, whether it is read or has been written.
 #[derive(Deserialize)]
-struct Metadata {
+pub(super) struct Metadata {
     version: u64,
     created_time: String,
     deletion_time: String,
     destroyed: bool,
+    custom_metadata: Option<BTreeMap<String, String>>,
 }
 
 impl Metadata {
+    pub(super) fn facts(self) -> VersionFacts {
+        VersionFacts {
+            number: self.version,
+            created: self.created_time,
+            deletion: self.deletion_time,
+            notes: self.custom_metadata.into_iter().flatten().collect(),
+        }
+    }
+
     /// Of a version without values.
     fn gone(self) -> StoreError {
         let version = self.version;

@@ -5,9 +5,9 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::broker::ports::StoreError;
-use crate::domain::{Field, SecretPath, Target};
+use crate::domain::{Field, SecretPath, Target, VersionFacts};
 use crate::vault::client::{Answer, Client, Failure};
-use crate::vault::kv::{below, gone};
+use crate::vault::kv::{self, below, gone};
 use crate::vault::metadata;
 use crate::vault::mount::must_be_version_2;
 use crate::vault::request::{Access, Method, Request};
@@ -17,15 +17,14 @@ const MISMATCH: &str = "check-and-set parameter did not match";
 /// What it says where a mount or a secret has `cas_required`.
 const REQUIRED: &str = "check-and-set parameter required";
 
-/// Writes `fields`, over version `over` if one is given, 0 for none; returns the new version's
-/// number.
+/// Writes `fields`, over version `over` if one is given, 0 for none; returns the new version.
 pub(super) async fn put(
     client: &Client,
     access: &Access,
     target: &Target,
     fields: &[Field],
     over: Option<u64>,
-) -> Result<u64, StoreError> {
+) -> Result<VersionFacts, StoreError> {
     // Version 1 would take it as a secret named data/PATH.
     must_be_version_2(client, access, &target.path).await?;
     let answer = send(client, access, target, Method::Post, fields, over).await?;
@@ -37,14 +36,14 @@ pub(super) async fn put(
     }
 }
 
-/// Changes `fields`, over version `over` if one is given; returns the new version's number.
+/// Changes `fields`, over version `over` if one is given; returns the new version.
 pub(super) async fn patch(
     client: &Client,
     access: &Access,
     target: &Target,
     fields: &[Field],
     over: Option<u64>,
-) -> Result<u64, StoreError> {
+) -> Result<VersionFacts, StoreError> {
     let answer = send(client, access, target, Method::Patch, fields, over).await?;
     match answer.status {
         200 => written(&answer),
@@ -176,19 +175,15 @@ pub(super) fn exposed(field: &Field) -> &[u8] {
     field.json.expose_secret()
 }
 
-/// The number of the version that was written.
-fn written(answer: &Answer) -> Result<u64, StoreError> {
+/// The version that was written.
+fn written(answer: &Answer) -> Result<VersionFacts, StoreError> {
     #[derive(Deserialize)]
     struct Envelope {
-        data: Data,
-    }
-    #[derive(Deserialize)]
-    struct Data {
-        version: u64,
+        data: kv::Metadata,
     }
     let envelope: Result<Envelope, _> = serde_json::from_slice(&answer.body);
     envelope
-        .map(|envelope| envelope.data.version)
+        .map(|envelope| envelope.data.facts())
         .map_err(|_| StoreError::Unclear)
 }
 

@@ -69,7 +69,9 @@ pub use method::{Auth, Jwt, Method, SecretId};
 pub use settings::{Settings, SettingsError};
 
 use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
-use crate::domain::{Action, Delivery, Field, History, MountKind, Mounts, Permit, Secret, Target};
+use crate::domain::{
+    Action, Delivery, Field, History, MountKind, Mounts, Permit, Secret, Target, VersionFacts,
+};
 use crate::telemetry::metrics::LEASE_RENEWALS;
 use crate::vault::client::Client;
 use crate::vault::engine::Engine;
@@ -375,7 +377,7 @@ impl SecretStore for Store {
         permit: &Permit,
         fields: &[Field],
         over: Option<u64>,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<VersionFacts>, StoreError> {
         meant(permit, matches!(permit.action(), Action::Put { .. }))?;
         let (client, target) = (&self.client, permit.target());
         let kind = self.kind(target)?;
@@ -396,7 +398,7 @@ impl SecretStore for Store {
         permit: &Permit,
         fields: &[Field],
         over: Option<u64>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         meant(
             permit,
             matches!(

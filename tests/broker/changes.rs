@@ -102,7 +102,7 @@ async fn where_a_version_must_be_named_it_is_for_people_and_not_for_programs() {
     *world.store.strict.lock().unwrap() = true;
     let patch = Action::Patch { over: None };
     let done = world.ask(patch, "a").await;
-    assert!(matches!(done, Ok(Outcome::Written(Some(4)))));
+    assert!(matches!(done, Ok(Outcome::Written(Some(new))) if new.number == 4));
     assert_eq!(world.store.take_calls(), ["patch", "history", "patch"]);
     let mut request = world.request(patch, "a");
     request.caller = Caller::Unix(peer(ALICE));

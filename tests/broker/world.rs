@@ -20,7 +20,7 @@ use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
     Action, AuditEntry, AuditEvent, Caller, Field, History, Lease, MountKind, Mounts, Origin,
-    Permit, Policy, Request, RequestId, Secret, SecretValue, Version, VersionState,
+    Permit, Policy, Request, RequestId, Secret, SecretValue, Version, VersionFacts, VersionState,
 };
 
 /// The secret's one value, as JSON text.
@@ -146,6 +146,13 @@ pub(crate) fn field() -> Field {
     Field {
         name: "password".to_owned(),
         json: SecretValue::new(VALUE.as_bytes().to_vec()),
+    }
+}
+
+fn new(number: u64) -> VersionFacts {
+    VersionFacts {
+        number,
+        ..VersionFacts::default()
     }
 }
 
@@ -327,15 +334,21 @@ impl SecretStore for FakeStore {
         _: &Permit,
         _: &[Field],
         over: Option<u64>,
-    ) -> Result<Option<u64>, StoreError> {
-        self.called("put").map(|()| Some(over.unwrap_or(3) + 1))
+    ) -> Result<Option<VersionFacts>, StoreError> {
+        self.called("put")
+            .map(|()| Some(new(over.unwrap_or(3) + 1)))
     }
 
-    async fn patch(&self, _: &Permit, _: &[Field], over: Option<u64>) -> Result<u64, StoreError> {
+    async fn patch(
+        &self,
+        _: &Permit,
+        _: &[Field],
+        over: Option<u64>,
+    ) -> Result<VersionFacts, StoreError> {
         self.called("patch")?;
         match over {
             None if *self.strict.lock().unwrap() => Err(StoreError::CasRequired),
-            Some(_) | None => Ok(4),
+            Some(_) | None => Ok(new(4)),
         }
     }
 

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use vaultgram::broker::ports::{SecretStore, Serving, StoreError, StoreHealth};
-use vaultgram::domain::{Field, History, Permit, Secret, SecretValue, Version, VersionState};
+use vaultgram::domain::{
+    Field, History, Permit, Secret, SecretValue, Version, VersionFacts, VersionState,
+};
 
 /// What a secret held: text fields, by version from 1; `None` where it is deleted.
 type Versions = Vec<(BTreeMap<String, String>, VersionState)>;
@@ -76,7 +78,7 @@ impl KeptStore {
         fields: &[Field],
         over: Option<u64>,
         keep: bool,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         self.up()?;
         let mut secrets = self.secrets.lock().unwrap();
         let path = permit.target().path.path();
@@ -95,7 +97,10 @@ impl KeptStore {
         }
         let versions = secrets.entry(path.to_owned()).or_default();
         versions.push((all, VersionState::Live));
-        Ok(current + 1)
+        Ok(VersionFacts {
+            number: current + 1,
+            ..VersionFacts::default()
+        })
     }
 }
 
@@ -154,7 +159,7 @@ impl SecretStore for KeptStore {
         permit: &Permit,
         fields: &[Field],
         over: Option<u64>,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<VersionFacts>, StoreError> {
         self.add(permit, fields, over, false).map(Some)
     }
 
@@ -163,7 +168,7 @@ impl SecretStore for KeptStore {
         permit: &Permit,
         fields: &[Field],
         over: Option<u64>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         self.add(permit, fields, over, true)
     }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
 use vaultgram::domain::{
     Action, Age, Delivery, Field, History, Lease, MountKind, Mounts, Origin, Permit, Secret,
-    SecretPath, Target, Version, VersionState,
+    SecretPath, Target, Version, VersionFacts, VersionState,
 };
 use vaultgram::vault::{Cached, Store};
 
@@ -99,14 +99,14 @@ impl SecretStore for Fake {
         _: &Permit,
         _: &[Field],
         _: Option<u64>,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<VersionFacts>, StoreError> {
         self.calls.lock().unwrap().push("put");
         let mut version = self.version.lock().unwrap();
         *version += 1;
         if *self.unclear.lock().unwrap() {
             return Err(StoreError::Unclear);
         }
-        Ok(Some(*version))
+        Ok(None)
     }
 
     async fn health(&self) -> StoreHealth {

@@ -203,7 +203,8 @@ impl Permitted {
     ) -> Result<Option<u64>, StoreError> {
         let over = over.into();
         let permit = permit_to(Action::Put { over }, at.target().clone());
-        self.0.put(&permit, fields, over).await
+        let new = self.0.put(&permit, fields, over).await?;
+        Ok(new.map(|new| new.number))
     }
 
     pub(crate) async fn patch(
@@ -213,7 +214,10 @@ impl Permitted {
         over: Option<u64>,
     ) -> Result<u64, StoreError> {
         let permit = permit_to(Action::Patch { over }, at.target().clone());
-        self.0.patch(&permit, fields, over).await
+        self.0
+            .patch(&permit, fields, over)
+            .await
+            .map(|new| new.number)
     }
 
     pub(crate) async fn delete(&self, at: &Permit) -> Result<Option<u64>, StoreError> {

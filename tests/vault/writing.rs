@@ -69,6 +69,29 @@ async fn puts(bao: &OpenBao, world: &World) {
     assert_eq!(store.put(&target, &other, None).await, Ok(Some(5)));
     let new = newest("puts/new");
     assert_eq!(store.put(&new, &other, None).await, Ok(Some(1)));
+    // The new version is described.
+    let notes = json!({"custom_metadata": {"owner": "ann"}, "delete_version_after": "1h"});
+    bao.must("POST", "secret/metadata/puts/a", &notes);
+    let change = async |action| {
+        let permit = permit_to(action, target.target().clone());
+        match action {
+            Action::Put { over } => (**store)
+                .put(&permit, &other, over)
+                .await
+                .map(Option::unwrap),
+            _ => (**store).patch(&permit, &other, None).await,
+        }
+    };
+    let over = None;
+    for (number, action) in [(6, Action::Put { over }), (7, Action::Patch { over })] {
+        let new = change(action).await.unwrap();
+        assert_eq!(new.number, number);
+        assert!(
+            new.created.starts_with("20") && new.created < new.deletion,
+            "{new:?}"
+        );
+        assert_eq!(new.notes, [("owner".to_owned(), "ann".to_owned())]);
+    }
     // Metadata alone is none.
     let cap = json!({"max_versions": 2});
     bao.must("POST", "secret/metadata/puts/named", &cap);

@@ -148,7 +148,7 @@ fn what_tells_of_a_secret_is_guarded_and_what_was_done_is_told() {
         (Outcome::Released(secret(&[])), true),
         (Outcome::Listed(vec![]), true),
         (Outcome::Versions(history), true),
-        (Outcome::Written(Some(2)), false),
+        (Outcome::Written(None), false),
         (Outcome::Deleted(Some(2)), false),
         (Outcome::Undeleted(2), false),
         (Outcome::Interrupted, false),

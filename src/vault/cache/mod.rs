@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
 use crate::domain::terms::CacheTerms;
 use crate::domain::{
-    Action, Age, Field, History, MountKind, Mounts, Permit, Secret, SecretPath, VersionState,
+    Action, Age, Field, History, MountKind, Mounts, Permit, Secret, SecretPath, VersionFacts,
+    VersionState,
 };
 use crate::telemetry::metrics::CACHE_READS;
 use crate::vault::cache::entry::Entry;
@@ -312,7 +313,7 @@ impl SecretStore for Cached {
         permit: &Permit,
         fields: &[Field],
         over: Option<u64>,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<VersionFacts>, StoreError> {
         let change = self.store.put(permit, fields, over);
         self.changing(&permit.target().path, change).await
     }
@@ -322,7 +323,7 @@ impl SecretStore for Cached {
         permit: &Permit,
         fields: &[Field],
         over: Option<u64>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         let change = self.store.patch(permit, fields, over);
         self.changing(&permit.target().path, change).await
     }
