@@ -201,13 +201,8 @@ pub enum StoreError {
     #[error("the secret has no such version")]
     NoSuchVersion,
     /// That version was deleted, and can be undeleted.
-    #[error("version {version} of the secret is deleted; /undelete PATH@{version} brings it back")]
-    Deleted {
-        /// The version.
-        version: u64,
-        /// When, RFC 3339, as Vault says it.
-        at: String,
-    },
+    #[error("version {0} of the secret is deleted; /undelete PATH@{0} brings it back", .0.number)]
+    Deleted(VersionFacts),
     /// That version is not deleted, so there is nothing to undelete.
     #[error("version {version} of the secret is not deleted")]
     NotDeleted {
@@ -215,11 +210,8 @@ pub enum StoreError {
         version: u64,
     },
     /// That version was destroyed for good.
-    #[error("version {version} of the secret is destroyed; /versions lists the others")]
-    Destroyed {
-        /// The version.
-        version: u64,
-    },
+    #[error("version {} of the secret is destroyed; /versions lists the others", .0.number)]
+    Destroyed(VersionFacts),
     /// Somebody wrote it meanwhile, or it exists where it must not.
     #[error("{}", conflict(*.current))]
     Conflict {
@@ -288,9 +280,9 @@ impl StoreError {
         match self {
             Self::NotFound => "not_found",
             Self::NoSuchVersion => "no_such_version",
-            Self::Deleted { .. } => "deleted",
+            Self::Deleted(_) => "deleted",
             Self::NotDeleted { .. } => "not_deleted",
-            Self::Destroyed { .. } => "destroyed",
+            Self::Destroyed(_) => "destroyed",
             Self::Conflict { .. } => "store_conflict",
             Self::CasRequired => "store_cas_required",
             Self::Unsupported => "store_unsupported",

@@ -83,7 +83,7 @@ impl From<&BrokerError> for Refusal {
             BrokerError::Store(StoreError::NotFound | StoreError::NoSuchVersion) => {
                 return Self::nothing();
             }
-            BrokerError::Store(StoreError::Deleted { .. } | StoreError::Destroyed { .. })
+            BrokerError::Store(StoreError::Deleted(_) | StoreError::Destroyed(_))
             | BrokerError::NoSuchField(_)
             | BrokerError::DoneNoSuchField(_)
             | BrokerError::NothingToCollect

@@ -307,11 +307,11 @@ fn measure(health: &StoreHealth) {
 
 /// Why there is no secret; what is deleted or destroyed is described.
 fn failed(request: String, error: &BrokerError) -> Result<Reply, Refusal> {
-    if let BrokerError::Store(StoreError::Deleted { version, at }) = error {
-        return Ok(reply::gone(request, *version, at, false));
+    if let BrokerError::Store(StoreError::Deleted(version)) = error {
+        return Ok(reply::gone(request, version, false));
     }
-    if let BrokerError::Store(StoreError::Destroyed { version }) = error {
-        return Ok(reply::gone(request, *version, "", true));
+    if let BrokerError::Store(StoreError::Destroyed(version)) = error {
+        return Ok(reply::gone(request, version, true));
     }
     Err(Refusal::from(error))
 }

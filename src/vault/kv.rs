@@ -67,11 +67,8 @@ fn parse(body: &[u8]) -> Parsed {
     else {
         return Parsed::Nothing;
     };
-    let version = metadata.version;
     match data {
-        Some(Fields(fields)) => {
-            Parsed::Secret(Secret::of_version(fields, version, metadata.created_time))
-        }
+        Some(Fields(fields)) => Parsed::Secret(Secret::of_version(fields, metadata.facts())),
         None => Parsed::Gone(metadata.gone()),
     }
 }
@@ -109,14 +106,10 @@ impl Metadata {
 
     /// Of a version without values.
     fn gone(self) -> StoreError {
-        let version = self.version;
         if self.destroyed {
-            StoreError::Destroyed { version }
+            StoreError::Destroyed(self.facts())
         } else {
-            StoreError::Deleted {
-                version,
-                at: self.deletion_time,
-            }
+            StoreError::Deleted(self.facts())
         }
     }
 }
@@ -217,7 +210,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "the test compares the plaintext")]
     fn fields_keep_their_order_and_their_text() {
         let body = br#"{"data":{"data":{"z":"a\u003cb \"q\"","a":1.50,"n":null,"o":{"k":[1,2]},"\u00e9":"x"},
-            "metadata":{"created_time":"T","custom_metadata":null,"deletion_time":"","destroyed":false,"version":3}}}"#;
+            "metadata":{"created_time":"T","custom_metadata":{"n":"v"},"deletion_time":"D","destroyed":false,"version":3}}}"#;
         let Parsed::Secret(secret) = parse(body) else {
             panic!("not a secret");
         };
@@ -234,11 +227,13 @@ mod tests {
             ("\u{e9}", br#""x""#),
         ];
         assert_eq!(found, wanted);
-        let created = "T".to_owned();
-        assert_eq!(
-            secret.origin,
-            crate::domain::Origin::Version { number: 3, created }
-        );
+        let facts = VersionFacts {
+            number: 3,
+            created: "T".to_owned(),
+            deletion: "D".to_owned(),
+            notes: vec![("n".to_owned(), "v".to_owned())],
+        };
+        assert_eq!(secret.origin, crate::domain::Origin::Version(facts));
     }
 
     #[test]

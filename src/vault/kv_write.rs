@@ -197,7 +197,7 @@ async fn unwritten(
     let errors = answer.errors();
     if answer.status == 400 && errors.contains(MISMATCH) {
         let current = match metadata::read(client, access, path).await {
-            Ok(metadata) => metadata.current,
+            Ok(metadata) => metadata.current(),
             Err(_) => 0,
         };
         return StoreError::Conflict { current };

@@ -238,7 +238,7 @@ impl FakeStore {
 #[async_trait]
 impl SecretStore for FakeStore {
     fn at_hand(&self, _: &Permit) -> Option<Secret> {
-        let secret = Secret::of_version(vec![field()], 3, String::new());
+        let secret = Secret::of_version(vec![field()], new(3));
         self.at_hand.lock().unwrap().then_some(secret)
     }
 
@@ -249,7 +249,7 @@ impl SecretStore for FakeStore {
         if permit.target().path.mount() == "db" {
             return Ok(self.leased());
         }
-        Ok(Secret::of_version(vec![field()], 3, String::new()))
+        Ok(Secret::of_version(vec![field()], new(3)))
     }
 
     async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
@@ -320,12 +320,13 @@ impl SecretStore for FakeStore {
         let version = |(number, state)| Version {
             number,
             created: String::new(),
+            deletion: String::new(),
             state,
         };
         Ok(History {
             current: 3,
             versions: states.map(version).to_vec(),
-            notes: vec![],
+            ..History::default()
         })
     }
 

@@ -115,8 +115,11 @@ impl SecretStore for KeptStore {
             json: SecretValue::new(serde_json::to_vec(value).unwrap()),
         };
         let fields = versions.last().unwrap().0.iter().map(field).collect();
-        let created = "2026-01-01T00:00:00Z".to_owned();
-        Ok(Secret::of_version(fields, versions.len() as u64, created))
+        let facts = VersionFacts {
+            number: versions.len() as u64,
+            ..VersionFacts::default()
+        };
+        Ok(Secret::of_version(fields, facts))
     }
 
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
@@ -147,10 +150,11 @@ impl SecretStore for KeptStore {
                 .map(|((_, state), number)| Version {
                     number,
                     created: "2026-01-02T03:04:05.123456789Z".to_owned(),
+                    deletion: String::new(),
                     state: *state,
                 })
                 .collect(),
-            notes: vec![],
+            ..History::default()
         })
     }
 

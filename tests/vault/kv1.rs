@@ -6,7 +6,7 @@ use vaultgram::domain::{Action, Delivery, MountKind, Mounts, Origin, VersionStat
 
 use crate::engines::role;
 use crate::openbao::{OpenBao, wait_until};
-use crate::world::{World, error, field, fields, permit, permit_to, settings, static_token};
+use crate::world::{World, error, field, fields, gone, permit, permit_to, settings, static_token};
 
 fn mount(bao: &OpenBao, name: &str, kind: &str, version: &str) {
     let options = json!({"type": kind, "options": {"version": version}});
@@ -148,9 +148,9 @@ async fn a_version_is_destroyed_for_good_and_notes_are_told() {
         .unwrap();
     for version in [1, 2] {
         store.destroy(&app, version).await.unwrap();
-        let gone = StoreError::Destroyed { version };
-        assert_eq!(error(store.undelete(&app, version).await), gone);
-        assert_eq!(error(store.destroy(&app, version).await), gone);
+        let destroyed = ("destroyed", version);
+        assert_eq!(gone(store.undelete(&app, version).await), destroyed);
+        assert_eq!(gone(store.destroy(&app, version).await), destroyed);
     }
     assert_eq!(
         error(store.destroy(&app, 9).await),
@@ -165,7 +165,10 @@ async fn a_version_is_destroyed_for_good_and_notes_are_told() {
     let gone = VersionState::Destroyed;
     assert_eq!(states, [VersionState::Live, gone, gone]);
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    assert_eq!(history.notes, [pair("for", "tests"), pair("owner", "ann")]);
+    let noted = [pair("for", "tests"), pair("owner", "ann")];
+    assert_eq!(history.notes, noted);
+    let read = store.read(&app).await.ok().unwrap();
+    assert!(matches!(read.origin, Origin::Version(facts) if facts.notes == noted));
     // A permit to do another thing destroys nothing.
     let other = permit_to(Action::Read(Delivery::Socket), app.target().clone());
     assert_eq!(

@@ -332,6 +332,18 @@ pub(crate) fn error<T>(result: Result<T, StoreError>) -> StoreError {
     }
 }
 
+/// The name of the error that a version is deleted or destroyed, and the number of that version.
+pub(crate) fn gone<T>(result: Result<T, StoreError>) -> (&'static str, u64) {
+    let error = error(result);
+    let (StoreError::Deleted(facts) | StoreError::Destroyed(facts)) = &error else {
+        panic!("{error:?}");
+    };
+    assert!(facts.created.starts_with("20"), "{facts:?}");
+    let deleted = matches!(error, StoreError::Deleted(_));
+    assert!(!deleted || facts.created < facts.deletion, "{facts:?}");
+    (error.name(), facts.number)
+}
+
 /// Why the store is logged out, which it must be.
 pub(crate) async fn logged_out(store: &Store) -> String {
     let health = store.health().await;

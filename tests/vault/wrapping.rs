@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vaultgram::broker::ports::{StoreError, Wrapped};
 
 use crate::openbao::{OpenBao, bao as bao_command};
-use crate::world::{World, app_role, app_role_with, error, permit, settings};
+use crate::world::{World, app_role, app_role_with, error, gone, permit, settings};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -91,14 +91,11 @@ async fn what_cannot_be_read_is_not_wrapped() {
     assert_eq!(wrap("none", None).await, StoreError::NotFound);
     assert_eq!(wrap("none", Some(1)).await, StoreError::NotFound);
     assert_eq!(wrap("app", Some(9)).await, StoreError::NoSuchVersion);
-    let destroyed = StoreError::Destroyed { version: 2 };
-    assert_eq!(wrap("app", Some(2)).await, destroyed);
+    let destroyed = gone::<()>(Err(wrap("app", Some(2)).await));
+    assert_eq!(destroyed, ("destroyed", 2));
     for version in [None, Some(3)] {
-        let deleted = wrap("app", version).await;
-        assert!(
-            matches!(&deleted, StoreError::Deleted { version: 3, at } if at.starts_with("20")),
-            "{deleted:?}"
-        );
+        let deleted = gone::<()>(Err(wrap("app", version).await));
+        assert_eq!(deleted, ("deleted", 3));
     }
 
     let names_only = r#"path "secret/metadata/*" { capabilities = ["read"] }"#;

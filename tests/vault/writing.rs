@@ -10,8 +10,8 @@ use vaultgram::vault::Store;
 use crate::openbao::OpenBao;
 use crate::wires::Gate;
 use crate::world::{
-    SHIPPED, World, app_role, app_role_with, error, field, folder, permit, permit_to, settings,
-    static_token,
+    SHIPPED, World, app_role, app_role_with, error, field, folder, gone, permit, permit_to,
+    settings, static_token,
 };
 
 fn newest(path: &str) -> Permit {
@@ -117,16 +117,13 @@ async fn patches(bao: &OpenBao, world: &World) {
 
     store.delete(&target).await.unwrap();
     for over in [None, Some(3)] {
-        let deleted = error(store.patch(&target, &change, over).await);
-        assert!(
-            matches!(&deleted, StoreError::Deleted { version: 3, at } if at.starts_with("20")),
-            "{deleted:?}"
-        );
+        let deleted = gone(store.patch(&target, &change, over).await);
+        assert_eq!(deleted, ("deleted", 3));
     }
     let newest_one = json!({"versions": [3]});
     bao.must("POST", "secret/destroy/patches/a", &newest_one);
-    let destroyed = Err(StoreError::Destroyed { version: 3 });
-    assert_eq!(store.patch(&target, &change, None).await, destroyed);
+    let destroyed = gone(store.patch(&target, &change, None).await);
+    assert_eq!(destroyed, ("destroyed", 3));
 
     // A secret that demands check-and-set.
     let strict = json!({"cas_required": true});
@@ -168,13 +165,19 @@ async fn deletions(bao: &OpenBao, world: &World) {
         (1, VersionState::Live),
     ];
     assert_eq!(states, wanted);
-    assert!(history.versions[0].created.starts_with("20"));
+    assert_eq!((history.oldest, history.max_versions), (0, 0));
+    assert!(!history.cas_required && history.created < history.updated);
+    assert_eq!(history.delete_version_after, "0s");
+    for version in &history.versions {
+        assert!(version.created.starts_with("20"));
+        let deleted = version.state == VersionState::Deleted;
+        assert_eq!(version.deletion > version.created, deleted, "{version:?}");
+    }
 
-    let twice = error(store.delete(&newest).await);
-    assert!(matches!(twice, StoreError::Deleted { version: 4, .. }));
-    let destroyed = StoreError::Destroyed { version: 3 };
-    assert_eq!(error(store.delete(&at(3)).await), destroyed);
-    assert_eq!(error(store.undelete(&newest, 3).await), destroyed);
+    assert_eq!(gone(store.delete(&newest).await), ("deleted", 4));
+    let destroyed = ("destroyed", 3);
+    assert_eq!(gone(store.delete(&at(3)).await), destroyed);
+    assert_eq!(gone(store.undelete(&newest, 3).await), destroyed);
     let missing = StoreError::NoSuchVersion;
     assert_eq!(error(store.delete(&at(9)).await), missing);
     assert_eq!(error(store.undelete(&newest, 9).await), missing);
@@ -190,13 +193,20 @@ async fn deletions(bao: &OpenBao, world: &World) {
     assert_eq!(stored(bao, "deletions/a"), json!({"k": 4}));
 
     // A version that is to be deleted in an hour lives.
-    let hour = json!({"delete_version_after": "1h"});
+    let hour = json!({"delete_version_after": "1h", "max_versions": 1, "cas_required": true});
     bao.must("POST", "secret/metadata/deletions/later", &hour);
-    bao.put("deletions/later", &json!({"k": "v"}));
     let later = permit("secret", "deletions/later", None);
+    let change = [field("k", "1")];
+    for over in [0, 1] {
+        store.put(&later, &change, over).await.unwrap();
+    }
     let history = store.history(&later).await.unwrap();
     assert_eq!(history.versions[0].state, VersionState::Live);
-    assert_eq!(store.delete(&later).await, Ok(Some(1)));
+    assert!(history.versions[0].deletion > history.versions[0].created);
+    assert_eq!((history.oldest, history.max_versions), (2, 1));
+    assert!(history.cas_required);
+    assert_eq!(history.delete_version_after, "1h0m0s");
+    assert_eq!(store.delete(&later).await, Ok(Some(2)));
     let history = store.history(&later).await.unwrap();
     assert_eq!(history.versions[0].state, VersionState::Deleted);
 }

@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::domain::secret_path::{MAX_FIELD, MAX_PATH};
-    use crate::domain::{Age, Mounts, Origin, SecretValue};
+    use crate::domain::{Age, Mounts, Origin, SecretValue, VersionFacts};
 
     fn target(path: &str) -> Target {
         let mounts = Mounts::new(vec!["secret".into()]).unwrap();
@@ -204,8 +204,10 @@ mod tests {
     }
 
     fn version(number: u64) -> Origin {
-        let created = String::new();
-        Origin::Version { number, created }
+        Origin::Version(VersionFacts {
+            number,
+            ..VersionFacts::default()
+        })
     }
 
     fn sealed(length: usize, target: &Target) -> Reply {

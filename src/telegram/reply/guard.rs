@@ -10,9 +10,9 @@ pub(super) fn tells(error: &BrokerError) -> bool {
         BrokerError::Store(error) => match error {
             Store::NotFound
             | Store::NoSuchVersion
-            | Store::Deleted { .. }
+            | Store::Deleted(_)
             | Store::NotDeleted { .. }
-            | Store::Destroyed { .. }
+            | Store::Destroyed(_)
             | Store::Conflict { .. }
             | Store::CasRequired
             | Store::Forbidden

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::broker::ports::StoreError;
 use crate::domain::policy::{Denial, DenialReason};
-use crate::domain::{Field, History, Lease, Mounts, Origin, SecretValue};
+use crate::domain::{Field, History, Lease, Mounts, Origin, SecretValue, VersionFacts};
 use crate::telegram::command::Word;
 
 fn secret(fields: &[(&str, &str)]) -> Secret {
@@ -13,7 +13,11 @@ fn secret(fields: &[(&str, &str)]) -> Secret {
         name: (*name).to_owned(),
         json: SecretValue::new(json.as_bytes().to_vec()),
     });
-    Secret::of_version(fields.collect(), 3, String::new())
+    let facts = VersionFacts {
+        number: 3,
+        ..VersionFacts::default()
+    };
+    Secret::of_version(fields.collect(), facts)
 }
 
 fn target() -> Target {
@@ -141,8 +145,7 @@ fn a_refusal_is_always_the_same() {
 fn what_tells_of_a_secret_is_guarded_and_what_was_done_is_told() {
     let history = History {
         current: 1,
-        versions: vec![],
-        notes: vec![],
+        ..History::default()
     };
     for (outcome, guarded) in [
         (Outcome::Released(secret(&[])), true),
@@ -169,11 +172,7 @@ fn what_tells_of_a_secret_is_guarded_and_what_was_done_is_told() {
 
 #[test]
 fn what_has_nothing_to_list_is_a_sentence() {
-    let history = History {
-        current: 0,
-        versions: vec![],
-        notes: vec![],
-    };
+    let history = History::default();
     for (outcome, text) in [
         (
             Outcome::Listed(vec![]),

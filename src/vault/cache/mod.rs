@@ -139,10 +139,16 @@ impl Cached {
             Err(_) => return Ok(None),
         };
         let wanted = permit.target().version.unwrap_or(history.current);
-        let live = |found: &crate::domain::Version| {
-            found.number == version && found.state == VersionState::Live
+        // A secret that was removed with all its versions counts from 1 again.
+        let same = |found: &crate::domain::Version| {
+            found.state == VersionState::Live
+                && (found.number, &found.created, &found.deletion)
+                    == (version.number, &version.created, &version.deletion)
         };
-        if wanted != version || !history.versions.iter().any(live) {
+        if wanted != version.number
+            || history.notes != version.notes
+            || !history.versions.iter().any(same)
+        {
             return Ok(None);
         }
         entry.confirmed(asked);
