@@ -114,6 +114,7 @@ fn every_action_is_permitted_by_its_own_name_and_writes_also_together() {
         Action::Delete,
         Action::Undelete,
         Action::Destroy,
+        Action::Unwrap,
         Action::Invoke(Delivery::Message),
         Action::Rotate {
             recipe: Recipe::Hex,

@@ -32,6 +32,11 @@ pub enum BrokerError {
     /// Vault wraps a whole answer.
     #[error("a wrapped answer holds the whole secret; ask without #field")]
     WrappedField,
+    /// No policy speaks of where it was made.
+    #[error(
+        "this wrapping token was not made at a path that vaultgram serves; unwrap it in Vault itself"
+    )]
+    WrappedElsewhere,
     /// A sealed answer needs a key.
     #[error("you have no key registered to seal to; send /register_key age1…")]
     NoKey,
@@ -145,6 +150,7 @@ impl BrokerError {
             Self::Coordination(_) => "state_unavailable",
             Self::PermitExpired => "permit_expired",
             Self::WrappedField => "wrapped_field",
+            Self::WrappedElsewhere => "wrapped_elsewhere",
             Self::NoKey => "no_key",
             Self::Key(_) => "not_a_key",
             Self::TooManyKeys(_) => "too_many_keys",

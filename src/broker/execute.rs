@@ -2,7 +2,7 @@
 
 use crate::broker::fitting::fitting;
 use crate::broker::ports::StoreError;
-use crate::broker::{Broker, BrokerError, Outcome};
+use crate::broker::{Beside, Broker, BrokerError, Outcome};
 use crate::domain::{
     Action, Age, AuditEntry, AuditEvent, Caller, Delivery, Field, Origin, Permit, Reading, Secret,
     SecretValue, VersionFacts, VersionState,
@@ -25,13 +25,18 @@ impl Broker {
     pub(super) async fn execute(
         &self,
         permit: Permit,
-        fields: &[Field],
+        beside: Beside<'_>,
     ) -> Result<Outcome, BrokerError> {
-        let result = if permit.expires() <= self.now() {
-            Err(BrokerError::PermitExpired)
-        } else {
-            self.act(&permit, fields).await
-        };
+        let result = self.act(&permit, beside).await;
+        self.conclude(&permit, result).await
+    }
+
+    /// Hands over what came of `permit`, once that is on record.
+    pub(super) async fn conclude(
+        &self,
+        permit: &Permit,
+        result: Result<(AuditEvent, Outcome), BrokerError>,
+    ) -> Result<Outcome, BrokerError> {
         let (event, result) = match result {
             Ok((event, outcome)) => (event, Ok(outcome)),
             Err(error) => {
@@ -40,7 +45,7 @@ impl Broker {
             }
         };
         let lease = event.lease().map(str::to_owned);
-        let entry = AuditEntry::outcome(&permit, event, self.now());
+        let entry = AuditEntry::outcome(permit, event, self.now());
         let Err(error) = self.ports.audit.record(entry).await else {
             return result;
         };
@@ -99,13 +104,13 @@ impl Broker {
     async fn act(
         &self,
         permit: &Permit,
-        fields: &[Field],
+        beside: Beside<'_>,
     ) -> Result<(AuditEvent, Outcome), BrokerError> {
-        fitting(permit.request(), &self.rules.mounts)?;
-        let store = &self.ports.store;
+        self.usable(permit)?;
+        let (store, fields) = (&self.ports.store, beside.fields);
         Ok(match permit.action() {
             Action::Read(delivery) | Action::Invoke(delivery) => {
-                self.deliver(permit, delivery, fields).await?
+                self.deliver(permit, delivery, beside).await?
             }
             Action::List => {
                 let names = store.list(permit).await?;
@@ -133,6 +138,8 @@ impl Broker {
                 let changed = [Field { name, json }];
                 written(Some(store.patch(permit, &changed, Some(over)).await?))
             }
+            // What there is to unwrap, `unwrap` alone is given.
+            Action::Unwrap => return Err(StoreError::Unsupported.into()),
             Action::Delete => {
                 let version = store.delete(permit).await?;
                 (AuditEvent::Deleted { version }, Outcome::Deleted(version))
@@ -160,6 +167,14 @@ impl Broker {
         })
     }
 
+    /// Refuses a permit that ran out, or that is for what means nothing.
+    pub(super) fn usable(&self, permit: &Permit) -> Result<(), BrokerError> {
+        if permit.expires() <= self.now() {
+            return Err(BrokerError::PermitExpired);
+        }
+        fitting(permit.request(), &self.rules.mounts)
+    }
+
     async fn patch(
         &self,
         permit: &Permit,
@@ -182,14 +197,15 @@ impl Broker {
         &self,
         permit: &Permit,
         delivery: Delivery,
-        fields: &[Field],
+        Beside { fields, wrap_ttl }: Beside<'_>,
     ) -> Result<(AuditEvent, Outcome), BrokerError> {
         match (delivery, &permit.request().caller) {
             (Delivery::Wrapped, _) => {
                 if permit.target().field.is_some() {
                     return Err(BrokerError::WrappedField);
                 }
-                let (store, ttl) = (&self.ports.store, self.rules.wrap_ttl);
+                let (store, most) = (&self.ports.store, self.rules.wrap_ttl);
+                let ttl = wrap_ttl.map_or(most, |asked| asked.min(most));
                 let wrapped = if let Action::Invoke(_) = permit.action() {
                     store.invoke_wrapped(permit, fields, ttl).await?
                 } else {
@@ -197,7 +213,7 @@ impl Broker {
                 };
                 let event = AuditEvent::Wrapped {
                     accessor: wrapped.accessor.clone(),
-                    ttl: wrapped.ttl.as_secs(),
+                    ttl: wrapped.facts.ttl.as_secs(),
                 };
                 Ok((event, Outcome::Wrapped(wrapped)))
             }
@@ -250,20 +266,12 @@ impl Broker {
     /// As [`Broker::read`]; where an engine is invoked, with the parameters `fields`.
     async fn obtain(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, BrokerError> {
         let store = &self.ports.store;
-        let mut secret = if let Action::Invoke(_) = permit.action() {
+        let secret = if let Action::Invoke(_) = permit.action() {
             store.invoke(permit, fields).await?
         } else {
             store.read(permit).await?
         };
-        if let Origin::Leased(lease) = &mut secret.origin {
-            match self.book(permit, lease).await {
-                Ok(code) => lease.code = Some(code),
-                Err(error) => {
-                    self.revoke(&permit.request().id, &lease.id).await;
-                    return Err(error);
-                }
-            }
-        }
+        let secret = self.booked(permit, secret).await?;
         match only_field(secret, permit) {
             Ok(secret) => Ok(secret),
             Err(secret) => {
@@ -276,6 +284,24 @@ impl Broker {
                 })
             }
         }
+    }
+
+    /// `secret`, whose lease, if it has one, is looked after from now on.
+    pub(super) async fn booked(
+        &self,
+        permit: &Permit,
+        mut secret: Secret,
+    ) -> Result<Secret, BrokerError> {
+        if let Origin::Leased(lease) = &mut secret.origin {
+            match self.book(permit, lease).await {
+                Ok(code) => lease.code = Some(code),
+                Err(error) => {
+                    self.revoke(&permit.request().id, &lease.id).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(secret)
     }
 
     /// The version of a secret that has the field. Which others it has is for those to know who

@@ -10,6 +10,7 @@ mod lease;
 mod leases;
 mod lock;
 pub mod ports;
+mod unwrap;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -75,6 +76,26 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
 }
 
+/// What goes beside a request: policy sees none of it.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The values it is to write, or the parameters it invokes an engine with.
+    pub fields: &'a [Field],
+    /// How long a wrapping token is to live, up to [`Rules::wrap_ttl`]; so long where this is none.
+    pub wrap_ttl: Option<Duration>,
+}
+
+impl<'a> Beside<'a> {
+    /// Values to write, or parameters.
+    #[must_use]
+    pub fn fields(fields: &'a [Field]) -> Self {
+        Self {
+            fields,
+            wrap_ttl: None,
+        }
+    }
+}
+
 /// What came of a request.
 pub enum Outcome {
     /// The secret, only the field asked for where one was named.
@@ -123,18 +144,17 @@ impl Broker {
     /// # Errors
     /// See [`BrokerError`]; on any error nothing is handed over.
     pub async fn handle(&self, request: Request) -> Result<Outcome, BrokerError> {
-        self.handle_with(request, &[]).await
+        self.handle_with(request, Beside::default()).await
     }
 
-    /// Answers `request`, as [`Broker::handle`], with the values it is to write, or the parameters
-    /// it invokes an engine with.
+    /// Answers `request`, as [`Broker::handle`], with what goes beside it.
     ///
     /// # Errors
     /// See [`BrokerError`]; when the store did not answer, nobody knows whether it wrote.
     pub async fn handle_with(
         &self,
         request: Request,
-        fields: &[Field],
+        beside: Beside<'_>,
     ) -> Result<Outcome, BrokerError> {
         match self.claim(&request.id).await? {
             Claim::Ours => {}
@@ -150,7 +170,7 @@ impl Broker {
         self.ports.audit.record(decided).await?;
         match decision {
             Decision::Deny(denial) => Ok(Outcome::Denied(denial)),
-            Decision::Allow(permit) => self.execute(permit, fields).await,
+            Decision::Allow(permit) => self.execute(permit, beside).await,
         }
     }
 

@@ -36,6 +36,8 @@ pub enum Action {
         /// The version it is based on, as with [`Action::Put`], but never none; before it is known, 0.
         over: u64,
     },
+    /// Hand over what a wrapping token holds that was made by reading it, or by invoking it.
+    Unwrap,
     /// Ask an engine to do something with parameters, and hand over what it answers.
     Invoke(Delivery),
 }
@@ -54,11 +56,13 @@ impl Action {
             Self::Undelete => "undelete",
             Self::Destroy => "destroy",
             Self::Rotate { .. } => "rotate",
+            Self::Unwrap => "unwrap",
             Self::Invoke(_) => "invoke",
         }
     }
 
-    /// Whether it changes what the store holds, as an engine may that is asked to do something.
+    /// Whether it changes what the store holds, as an engine may that is asked to do something, and
+    /// as a wrapping token does that is used up.
     #[must_use]
     pub fn changes(self) -> bool {
         match self {
@@ -68,6 +72,7 @@ impl Action {
             | Self::Undelete
             | Self::Destroy
             | Self::Rotate { .. }
+            | Self::Unwrap
             | Self::Invoke(_) => true,
             Self::Read(_) | Self::List | Self::Versions => false,
         }

@@ -91,9 +91,11 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NewestNotDeleted => StatusCode::NOT_FOUND,
             BrokerError::Store(StoreError::Forbidden | StoreError::RoleRefused)
             | BrokerError::UnknownLease
+            | BrokerError::WrappedElsewhere
             | BrokerError::ChatLocked => StatusCode::FORBIDDEN,
             BrokerError::Store(
                 StoreError::Conflict { .. }
+                | StoreError::NotWrapped
                 | StoreError::CasRequired
                 | StoreError::NotDeleted { .. }
                 | StoreError::Refused

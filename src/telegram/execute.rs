@@ -9,7 +9,7 @@ use super::confirm::{Found, Wish};
 use super::handler::{Handler, Origin};
 use super::reply::{Reply, Terms};
 use crate::broker::ports::{Claim, StoreError};
-use crate::broker::{Asked, BrokerError, Outcome};
+use crate::broker::{Asked, Beside, BrokerError, Outcome};
 use crate::domain::policy::DenialReason;
 use crate::domain::{Action, Caller, Delivery, Field, MountKind, Request, Target};
 
@@ -257,6 +257,7 @@ impl Handler {
             | Action::Delete
             | Action::Undelete
             | Action::Destroy
+            | Action::Unwrap
             | Action::Invoke(_) => {}
         }
         let wish = Wish::Secret {
@@ -357,8 +358,13 @@ impl Handler {
         fields: Vec<Field>,
     ) -> Option<(Result<Outcome, BrokerError>, Vec<Field>)> {
         let broker = Arc::clone(&self.broker);
-        self.whole(async move { (broker.handle_with(request, &fields).await, fields) })
-            .await
+        self.whole(async move {
+            (
+                broker.handle_with(request, Beside::fields(&fields)).await,
+                fields,
+            )
+        })
+        .await
     }
 
     /// Does `work` of the broker's in a task that nobody cuts off: what it began to record, it

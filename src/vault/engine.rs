@@ -192,7 +192,7 @@ pub(super) async fn renew(
 }
 
 /// Borrows from the answer, so that the values are copied once: into their `SecretValue`s.
-fn secret(answer: &Answer) -> Option<Secret> {
+pub(super) fn secret(answer: &Answer) -> Option<Secret> {
     #[derive(Deserialize)]
     struct Envelope {
         #[serde(default)]

@@ -42,6 +42,15 @@ pub(super) async fn read(
     }
 }
 
+/// What was wrapped when it was read.
+pub(super) fn unwrapped(body: &[u8]) -> Result<Secret, StoreError> {
+    match parse(body) {
+        Parsed::Secret(secret) => Ok(secret),
+        Parsed::Gone(error) => Err(error),
+        Parsed::Nothing => Err(StoreError::Invalid),
+    }
+}
+
 /// The path of what KV version 2 keeps as `part` of a secret: `MOUNT/PART/PATH`.
 pub(super) fn below(path: &SecretPath, part: &str) -> String {
     format!("{}/{part}/{}", path.mount(), path.path())

@@ -68,9 +68,10 @@ pub use cache::Cached;
 pub use method::{Auth, Jwt, Method, SecretId};
 pub use settings::{Settings, SettingsError};
 
-use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
+use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped, WrappedFacts};
 use crate::domain::{
-    Action, Delivery, Field, History, MountKind, Mounts, Permit, Secret, Target, VersionFacts,
+    Action, Delivery, Field, History, MountKind, Mounts, Permit, Secret, SecretValue, Target,
+    VersionFacts,
 };
 use crate::telemetry::metrics::LEASE_RENEWALS;
 use crate::vault::client::Client;
@@ -262,13 +263,22 @@ impl SecretStore for Store {
                     let engine = self.engine(kind, &session);
                     let wrapped = engine.wrap(&target.path, ttl).await?;
                     if kind == MountKind::Engine {
-                        self.leases.made_unseen(&session, wrapped.ttl);
+                        self.leases.made_unseen(&session, wrapped.facts.ttl);
                     }
                     Ok(wrapped)
                 }
             }
         })
         .await
+    }
+
+    async fn wrapped(&self, token: &SecretValue) -> Result<WrappedFacts, StoreError> {
+        wrap::wrapped(&self.client, token).await
+    }
+
+    async fn unwrap(&self, permit: &Permit, token: &SecretValue) -> Result<Secret, StoreError> {
+        meant(permit, permit.action() == Action::Unwrap)?;
+        wrap::unwrap(&self.client, self.kind(permit.target())?, token).await
     }
 
     async fn invoke(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
@@ -301,7 +311,7 @@ impl SecretStore for Store {
         self.logged_in(permit, move |session| async move {
             let engine = self.engine(kind, &session);
             let wrapped = engine.invoke_wrapped(&target.path, fields, ttl).await?;
-            self.leases.made_unseen(&session, wrapped.ttl);
+            self.leases.made_unseen(&session, wrapped.facts.ttl);
             Ok(wrapped)
         })
         .await

@@ -1,7 +1,7 @@
 //! What is asked for must mean something.
 
 use vaultgram::broker::ports::StoreError;
-use vaultgram::broker::{Asked, BrokerError, Outcome};
+use vaultgram::broker::{Asked, Beside, BrokerError, Outcome};
 use vaultgram::domain::{Action, Caller, Recipe};
 
 use crate::world::{ALICE, World, error, field, peer};
@@ -106,7 +106,10 @@ async fn where_a_version_must_be_named_it_is_for_people_and_not_for_programs() {
     assert_eq!(world.store.take_calls(), ["patch", "history", "patch"]);
     let mut request = world.request(patch, "a");
     request.caller = Caller::Unix(peer(ALICE));
-    let done = world.broker().handle_with(request, &[field()]).await;
+    let done = world
+        .broker()
+        .handle_with(request, Beside::fields(&[field()]))
+        .await;
     assert_eq!(error(done), StoreError::CasRequired.into());
     assert_eq!(world.store.take_calls(), ["patch"]);
 }

@@ -16,4 +16,5 @@ mod leases;
 mod lock;
 mod once;
 mod recording;
+mod unwrapping;
 mod world;

@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use vaultgram::age::AgeSealer;
 use vaultgram::broker::ports::{
     AuditError, AuditSink, Clock, SecretStore, StoreError, StoreHealth, SystemClock, SystemRandom,
-    Wrapped,
+    Wrapped, WrappedFacts,
 };
-use vaultgram::broker::{Broker, BrokerError, Outcome, Ports, Rules};
+use vaultgram::broker::{Beside, Broker, BrokerError, Outcome, Ports, Rules};
 use vaultgram::coordination::LocalStore;
 use vaultgram::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use vaultgram::domain::group::Groups;
@@ -120,7 +120,9 @@ impl World {
     /// Alice asks in a broker of its own.
     pub(crate) async fn ask(&self, action: Action, target: &str) -> Result<Outcome, BrokerError> {
         let request = self.request(action, target);
-        self.broker().handle_with(request, &[field()]).await
+        self.broker()
+            .handle_with(request, Beside::fields(&[field()]))
+            .await
     }
 }
 
@@ -146,6 +148,18 @@ pub(crate) fn field() -> Field {
     Field {
         name: "password".to_owned(),
         json: SecretValue::new(VALUE.as_bytes().to_vec()),
+    }
+}
+
+fn wrapped(ttl: Duration) -> Wrapped {
+    Wrapped {
+        token: SecretValue::new(b"token".to_vec()),
+        accessor: "accessor".to_owned(),
+        facts: WrappedFacts {
+            path: String::new(),
+            created: String::new(),
+            ttl,
+        },
     }
 }
 
@@ -176,6 +190,8 @@ pub(crate) struct FakeStore {
     pub(crate) absent: Mutex<bool>,
     /// It is written only over a version that is named.
     pub(crate) strict: Mutex<bool>,
+    /// Where every wrapping token was made.
+    pub(crate) wrapped_at: Mutex<String>,
     /// A read needs nobody to be asked.
     pub(crate) at_hand: Mutex<bool>,
     /// The lease of every dynamic secret, as it is made.
@@ -198,6 +214,7 @@ impl Default for FakeStore {
             newest_deleted: Mutex::default(),
             absent: Mutex::default(),
             strict: Mutex::default(),
+            wrapped_at: Mutex::default(),
             at_hand: Mutex::default(),
             lease: Mutex::new(lease),
             most: Mutex::new(Duration::from_hours(2)),
@@ -253,12 +270,22 @@ impl SecretStore for FakeStore {
     }
 
     async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
-        self.called("wrap")?;
-        Ok(Wrapped {
-            token: SecretValue::new(b"token".to_vec()),
-            accessor: "accessor".to_owned(),
-            ttl,
-        })
+        self.called("wrap").map(|()| wrapped(ttl))
+    }
+
+    async fn wrapped(&self, _: &SecretValue) -> Result<WrappedFacts, StoreError> {
+        self.called("wrapped")?;
+        let mut facts = wrapped(Duration::from_mins(1)).facts;
+        facts.path.clone_from(&self.wrapped_at.lock().unwrap());
+        Ok(facts)
+    }
+
+    async fn unwrap(&self, permit: &Permit, _: &SecretValue) -> Result<Secret, StoreError> {
+        self.called("unwrap")?;
+        if permit.target().path.mount() == "db" {
+            return Ok(self.leased());
+        }
+        Ok(Secret::of_version(vec![field()], new(3)))
     }
 
     async fn invoke(&self, _: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
@@ -272,12 +299,7 @@ impl SecretStore for FakeStore {
         _: &[Field],
         ttl: Duration,
     ) -> Result<Wrapped, StoreError> {
-        self.called("invoke_wrapped")?;
-        Ok(Wrapped {
-            token: SecretValue::new(b"token".to_vec()),
-            accessor: "accessor".to_owned(),
-            ttl,
-        })
+        self.called("invoke_wrapped").map(|()| wrapped(ttl))
     }
 
     async fn revoke(&self, lease: &str) -> Result<(), StoreError> {

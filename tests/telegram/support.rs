@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use vaultgram::age::{AgeSealer, SessionKey, StoredKey};
 use vaultgram::broker::ports::{
     AuditError, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore, Serving,
-    StoreError, StoreHealth, SystemClock, SystemRandom, Wrapped,
+    StoreError, StoreHealth, SystemClock, SystemRandom, Wrapped, WrappedFacts,
 };
 use vaultgram::broker::{self, Broker, Rules};
 use vaultgram::domain::group::Groups;
@@ -359,7 +359,11 @@ impl SecretStore for FakeStore {
         Ok(Wrapped {
             token: SecretValue::new(TOKEN.into()),
             accessor: "accessor".to_owned(),
-            ttl,
+            facts: WrappedFacts {
+                path: String::new(),
+                created: String::new(),
+                ttl,
+            },
         })
     }
 

@@ -217,6 +217,7 @@ fn about(action: Action, target: &Target, current: u64) -> String {
         | Action::Versions
         | Action::Patch { .. }
         | Action::Undelete
+        | Action::Unwrap
         | Action::Invoke(_) => {
             format!("Go on with {path}, which is at version {current}?")
         }
@@ -241,6 +242,7 @@ fn about_whole(action: Action, target: &Target) -> String {
         | Action::Undelete
         | Action::Destroy
         | Action::Rotate { .. }
+        | Action::Unwrap
         | Action::Invoke(_) => format!("Go on with {path}?"),
     }
 }

@@ -19,7 +19,8 @@ pub(super) fn tells(error: &BrokerError) -> bool {
             | Store::Refused
             | Store::Rejected(_)
             | Store::Invalid => true,
-            Store::Unsupported
+            Store::NotWrapped
+            | Store::Unsupported
             | Store::WrongMount
             | Store::RoleRefused
             | Store::Sealed
@@ -34,6 +35,7 @@ pub(super) fn tells(error: &BrokerError) -> bool {
         | BrokerError::Coordination(_)
         | BrokerError::PermitExpired
         | BrokerError::WrappedField
+        | BrokerError::WrappedElsewhere
         | BrokerError::NoKey
         | BrokerError::Key(_)
         | BrokerError::TooManyKeys(_)

@@ -17,11 +17,11 @@ use metrics::counter;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
+use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped, WrappedFacts};
 use crate::domain::terms::CacheTerms;
 use crate::domain::{
-    Action, Age, Field, History, MountKind, Mounts, Permit, Secret, SecretPath, VersionFacts,
-    VersionState,
+    Action, Age, Field, History, MountKind, Mounts, Permit, Secret, SecretPath, SecretValue,
+    VersionFacts, VersionState,
 };
 use crate::telemetry::metrics::CACHE_READS;
 use crate::vault::cache::entry::Entry;
@@ -279,6 +279,14 @@ impl SecretStore for Cached {
 
     async fn wrap(&self, permit: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
         self.store.wrap(permit, ttl).await
+    }
+
+    async fn wrapped(&self, token: &SecretValue) -> Result<WrappedFacts, StoreError> {
+        self.store.wrapped(token).await
+    }
+
+    async fn unwrap(&self, permit: &Permit, token: &SecretValue) -> Result<Secret, StoreError> {
+        self.store.unwrap(permit, token).await
     }
 
     async fn invoke(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
