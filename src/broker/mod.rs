@@ -1,5 +1,6 @@
 //! The broker: every way in ends at [`Broker::handle`], and there is no other way to a secret.
 
+mod capabilities;
 mod collect;
 mod confirm;
 mod error;
