@@ -12,6 +12,7 @@ mod leases;
 mod lock;
 pub mod ports;
 mod unwrap;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use self::error::BrokerError;
 pub use self::execute::Sealed;
 pub use self::keys::RegisteredKey;
 pub use self::leases::{Keeping, LeaseInfo, LeaseName, MAX_KEPT};
+pub use self::versions::ChangedVersions;
 use crate::broker::ports::{
     AuditSink, Claim, Clock, Coordination, CoordinationError, Random, Sealer, SecretStore,
     StoreHealth, Wrapped,

@@ -18,4 +18,5 @@ mod lock;
 mod once;
 mod recording;
 mod unwrapping;
+mod versions;
 mod world;

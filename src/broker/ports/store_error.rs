@@ -90,6 +90,19 @@ fn conflict(current: u64) -> String {
 }
 
 impl StoreError {
+    /// Whether what was to be done to a version is so already, or there is no such version.
+    #[must_use]
+    pub fn nothing_to_do(&self) -> bool {
+        matches!(
+            self,
+            Self::NotFound
+                | Self::NoSuchVersion
+                | Self::Deleted(_)
+                | Self::NotDeleted { .. }
+                | Self::Destroyed(_)
+        )
+    }
+
     /// The name in audit and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {
