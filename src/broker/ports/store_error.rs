@@ -4,7 +4,8 @@ use thiserror::Error;
 
 use crate::domain::VersionFacts;
 
-/// Why the store did not do it. `Display` is fit for the caller, who was permitted to.
+/// Why the store did not do it. `Display` is fit for the caller, who was permitted to, wherever
+/// they ask; what they can do about it there, each front adds.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StoreError {
     /// No such secret.
@@ -14,7 +15,7 @@ pub enum StoreError {
     #[error("the secret has no such version")]
     NoSuchVersion,
     /// That version was deleted, and can be undeleted.
-    #[error("version {0} of the secret is deleted; /undelete PATH@{0} brings it back", .0.number)]
+    #[error("version {} of the secret is deleted", .0.number)]
     Deleted(VersionFacts),
     /// That version is not deleted, so there is nothing to undelete.
     #[error("version {version} of the secret is not deleted")]
@@ -23,7 +24,7 @@ pub enum StoreError {
         version: u64,
     },
     /// That version was destroyed for good.
-    #[error("version {} of the secret is destroyed; /versions lists the others", .0.number)]
+    #[error("version {} of the secret is destroyed", .0.number)]
     Destroyed(VersionFacts),
     /// Somebody wrote it meanwhile, or it exists where it must not.
     #[error("{}", conflict(*.current))]
@@ -82,11 +83,10 @@ pub enum StoreError {
 }
 
 fn conflict(current: u64) -> String {
-    let now = match current {
+    match current {
         0 => "somebody else changed the secret meanwhile".to_owned(),
         current => format!("the secret is at version {current} by now"),
-    };
-    format!("{now}; look at it (/versions), then ask again")
+    }
 }
 
 impl StoreError {

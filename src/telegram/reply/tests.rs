@@ -171,6 +171,30 @@ fn what_tells_of_a_secret_is_guarded_and_what_was_done_is_told() {
 }
 
 #[test]
+fn a_failure_says_what_to_do_about_it_in_chat() {
+    let facts = VersionFacts {
+        number: 3,
+        ..VersionFacts::default()
+    };
+    for (error, wanted) in [
+        (
+            StoreError::Deleted(facts).into(),
+            "Version 3 of the secret is deleted; /undelete PATH@3 brings it back.",
+        ),
+        (
+            BrokerError::NoKey,
+            "You have no key registered to seal to; send /register_key age1…",
+        ),
+        (
+            BrokerError::UnknownLease,
+            "You have no such lease; /leases lists yours.",
+        ),
+    ] {
+        assert_eq!(Reply::failed(&error).text, wanted);
+    }
+}
+
+#[test]
 fn what_has_nothing_to_list_is_a_sentence() {
     let history = History::default();
     for (outcome, text) in [
