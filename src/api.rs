@@ -59,7 +59,7 @@ pub struct KvVersion<F> {
 /// What Vault says about one version of a secret.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct KvMetadata {
-    /// When it was written, RFC 3339; empty where it is deleted or destroyed.
+    /// When it was written, RFC 3339.
     pub created_time: String,
     /// Always null: not served.
     pub custom_metadata: Option<()>,

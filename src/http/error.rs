@@ -83,7 +83,7 @@ impl From<&BrokerError> for Refusal {
             BrokerError::Store(StoreError::NotFound | StoreError::NoSuchVersion) => {
                 return Self::nothing();
             }
-            BrokerError::Store(StoreError::Deleted { .. } | StoreError::Destroyed { .. })
+            BrokerError::Store(StoreError::Deleted(_) | StoreError::Destroyed(_))
             | BrokerError::NoSuchField(_)
             | BrokerError::DoneNoSuchField(_)
             | BrokerError::NothingToCollect
@@ -91,9 +91,12 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NewestNotDeleted => StatusCode::NOT_FOUND,
             BrokerError::Store(StoreError::Forbidden | StoreError::RoleRefused)
             | BrokerError::UnknownLease
+            | BrokerError::WrappedElsewhere
             | BrokerError::ChatLocked => StatusCode::FORBIDDEN,
             BrokerError::Store(
                 StoreError::Conflict { .. }
+                | StoreError::NotWrapped
+                | StoreError::CasRequired
                 | StoreError::NotDeleted { .. }
                 | StoreError::Refused
                 | StoreError::Rejected(_),
@@ -129,6 +132,75 @@ impl From<&BrokerError> for Refusal {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };
-        Self::new(status, error.to_string())
+        Self::new(status, said(error))
+    }
+}
+
+/// What a program is told: in Vault's own words where it has any, since clients look for them.
+fn said(error: &BrokerError) -> String {
+    let said = if let BrokerError::Store(StoreError::Conflict { .. }) = error {
+        "check-and-set parameter did not match the current version"
+    } else if let BrokerError::Store(StoreError::CasRequired) = error {
+        "check-and-set parameter required for this call"
+    } else if let BrokerError::Store(StoreError::Rejected(words)) = error {
+        words
+    } else if let BrokerError::NothingToWrite = error {
+        "no data provided"
+    } else if let BrokerError::NotRenewable = error {
+        "lease is not renewable"
+    } else if let BrokerError::UnknownLease = error {
+        "you have no such lease; vaultgram leases lists yours"
+    } else if let BrokerError::TooManyLeases(_) = error {
+        return format!("{error}; revoke some first (vaultgram leases lists them)");
+    } else if let BrokerError::OnlyWhole = error {
+        return format!("{error}; write the whole secret");
+    } else {
+        return error.to_string();
+    };
+    said.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::VersionFacts;
+
+    #[test]
+    fn a_program_is_told_vaults_words_and_nothing_of_chat() {
+        for (error, wanted) in [
+            (
+                StoreError::Conflict { current: 3 }.into(),
+                "check-and-set parameter did not match the current version",
+            ),
+            (
+                StoreError::CasRequired.into(),
+                "check-and-set parameter required for this call",
+            ),
+            (
+                StoreError::NotWrapped.into(),
+                "wrapping token is not valid or does not exist",
+            ),
+            (
+                StoreError::Rejected("no such role".to_owned()).into(),
+                "no such role",
+            ),
+            (BrokerError::NotRenewable, "lease is not renewable"),
+            (BrokerError::NothingToWrite, "no data provided"),
+        ] {
+            assert_eq!(said(&error), wanted);
+            assert_eq!(Refusal::from(&error).status, StatusCode::BAD_REQUEST);
+        }
+        for error in [
+            StoreError::Deleted(VersionFacts::default()).into(),
+            StoreError::Destroyed(VersionFacts::default()).into(),
+            BrokerError::NewestNotDeleted,
+            BrokerError::NoVersionNamed,
+            BrokerError::OnlyWhole,
+            BrokerError::UnknownLease,
+            BrokerError::TooManyLeases(1),
+        ] {
+            let said = said(&error);
+            assert!(!said.contains('/') && !said.contains("PATH"), "{said}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::api::{Envelope, Keys, KvMetadata, KvVersion};
-use crate::domain::{Age, Field, Origin, Secret};
+use crate::domain::{Age, Field, Origin, Secret, VersionFacts};
 use crate::http::error::Refusal;
 
 /// Prometheus' text format.
@@ -70,15 +70,15 @@ pub(super) fn secret(request_id: String, secret: &Secret) -> Reply {
     let fields = Fields(&secret.fields);
     let mut size = fields.size();
     let mut reply = match &secret.origin {
-        Origin::Version { number, created } => {
+        Origin::Version(version) => {
             let data = KvVersion {
                 data: fields,
                 metadata: KvMetadata {
-                    created_time: created.clone(),
+                    created_time: version.created.clone(),
                     custom_metadata: None,
-                    deletion_time: String::new(),
+                    deletion_time: version.deletion.clone(),
                     destroyed: false,
-                    version: *number,
+                    version: version.number,
                 },
             };
             let document = Envelope {
@@ -121,17 +121,17 @@ fn warning(age: Age) -> Option<Vec<String>> {
 }
 
 /// A version that is deleted or destroyed: Vault's 404 that carries its metadata.
-pub(super) fn gone(request_id: String, version: u64, deleted: &str, destroyed: bool) -> Reply {
+pub(super) fn gone(request_id: String, version: &VersionFacts, destroyed: bool) -> Reply {
     let document = Envelope::new(
         request_id,
         KvVersion {
             data: None::<()>,
             metadata: KvMetadata {
-                created_time: String::new(),
+                created_time: version.created.clone(),
                 custom_metadata: None,
-                deletion_time: deleted.to_owned(),
+                deletion_time: version.deletion.clone(),
                 destroyed,
-                version,
+                version: version.number,
             },
         },
     );
@@ -200,8 +200,12 @@ mod tests {
             name: "a\"\u{1}".to_owned(),
             json: SecretValue::new(json.as_bytes().to_vec()),
         };
-        let created = "2026-01-02T03:04:05.123456789Z".to_owned();
-        Secret::of_version(vec![field], 3, created)
+        let facts = VersionFacts {
+            number: 3,
+            created: "2026-01-02T03:04:05.123456789Z".to_owned(),
+            ..VersionFacts::default()
+        };
+        Secret::of_version(vec![field], facts)
     }
 
     async fn text(reply: Reply) -> String {

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{Envelope, Health, MountInfo, PeerInfo, Unlocked};
 use crate::broker::ports::{StoreError, StoreHealth};
-use crate::broker::{Broker, BrokerError, Collected, Outcome};
+use crate::broker::{Beside, Broker, BrokerError, Collected, Outcome};
 use crate::domain::caller::UnixPeer;
 use crate::domain::{Action, Caller, Delivery, Field, MountKind, Request, RequestId, Target};
 use crate::http::body;
@@ -129,7 +129,7 @@ impl VaultApi {
         let broker = Arc::clone(&self.broker);
         let (tell, told) = oneshot::channel();
         self.tasks.spawn(async move {
-            let result = broker.handle_with(request, &fields).await;
+            let result = broker.handle_with(request, Beside::fields(&fields)).await;
             if let Err(Ok(Outcome::Released(secret))) = tell.send(result) {
                 broker.give_back(&id, &secret).await;
             }
@@ -307,11 +307,11 @@ fn measure(health: &StoreHealth) {
 
 /// Why there is no secret; what is deleted or destroyed is described.
 fn failed(request: String, error: &BrokerError) -> Result<Reply, Refusal> {
-    if let BrokerError::Store(StoreError::Deleted { version, at }) = error {
-        return Ok(reply::gone(request, *version, at, false));
+    if let BrokerError::Store(StoreError::Deleted(version)) = error {
+        return Ok(reply::gone(request, version, false));
     }
-    if let BrokerError::Store(StoreError::Destroyed { version }) = error {
-        return Ok(reply::gone(request, *version, "", true));
+    if let BrokerError::Store(StoreError::Destroyed(version)) = error {
+        return Ok(reply::gone(request, version, true));
     }
     Err(Refusal::from(error))
 }

@@ -83,6 +83,10 @@ async fn bao_shows_the_metadata_of_what_is_gone() {
         stdout.contains("deletion_time      2026-02-03T04:05:06.7Z"),
         "{shown:?}"
     );
+    assert!(
+        stdout.contains("created_time       2026-01-02T03:04:05.123456789Z"),
+        "{shown:?}"
+    );
     assert!(stdout.contains("version            3"), "{shown:?}");
     let shown = server.bao(&["kv", "get", "secret/destroyed"]).await;
     assert!(

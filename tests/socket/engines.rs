@@ -100,7 +100,7 @@ async fn parameters_arrive_as_they_were_sent_and_only_for_engines() {
     assert_eq!(server.decisions(), before, "nothing was even asked");
     for (path, status, said) in [
         ("db/nothing", 404, r#"{"errors":[]}"#),
-        ("db/refused", 400, "Vault refuses the request: no such role"),
+        ("db/refused", 400, r#"{"errors":["no such role"]}"#),
         ("db/read-only", 405, "cannot do that"),
         ("db/forbidden", 403, "permission denied"),
     ] {
