@@ -53,10 +53,8 @@ fn telegram(id: i64, chat: ChatKind) -> Caller {
 
 fn unix(uid: u32, executable: Option<&str>) -> Caller {
     Caller::Unix(UnixPeer {
-        uid,
-        gid: uid,
-        pid: 7,
         executable: executable.map(str::to_owned),
+        ..UnixPeer::known(uid, uid, 7)
     })
 }
 
