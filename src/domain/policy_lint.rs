@@ -57,8 +57,7 @@ pub(in crate::domain) fn open_to_unknown(
         "whether {asked} is not always known, and this policy {applies} where it is not; turn it \
          round: {round} {{ {asked} && … }}"
     );
-    let place = asked.rsplit(' ').next().unwrap_or_default();
-    Some((place.to_owned(), problem))
+    Some((asked, problem))
 }
 
 /// What `condition` asks, though it is not `fine` that the answer is "no" for the unknown.
