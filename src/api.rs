@@ -111,7 +111,7 @@ pub struct PeerInfo {
     pub explicit_max_ttl: u64,
     /// Always empty: there is no token.
     pub id: String,
-    /// `uid`, `gid`, `pid` and, where it is known, `executable`.
+    /// `uid`, `gid`, `pid`, `socket`, `description` and what else is known of the caller.
     pub meta: BTreeMap<String, String>,
     /// Always 0.
     pub num_uses: u64,

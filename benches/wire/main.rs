@@ -183,12 +183,7 @@ fn permit() -> Permit {
     let policy = Policy::load(&[everything], Groups::default(), &mounts).unwrap();
     let request = Request {
         id: RequestId::Connection(1),
-        caller: Caller::Unix(UnixPeer {
-            uid: 1,
-            gid: 1,
-            pid: 1,
-            executable: None,
-        }),
+        caller: Caller::Unix(UnixPeer::known(1, 1, 1)),
         action: Action::Read(Delivery::Socket),
         target: Target {
             path: SecretPath::new("secret", "app").unwrap(),

@@ -4,6 +4,8 @@
 //! line before, and `hash` is the SHA-256 of the line itself up to `,"hash":`. Anyone can
 //! check a line: `sed -n 5p audit.jsonl | sed 's/,"hash":.*//' | tr -d '\n' | sha256sum`.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::format_description::BorrowedFormatItem;
@@ -69,7 +71,21 @@ enum Evidence<'a> {
         uid: u32,
         gid: u32,
         pid: i32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        groups: Option<&'a BTreeSet<u32>>,
         executable: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        executable_sha256: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unit: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        slice: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        container: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pod: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        socket: Option<&'a str>,
     },
 }
 
@@ -254,7 +270,14 @@ impl<'a> From<&'a Caller> for Evidence<'a> {
                 uid: peer.uid,
                 gid: peer.gid,
                 pid: peer.pid,
+                groups: peer.groups.as_ref(),
                 executable: peer.executable.as_deref(),
+                executable_sha256: peer.executable_sha256.as_deref(),
+                unit: peer.unit.as_deref(),
+                slice: peer.slice.as_deref(),
+                container: peer.container.as_deref(),
+                pod: peer.pod.as_deref(),
+                socket: peer.socket.as_deref(),
             },
         }
     }

@@ -66,10 +66,9 @@ impl Broker {
 
 /// This process, which closes the lock, and looks after leases, of its own accord.
 pub(super) fn itself() -> UnixPeer {
-    UnixPeer {
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-        pid: rustix::process::getpid().as_raw_nonzero().get(),
-        executable: None,
-    }
+    UnixPeer::known(
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+        rustix::process::getpid().as_raw_nonzero().get(),
+    )
 }

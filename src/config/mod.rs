@@ -48,8 +48,8 @@ pub struct Config {
     pub vault: VaultConfig,
     /// Who may have what.
     pub policy: Policy,
-    /// The Unix socket; `None` where only Telegram is served.
-    pub socket: Option<SocketConfig>,
+    /// The Unix sockets, that of `[socket]` first; none where only Telegram is served.
+    pub sockets: Vec<SocketConfig>,
     /// The audit.
     pub audit: AuditConfig,
     /// The embedded state store.
@@ -80,7 +80,7 @@ impl Config {
                 telegram: parts.telegram,
                 vault,
                 policy,
-                socket: parts.socket,
+                sockets: parts.sockets,
                 audit: parts.audit,
                 state: parts.state,
                 log: parts.log,
@@ -118,7 +118,7 @@ struct Parts {
     telegram: Option<TelegramConfig>,
     vault: Option<VaultConfig>,
     policy: Option<Policy>,
-    socket: Option<SocketConfig>,
+    sockets: Vec<SocketConfig>,
     audit: AuditConfig,
     state: StateConfig,
     log: LogConfig,
@@ -136,11 +136,12 @@ impl Parts {
             tokens: vec![],
         };
 
-        if raw.telegram.is_none() && raw.socket.is_none() {
+        let no_socket = raw.socket.is_none() && raw.sockets.is_empty();
+        if raw.telegram.is_none() && no_socket {
             problems.push("nothing to serve: add a [telegram] or a [socket] section");
         }
         let mounts = vault::mounts(&raw.vault, &mut problems);
-        if raw.socket.is_none()
+        if no_socket
             && raw
                 .telegram
                 .as_ref()
@@ -154,13 +155,14 @@ impl Parts {
         let telegram = raw.telegram.and_then(|raw| {
             telegram::typed(raw, mounts.as_ref(), &directory, environment, &mut problems)
         });
-        let socket = raw
-            .socket
-            .and_then(|raw| socket::typed(raw, &directory, &mut problems));
+        let mut names = vec![socket::DEFAULT.to_owned()];
+        names.extend(raw.sockets.keys().cloned());
+        let sockets = socket::typed(raw.socket, raw.sockets, &directory, &mut problems);
         let policy = policy::typed(
             raw.policy,
             &raw.groups,
             mounts.as_ref(),
+            &names,
             &directory,
             &mut problems,
         );
@@ -171,7 +173,7 @@ impl Parts {
             telegram,
             vault,
             policy,
-            socket,
+            sockets,
             audit,
             state,
             log,

@@ -12,6 +12,7 @@ pub(super) fn typed(
     raw: raw::Policy,
     groups: &BTreeMap<String, Vec<String>>,
     mounts: Option<&Mounts>,
+    sockets: &[String],
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<Policy> {
@@ -30,7 +31,8 @@ pub(super) fn typed(
         }
     }
     let policy = match groups.zip(mounts) {
-        Some((groups, mounts)) => Policy::load(&sources, groups, mounts).map(Some),
+        Some((groups, mounts)) => Policy::load(&sources, groups, mounts)
+            .and_then(|policy| policy.check_sockets(sockets).map(|()| Some(policy))),
         // Which names exist is not known, but what else is wrong is still said.
         None => policy_load::parse(&sources).map(|_| None),
     };

@@ -15,6 +15,7 @@ pub(super) struct Raw {
     pub(super) policy: Policy,
     pub(super) groups: BTreeMap<String, Vec<String>>,
     pub(super) socket: Option<Socket>,
+    pub(super) sockets: BTreeMap<String, Socket>,
     pub(super) audit: Audit,
     pub(super) state: State,
     pub(super) log: Log,
@@ -175,8 +176,9 @@ impl Default for Policy {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Socket {
-    pub(super) path: PathBuf,
+    pub(super) path: Option<PathBuf>,
     pub(super) mode: String,
+    pub(super) owner: Option<String>,
     pub(super) group: Option<String>,
     pub(super) max_connections: usize,
 }
@@ -184,8 +186,9 @@ pub(super) struct Socket {
 impl Default for Socket {
     fn default() -> Self {
         Self {
-            path: "/run/vaultgram/vaultgram.sock".into(),
+            path: None,
             mode: "0660".to_owned(),
+            owner: None,
             group: None,
             max_connections: 256,
         }

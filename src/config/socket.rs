@@ -1,39 +1,124 @@
-//! The `[socket]` section.
+//! The `[socket]` section, and the `[sockets.NAME]` beside it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Problems, raw};
 
-/// The Unix socket.
+/// What policies call the socket of `[socket]`.
+pub(super) const DEFAULT: &str = "default";
+
+/// Where it is when nothing else is said.
+const DEFAULT_PATH: &str = "/run/vaultgram/vaultgram.sock";
+
+/// A Unix socket.
 #[derive(Debug, Clone)]
 pub struct SocketConfig {
+    /// What policies call it.
+    pub name: String,
     /// Where it appears.
     pub path: PathBuf,
     /// Its permission bits.
     pub mode: u32,
+    /// The user that owns it; the process's own when `None`.
+    pub owner: Option<String>,
     /// The group that owns it; the process's own when `None`.
     pub group: Option<String>,
     /// How many connections are served at once.
     pub max_connections: usize,
 }
 
+impl SocketConfig {
+    /// Where it is configured: `[socket]`, `[sockets.ci]`.
+    #[must_use]
+    pub fn section(&self) -> String {
+        section(&self.name)
+    }
+}
+
+fn section(name: &str) -> String {
+    if name == DEFAULT {
+        "[socket]".to_owned()
+    } else {
+        format!("[sockets.{name}]")
+    }
+}
+
+/// All sockets, that of `[socket]` first.
 pub(super) fn typed(
+    default: Option<raw::Socket>,
+    others: BTreeMap<String, raw::Socket>,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Vec<SocketConfig> {
+    let default = default.map(|mut raw| {
+        raw.path.get_or_insert_with(|| DEFAULT_PATH.into());
+        (DEFAULT.to_owned(), raw)
+    });
+    let others = others.into_iter().filter(|(name, _)| {
+        let fits = is_name(name);
+        if !fits {
+            problems.push(format!(
+                "[sockets] {name:?}: write a name of a to z, 0 to 9 and \"-\", other than \
+                 \"{DEFAULT}\", which is [socket]"
+            ));
+        }
+        fits
+    });
+    let named: Vec<_> = default.into_iter().chain(others).collect();
+    let mut sockets: Vec<SocketConfig> = vec![];
+    for (name, raw) in named {
+        let Some(socket) = one(name, raw, directory, problems) else {
+            continue;
+        };
+        if let Some(other) = sockets.iter().find(|other| other.path == socket.path) {
+            problems.push(format!(
+                "{} path: {} is the path of {} too; each socket needs its own",
+                socket.section(),
+                socket.path.display(),
+                other.section()
+            ));
+        }
+        sockets.push(socket);
+    }
+    sockets
+}
+
+fn is_name(name: &str) -> bool {
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    name != DEFAULT && (1..=64).contains(&name.len()) && name.chars().all(known)
+}
+
+fn one(
+    name: String,
     raw: raw::Socket,
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<SocketConfig> {
+    let section = section(&name);
     let mode = u32::from_str_radix(&raw.mode, 8)
         .ok()
         .filter(|mode| *mode <= 0o777);
     if mode.is_none() {
-        problems.push("[socket] mode: not octal permissions; write it like mode = \"0660\"");
+        problems.push(format!(
+            "{section} mode: not octal permissions; write it like mode = \"0660\""
+        ));
     }
     if !(1..=65_536).contains(&raw.max_connections) {
-        problems.push("[socket] max_connections: must be from 1 to 65536");
+        problems.push(format!(
+            "{section} max_connections: must be from 1 to 65536"
+        ));
+    }
+    if raw.path.is_none() {
+        problems.push(format!(
+            "{section} path: is missing; write it like path = \"/run/vaultgram/{name}.sock\""
+        ));
     }
     Some(SocketConfig {
-        path: directory.join(raw.path),
+        path: directory.join(raw.path?),
         mode: mode?,
+        name,
+        owner: raw.owner,
         group: raw.group,
         max_connections: raw.max_connections,
     })

@@ -69,16 +69,23 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
              that is not meant, say action == Action::\"read\""
         )?;
     }
-    match &config.socket {
-        None => writeln!(out, "socket    not served: there is no [socket] section")?,
-        Some(socket) => {
-            writeln!(
-                out,
-                "socket    {} (mode {:04o})",
-                socket.path.display(),
-                socket.mode
-            )?;
-        }
+    if config.sockets.is_empty() {
+        writeln!(out, "socket    not served: there is no [socket] section")?;
+    }
+    for socket in &config.sockets {
+        let whose = [("owner", &socket.owner), ("group", &socket.group)];
+        let whose = whose.into_iter().filter_map(|(kind, name)| {
+            let name = name.as_ref()?;
+            Some(format!(", {kind} {name}"))
+        });
+        writeln!(
+            out,
+            "socket    {}: {} (mode {:04o}{})",
+            socket.name,
+            socket.path.display(),
+            socket.mode,
+            whose.collect::<String>()
+        )?;
     }
     writeln!(out, "audit     {}", config.audit.file.display())?;
     writeln!(out, "state     {}", config.state.file.display())

@@ -21,7 +21,6 @@ use crate::coordination::{self, LocalStore};
 use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
 use crate::daemon::{application, load, people, session_key, settings};
-use crate::http;
 use crate::telegram::{self, FileSession, SessionError};
 use crate::telemetry::metrics::{CHAT_LOCKED, DEVICES_LOOKED_AT, TELEGRAM_STATE};
 use crate::vault::Store;
@@ -83,7 +82,7 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
         findings.push(Finding::of("user", Err(problem)));
         return findings;
     }
-    let socket = config.socket.as_ref().map(|socket| socket.path.clone());
+    let socket = config.sockets.first().map(|socket| socket.path.clone());
     let (state, running) = examine_state(config.state.file).await;
     let runs_at = running.then_some(socket.as_deref());
     findings.push(Finding::of("vault", vault(config.vault, runs_at).await));
@@ -93,7 +92,7 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
     let audit = tokio::task::spawn_blocking(move || examine_audit(&audit, running)).await;
     let audit = audit.map_err(|error| error.to_string()).flatten();
     findings.push(Finding::of("audit", audit));
-    if let Some(socket) = config.socket {
+    for socket in config.sockets {
         findings.push(Finding::of("socket", examine_socket(socket, running).await));
     }
     if let Some(telegram) = config.telegram {
@@ -255,10 +254,7 @@ async fn examine_socket(config: SocketConfig, running: bool) -> Result<String, S
             answer.status.as_u16()
         ));
     }
-    match http::bind(&settings::socket(config)) {
-        Ok(_) => Ok(format!("{shown} can be made")),
-        Err(error) => Err(error.to_string()),
-    }
+    settings::bind(config).map(|_| format!("{shown} can be made"))
 }
 
 async fn examine_telegram(

@@ -119,12 +119,11 @@ fn policy(path: &SecretPath, mounts: &Mounts) -> Result<Policy, String> {
 fn request(path: &SecretPath) -> Request {
     Request {
         id: RequestId::Connection(rand::random()),
-        caller: Caller::Unix(UnixPeer {
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-            pid: rustix::process::getpid().as_raw_nonzero().get(),
-            executable: None,
-        }),
+        caller: Caller::Unix(UnixPeer::known(
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+            rustix::process::getpid().as_raw_nonzero().get(),
+        )),
         target: Target {
             path: path.clone(),
             field: None,

@@ -21,10 +21,10 @@ use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::signals::Signals;
 use crate::daemon::{load, session_key, settings, start_log};
 use crate::domain::{Mounts, SecretPath};
-use crate::http::Listener;
+use crate::http::{Attestor, Listener};
 use crate::telegram::{FileSession, SessionError, TelegramError};
 use crate::vault::{Cached, Store};
-use crate::{http, memory, telegram, telemetry};
+use crate::{memory, telegram, telemetry};
 
 /// How long requests in flight may take after the first stop signal.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -99,7 +99,8 @@ struct Daemon {
     audit: Arc<AuditFile>,
     state: Arc<LocalStore>,
     clock: Arc<dyn Clock>,
-    socket: Option<Listener>,
+    sockets: Vec<Listener>,
+    attestor: Attestor,
     telegram: Option<Account>,
 }
 
@@ -107,6 +108,7 @@ impl Daemon {
     /// Opens files, session and socket; connects to nothing.
     fn open(config: Config, key: Option<SessionKey>) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let attestor = Attestor::new(config.policy.speaks_of_hashes());
         let rules = Rules {
             policy: config.policy,
             mounts: config.vault.mounts.clone(),
@@ -154,11 +156,10 @@ impl Daemon {
             open_telegram(config, key, keys, vault_address)
         });
         let telegram = telegram.transpose()?;
-        let socket = config
-            .socket
-            .map(|socket| http::bind(&settings::socket(socket)));
-        let socket = socket
-            .transpose()
+        // All, or none: those made before one that fails are removed again.
+        let sockets = config.sockets.into_iter().map(settings::bind);
+        let sockets = sockets
+            .collect::<Result<_, _>>()
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let broker = Arc::new(Broker::new(rules, ports()));
         Ok(Self {
@@ -168,7 +169,8 @@ impl Daemon {
             audit,
             state,
             clock,
-            socket,
+            sockets,
+            attestor,
             telegram,
         })
     }
@@ -198,12 +200,11 @@ impl Daemon {
             cache.run(stop).await;
             Ok(())
         }));
-        let beside_socket = self.socket.is_some();
-        if let Some(socket) = self.socket {
+        let beside_socket = !self.sockets.is_empty();
+        for socket in self.sockets {
             let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
-            running.push(
-                fronts.spawn(async move { socket.serve(broker, stop).await.map_err(unavailable) }),
-            );
+            let serving = socket.serve(broker, self.attestor.clone(), stop);
+            running.push(fronts.spawn(async move { serving.await.map_err(unavailable) }));
         }
         if let Some(account) = self.telegram {
             let ports = telegram::Ports {

@@ -64,10 +64,18 @@ pub(super) fn audit(config: AuditConfig) -> audit::Settings {
     }
 }
 
-pub(super) fn socket(config: SocketConfig) -> http::Settings {
+/// Makes a socket; what is wrong is said with the section to change.
+pub(super) fn bind(config: SocketConfig) -> Result<http::Listener, String> {
+    let section = config.section();
+    http::bind(&socket(config)).map_err(|error| format!("{section} {error}"))
+}
+
+fn socket(config: SocketConfig) -> http::Settings {
     http::Settings {
+        name: config.name,
         path: config.path,
         mode: config.mode,
+        owner: config.owner,
         group: config.group,
         max_connections: config.max_connections,
         timeouts: http::Timeouts::default(),

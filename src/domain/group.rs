@@ -5,14 +5,20 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::domain::Caller;
+use crate::domain::caller::is_unit;
 
-/// A member of a group: `telegram:1001`, `uid:990` or `group:admins`.
+/// A member of a group: `telegram:1001`, `uid:990`, `gid:27`, `unit:deploy.service` or
+/// `group:admins`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Member {
     /// A Telegram account by numeric id.
     Telegram(i64),
     /// A Unix user by id.
     Uid(u32),
+    /// Every process in a Unix group, by id.
+    Gid(u32),
+    /// Every process of a systemd unit of the system's.
+    Unit(String),
     /// All members of another group.
     Group(String),
 }
@@ -24,6 +30,8 @@ impl FromStr for Member {
         let member = match text.split_once(':') {
             Some(("telegram", id)) => id.parse().ok().filter(|id| *id > 0).map(Self::Telegram),
             Some(("uid", id)) => id.parse().ok().map(Self::Uid),
+            Some(("gid", id)) => id.parse().ok().map(Self::Gid),
+            Some(("unit", name)) => is_unit(name).then(|| Self::Unit(name.to_owned())),
             Some(("group", name)) => Some(Self::Group(name.to_owned())),
             _ => None,
         };
@@ -37,6 +45,8 @@ pub struct Groups {
     names: BTreeSet<String>,
     telegram: BTreeMap<i64, BTreeSet<String>>,
     uid: BTreeMap<u32, BTreeSet<String>>,
+    gid: BTreeMap<u32, BTreeSet<String>>,
+    unit: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Groups {
@@ -81,6 +91,13 @@ impl Groups {
                 Member::Uid(uid) => {
                     self.uid.entry(*uid).or_default().insert(into.to_owned());
                 }
+                Member::Gid(gid) => {
+                    self.gid.entry(*gid).or_default().insert(into.to_owned());
+                }
+                Member::Unit(unit) => {
+                    let groups = self.unit.entry(unit.clone()).or_default();
+                    groups.insert(into.to_owned());
+                }
                 Member::Group(inner) => self.add(into, inner, groups, trail)?,
             }
         }
@@ -95,11 +112,26 @@ impl Groups {
 
     /// The names of the groups `caller` is in.
     pub fn of(&self, caller: &Caller) -> impl Iterator<Item = &str> {
-        let names = match caller {
-            Caller::Telegram(user) => self.telegram.get(&user.id),
-            Caller::Unix(peer) => self.uid.get(&peer.uid),
-        };
-        names.into_iter().flatten().map(String::as_str)
+        let mut names = vec![];
+        match caller {
+            Caller::Telegram(user) => names.extend(self.telegram.get(&user.id)),
+            Caller::Unix(peer) => {
+                names.extend(self.uid.get(&peer.uid));
+                names.extend(self.gid.get(&peer.gid));
+                let groups = peer.groups.iter().flatten();
+                names.extend(groups.filter_map(|gid| self.gid.get(gid)));
+                names.extend(peer.unit.iter().filter_map(|unit| self.unit.get(unit)));
+            }
+        }
+        let names: BTreeSet<&str> = names.into_iter().flatten().map(String::as_str).collect();
+        names.into_iter()
+    }
+
+    /// Whether somebody may be in the group `name` without our finding out.
+    #[must_use]
+    pub fn is_uncertain(&self, name: &str) -> bool {
+        let mut uncertain = self.gid.values().chain(self.unit.values());
+        uncertain.any(|groups| groups.contains(name))
     }
 }
 
@@ -119,7 +151,8 @@ impl fmt::Display for GroupError {
         match self {
             Self::Member => write!(
                 f,
-                "is not \"telegram:1001\", \"uid:990\" or \"group:admins\"; write it like one of these"
+                "is not \"telegram:1001\", \"uid:990\", \"gid:27\", \"unit:deploy.service\" or \
+                 \"group:admins\"; write it like one of these"
             ),
             Self::Unknown(name) => {
                 write!(f, "the group \"{name}\" is not defined; add it to [groups]")
@@ -137,7 +170,7 @@ impl std::error::Error for GroupError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::caller::{ChatKind, TelegramUser};
+    use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 
     fn groups(definition: &[(&str, &[&str])]) -> Result<Groups, GroupError> {
         let mut groups = BTreeMap::new();
@@ -171,6 +204,40 @@ mod tests {
     }
 
     #[test]
+    fn a_process_is_in_the_groups_of_its_user_its_groups_and_its_unit() {
+        let groups = groups(&[
+            ("user", &["uid:5"]),
+            ("staff", &["gid:50"]),
+            ("deploy", &["unit:deploy.service"]),
+            ("all", &["group:staff", "uid:5"]),
+        ])
+        .unwrap();
+        let of = |peer: &UnixPeer| {
+            let caller = Caller::Unix(peer.clone());
+            let names = groups.of(&caller).map(str::to_owned);
+            names.collect::<Vec<_>>()
+        };
+        let mut peer = UnixPeer::known(6, 50, 1);
+        assert_eq!(of(&peer), ["all", "staff"], "the primary group counts");
+        peer.gid = 6;
+        assert!(of(&peer).is_empty());
+        peer.groups = Some(BTreeSet::from([6, 50]));
+        peer.unit = Some("deploy.service".to_owned());
+        assert_eq!(of(&peer), ["all", "deploy", "staff"]);
+        peer.unit = Some("deploy.scope".to_owned());
+        peer.groups = None;
+        assert!(of(&peer).is_empty());
+        for (name, uncertain) in [
+            ("user", false),
+            ("staff", true),
+            ("deploy", true),
+            ("all", true),
+        ] {
+            assert_eq!(groups.is_uncertain(name), uncertain, "{name}");
+        }
+    }
+
+    #[test]
     fn says_what_is_wrong() {
         assert_eq!(
             groups(&[("a", &["group:b"])]),
@@ -187,7 +254,9 @@ mod tests {
             "telegram:0",
             "telegram:-5",
             "uid:-1",
-            "gid:5",
+            "gid:staff",
+            "unit:deploy",
+            "unit:user@.service",
         ] {
             assert_eq!(groups(&[("a", &[member])]), Err(GroupError::Member));
         }

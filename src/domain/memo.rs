@@ -76,12 +76,7 @@ mod tests {
     fn request(path: &str, pid: i32, uid: u32, delivery: Delivery) -> Request {
         Request {
             id: RequestId::Connection(1),
-            caller: Caller::Unix(UnixPeer {
-                uid,
-                gid: 1,
-                pid,
-                executable: None,
-            }),
+            caller: Caller::Unix(UnixPeer::known(uid, 1, pid)),
             action: Action::Read(delivery),
             target: Target {
                 path: SecretPath::new("secret", path).unwrap(),

@@ -11,6 +11,7 @@ pub mod group;
 mod memo;
 pub mod permit;
 pub mod policy;
+mod policy_lint;
 pub mod policy_load;
 mod policy_names;
 pub mod recipe;

@@ -148,7 +148,7 @@ impl Policy {
     }
 
     /// The name people gave a policy with `@id("…")`, else its file and number.
-    fn display_id(&self, id: &PolicyId) -> String {
+    pub(in crate::domain) fn display_id(&self, id: &PolicyId) -> String {
         self.policies
             .annotation(id, "id")
             .map_or_else(|| id.to_string(), str::to_owned)
@@ -173,8 +173,14 @@ impl Policy {
         if let Some(cas) = request.action.cas() {
             context.push(("cas".to_owned(), RestrictedExpression::new_bool(cas)));
         }
-        if let Caller::Telegram(user) = &request.caller {
-            context.push(("chat".to_owned(), string(user.chat.name())));
+        match &request.caller {
+            Caller::Telegram(user) => {
+                context.push(("chat".to_owned(), string(user.chat.name())));
+            }
+            Caller::Unix(peer) => {
+                let socket = peer.socket.as_deref();
+                context.extend(socket.map(|name| ("socket".to_owned(), string(name))));
+            }
         }
         let query = cedar_policy::Request::new(
             principal,
@@ -207,8 +213,15 @@ impl Policy {
                         RestrictedExpression::new_long(peer.gid.into()),
                     ),
                 ]);
-                if let Some(executable) = &peer.executable {
-                    attributes.insert("executable".to_owned(), string(executable));
+                if let Some(groups) = &peer.groups {
+                    let groups = groups.iter().map(|gid| (*gid).into());
+                    let groups = groups.map(RestrictedExpression::new_long);
+                    attributes.insert("groups".to_owned(), RestrictedExpression::new_set(groups));
+                }
+                for (name, text) in peer.texts() {
+                    if let Some(text) = text {
+                        attributes.insert(name.to_owned(), string(text));
+                    }
                 }
                 (
                     uid(&self.types.unix_peer, &peer.uid.to_string()),

@@ -12,7 +12,7 @@ use crate::domain::group::Groups;
 use crate::domain::memo::Memo;
 use crate::domain::policy::{EntityTypes, Policy};
 use crate::domain::terms;
-use crate::domain::{Mounts, Terms, policy_names};
+use crate::domain::{Mounts, Terms, policy_lint, policy_names};
 
 /// The schema policies are checked against, in Cedar's own notation.
 pub const SCHEMA: &str = include_str!("vaultgram.cedarschema");
@@ -44,10 +44,13 @@ impl Policy {
             .iter()
             .flat_map(|found| {
                 let literals: BTreeSet<_> = found.policy.entity_literals().into_iter().collect();
-                literals.into_iter().filter_map(|literal| {
+                let names = literals.into_iter().filter_map(|literal| {
                     let problem = policy_names::wrong(&literal, &parsed.types, &groups, mounts)?;
                     Some(found.at(&literal.to_string(), &problem))
-                })
+                });
+                let open = policy_lint::open_to_unknown(&found.policy, &groups);
+                let open = open.map(|(part, problem)| found.at(&part, &problem));
+                names.chain(open).collect::<Vec<_>>()
             })
             .collect();
         if !problems.is_empty() {
@@ -71,6 +74,33 @@ impl Policy {
             terms,
             memo: Memo::default(),
         })
+    }
+
+    /// Whether any policy looks at the SHA-256 of executables.
+    #[must_use]
+    pub fn speaks_of_hashes(&self) -> bool {
+        self.policies.policies().any(policy_lint::speaks_of_hashes)
+    }
+
+    /// Checks that the sockets policies speak of are among `known`.
+    ///
+    /// # Errors
+    /// Names the policies that speak of others.
+    pub fn check_sockets(&self, known: &[String]) -> Result<(), PolicyError> {
+        let mut problems = vec![];
+        for policy in self.policies.policies() {
+            let named = policy_lint::sockets(policy).into_iter();
+            for name in named.filter(|name| !known.contains(name)) {
+                let (id, known) = (self.display_id(policy.id()), known.join("\", \""));
+                problems.push(format!(
+                    "{id}: no socket is called {name:?}; there is \"{known}\""
+                ));
+            }
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(PolicyError(problems))
     }
 
     /// How many policies there are.

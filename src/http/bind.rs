@@ -21,23 +21,23 @@ const MAX_PATH: usize = 107;
 /// The socket's name inside the private folder, before it is moved into place.
 const DRAFT: &str = "socket";
 
-/// Why there is no socket. Each says what to do.
+/// Why there is no socket. Each begins with the setting that is wrong, and says what to do.
 #[derive(Debug, Error)]
 pub enum BindError {
     /// The path has no file name, or is relative.
-    #[error("[socket] path: {} is not a file's absolute path; write it like \"/run/vaultgram/vaultgram.sock\"", .0.display())]
+    #[error("path: {} is not a file's absolute path; write it like \"/run/vaultgram/vaultgram.sock\"", .0.display())]
     NotAPath(PathBuf),
     /// Longer than the kernel takes.
-    #[error("[socket] path: {} has {} bytes, and a Unix socket's path at most {MAX_PATH}; choose a shorter one", .0.display(), .0.as_os_str().len())]
+    #[error("path: {} has {} bytes, and a Unix socket's path at most {MAX_PATH}; choose a shorter one", .0.display(), .0.as_os_str().len())]
     TooLong(PathBuf),
     /// The folder does not exist.
-    #[error("[socket] path: the folder {} does not exist; make it (systemd: RuntimeDirectory=vaultgram)", .0.display())]
+    #[error("path: the folder {} does not exist; make it (systemd: RuntimeDirectory=vaultgram)", .0.display())]
     NoFolder(PathBuf),
     /// Others could put a socket of their own in place of ours.
-    #[error("[socket] path: users other than its owner can write to the folder {folder}, and so could replace the socket; run `chmod 755 {folder}`, or choose another folder", folder = .0.display())]
+    #[error("path: users other than its owner can write to the folder {folder}, and so could replace the socket; run `chmod 755 {folder}`, or choose another folder", folder = .0.display())]
     OpenFolder(PathBuf),
     /// Somebody else owns the folder, and could replace the socket.
-    #[error("[socket] path: the folder {} belongs to user {owner}, who could replace the socket; choose a folder of root's or of vaultgram's own user", folder.display())]
+    #[error("path: the folder {} belongs to user {owner}, who could replace the socket; choose a folder of root's or of vaultgram's own user", folder.display())]
     ForeignFolder {
         /// The folder.
         folder: PathBuf,
@@ -45,24 +45,43 @@ pub enum BindError {
         owner: u32,
     },
     /// A live process answers there.
-    #[error("[socket] path: {} is in use: a process answers there, probably another vaultgram; stop it, or choose another path", .0.display())]
+    #[error("path: {} is in use: a process answers there, probably another vaultgram; stop it, or choose another path", .0.display())]
     InUse(PathBuf),
     /// A file of another kind is there; it is left alone.
-    #[error("[socket] path: {} exists and is not a socket; move it away, or choose another path", .0.display())]
+    #[error("path: {} exists and is not a socket; move it away, or choose another path", .0.display())]
     NotASocket(PathBuf),
+    /// The configured owner does not exist.
+    #[error("owner: there is no user \"{name}\"; create it (`useradd --system {name}`), or name another", name = .0.escape_debug())]
+    NoSuchUser(String),
     /// The configured group does not exist.
-    #[error("[socket] group: there is no group \"{name}\"; create it (`groupadd --system {name}`), or name another", name = .0.escape_debug())]
+    #[error("group: there is no group \"{name}\"; create it (`groupadd --system {name}`), or name another", name = .0.escape_debug())]
     NoSuchGroup(String),
     /// The group may not be given to the socket.
-    #[error("[socket] group: \"{}\" cannot be given to the socket ({cause}); start vaultgram as root, or as a member of that group", group.escape_debug())]
+    #[error("group: \"{}\" cannot be given to the socket ({cause}); start vaultgram as root, or as a member of that group", group.escape_debug())]
     GroupRefused {
         /// The group.
         group: String,
         /// What the system says.
         cause: io::Error,
     },
+    /// The socket may not be given to the owner.
+    #[error("owner: the socket cannot be given to \"{}\" ({cause}); start vaultgram as root, or leave the owner out", owner.escape_debug())]
+    OwnerRefused {
+        /// The owner.
+        owner: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The file system took mode or owner without a word, and did something else.
+    #[error("path: {}: the file system does not keep what a socket needs: its {what} is not as asked; choose a folder on another one, such as /run", path.display())]
+    NotKept {
+        /// The socket's path.
+        path: PathBuf,
+        /// What was not kept.
+        what: &'static str,
+    },
     /// The system refused something else.
-    #[error("[socket] path: {}: cannot {action}: {cause}; check that vaultgram's user can write to the folder", path.display())]
+    #[error("path: {}: cannot {action}: {cause}; check that vaultgram's user can write to the folder", path.display())]
     System {
         /// The socket's path.
         path: PathBuf,
@@ -73,7 +92,8 @@ pub enum BindError {
     },
 }
 
-/// Makes the socket. It appears at its path complete: bound, listening, with its mode and group.
+/// Makes the socket. It appears at its path complete: bound, listening, with its mode, owner and
+/// group, which were looked at.
 ///
 /// # Errors
 /// See [`BindError`]; nothing is left behind.
@@ -93,6 +113,7 @@ pub fn bind(settings: &Settings) -> Result<Listener, BindError> {
     if path.as_os_str().len() > MAX_PATH {
         return Err(BindError::TooLong(path.clone()));
     }
+    let owner = settings.owner.as_deref().map(user_id).transpose()?;
     let group = settings.group.as_deref().map(group_id).transpose()?;
     let folder = open_folder(folder, path)?;
     check_vacant(&folder, name, path)?;
@@ -112,19 +133,6 @@ pub fn bind(settings: &Settings) -> Result<Listener, BindError> {
             action: "set it up",
             cause,
         })?;
-    if let (Some(gid), Some(group)) = (group, &settings.group) {
-        rustix::fs::chownat(
-            &private.inside,
-            DRAFT,
-            None,
-            Some(gid),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .map_err(|cause| BindError::GroupRefused {
-            group: group.clone(),
-            cause: cause.into(),
-        })?;
-    }
     rustix::fs::chmodat(
         &private.inside,
         DRAFT,
@@ -132,17 +140,60 @@ pub fn bind(settings: &Settings) -> Result<Listener, BindError> {
         AtFlags::empty(),
     )
     .map_err(system("set its mode"))?;
+    let give = |user, group| {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::chownat(&private.inside, DRAFT, user, group, flags)
+    };
+    // The group first: once it is another's, it may not be ours to change.
+    if let (Some(gid), Some(group)) = (group, &settings.group) {
+        give(None, Some(gid)).map_err(|cause| BindError::GroupRefused {
+            group: group.clone(),
+            cause: cause.into(),
+        })?;
+    }
+    if let (Some(uid), Some(owner)) = (owner, &settings.owner) {
+        give(Some(uid), None).map_err(|cause| BindError::OwnerRefused {
+            owner: owner.clone(),
+            cause: cause.into(),
+        })?;
+    }
     let status = rustix::fs::statat(&private.inside, DRAFT, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(system("look at it"))?;
+    let owner = owner.unwrap_or_else(rustix::process::geteuid);
+    for (what, kept) in [
+        ("mode", status.st_mode & 0o7777 == settings.mode),
+        ("owner", status.st_uid == owner.as_raw()),
+        (
+            "group",
+            group.is_none_or(|gid| status.st_gid == gid.as_raw()),
+        ),
+    ] {
+        if !kept {
+            let path = path.clone();
+            return Err(BindError::NotKept { path, what });
+        }
+    }
     rustix::fs::renameat(&private.inside, DRAFT, &folder, name)
         .map_err(system("move it into place"))?;
     drop(private);
     Ok(Listener {
+        name: settings.name.clone(),
         socket: listener,
         file: SocketFile::new(path.clone(), &status),
         max_connections: settings.max_connections,
         timeouts: settings.timeouts,
     })
+}
+
+/// The user's id, from its name or number.
+fn user_id(name: &str) -> Result<rustix::fs::Uid, BindError> {
+    if let Ok(number) = name.parse() {
+        return Ok(rustix::fs::Uid::from_raw(number));
+    }
+    match nix::unistd::User::from_name(name) {
+        Ok(Some(user)) => Ok(rustix::fs::Uid::from_raw(user.uid.as_raw())),
+        Ok(None) | Err(_) => Err(BindError::NoSuchUser(name.to_owned())),
+    }
 }
 
 /// The group's id, from its name or number.

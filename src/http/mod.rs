@@ -1,7 +1,8 @@
 //! The Unix socket front end: Vault's API, for reading and for engines, to local processes the kernel vouches for.
 //!
-//! [`bind()`] makes the socket (as long as the process may set its owner), [`Listener::serve`]
-//! answers on it. A caller is what `SO_PEERCRED` says of the connection; tokens are ignored.
+//! [`bind()`] makes a socket (as long as the process may set its owner), [`Listener::serve`]
+//! answers on it. A caller is what the kernel says of the connection ([`Attestor`]); tokens are
+//! ignored.
 
 mod bind;
 mod body;
@@ -16,4 +17,5 @@ mod target;
 mod vault_api;
 
 pub use bind::{BindError, bind};
+pub use peer::Attestor;
 pub use socket::{Listener, Settings, Timeouts};

@@ -32,13 +32,17 @@ const LAST_CALL: Duration = Duration::from_millis(100);
 /// Shortest pause after accepting failed (too many open files, say); up to twice that.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// How the socket is to be.
+/// How a socket is to be.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// What policies call it.
+    pub name: String,
     /// Where it appears; absolute.
     pub path: PathBuf,
     /// Its permission bits.
     pub mode: u32,
+    /// The user that owns it, by name or number; the process's own when `None`.
+    pub owner: Option<String>,
     /// The group that owns it, by name or number; the process's own when `None`.
     pub group: Option<String>,
     /// How many connections are served at once; more wait until one ends.
@@ -71,6 +75,7 @@ impl Default for Timeouts {
 
 /// A socket that is bound, and not served yet. Its file goes when this is dropped.
 pub struct Listener {
+    pub(super) name: String,
     pub(super) socket: std::os::unix::net::UnixListener,
     pub(super) file: SocketFile,
     pub(super) max_connections: usize,
@@ -79,6 +84,7 @@ pub struct Listener {
 
 /// What every connection needs.
 struct Server {
+    name: String,
     api: VaultApi,
     attestor: Attestor,
     timeouts: Timeouts,
@@ -91,8 +97,14 @@ impl Listener {
     ///
     /// # Errors
     /// When the runtime cannot watch the socket.
-    pub async fn serve(self, broker: Arc<Broker>, stop: CancellationToken) -> io::Result<()> {
+    pub async fn serve(
+        self,
+        broker: Arc<Broker>,
+        attestor: Attestor,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
         let Self {
+            name,
             socket,
             file,
             max_connections,
@@ -103,12 +115,13 @@ impl Listener {
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         let server = Arc::new(Server {
+            name,
             api: VaultApi {
                 broker,
                 tasks: tasks.clone(),
                 time_limit: timeouts.answer,
             },
-            attestor: Attestor::new(),
+            attestor,
             timeouts,
             stop: stop.clone(),
         });
@@ -164,7 +177,7 @@ async fn accept(
 impl Server {
     /// Serves one connection, in the slot it holds.
     async fn connection(self: Arc<Self>, stream: UnixStream, slot: OwnedSemaphorePermit) {
-        let peer = match self.attestor.attest(&stream).await {
+        let peer = match self.attestor.attest(&stream, &self.name).await {
             Ok(peer) => peer,
             Err(error) => {
                 tracing::warn!(event = "socket.peer_unknown", %error);

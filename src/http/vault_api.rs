@@ -1,6 +1,5 @@
 //! The part of Vault's API that is served: each request becomes a question to the broker.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -317,14 +316,6 @@ fn failed(request: String, error: &BrokerError) -> Result<Reply, Refusal> {
 }
 
 fn lookup_self(id: &RequestId, peer: &UnixPeer) -> Reply {
-    let mut meta = BTreeMap::from([
-        ("uid".to_owned(), peer.uid.to_string()),
-        ("gid".to_owned(), peer.gid.to_string()),
-        ("pid".to_owned(), peer.pid.to_string()),
-    ]);
-    if let Some(executable) = &peer.executable {
-        meta.insert("executable".to_owned(), executable.clone());
-    }
     let info = PeerInfo {
         accessor: String::new(),
         creation_time: 0,
@@ -334,7 +325,7 @@ fn lookup_self(id: &RequestId, peer: &UnixPeer) -> Reply {
         expire_time: None,
         explicit_max_ttl: 0,
         id: String::new(),
-        meta,
+        meta: peer.facts(),
         num_uses: 0,
         orphan: true,
         path: String::new(),

@@ -162,10 +162,8 @@ async fn an_entry_too_long_fails_alone() {
     let audit = open(&path);
     let mut long = entry(1);
     long.caller = Caller::Unix(UnixPeer {
-        uid: 1,
-        gid: 1,
-        pid: 1,
         executable: Some("x".repeat(100_000)),
+        ..UnixPeer::known(1, 1, 1)
     });
     let (first, second, third) = tokio::join!(
         audit.record(entry(1)),

@@ -136,12 +136,7 @@ pub(crate) fn user((id, _): (i64, u32)) -> TelegramUser {
 }
 
 pub(crate) fn peer((_, uid): (i64, u32)) -> UnixPeer {
-    UnixPeer {
-        uid,
-        gid: uid,
-        pid: 7,
-        executable: None,
-    }
+    UnixPeer::known(uid, uid, 7)
 }
 
 pub(crate) fn field() -> Field {

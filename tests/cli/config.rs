@@ -5,13 +5,13 @@ use std::path::Path;
 
 use crate::{Ran, vaultgram};
 
-const VARIABLES: &[(&str, &str)] = &[
+pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("VAULT_TOKEN", "t"),
     ("TELEGRAM_API_ID", "1"),
     ("TELEGRAM_API_HASH", "0123456789abcdef0123456789abcdef"),
 ];
 
-fn check(config: &str, policy: &str, variables: &[(&str, &str)]) -> Ran {
+pub(crate) fn check(config: &str, policy: &str, variables: &[(&str, &str)]) -> Ran {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("vaultgram.toml"), config).unwrap();
     std::fs::write(directory.path().join("policy.cedar"), policy).unwrap();
@@ -73,7 +73,7 @@ fn each_mistake_is_told_with_its_place() {
             "[socket]\npth = \"x\"\n",
             "vaultgram.toml:2:1: unknown field `pth`, expected one of `path`",
         ),
-        ("[sockets]\n", "vaultgram.toml:1:2: unknown field `sockets`"),
+        ("[sokcet]\n", "vaultgram.toml:1:2: unknown field `sokcet`"),
         (
             "[socket]\nmode = \"rw\"\n",
             "[socket] mode: not octal permissions; write it like mode = \"0660\"",
@@ -109,7 +109,7 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             "[socket]\n[groups]\na = [\"alice\"]\n",
-            "[groups] a: member 1 is not \"telegram:1001\", \"uid:990\" or \"group:admins\"",
+            "[groups] a: member 1 is not \"telegram:1001\", \"uid:990\", \"gid:27\", \"unit:deploy.service\" or \"group:admins\"",
         ),
         (
             "[socket]\n[groups]\na = [\"uid:0\", \"telegram:-5\"]\n",
@@ -166,7 +166,7 @@ fn mistakes_about_vault_are_told() {
     ]);
 }
 
-fn told(mistakes: &[(&str, &str)]) {
+pub(crate) fn told(mistakes: &[(&str, &str)]) {
     for (config, expected) in mistakes {
         let policy = "permit(principal, action, resource);";
         let ran = check(config, policy, VARIABLES);

@@ -9,6 +9,7 @@
 mod config;
 mod init;
 mod open;
+mod sockets;
 mod vault_auth;
 
 use std::path::Path;

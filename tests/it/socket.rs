@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use crate::openbao::bao;
-use crate::serving;
-use crate::stage::PASSWORD;
+use crate::stage::{PASSWORD, Stage};
+use crate::{serving, setting};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_bao_and_our_own_client_read_the_same() {
@@ -49,4 +49,44 @@ async fn the_real_bao_and_our_own_client_read_the_same() {
         assert_eq!(ran.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_socket_has_its_own_rules() {
+    let mut stage = Stage::build(setting()).await;
+    let add = |name: &str, text: &str| {
+        let file = stage.path(name);
+        let before = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, before + text).unwrap();
+    };
+    add(
+        "vaultgram.toml",
+        "[sockets.ci]\npath = \"ci.sock\"\nmode = \"0600\"\n\
+         [sockets.more]\npath = \"more.sock\"\n",
+    );
+    add(
+        "policy.cedar",
+        "@id(\"ci-gets-nothing\") forbid(principal, action, resource)
+         when { context has socket && context.socket == \"ci\" };\n",
+    );
+    stage.start().await;
+    for (socket, expected) in [("vaultgram.sock", 0), ("ci.sock", 77), ("more.sock", 0)] {
+        let ran = stage
+            .vaultgram(&["get", "django/database#password"])
+            .env("VAULTGRAM_SOCKET", stage.path(socket))
+            .output()
+            .unwrap();
+        assert_eq!(ran.status.code(), Some(expected), "{socket}: {ran:?}");
+    }
+    let audit = std::fs::read_to_string(stage.path("audit.jsonl")).unwrap();
+    for recorded in ["\"socket\":\"default\"", "\"socket\":\"ci\""] {
+        assert!(audit.contains(recorded), "{recorded}: {audit}");
+    }
+    let doctor = stage.vaultgram(&["doctor"]).output().unwrap();
+    let said = String::from_utf8(doctor.stdout).unwrap();
+    assert_eq!(
+        said.matches(".sock answers (health 200)").count(),
+        3,
+        "{said}"
+    );
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use vaultgram::http::{BindError, bind};
 
-use crate::support::{ordinary, own_uid, settings};
+use crate::support::{ordinary, own_uid, settings, skipped};
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -111,14 +111,62 @@ fn an_unknown_group_refuses_the_start() {
 #[test]
 fn a_group_that_cannot_be_set_refuses_the_start() {
     if own_uid() == 0 {
-        // Nothing is refused to root.
-        return;
+        return skipped("nothing is refused to root: run this test as another user");
     }
     let (folder, path) = folder();
     let mut settings = settings(path);
     settings.group = Some("0".to_owned());
     let error = bind(&settings).err().expect("refused");
     assert!(matches!(error, BindError::GroupRefused { .. }), "{error}");
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+    settings.group = None;
+    settings.owner = Some("0".to_owned());
+    let error = bind(&settings).err().expect("refused");
+    assert!(matches!(error, BindError::OwnerRefused { .. }), "{error}");
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn an_owner_is_set_before_it_appears() {
+    if own_uid() != 0 {
+        return skipped("only root can give a socket away");
+    }
+    for owner in ["65534", "nobody"] {
+        let (_folder, path) = folder();
+        let mut settings = settings(path.clone());
+        settings.owner = Some(owner.to_owned());
+        settings.group = Some("65534".to_owned());
+        let listener = bind(&settings).unwrap_or_else(|error| panic!("{error}"));
+        let status = fs::metadata(&path).unwrap();
+        assert_eq!((status.uid(), status.gid()), (65534, 65534));
+        assert_eq!(status.mode() & 0o7777, settings.mode);
+        drop(listener);
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn an_unknown_owner_refuses_the_start() {
+    let (folder, path) = folder();
+    let mut settings = settings(path);
+    settings.owner = Some("no-such-user-here".to_owned());
+    let error = bind(&settings).err().expect("refused");
+    assert!(matches!(error, BindError::NoSuchUser(_)));
+    assert!(error.to_string().contains("useradd"), "{error}");
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_mode_that_is_not_kept_refuses_the_start() {
+    let (folder, path) = folder();
+    let mut settings = settings(path);
+    // No file system keeps this bit.
+    settings.mode = 0o10_600;
+    let error = bind(&settings).err().expect("refused");
+    assert!(
+        matches!(error, BindError::NotKept { what: "mode", .. }),
+        "{error}"
+    );
     assert_eq!(names(folder.path()), Vec::<String>::new());
 }
 
@@ -199,8 +247,7 @@ fn a_folder_others_can_write_to_is_refused() {
 #[test]
 fn a_folder_of_somebody_else_is_refused() {
     if own_uid() != 0 {
-        // Only root can give a folder away.
-        return;
+        return skipped("only root can give a folder away");
     }
     let (folder, path) = folder();
     std::os::unix::fs::chown(folder.path(), Some(65534), None).unwrap();

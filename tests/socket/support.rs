@@ -28,7 +28,7 @@ use vaultgram::domain::{
     AuditEntry, Field, Lease, MountKind, Mounts, Origin, Permit, Policy, Secret, SecretValue,
     VersionFacts,
 };
-use vaultgram::http::{Settings, Timeouts, bind};
+use vaultgram::http::{Attestor, Settings, Timeouts, bind};
 
 /// A value that breaks whoever re-encodes it carelessly, and the JSON that Vault sends for it.
 pub(crate) const PASSWORD: &str = "p<\"\\/ü😀&";
@@ -226,8 +226,10 @@ pub(crate) struct Server {
 
 pub(crate) fn settings(path: PathBuf) -> Settings {
     Settings {
+        name: "default".to_owned(),
         path,
         mode: 0o600,
+        owner: None,
         group: None,
         max_connections: 64,
         timeouts: Timeouts::default(),
@@ -262,6 +264,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
     let mounts = Mounts::of(mounts).unwrap();
     let policy = Policy::load(&[source], Groups::default(), &mounts)
         .unwrap_or_else(|error| panic!("{error}"));
+    let attestor = Attestor::new(policy.speaks_of_hashes());
     let store = Arc::new(Store {
         health: Mutex::new(StoreHealth::Ready(Serving {
             version: "2.7.2".to_owned(),
@@ -291,7 +294,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
     ));
     let listener = bind(&settings).unwrap_or_else(|error| panic!("{error}"));
     let stop = CancellationToken::new();
-    let served = TaskTracker::new().spawn(listener.serve(broker, stop.clone()));
+    let served = TaskTracker::new().spawn(listener.serve(broker, attestor, stop.clone()));
     Server {
         path,
         store,
@@ -450,4 +453,11 @@ pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     tokio::time::timeout(PATIENCE, wait)
         .await
         .unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// Says, where nobody can overlook it, that a test could not be made here.
+pub(crate) fn skipped(why: &str) {
+    // Past the harness, which shows what is printed only of a test that fails.
+    let said = format!("\nSKIPPED: {why}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes()).unwrap();
 }

@@ -290,12 +290,7 @@ pub(crate) fn permit_by(policy: &str, action: Action, target: Target) -> Permit 
     let policy = Policy::load(&[policy], Groups::default(), &mounts).unwrap();
     let request = Request {
         id: RequestId::Connection(1),
-        caller: Caller::Unix(UnixPeer {
-            uid: 1,
-            gid: 1,
-            pid: 1,
-            executable: None,
-        }),
+        caller: Caller::Unix(UnixPeer::known(1, 1, 1)),
         action,
         target,
     };

@@ -1,5 +1,7 @@
 //! How lines read.
 
+use std::collections::BTreeSet;
+
 use time::macros::datetime;
 
 use super::*;
@@ -66,12 +68,12 @@ fn a_line_reads_as_documented() {
 
 #[test]
 fn a_peer_of_the_socket_is_described() {
-    let caller = Caller::Unix(UnixPeer {
-        uid: 990,
-        gid: 991,
-        pid: 42,
-        executable: Some("/usr/bin/a\nb".into()),
-    });
+    let mut peer = UnixPeer::known(990, 991, 42);
+    peer.executable = Some("/usr/bin/a\nb".into());
+    peer.groups = Some(BTreeSet::from([27, 991]));
+    peer.unit = Some("deploy.service".into());
+    peer.socket = Some("default".into());
+    let caller = Caller::Unix(peer);
     let line = sealed(&entry(
         caller,
         None,
@@ -87,6 +89,14 @@ fn a_peer_of_the_socket_is_described() {
         (&990.into(), &991.into(), &42.into())
     );
     assert_eq!(value["executable"], "/usr/bin/a\nb");
+    assert_eq!(value["groups"], serde_json::json!([27, 991]));
+    assert_eq!(value["unit"], "deploy.service");
+    assert_eq!(value["socket"], "default");
+    assert_eq!(
+        value.get("container"),
+        None,
+        "what is not known is left out"
+    );
     assert_eq!(
         (&value["event"], &value["reason"]),
         (&"failed".into(), &"not_found".into())
@@ -152,10 +162,8 @@ fn a_lease_reads_as_documented() {
 #[test]
 fn an_oversized_entry_is_refused_and_leaves_nothing() {
     let caller = Caller::Unix(UnixPeer {
-        uid: 1,
-        gid: 1,
-        pid: 1,
         executable: Some("x".repeat(MAX_LINE)),
+        ..UnixPeer::known(1, 1, 1)
     });
     let mut out = b"before\n".to_vec();
     let entry = entry(caller, None, AuditEvent::Released(Reading::default()));
