@@ -15,6 +15,7 @@ pub(super) struct Raw {
     pub(super) policy: Policy,
     pub(super) groups: BTreeMap<String, Vec<String>>,
     pub(super) socket: Option<Socket>,
+    pub(super) limits: super::LimitsConfig,
     pub(super) audit: Audit,
     pub(super) state: State,
     pub(super) log: Log,

@@ -156,7 +156,7 @@ impl Daemon {
         let telegram = telegram.transpose()?;
         let socket = config
             .socket
-            .map(|socket| http::bind(&settings::socket(socket)));
+            .map(|socket| http::bind(&settings::socket(socket, config.limits)));
         let socket = socket
             .transpose()
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;

@@ -1,10 +1,12 @@
 //! From the configuration's types to those of the rooms, which know nothing of it.
 
+use std::num::NonZeroU32;
+
 use zeroize::Zeroizing;
 
 use crate::config::{
-    ApplicationConfig, AuditConfig, SocketConfig, StrangerReply, TelegramConfig, VaultAuth,
-    VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
+    ApplicationConfig, AuditConfig, LimitsConfig, SocketConfig, StrangerReply, TelegramConfig,
+    VaultAuth, VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
 };
 use crate::{audit, http, telegram, vault};
 
@@ -64,13 +66,31 @@ pub(super) fn audit(config: AuditConfig) -> audit::Settings {
     }
 }
 
-pub(super) fn socket(config: SocketConfig) -> http::Settings {
+pub(super) fn socket(config: SocketConfig, limits: LimitsConfig) -> http::Settings {
     http::Settings {
         path: config.path,
         mode: config.mode,
         group: config.group,
-        max_connections: config.max_connections,
+        limits: self::limits(config.max_connections, limits),
         timeouts: http::Timeouts::default(),
+    }
+}
+
+fn limits(connections: usize, config: LimitsConfig) -> http::Limits {
+    let default = http::Limits::of(connections);
+    let count = |configured: Option<NonZeroU32>, default| {
+        configured.map_or(default, |it| {
+            usize::try_from(it.get()).unwrap_or(usize::MAX)
+        })
+    };
+    http::Limits {
+        connections,
+        connections_per_user: count(config.connections_per_user, default.connections_per_user),
+        in_flight_per_user: count(config.in_flight_per_user, default.in_flight_per_user),
+        rate_per_user: config
+            .rate_per_user
+            .map_or(default.rate_per_user, NonZeroU32::get),
+        rate: config.rate.map_or(default.rate, NonZeroU32::get),
     }
 }
 

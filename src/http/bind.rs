@@ -140,7 +140,7 @@ pub fn bind(settings: &Settings) -> Result<Listener, BindError> {
     Ok(Listener {
         socket: listener,
         file: SocketFile::new(path.clone(), &status),
-        max_connections: settings.max_connections,
+        limits: settings.limits,
         timeouts: settings.timeouts,
     })
 }

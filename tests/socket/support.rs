@@ -27,7 +27,7 @@ use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
     AuditEntry, Field, Lease, MountKind, Mounts, Origin, Permit, Policy, Secret, SecretValue,
 };
-use vaultgram::http::{Settings, Timeouts, bind};
+use vaultgram::http::{Limits, Settings, Timeouts, bind};
 
 /// A value that breaks whoever re-encodes it carelessly, and the JSON that Vault sends for it.
 pub(crate) const PASSWORD: &str = "p<\"\\/ü😀&";
@@ -223,7 +223,7 @@ pub(crate) fn settings(path: PathBuf) -> Settings {
         path,
         mode: 0o600,
         group: None,
-        max_connections: 64,
+        limits: Limits::of(256),
         timeouts: Timeouts::default(),
     }
 }
