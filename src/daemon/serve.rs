@@ -19,7 +19,7 @@ use crate::config::{ApplicationConfig, Config, TelegramConfig};
 use crate::coordination::LocalStore;
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::signals::Signals;
-use crate::daemon::{load, session_key, settings, start_log};
+use crate::daemon::{descriptors, load, session_key, settings, start_log};
 use crate::domain::{Mounts, SecretPath};
 use crate::http::Listener;
 use crate::telegram::{FileSession, SessionError, TelegramError};
@@ -45,6 +45,7 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
     forbid_inspection()?;
     let config = load(file)?;
     start_log(&config.log)?;
+    descriptors::allow(config.socket.as_ref().map_or(0, |it| it.max_connections))?;
     lock_memory();
     telemetry::metrics::start();
     let mut signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
