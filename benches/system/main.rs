@@ -73,6 +73,15 @@ async fn local_programs() {
                 Path::\"secret/django/kept\");";
     let text = std::fs::read_to_string(&policy).unwrap() + kept;
     std::fs::write(&policy, text).unwrap();
+    // The peers have no limits.
+    let config = stage.path("vaultgram.toml");
+    let most = 1_000_000;
+    let limits = format!(
+        "[limits]\nconnections_per_user = 200\nin_flight_per_user = 64\n\
+         rate_per_user = {most}\nrate = {most}\n"
+    );
+    let text = std::fs::read_to_string(&config).unwrap() + &limits;
+    std::fs::write(&config, text).unwrap();
     tokio::task::block_in_place(|| {
         let fields = json!({"username": "django", "password": stage::PASSWORD});
         stage.bao.put("django/kept", &fields);

@@ -7,6 +7,7 @@ mod application;
 mod dotenv;
 pub mod environment;
 mod files;
+mod limits;
 mod policy;
 mod proxy;
 mod raw;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use application::{ApplicationConfig, KEYS_FORM, api_hash, api_id};
 pub use environment::Environment;
+pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
 pub use socket::SocketConfig;
 pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
@@ -50,6 +52,8 @@ pub struct Config {
     pub policy: Policy,
     /// The Unix sockets, that of `[socket]` first; none where only Telegram is served.
     pub sockets: Vec<SocketConfig>,
+    /// What may be taken of each.
+    pub limits: LimitsConfig,
     /// The audit.
     pub audit: AuditConfig,
     /// The embedded state store.
@@ -81,6 +85,7 @@ impl Config {
                 vault,
                 policy,
                 sockets: parts.sockets,
+                limits: parts.limits,
                 audit: parts.audit,
                 state: parts.state,
                 log: parts.log,
@@ -119,6 +124,7 @@ struct Parts {
     vault: Option<VaultConfig>,
     policy: Option<Policy>,
     sockets: Vec<SocketConfig>,
+    limits: LimitsConfig,
     audit: AuditConfig,
     state: StateConfig,
     log: LogConfig,
@@ -174,6 +180,7 @@ impl Parts {
             vault,
             policy,
             sockets,
+            limits: raw.limits,
             audit,
             state,
             log,

@@ -16,6 +16,7 @@ pub(super) struct Raw {
     pub(super) groups: BTreeMap<String, Vec<String>>,
     pub(super) socket: Option<Socket>,
     pub(super) sockets: BTreeMap<String, Socket>,
+    pub(super) limits: super::LimitsConfig,
     pub(super) audit: Audit,
     pub(super) state: State,
     pub(super) log: Log,

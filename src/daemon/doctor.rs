@@ -16,7 +16,7 @@ use crate::audit::verify::verify_file;
 use crate::broker::ports::{Clock, SecretStore, StoreHealth, SystemClock};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{DoctorArgs, client};
-use crate::config::{Config, SocketConfig, TelegramConfig, VaultConfig};
+use crate::config::{Config, LimitsConfig, SocketConfig, TelegramConfig, VaultConfig};
 use crate::coordination::{self, LocalStore};
 use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
@@ -254,7 +254,7 @@ async fn examine_socket(config: SocketConfig, running: bool) -> Result<String, S
             answer.status.as_u16()
         ));
     }
-    settings::bind(config).map(|_| format!("{shown} can be made"))
+    settings::bind(config, LimitsConfig::default()).map(|_| format!("{shown} can be made"))
 }
 
 async fn examine_telegram(

@@ -2,6 +2,7 @@
 
 mod application;
 mod check;
+mod descriptors;
 mod doctor;
 mod login;
 mod logout;

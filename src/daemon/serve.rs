@@ -19,7 +19,7 @@ use crate::config::{ApplicationConfig, Config, TelegramConfig};
 use crate::coordination::LocalStore;
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::signals::Signals;
-use crate::daemon::{load, session_key, settings, start_log};
+use crate::daemon::{descriptors, load, session_key, settings, start_log};
 use crate::domain::{Mounts, SecretPath};
 use crate::http::{Attestor, Listener};
 use crate::telegram::{FileSession, SessionError, TelegramError};
@@ -45,6 +45,7 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
     forbid_inspection()?;
     let config = load(file)?;
     start_log(&config.log)?;
+    descriptors::allow(config.sockets.iter().map(|it| it.max_connections).sum())?;
     lock_memory();
     telemetry::metrics::start();
     let mut signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
@@ -157,7 +158,9 @@ impl Daemon {
         });
         let telegram = telegram.transpose()?;
         // All, or none: those made before one that fails are removed again.
-        let sockets = config.sockets.into_iter().map(settings::bind);
+        let limits = config.limits;
+        let sockets = config.sockets.into_iter();
+        let sockets = sockets.map(|socket| settings::bind(socket, limits));
         let sockets = sockets
             .collect::<Result<_, _>>()
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;

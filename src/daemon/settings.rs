@@ -1,10 +1,12 @@
 //! From the configuration's types to those of the rooms, which know nothing of it.
 
+use std::num::NonZeroU32;
+
 use zeroize::Zeroizing;
 
 use crate::config::{
-    ApplicationConfig, AuditConfig, SocketConfig, StrangerReply, TelegramConfig, VaultAuth,
-    VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
+    ApplicationConfig, AuditConfig, LimitsConfig, SocketConfig, StrangerReply, TelegramConfig,
+    VaultAuth, VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
 };
 use crate::{audit, http, telegram, vault};
 
@@ -65,20 +67,38 @@ pub(super) fn audit(config: AuditConfig) -> audit::Settings {
 }
 
 /// Makes a socket; what is wrong is said with the section to change.
-pub(super) fn bind(config: SocketConfig) -> Result<http::Listener, String> {
+pub(super) fn bind(config: SocketConfig, limits: LimitsConfig) -> Result<http::Listener, String> {
     let section = config.section();
-    http::bind(&socket(config)).map_err(|error| format!("{section} {error}"))
+    http::bind(&socket(config, limits)).map_err(|error| format!("{section} {error}"))
 }
 
-fn socket(config: SocketConfig) -> http::Settings {
+fn socket(config: SocketConfig, limits: LimitsConfig) -> http::Settings {
     http::Settings {
         name: config.name,
         path: config.path,
         mode: config.mode,
         owner: config.owner,
         group: config.group,
-        max_connections: config.max_connections,
+        limits: self::limits(config.max_connections, limits),
         timeouts: http::Timeouts::default(),
+    }
+}
+
+fn limits(connections: usize, config: LimitsConfig) -> http::Limits {
+    let default = http::Limits::of(connections);
+    let count = |configured: Option<NonZeroU32>, default| {
+        configured.map_or(default, |it| {
+            usize::try_from(it.get()).unwrap_or(usize::MAX)
+        })
+    };
+    http::Limits {
+        connections,
+        connections_per_user: count(config.connections_per_user, default.connections_per_user),
+        in_flight_per_user: count(config.in_flight_per_user, default.in_flight_per_user),
+        rate_per_user: config
+            .rate_per_user
+            .map_or(default.rate_per_user, NonZeroU32::get),
+        rate: config.rate.map_or(default.rate, NonZeroU32::get),
     }
 }
 

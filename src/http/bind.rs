@@ -180,7 +180,7 @@ pub fn bind(settings: &Settings) -> Result<Listener, BindError> {
         name: settings.name.clone(),
         socket: listener,
         file: SocketFile::new(path.clone(), &status),
-        max_connections: settings.max_connections,
+        limits: settings.limits,
         timeouts: settings.timeouts,
     })
 }

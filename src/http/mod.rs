@@ -8,14 +8,16 @@ mod bind;
 mod body;
 mod error;
 mod leases;
+mod limits;
 mod peer;
 mod query;
 mod reply;
 mod socket;
-mod stalled_write;
+mod stream;
 mod target;
 mod vault_api;
 
 pub use bind::{BindError, bind};
+pub use limits::Limits;
 pub use peer::Attestor;
 pub use socket::{Listener, Settings, Timeouts};

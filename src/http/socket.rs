@@ -1,4 +1,4 @@
-//! Serving the socket: accept, learn who the peer is, answer until a stop.
+//! Serving the socket: accept, learn who the peer is and what is left for it, answer until a stop.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,18 +7,26 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::Broker;
+use crate::domain::caller::UnixPeer;
 use crate::http::bind::SocketFile;
+use crate::http::limits::{Limits, Place, Refused, Shares, is_news};
 use crate::http::peer::Attestor;
-use crate::http::stalled_write::StalledWrite;
+use crate::http::reply::Reply;
+use crate::http::stream::Stream;
 use crate::http::vault_api::VaultApi;
 
 /// Largest request head (request line and headers), in bytes.
@@ -31,6 +39,14 @@ const READ_BUFFER: usize = 2 * MAX_HEAD;
 const LAST_CALL: Duration = Duration::from_millis(100);
 /// Shortest pause after accepting failed (too many open files, say); up to twice that.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Idle connections that are closed then, so that there are descriptors again.
+const SHED: usize = 16;
+/// How long a refused request waits for its answer, lest refusing keep us busy.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
+/// Connections at once that are told why they are refused; more are just closed.
+const MAX_TOLD: usize = 64;
+/// How long such a connection has to ask something.
+const TELL_TIME: Duration = Duration::from_secs(1);
 
 /// How a socket is to be.
 #[derive(Debug, Clone)]
@@ -45,8 +61,8 @@ pub struct Settings {
     pub owner: Option<String>,
     /// The group that owns it, by name or number; the process's own when `None`.
     pub group: Option<String>,
-    /// How many connections are served at once; more wait until one ends.
-    pub max_connections: usize,
+    /// What may be taken of it.
+    pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -59,7 +75,7 @@ pub struct Timeouts {
     pub head: Duration,
     /// From a request's head to its answer.
     pub answer: Duration,
-    /// While a client takes nothing of its answer.
+    /// Until a client has taken all of an answer, from when the kernel takes no more of it.
     pub write: Duration,
 }
 
@@ -78,7 +94,7 @@ pub struct Listener {
     pub(super) name: String,
     pub(super) socket: std::os::unix::net::UnixListener,
     pub(super) file: SocketFile,
-    pub(super) max_connections: usize,
+    pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
 }
 
@@ -87,8 +103,12 @@ struct Server {
     name: String,
     api: VaultApi,
     attestor: Attestor,
+    shares: Arc<Shares>,
+    /// Held while a connection is told why it is refused.
+    told: Arc<Semaphore>,
     timeouts: Timeouts,
     stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
 impl Listener {
@@ -107,13 +127,13 @@ impl Listener {
             name,
             socket,
             file,
-            max_connections,
+            limits,
             timeouts,
         } = self;
         let listener = UnixListener::from_std(socket)?;
         tracing::info!(event = "socket.serving", path = %file.path().display());
         let tasks = TaskTracker::new();
-        let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        let own_uid = rustix::process::geteuid().as_raw();
         let server = Arc::new(Server {
             name,
             api: VaultApi {
@@ -122,17 +142,17 @@ impl Listener {
                 time_limit: timeouts.answer,
             },
             attestor,
+            shares: Shares::new(limits, own_uid, Instant::now()),
+            told: Arc::new(Semaphore::new(MAX_TOLD)),
             timeouts,
             stop: stop.clone(),
+            tasks: tasks.clone(),
         });
 
-        let accepting = accept(&listener, &slots, |stream, slot| {
-            tasks.spawn(Arc::clone(&server).connection(stream, slot));
-        });
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            () = accepting => {}
+            () = server.accept(&listener) => {}
         }
 
         // First its name, so that nobody new comes; then whoever is in the queue already.
@@ -140,13 +160,7 @@ impl Listener {
         let listener = listener.into_std()?;
         while let Ok((stream, _)) = listener.accept() {
             stream.set_nonblocking(true)?;
-            let stream = UnixStream::from_std(stream)?;
-            let (server, slots) = (Arc::clone(&server), Arc::clone(&slots));
-            tasks.spawn(async move {
-                if let Ok(slot) = slots.acquire_owned().await {
-                    server.connection(stream, slot).await;
-                }
-            });
+            server.admit(UnixStream::from_std(stream)?);
         }
         drop(listener);
         tasks.close();
@@ -156,27 +170,75 @@ impl Listener {
     }
 }
 
-/// Accepts for as long as there are slots. Connections that find none wait in the kernel's
-/// queue, which costs nothing here. Ends only when dropped.
-async fn accept(
-    listener: &UnixListener,
-    slots: &Arc<Semaphore>,
-    serve: impl Fn(UnixStream, OwnedSemaphorePermit),
-) {
-    while let Ok(slot) = Arc::clone(slots).acquire_owned().await {
-        match listener.accept().await {
-            Ok((stream, _)) => serve(stream, slot),
-            Err(error) => {
-                tracing::warn!(event = "socket.accept_failed", %error);
-                tokio::time::sleep(ACCEPT_PAUSE.mul_f64(rand::random_range(1.0..2.0))).await;
+impl Server {
+    /// Accepts whoever comes: only then is it known who that is. Ends only when dropped.
+    async fn accept(self: &Arc<Self>, listener: &UnixListener) {
+        let mut said = None;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => self.admit(stream),
+                Err(error) => {
+                    if is_news(&mut said, Instant::now()) {
+                        tracing::warn!(
+                            event = "socket.accept_failed",
+                            %error,
+                            hint = "idle connections are closed; said once a minute"
+                        );
+                    }
+                    self.shares.close_idle(SHED);
+                    tokio::time::sleep(ACCEPT_PAUSE.mul_f64(rand::random_range(1.0..2.0))).await;
+                }
             }
         }
     }
-}
 
-impl Server {
-    /// Serves one connection, in the slot it holds.
-    async fn connection(self: Arc<Self>, stream: UnixStream, slot: OwnedSemaphorePermit) {
+    /// Serves a new connection if there is a place for its user.
+    fn admit(self: &Arc<Self>, stream: UnixStream) {
+        let uid = match stream.peer_cred() {
+            Ok(credentials) => credentials.uid(),
+            Err(error) => {
+                tracing::warn!(event = "socket.peer_unknown", %error);
+                return;
+            }
+        };
+        let server = Arc::clone(self);
+        match self.shares.open(uid, Instant::now()) {
+            Ok(place) => {
+                self.tasks.spawn(server.connection(stream, Arc::new(place)));
+            }
+            Err(why) => {
+                self.shares.refused(uid, why, Instant::now());
+                if let Ok(turn) = Arc::clone(&self.told).try_acquire_owned() {
+                    self.tasks.spawn(server.tell(stream, why, turn));
+                }
+            }
+        }
+    }
+
+    /// Says why a connection is not served.
+    async fn tell(self: Arc<Self>, stream: UnixStream, why: Refused, turn: OwnedSemaphorePermit) {
+        let mut stream = Stream::new(stream, self.timeouts.write, None);
+        let telling = async {
+            // Not before it asks: some clients take that for a broken connection.
+            stream.read_u8().await?;
+            stream.write_all(why.text().as_bytes()).await?;
+            stream.shutdown().await
+        };
+        // Whoever does not listen, does not.
+        drop(tokio::time::timeout(TELL_TIME, telling).await);
+        drop(turn);
+    }
+
+    /// Serves one connection in its place, which another may need while it is idle.
+    async fn connection(self: Arc<Self>, stream: UnixStream, place: Arc<Place>) {
+        tokio::select! {
+            biased;
+            () = self.serve(stream, &place) => {}
+            () = place.closed() => {}
+        }
+    }
+
+    async fn serve(&self, stream: UnixStream, place: &Arc<Place>) {
         let peer = match self.attestor.attest(&stream, &self.name).await {
             Ok(peer) => peer,
             Err(error) => {
@@ -184,11 +246,11 @@ impl Server {
                 return;
             }
         };
-        let (server, peer) = (&self, &peer);
+        let peer = &peer;
         let service = service_fn(move |request| async move {
-            Ok::<_, Infallible>(server.api.answer(request, peer).await)
+            Ok::<_, Infallible>(self.answer(request, peer, place).await)
         });
-        let stream = StalledWrite::new(stream, self.timeouts.write);
+        let stream = Stream::new(stream, self.timeouts.write, Some(Arc::clone(place)));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.timeouts.head)
@@ -213,6 +275,25 @@ impl Server {
             // The client went away, was too slow, or spoke something else.
             tracing::debug!(event = "socket.connection_ended", uid = peer.uid, %error);
         }
-        drop(slot);
+    }
+
+    /// Answers a request, unless its user has asked for enough.
+    async fn answer(&self, request: Request<Incoming>, peer: &UnixPeer, place: &Place) -> Reply {
+        let with_body = !request.body().is_end_stream();
+        let reply = match place.begin(Instant::now()).await {
+            Ok(_turn) => self.api.answer(request, peer).await,
+            Err(why) => {
+                self.shares.refused(peer.uid, why, Instant::now());
+                tokio::time::sleep(REFUSAL_PAUSE).await;
+                let mut reply = why.reply();
+                if with_body {
+                    let close = HeaderValue::from_static("close");
+                    reply.headers_mut().insert(CONNECTION, close);
+                }
+                reply
+            }
+        };
+        place.answered(with_body);
+        reply
     }
 }

@@ -51,6 +51,12 @@ pub const CACHE_READS: &str = "vaultgram_cache_reads_total";
 /// Gauge: secrets that are kept now.
 pub const CACHE_ENTRIES: &str = "vaultgram_cache_entries";
 
+/// Counter, by `why` (`rate`, `connections`, `full`, `in_flight`): requests and connections that
+/// took more than their user's share.
+pub const SOCKET_REFUSED: &str = "vaultgram_socket_refused_total";
+/// Counter: idle connections that were closed to make room.
+pub const SOCKET_SHED: &str = "vaultgram_socket_shed_total";
+
 /// Renders what was recorded; set once.
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -130,6 +136,14 @@ pub fn start() {
         "Reads of secrets that policy lets be kept, by where the answer came from."
     );
     describe_gauge!(CACHE_ENTRIES, "Secrets that are kept now.");
+    describe_counter!(
+        SOCKET_REFUSED,
+        "Requests and connections refused because their user had taken enough, by what of."
+    );
+    describe_counter!(
+        SOCKET_SHED,
+        "Idle connections on the socket closed to make room for others."
+    );
 }
 
 /// Everything recorded, in Prometheus' text format; empty before [`start`].

@@ -1,6 +1,10 @@
 //! What local programs get on the Unix socket.
 
+use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::openbao::bao;
 use crate::stage::{PASSWORD, Stage};
@@ -89,4 +93,72 @@ async fn each_socket_has_its_own_rules() {
         3,
         "{said}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_out_of_files_is_survived() {
+    let stage = serving().await;
+    let get = || {
+        let arguments = ["get", "django/database#password"];
+        stage.vaultgram(&arguments).output().unwrap()
+    };
+    assert_eq!(get().stdout, PASSWORD.as_bytes());
+    let pid = stage.broker.as_ref().unwrap().pid();
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .count();
+    let few = Rlimit {
+        current: Some(files as u64 + 20),
+        ..getrlimit(Resource::Nofile)
+    };
+    let pid = Pid::from_raw(pid.try_into().unwrap());
+    let before = prlimit(pid, Resource::Nofile, few).unwrap();
+    let start = Instant::now();
+    let socket = stage.path("vaultgram.sock");
+    let idle: Vec<_> = (0..40).map(|_| UnixStream::connect(&socket)).collect();
+    assert_eq!(get().stdout, PASSWORD.as_bytes());
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(stage.log().matches("socket.accept_failed").count(), 1);
+    prlimit(pid, Resource::Nofile, before).unwrap();
+    assert_eq!(get().stdout, PASSWORD.as_bytes());
+    drop(idle);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_connection_there_may_be_can_be_opened() {
+    let mut stage = serving().await;
+    stage.broker.take().unwrap().kill();
+    let limited = |stage: &Stage, files: &str| {
+        let serve = stage.vaultgram(&["serve"]);
+        let mut command = Command::new("prlimit");
+        command.env_clear();
+        for (name, value) in serve.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        command.arg(format!("--nofile={files}"));
+        command.arg(serve.get_program()).arg("serve");
+        command
+    };
+    // 256 connections, and what else there is.
+    let ran = limited(&stage, "500").output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("max_connections") && said.contains("LimitNOFILE=512"),
+        "{said}"
+    );
+
+    let command = limited(&stage, "600:5000");
+    let socket = stage.path("vaultgram.sock");
+    stage.spawn_as(command);
+    stage
+        .wait("it listens", || UnixStream::connect(&socket).is_ok())
+        .await;
+    let pid = stage.broker.as_ref().unwrap().pid();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let files: Vec<_> = files.unwrap().split_whitespace().skip(3).take(2).collect();
+    assert_eq!(files, ["5000", "5000"]);
 }

@@ -13,6 +13,7 @@ mod binding;
 mod clients;
 mod collect;
 mod engines;
+mod fairness;
 mod get;
 mod hostile;
 mod identity;

@@ -28,7 +28,7 @@ use vaultgram::domain::{
     AuditEntry, Field, Lease, MountKind, Mounts, Origin, Permit, Policy, Secret, SecretValue,
     VersionFacts,
 };
-use vaultgram::http::{Attestor, Settings, Timeouts, bind};
+use vaultgram::http::{Attestor, Limits, Settings, Timeouts, bind};
 
 /// A value that breaks whoever re-encodes it carelessly, and the JSON that Vault sends for it.
 pub(crate) const PASSWORD: &str = "p<\"\\/ü😀&";
@@ -231,7 +231,7 @@ pub(crate) fn settings(path: PathBuf) -> Settings {
         mode: 0o600,
         owner: None,
         group: None,
-        max_connections: 64,
+        limits: Limits::of(256),
         timeouts: Timeouts::default(),
     }
 }
