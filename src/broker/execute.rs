@@ -83,8 +83,8 @@ impl Broker {
         if !as_it_is || fitting(permit.request(), &self.rules.mounts).is_err() {
             return None;
         }
-        let secret = self.ports.store.at_hand(permit)?;
-        only_field(secret, permit).ok()
+        let mut secret = self.ports.store.at_hand(permit)?;
+        only_field(&mut secret, permit).then_some(secret)
     }
 
     /// Hands out what was at hand. Nothing happens between the decision and the release, so both
@@ -271,19 +271,17 @@ impl Broker {
         } else {
             store.read(permit).await?
         };
-        let secret = self.booked(permit, secret).await?;
-        match only_field(secret, permit) {
-            Ok(secret) => Ok(secret),
-            Err(secret) => {
-                self.give_back(&permit.request().id, &secret).await;
-                let names = secret.names().map(str::to_owned).collect();
-                Err(if let Action::Invoke(_) = permit.action() {
-                    BrokerError::DoneNoSuchField(names)
-                } else {
-                    BrokerError::NoSuchField(names)
-                })
-            }
+        let mut secret = self.booked(permit, secret).await?;
+        if only_field(&mut secret, permit) {
+            return Ok(secret);
         }
+        self.give_back(&permit.request().id, &secret).await;
+        let names = secret.names().map(str::to_owned).collect();
+        Err(if let Action::Invoke(_) = permit.action() {
+            BrokerError::DoneNoSuchField(names)
+        } else {
+            BrokerError::NoSuchField(names)
+        })
     }
 
     /// `secret`, whose lease, if it has one, is looked after from now on.
@@ -331,16 +329,16 @@ impl Broker {
     }
 }
 
-/// The secret with only the field asked for, where one was named; all of it where it has no such.
-fn only_field(mut secret: Secret, permit: &Permit) -> Result<Secret, Secret> {
+/// Keeps of `secret` only the field asked for, where one was named; whether it has such.
+fn only_field(secret: &mut Secret, permit: &Permit) -> bool {
     if let Some(wanted) = &permit.target().field {
         let mut fields = secret.fields.iter();
         let Some(position) = fields.position(|field| field.name == *wanted) else {
-            return Err(secret);
+            return false;
         };
         secret.fields = vec![secret.fields.swap_remove(position)];
     }
-    Ok(secret)
+    true
 }
 
 fn something(fields: &[Field]) -> Result<(), BrokerError> {

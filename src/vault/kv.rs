@@ -100,7 +100,8 @@ pub(super) struct Metadata {
     created_time: String,
     deletion_time: String,
     destroyed: bool,
-    custom_metadata: Option<BTreeMap<String, String>>,
+    #[serde(rename = "custom_metadata")]
+    notes: Option<BTreeMap<String, String>>,
 }
 
 impl Metadata {
@@ -109,7 +110,7 @@ impl Metadata {
             number: self.version,
             created: self.created_time,
             deletion: self.deletion_time,
-            notes: self.custom_metadata.into_iter().flatten().collect(),
+            notes: self.notes.into_iter().flatten().collect(),
         }
     }
 

@@ -83,17 +83,20 @@ pub(super) fn facts(body: &[u8]) -> Result<WrappedFacts, Failure> {
     }
     #[derive(Deserialize)]
     struct Facts {
-        creation_path: String,
-        creation_time: String,
+        #[serde(rename = "creation_path")]
+        path: String,
+        #[serde(rename = "creation_time")]
+        created: String,
         /// Seconds.
-        creation_ttl: u64,
+        #[serde(rename = "creation_ttl")]
+        ttl: u64,
     }
     let Envelope { data } = serde_json::from_slice(body)
         .map_err(|_| Failure::Invalid("it describes no wrapping token"))?;
     Ok(WrappedFacts {
-        path: data.creation_path,
-        created: data.creation_time,
-        ttl: lasting(data.creation_ttl),
+        path: data.path,
+        created: data.created,
+        ttl: lasting(data.ttl),
     })
 }
 
@@ -104,7 +107,9 @@ pub(super) async fn wrapped(
 ) -> Result<WrappedFacts, StoreError> {
     let request = look_up(text(token)?);
     let answer = client.call(&client.anonymous(), request).await;
-    let answer = answer.and_then(Answer::accepted).map_err(not_wrapped)?;
+    let answer = answer
+        .and_then(Answer::accepted)
+        .map_err(|failure| not_wrapped(&failure))?;
     facts(&answer.body).map_err(|failure| failed(&failure))
 }
 
@@ -117,7 +122,9 @@ pub(super) async fn unwrap(
     let access = client.access(SecretValue::new(text(token)?.as_bytes().to_vec()));
     let request = Request::new(Method::Post, &"sys/wrapping/unwrap");
     let answer = client.call(&access, request).await;
-    let answer = answer.and_then(Answer::accepted).map_err(not_wrapped)?;
+    let answer = answer
+        .and_then(Answer::accepted)
+        .map_err(|failure| not_wrapped(&failure))?;
     match kind {
         MountKind::Kv2 => kv::unwrapped(&answer.body),
         MountKind::Kv1 | MountKind::Engine => engine::secret(&answer).ok_or(StoreError::Unclear),
@@ -140,11 +147,12 @@ fn text(token: &SecretValue) -> Result<&str, StoreError> {
 
 /// What a failure means of a request with a wrapping token: Vault's word on one that it does not
 /// know is not one on us.
-fn not_wrapped(failure: Failure) -> StoreError {
-    match &failure {
-        Failure::Refused(cause) if cause.in_its_words && matches!(cause.status, 400 | 403) => {
-            StoreError::NotWrapped
-        }
-        _ => failed_to_make(&failure),
+fn not_wrapped(failure: &Failure) -> StoreError {
+    if let Failure::Refused(cause) = failure
+        && cause.in_its_words
+        && matches!(cause.status, 400 | 403)
+    {
+        return StoreError::NotWrapped;
     }
+    failed_to_make(failure)
 }
