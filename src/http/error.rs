@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use crate::api::Errors;
 use crate::broker::BrokerError;
 use crate::broker::ports::StoreError;
+use crate::http::ask::NoAnswer;
 
 /// A request that is answered with an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +35,19 @@ impl Refusal {
         }
     }
 
-    /// The path is right, the method is not.
-    pub(super) fn method(allow: &'static str, message: impl Into<String>) -> Self {
+    /// The path is right, the method is not: Vault's words, and what would be right.
+    pub(super) fn method(allow: &'static str) -> Self {
         Self {
             allow: Some(allow),
-            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
+            ..Self::not_done(format!(
+                "unsupported operation; vaultgram takes {allow} here"
+            ))
         }
+    }
+
+    /// Vault does this, and vaultgram does not.
+    pub(super) fn not_done(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -73,6 +81,16 @@ impl Refusal {
     pub(super) fn body(&self) -> Errors {
         Errors {
             errors: self.message.iter().cloned().collect(),
+        }
+    }
+}
+
+impl From<NoAnswer> for Refusal {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Denied => Self::denied(),
+            NoAnswer::Failed(error) => Self::from(&error),
+            NoAnswer::Broken => Self::broken(),
         }
     }
 }
@@ -144,6 +162,10 @@ fn said(error: &BrokerError) -> String {
         "check-and-set parameter required for this call"
     } else if let BrokerError::Store(StoreError::Rejected(words)) = error {
         words
+    } else if let BrokerError::Store(StoreError::Sealed) = error {
+        "Vault is sealed"
+    } else if let BrokerError::Store(StoreError::Unsupported) = error {
+        "1 error occurred:\n\t* unsupported operation\n\n"
     } else if let BrokerError::NothingToWrite = error {
         "no data provided"
     } else if let BrokerError::NotRenewable = error {

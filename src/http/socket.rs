@@ -136,11 +136,7 @@ impl Listener {
         let own_uid = rustix::process::geteuid().as_raw();
         let server = Arc::new(Server {
             name,
-            api: VaultApi {
-                broker,
-                tasks: tasks.clone(),
-                time_limit: timeouts.answer,
-            },
+            api: VaultApi::new(broker, tasks.clone(), timeouts.answer),
             attestor,
             shares: Shares::new(limits, own_uid, Instant::now()),
             told: Arc::new(Semaphore::new(MAX_TOLD)),
