@@ -32,10 +32,9 @@ fn main() -> ExitCode {
     })
 }
 
-async fn run(command: Command) -> Result<(), Failure> {
+async fn run(command: Command) -> Result<ExitCode, Failure> {
     let out = &mut std::io::stdout();
-    let terminal = out.is_terminal();
-    match command {
+    let done = match command {
         Command::Init(arguments) => cli::init::run(&arguments, out),
         Command::Check(arguments) => daemon::check(&arguments.config, out),
         Command::Doctor(arguments) => daemon::doctor(&arguments, out).await,
@@ -43,13 +42,11 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Logout(arguments) => daemon::logout(&arguments, out).await,
         Command::Session(Session::Show(arguments)) => daemon::session_show(&arguments, out).await,
         Command::Serve(arguments) => daemon::serve(&arguments.config).await,
-        Command::Get(arguments) => cli::get::run(&arguments, out, terminal).await,
-        Command::Invoke(arguments) => cli::invoke::run(&arguments, out, terminal).await,
-        Command::Leases(arguments) => cli::leases::run(&arguments, out).await,
-        Command::Collect(arguments) => cli::collect::run(&arguments, out, terminal).await,
-        Command::Open(arguments) => cli::open::run(&arguments, out, terminal),
-        Command::Keygen(arguments) => cli::keygen::run(&arguments, out),
-        Command::Unlock(arguments) => cli::unlock::run(&arguments, out).await,
         Command::Audit(Audit::Verify(arguments)) => cli::audit::run(&arguments, out),
-    }
+        Command::Client(client) => {
+            let terminal = out.is_terminal();
+            return cli::run(&client, out, terminal).await;
+        }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

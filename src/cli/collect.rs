@@ -5,9 +5,9 @@ use std::io::Write;
 use clap::Args;
 use hyper::StatusCode;
 
-use crate::cli::client::{self, SocketArgs};
+use crate::cli::address::explain;
+use crate::cli::common::Common;
 use crate::cli::exit::Failure;
-use crate::cli::get::explain;
 use crate::cli::secret::{Style, Told};
 use crate::cli::show;
 
@@ -23,12 +23,9 @@ pub struct CollectArgs {
     /// The code from the chat
     #[arg(value_parser = code)]
     pub code: String,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Where vaultgram is.
+    /// How to ask.
     #[command(flatten)]
-    pub socket: SocketArgs,
+    pub common: Common,
 }
 
 fn code(text: &str) -> Result<String, &'static str> {
@@ -49,13 +46,13 @@ pub async fn run(
     terminal: bool,
 ) -> Result<(), Failure> {
     let target = format!("/v1/vaultgram/collect/{}", arguments.code);
-    let answer = client::post(&arguments.socket.socket, &target).await?;
+    let answer = arguments.common.socket().post(&target, None).await?;
     if answer.status != StatusCode::OK {
         return Err(explain(&answer));
     }
     let told = Told::any(&answer)?;
     let style = Style {
-        json: arguments.json,
+        json: arguments.common.json,
         path: None,
         field: None,
         terminal,

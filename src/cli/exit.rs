@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use clap::builder::styling::{AnsiColor, Style};
+
 /// Exit codes, from `sysexits.h` but for the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -14,8 +16,12 @@ pub enum Exit {
     NotFound = 66,
     /// `EX_UNAVAILABLE`: something needed cannot be reached.
     Unavailable = 69,
+    /// `EX_SOFTWARE`: a fault of vaultgram's own.
+    Software = 70,
     /// `EX_CANTCREAT`: a file cannot be written.
     CannotCreate = 73,
+    /// `EX_IOERR`: a program or a file that was needed failed.
+    Io = 74,
     /// `EX_TEMPFAIL`: try again.
     TryAgain = 75,
     /// `EX_NOPERM`: policy says no.
@@ -61,6 +67,26 @@ impl Failure {
             hint: Some(hint.into()),
             ..self
         }
+    }
+
+    /// As [`fmt::Display`], with what a terminal makes stand out.
+    #[must_use]
+    pub(super) fn styled(&self) -> String {
+        let (bad, good) = (AnsiColor::Red.on_default().bold(), Style::new().bold());
+        let hint = self.hint.as_ref();
+        let hint = hint.map(|hint| format!("\n{good}hint:{good:#} {hint}"));
+        format!(
+            "{bad}error:{bad:#} {}{}",
+            self.what,
+            hint.unwrap_or_default()
+        )
+    }
+
+    /// For programs.
+    #[must_use]
+    pub(super) fn json(&self) -> String {
+        let (exit, what, hint) = (self.exit as u8, &self.what, &self.hint);
+        serde_json::json!({"error": {"exit": exit, "what": what, "hint": hint}}).to_string()
     }
 }
 

@@ -1,26 +1,36 @@
 //! The command line, one file per command.
 
+pub mod address;
 pub mod audit;
 pub mod client;
 pub mod collect;
+pub mod common;
+pub mod exec;
 pub mod exit;
+mod fetch;
 pub mod get;
+pub mod github;
 pub mod init;
 pub mod invoke;
 pub mod keygen;
 pub mod leases;
 pub mod open;
+pub mod parameter;
+mod progress;
+pub mod render;
 mod secret;
 mod show;
+mod table;
 pub mod unlock;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::common::Common;
 use crate::cli::exit::{Exit, Failure};
 
 /// Secrets from Vault to people on Telegram and to programs on a Unix socket.
@@ -59,6 +69,17 @@ pub enum Command {
     Session(Session),
     /// Run the broker
     Serve(ConfigArgs),
+    /// Work with the audit
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// What asks a running vaultgram, or nobody.
+    #[command(flatten)]
+    Client(Client),
+}
+
+/// The commands that need no configuration: most ask a running vaultgram on its socket.
+#[derive(Subcommand)]
+pub enum Client {
     /// Get a secret, or one of its fields, from a running vaultgram
     Get(get::GetArgs),
     /// Ask a secrets engine behind a running vaultgram to do something, and print its answer
@@ -67,15 +88,76 @@ pub enum Command {
     Leases(leases::LeasesArgs),
     /// Collect what you asked for in chat with `socket`, as your own user, once
     Collect(collect::CollectArgs),
+    /// Run a command with secrets in its environment or in files
+    Exec(exec::ExecArgs),
+    /// Write a file from a template with secrets in it
+    Render(render::RenderArgs),
+    /// Hand secrets to the later steps of a GitHub job, masked in its log
+    Github(github::GithubArgs),
     /// Decrypt a sealed answer from the chat
     Open(open::OpenArgs),
     /// Make a key for sealed answers
     Keygen(keygen::KeygenArgs),
     /// Let a running vaultgram answer in chat again, after a new device made it stop
     Unlock(unlock::UnlockArgs),
-    /// Work with the audit
-    #[command(subcommand)]
-    Audit(audit::Audit),
+}
+
+impl Client {
+    /// How to ask; `None` for what asks nobody.
+    fn common(&self) -> Option<&Common> {
+        match self {
+            Self::Get(arguments) => Some(&arguments.common),
+            Self::Invoke(arguments) => Some(&arguments.common),
+            Self::Leases(arguments) => Some(&arguments.common),
+            Self::Collect(arguments) => Some(&arguments.common),
+            Self::Exec(arguments) => Some(&arguments.common),
+            Self::Render(arguments) => Some(&arguments.common),
+            Self::Github(arguments) => Some(&arguments.common),
+            Self::Unlock(arguments) => Some(&arguments.common),
+            Self::Open(_) | Self::Keygen(_) => None,
+        }
+    }
+}
+
+/// Runs a command of a client. `terminal`: whether `out` is one. The code to end with is 0, or that
+/// of the program `exec` ran.
+///
+/// # Errors
+/// With the exit codes that the command's help lists.
+pub async fn run(
+    client: &Client,
+    out: &mut dyn Write,
+    terminal: bool,
+) -> Result<ExitCode, Failure> {
+    let common = client.common();
+    let color = common.is_some_and(Common::choose_colors);
+    let result = dispatch(client, out, terminal, color).await;
+    if let (Some(Common { json: true, .. }), Err(failure)) = (common, &result) {
+        drop(writeln!(io::stderr(), "{}", failure.json()));
+        return Ok(failure.exit.into());
+    }
+    result
+}
+
+async fn dispatch(
+    client: &Client,
+    out: &mut dyn Write,
+    terminal: bool,
+    color: bool,
+) -> Result<ExitCode, Failure> {
+    match client {
+        Client::Get(arguments) => get::run(arguments, out, terminal).await,
+        Client::Invoke(arguments) => invoke::run(arguments, out, terminal).await,
+        Client::Leases(arguments) => leases::run(arguments, out, color).await,
+        Client::Collect(arguments) => collect::run(arguments, out, terminal).await,
+        Client::Exec(arguments) => return exec::run(arguments).await,
+        Client::Render(arguments) => render::run(arguments, out).await,
+        Client::Github(arguments) => github::run(arguments, out).await,
+        Client::Open(arguments) => open::run(arguments, out, terminal),
+        Client::Keygen(arguments) => keygen::run(arguments, out),
+        Client::Unlock(arguments) => unlock::run(arguments, out).await,
+    }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 /// Where the daemon's configuration is.
@@ -172,12 +254,9 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, Exi
 
 /// Prints a failure, and gives the code to end with.
 #[must_use]
-pub fn finish(result: Result<(), Failure>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            drop(writeln!(std::io::stderr(), "{failure}"));
-            failure.exit.into()
-        }
-    }
+pub fn finish(result: Result<ExitCode, Failure>) -> ExitCode {
+    result.unwrap_or_else(|failure| {
+        drop(writeln!(anstream::stderr(), "{}", failure.styled()));
+        failure.exit.into()
+    })
 }

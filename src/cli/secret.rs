@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::api::{Envelope, KvVersion, MountInfo};
+use crate::api::{Envelope, KvVersion};
+use crate::cli::address::Kind;
 use crate::cli::client::Answer;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::show::{self, Values};
@@ -15,17 +16,20 @@ use crate::domain::signs::one_line;
 
 /// A secret, borrowed from the answer.
 pub(super) struct Told<'b> {
-    values: Values<'b>,
-    version: Option<(u64, String)>,
-    lease: Option<Lease>,
+    pub(super) values: Values<'b>,
+    /// Its number, and when it was written.
+    pub(super) version: Option<(u64, String)>,
+    pub(super) lease: Option<Lease>,
     warnings: Option<Vec<String>>,
 }
 
-struct Lease {
-    id: String,
+/// What values hang on.
+#[derive(Debug, Clone)]
+pub(super) struct Lease {
+    pub(super) id: String,
     /// Seconds.
-    duration: u64,
-    renewable: bool,
+    pub(super) duration: u64,
+    pub(super) renewable: bool,
 }
 
 /// What `--json` prints.
@@ -61,8 +65,16 @@ pub(super) struct Style<'a> {
 }
 
 impl<'b> Told<'b> {
+    /// What a mount of that kind answers.
+    pub(super) fn of(kind: Kind, answer: &'b Answer) -> Result<Self, Failure> {
+        match kind {
+            Kind::Kv2 => Self::version(answer),
+            Kind::Kv1 | Kind::Engine => Self::plain(answer),
+        }
+    }
+
     /// What a mount of KV version 2 answers.
-    pub(super) fn version(answer: &'b Answer) -> Result<Self, Failure> {
+    fn version(answer: &'b Answer) -> Result<Self, Failure> {
         let envelope: Envelope<KvVersion<Values<'b>>> =
             serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
         let metadata = envelope.data.metadata;
@@ -159,28 +171,6 @@ impl<'b> Told<'b> {
                 io::stderr(),
                 "note: it ends in {seconds} s, with the lease {id}"
             ));
-        }
-    }
-}
-
-/// Of which kind a mount is, by the server's word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Secrets with versions.
-    Kv2,
-    /// Secrets without.
-    Kv1,
-    /// Any other engine.
-    Engine,
-}
-
-impl Kind {
-    pub(super) fn of(mount: &MountInfo) -> Self {
-        let version = mount.options.get("version").map(String::as_str);
-        match (mount.kind.as_str(), version) {
-            ("kv", Some("2")) => Self::Kv2,
-            ("kv", _) => Self::Kv1,
-            _ => Self::Engine,
         }
     }
 }
