@@ -69,11 +69,11 @@ impl Answer {
             }
         };
         match self.status {
-            StatusCode::BAD_REQUEST if said.contains(OVERTAKEN) => Failure::new(
-                Exit::TryAgain,
-                "the secret is not at the version it should be at",
-            )
-            .hint("somebody changed it: look at it with `vaultgram versions`, and try again"),
+            StatusCode::BAD_REQUEST if said.contains(OVERTAKEN) => {
+                let what = "the secret is at another version than was said, or exists already";
+                Failure::new(Exit::TryAgain, what)
+                    .hint("look at it with `vaultgram versions`, and try again")
+            }
             StatusCode::BAD_REQUEST
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::PAYLOAD_TOO_LARGE => {

@@ -14,6 +14,9 @@ const POLICY: &str = include_str!("templates/policy.cedar");
 
 /// Arguments of `init`.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  vaultgram init /etc/vaultgram --user 1001")]
 pub struct InitArgs {
     /// The folder to write them into; made if it does not exist
     #[arg(default_value = ".", value_name = "DIRECTORY")]

@@ -16,6 +16,10 @@ use crate::cli::open::IdentityArgs;
 #[command(after_help = "\
 The file is age's own kind: `age -d -i FILE` opens sealed answers too.
 
+Examples:
+  vaultgram keygen
+  vaultgram keygen --identity /media/stick/identity.txt
+
 Exit codes: 0 done, 64 usage, 73 the file cannot be written, or exists.")]
 pub struct KeygenArgs {
     /// Where to.

@@ -1,5 +1,7 @@
 //! `vaultgram exec`: a command with secrets in its environment or in files.
 
+pub mod environment;
+
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,6 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vaultgram exec")]
 pub struct ExecArgs {
     /// How to ask.
     #[command(flatten)]

@@ -9,6 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 
 /// Arguments of `github`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vaultgram github")]
 pub struct GithubArgs {
     /// How to ask.
     #[command(flatten)]

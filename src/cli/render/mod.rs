@@ -9,6 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 
 /// Arguments of `render`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vaultgram render")]
 pub struct RenderArgs {
     /// How to ask.
     #[command(flatten)]
