@@ -43,6 +43,8 @@ struct Printed<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     created_time: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     lease_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_duration: Option<u64>,
@@ -132,6 +134,7 @@ impl<'b> Told<'b> {
                 path: style.path,
                 version: self.version.as_ref().map(|(number, _)| *number),
                 created_time: self.version.as_ref().map(|(_, created)| created.as_str()),
+                age: answer.age,
                 lease_id: lease.map(|lease| lease.id.as_str()),
                 lease_duration: lease.map(|lease| lease.duration),
                 renewable: lease.map(|lease| lease.renewable),

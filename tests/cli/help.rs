@@ -46,6 +46,15 @@ fn every_command_has_help_with_an_example() {
 }
 
 #[test]
+fn every_command_has_a_line_in_the_documentation() {
+    let page = include_str!("../../docs/cli.md");
+    for words in commands() {
+        let command = format!("`vaultgram {}", words.join(" "));
+        assert!(page.contains(&command), "{command}");
+    }
+}
+
+#[test]
 fn every_command_has_a_manual_page() {
     let folder = tempfile::tempdir().unwrap();
     let ran = vaultgram(folder.path(), &[], &["man", "--out", "."]);
