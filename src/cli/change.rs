@@ -88,7 +88,7 @@ pub(super) fn written(
 
 /// What `--json` prints of a version that was deleted and the like.
 #[derive(Serialize)]
-struct Done<'a> {
+struct Gone<'a> {
     path: &'a str,
     version: Option<u64>,
     done: bool,
@@ -107,12 +107,12 @@ pub(super) fn done(
     }
     let full = path.full();
     if json {
-        let done = Done {
+        let gone = Gone {
             path: &full,
             version,
             done: true,
         };
-        return show::json(&done, out);
+        return show::json(&gone, out);
     }
     show::line(text, out)
 }

@@ -125,15 +125,14 @@ pub async fn undelete(arguments: &UndeleteArgs, out: &mut dyn Write) -> Result<(
     let socket = arguments.common.socket();
     let path = find_mount(&socket, path).await?.has_versions()?;
     let full = path.full();
-    let version = match arguments.address.version {
-        Some(version) => version,
-        None => {
-            let history = versions::history(&socket, &path).await?;
-            history.newest_deleted().ok_or_else(|| {
-                Failure::new(Exit::NotFound, format!("no version of {full} is deleted"))
-                    .hint("`vaultgram versions` lists them")
-            })?
-        }
+    let version = if let Some(version) = arguments.address.version {
+        version
+    } else {
+        let history = versions::history(&socket, &path).await?;
+        history.newest_deleted().ok_or_else(|| {
+            Failure::new(Exit::NotFound, format!("no version of {full} is deleted"))
+                .hint("`vaultgram versions` lists them")
+        })?
     };
     let answer = about_version(&socket, &path, "undelete", version).await?;
     let text = format!("version {version} of {full} is back");

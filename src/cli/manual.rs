@@ -77,6 +77,8 @@ pub fn man(arguments: &ManArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn page(command: &clap::Command) -> Result<Vec<u8>, Failure> {
     let mut page = vec![];
     Man::new(command.clone())
+        .source(concat!("vaultgram ", env!("CARGO_PKG_VERSION")))
+        .manual("vaultgram")
         .render(&mut page)
         .map_err(|error| Failure::new(Exit::Software, error))?;
     Ok(page)

@@ -135,11 +135,11 @@ struct Printed<'a> {
     path: &'a str,
     current: u64,
     custom_metadata: &'a Option<BTreeMap<String, String>>,
-    versions: Vec<Version<'a>>,
+    versions: Vec<Row<'a>>,
 }
 
 #[derive(Serialize)]
-struct Version<'a> {
+struct Row<'a> {
     version: u64,
     created_time: &'a str,
     deletion_time: &'a str,
@@ -162,7 +162,7 @@ pub async fn run(
     let now = now();
     let newest = history.versions.iter().rev();
     let versions = newest.take(arguments.limit.unwrap_or(usize::MAX));
-    let versions = versions.map(|(number, facts)| Version {
+    let versions = versions.map(|(number, facts)| Row {
         version: *number,
         created_time: &facts.created_time,
         deletion_time: &facts.deletion_time,

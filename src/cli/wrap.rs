@@ -19,7 +19,11 @@ use crate::cli::show;
 use crate::domain::span;
 
 /// Longest token taken, in bytes.
-const MAX_TOKEN: u64 = 4096;
+const MAX_TOKEN: u16 = 4096;
+
+/// What to think of a token that does not work.
+const SPENT: &str = "it was used before, or is too old; if it was not you who used it, somebody else \
+                     has the secret: change it";
 
 /// Arguments of `wrap`.
 #[derive(Debug, Args)]
@@ -76,13 +80,13 @@ fn time(text: &str) -> Result<Duration, &'static str> {
 /// What Vault answers instead of what it wrapped.
 #[derive(Deserialize)]
 struct Wrapped {
-    wrap_info: Token,
+    wrap_info: Ticket,
     warnings: Option<Vec<String>>,
 }
 
 /// A token, and what `--json` prints of it.
 #[derive(Serialize, Deserialize)]
-struct Token {
+struct Ticket {
     token: Zeroizing<String>,
     accessor: String,
     ttl: u64,
@@ -135,8 +139,10 @@ pub async fn unwrap(
         .map_err(|error| Failure::new(Exit::Software, error))?;
     let socket = arguments.common.socket();
     let answer = socket.post("/v1/sys/wrapping/unwrap", Some(body)).await?;
-    if answer.status != StatusCode::OK {
-        return Err(explain(&answer));
+    match answer.status {
+        StatusCode::OK => {}
+        StatusCode::BAD_REQUEST => return Err(answer.failure().hint(SPENT)),
+        _ => return Err(explain(&answer)),
     }
     let style = Style {
         json: arguments.common.json,
@@ -151,17 +157,22 @@ pub async fn unwrap(
 fn token(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let name = file.display();
     let unread = |error: io::Error| Failure::new(Exit::NotFound, format!("{name}: {error}"));
-    let mut token = Zeroizing::new(String::with_capacity(MAX_TOKEN as usize + 1));
+    let mut token = Zeroizing::new(String::with_capacity(usize::from(MAX_TOKEN) + 1));
     let read = if file.as_os_str() != "-" {
-        File::open(file).and_then(|file| file.take(MAX_TOKEN + 1).read_to_string(&mut token))
+        File::open(file).and_then(|file| {
+            file.take(u64::from(MAX_TOKEN) + 1)
+                .read_to_string(&mut token)
+        })
     } else if io::stdin().is_terminal() {
         return rpassword::prompt_password("token: ")
             .map(Zeroizing::new)
             .map_err(unread);
     } else {
-        io::stdin().take(MAX_TOKEN + 1).read_to_string(&mut token)
+        io::stdin()
+            .take(u64::from(MAX_TOKEN) + 1)
+            .read_to_string(&mut token)
     };
-    if read.map_err(unread)? as u64 > MAX_TOKEN {
+    if read.map_err(unread)? > usize::from(MAX_TOKEN) {
         return Err(Failure::new(
             Exit::Usage,
             format!("{name}: too long for a token"),

@@ -203,7 +203,7 @@ fn a_secret_goes_through_a_token_once() {
     assert_ends(
         &server.piped(&["unwrap"], &token),
         64,
-        "wrapping token is not valid",
+        "wrapping token is not valid or does not exist\nhint: it was used before",
     );
     let said = json_of(&server.good(&["wrap", "wrap/a", "--json"]));
     assert_eq!(said["creation_path"], "secret/data/wrap/a");

@@ -69,16 +69,13 @@ fn quoted(text: &str) -> Zeroizing<String> {
     let mut quoted = Zeroizing::new(String::with_capacity(2 * text.len() + 2));
     quoted.push('"');
     for sign in text.chars() {
-        // Writing to a String cannot fail.
         match sign {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
-            '\u{fffe}' | '\u{ffff}' => {
-                write!(quoted, "\\u{:04X}", u32::from(sign)).unwrap_or_default()
-            }
-            _ if is_invisible(sign) => {
+            _ if is_invisible(sign) || matches!(sign, '\u{fffe}' | '\u{ffff}') => {
+                // Writing to a String cannot fail.
                 write!(quoted, "\\U{:08X}", u32::from(sign)).unwrap_or_default();
             }
             _ => quoted.push(sign),
