@@ -22,6 +22,7 @@ mod secret;
 mod show;
 mod table;
 pub mod unlock;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -7,8 +7,12 @@
 )]
 
 mod config;
+mod exec;
 mod init;
 mod open;
+#[path = "../support/openbao.rs"]
+mod openbao;
+mod served;
 mod vault_auth;
 
 use std::path::Path;
@@ -51,6 +55,7 @@ fn help_lists_every_command_and_wrong_usage_is_64() {
     assert_eq!(help.code, 0);
     for command in [
         "init", "check", "doctor", "serve", "get", "audit", "login", "collect", "open", "keygen",
+        "exec", "render", "github",
     ] {
         assert!(
             help.out.contains(&format!("\n  {command}")),
