@@ -12,6 +12,7 @@ mod init;
 mod open;
 #[path = "../support/openbao.rs"]
 mod openbao;
+mod render;
 mod served;
 mod vault_auth;
 
