@@ -8,6 +8,7 @@
 
 mod config;
 mod exec;
+mod github;
 mod init;
 mod open;
 #[path = "../support/openbao.rs"]
