@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vaultgram::cli::audit::Audit;
 use vaultgram::cli::exit::{Exit, Failure};
-use vaultgram::cli::{self, Command, Session};
+use vaultgram::cli::{self, Client, Command, Session};
 use vaultgram::{daemon, memory, telemetry};
 
 /// How long what cannot be cancelled may hold up the exit, such as a look at a hanging disk.
@@ -18,7 +18,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments.command,
         Err(code) => return code,
     };
-    let prepared = memory::forbid_core_dumps().and_then(|()| memory::runtime());
+    let becomes_another = matches!(command, Command::Client(Client::Exec(_)));
+    let prepared = memory::forbid_core_dumps(!becomes_another).and_then(|()| memory::runtime());
     cli::finish(match prepared {
         Ok(runtime) => {
             let result = runtime.block_on(run(command));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Style};
 
-/// Exit codes, from `sysexits.h` but for the last.
+/// Exit codes, from `sysexits.h` but for the last ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// `EX_USAGE`: the command was typed wrong.
@@ -28,6 +28,10 @@ pub enum Exit {
     Denied = 77,
     /// `EX_CONFIG`: the configuration is wrong.
     Config = 78,
+    /// What `env` says of a command that cannot be run.
+    NotExecutable = 126,
+    /// What `env` says of a command that does not exist.
+    NoCommand = 127,
     /// What a shell says of a command that Ctrl-C ended.
     Cancelled = 130,
 }

@@ -23,6 +23,14 @@ pub(super) struct Fetched {
     pub(super) values: BTreeMap<String, Value>,
 }
 
+impl Fetched {
+    /// The value, where one field was asked for.
+    pub(super) fn text(&self) -> Result<Zeroizing<String>, Failure> {
+        let value = self.values.values().next();
+        value.map(Value::text).ok_or_else(missing)
+    }
+}
+
 /// One value. No `Debug`: it is secret.
 #[derive(Clone)]
 pub(super) struct Value(Zeroizing<String>);

@@ -31,6 +31,7 @@ pub mod status;
 mod table;
 pub mod unlock;
 pub mod versions;
+mod watch;
 pub mod wrap;
 
 use std::ffi::OsString;

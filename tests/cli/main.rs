@@ -7,12 +7,16 @@
 )]
 
 mod config;
+mod exec;
 mod formats;
+mod github;
 mod help;
 mod init;
 mod open;
 #[path = "../support/openbao.rs"]
 mod openbao;
+mod render;
+mod served;
 mod server;
 mod vault_auth;
 mod verbs;

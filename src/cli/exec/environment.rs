@@ -72,14 +72,14 @@ pub(in crate::cli) fn check_all<'n>(
     named: impl IntoIterator<Item = &'n Named>,
     check: fn(&str) -> Result<(), &'static str>,
 ) -> Result<(), Failure> {
-    let mut names = BTreeSet::new();
+    let mut before = BTreeSet::new();
     for Named { name, .. } in named {
         let shown = one_line(name);
         if let Err(advice) = check(name) {
             let what = format!("a secret cannot go into \"{shown}\"");
             return Err(Failure::new(Exit::Usage, what).hint(advice));
         }
-        if !names.insert(name) {
+        if !before.insert(name) {
             return Err(Failure::new(Exit::Usage, format!("{shown} is given twice")));
         }
     }
