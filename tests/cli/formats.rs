@@ -119,6 +119,55 @@ fn readers_of_env_files_agree_on_ours() {
 }
 
 #[test]
+fn a_runner_hides_what_goes_into_its_file() {
+    let printer = Printer::new();
+    let fields = json!({"key": "-----A\nb%\n", "json": {"x": "leaf"}});
+    let refused = printer.print(&fields, &["-f", "github"]);
+    assert_eq!(
+        (refused.code, refused.out.as_str()),
+        (64, ""),
+        "{refused:?}"
+    );
+    assert!(
+        refused.err.contains("no job of GitHub Actions"),
+        "{refused:?}"
+    );
+    assert!(!refused.err.contains("leaf"), "{refused:?}");
+
+    let arguments = ["open", "-i", "key", "sealed", "-f", "github"];
+    let job = [("GITHUB_ACTIONS", "true")];
+    let ran = vaultgram(printer.folder.path(), &job, &arguments);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let hidden: Vec<_> = ran
+        .err
+        .lines()
+        .filter(|line| !line.starts_with("::warning::"))
+        .collect();
+    assert_eq!(
+        hidden,
+        [
+            "::add-mask::-----A",
+            "::add-mask::b%25",
+            "::add-mask::leaf",
+            "::add-mask::{\"x\":\"leaf\"}"
+        ]
+    );
+    let (name, rest) = ran.out.split_once("<<ghadelimiter_").unwrap();
+    let (id, rest) = rest.split_once('\n').unwrap();
+    assert_eq!(name, "JSON");
+    let end = format!("\nghadelimiter_{id}\n");
+    let (value, rest) = rest.split_once(end.as_str()).unwrap();
+    assert_eq!(value, "{\"x\":\"leaf\"}");
+    assert!(
+        rest.starts_with("KEY<<ghadelimiter_") && rest.contains("\n-----A\nb%\n\nghadelimiter_"),
+        "{rest}"
+    );
+    let runner = [&arguments[..], &["--prefix", "GITHUB_"]].concat();
+    let ran = vaultgram(printer.folder.path(), &job, &runner);
+    assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{ran:?}");
+}
+
+#[test]
 fn what_cannot_be_printed_so_is_refused_with_advice() {
     let printer = Printer::new();
     let two = json!({"a-b": "x", "a.b": "y"});

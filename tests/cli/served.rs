@@ -24,16 +24,20 @@ pub(crate) struct Served {
 impl Served {
     /// Whoever runs the tests may read and see versions below `secret/app`, and nothing else.
     pub(crate) fn start() -> Self {
-        let bao = OpenBao::start();
-        let folder = tempfile::tempdir().unwrap();
         let uid = rustix::process::geteuid().as_raw();
-        let config = format!(
-            "[vault]\naddress = \"{}\"\nauth = \"token\"\n[socket]\npath = \"vaultgram.sock\"\n",
-            bao.address()
-        );
         let policy = format!(
             "permit (principal == UnixPeer::\"{uid}\", action in [Action::\"read\", Action::\"versions\"], \
              resource in Path::\"secret/app\");\n"
+        );
+        Self::over(OpenBao::start(), "", policy)
+    }
+
+    /// With more lines of `[vault]`, and a policy.
+    pub(crate) fn over(bao: OpenBao, vault: &str, policy: String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "[vault]\naddress = \"{}\"\nauth = \"token\"\n{vault}[socket]\npath = \"vaultgram.sock\"\n",
+            bao.address()
         );
         for (name, text) in [
             ("vaultgram.toml", config),

@@ -5,7 +5,8 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::Ran;
-use crate::server::{PATIENCE, Server};
+use crate::served::PATIENCE;
+use crate::server::Server;
 
 fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -37,11 +38,7 @@ fn a_secret_is_written_changed_and_read() {
         "{\"password\":\"a\\nb\\n\"}\n"
     );
 
-    std::fs::write(
-        server.socket().with_file_name("fields.json"),
-        "{\"n\": {\"x\": 1.50}}\n",
-    )
-    .unwrap();
+    server.file("fields.json", "{\"n\": {\"x\": 1.50}}\n");
     let put = [
         "put",
         "secret/life/db",
@@ -287,7 +284,7 @@ fn status_says_who_asks_and_whether_secrets_can_be_had() {
             .any(|line| line.starts_with("store") && line.contains("  ready (version ")),
         "{shown}"
     );
-    server.bao.seal();
+    server.bao().seal();
     // It notices within seconds.
     let start = Instant::now();
     let mut ran = server.run(&["status"]);
@@ -322,7 +319,7 @@ fn an_error_can_be_json_too() {
 #[test]
 fn the_socket_is_found_as_clients_of_vault_find_theirs() {
     let server = Server::shared();
-    let address = format!("unix://{}", server.socket().display());
+    let address = server.address();
     for name in ["BAO_ADDR", "VAULT_ADDR"] {
         let mut command = server.command(&["status"]);
         command.env_remove("VAULTGRAM_SOCKET").env(name, &address);

@@ -1,6 +1,7 @@
 //! Values in the forms that other programs read. Each form is a pure function of its own.
 
 mod dotenv;
+mod github;
 mod names;
 mod shell;
 mod yaml;
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 
 pub use self::names::Names;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::github::must_be_a_job;
 use crate::cli::show::{self, Values};
 
 /// A form that values are printed in.
@@ -28,6 +30,8 @@ pub enum Format {
     Dotenv,
     /// Lines for a shell: eval "$(vaultgram get … --format export)"
     Export,
+    /// Lines for the file $GITHUB_ENV, in a job of GitHub Actions; its log hides the values
+    Github,
 }
 
 /// How to print values.
@@ -47,6 +51,8 @@ pub struct FormatArgs {
     /// How the names of variables are made of those of fields
     #[arg(long, value_name = "HOW", default_value = "upper")]
     pub names: Names,
+    #[arg(long, env = "GITHUB_ACTIONS", hide = true)]
+    github_actions: Option<String>,
 }
 
 /// Why values cannot be had in a form.
@@ -85,6 +91,11 @@ impl FormatArgs {
             Format::Yaml => yaml::write(values, text),
             Format::Dotenv => dotenv::write(&self.variables(values)?, text)?,
             Format::Export => shell::write(&self.variables(values)?, text)?,
+            Format::Github => {
+                must_be_a_job(self.github_actions.as_deref())
+                    .map_err(|failure| failure.hint("use another form, or `vaultgram exec`"))?;
+                github::write(&self.variables(values)?, text)?;
+            }
         }
         Ok(())
     }
@@ -156,6 +167,7 @@ pub(super) mod tests {
             format: Some(format),
             prefix: prefix.to_owned(),
             names: Names::Upper,
+            github_actions: None,
         };
         let mut text = vec![];
         arguments.write(format, &serde_json::from_str(json).unwrap(), &mut text)?;

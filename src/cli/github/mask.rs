@@ -12,7 +12,7 @@ const SHORT: usize = 4;
 
 /// Everything a runner is to hide.
 #[derive(Default)]
-pub(super) struct Masks(BTreeSet<Box<str>>);
+pub(in crate::cli) struct Masks(BTreeSet<Box<str>>);
 
 /// The value is JSON that nests too deeply to be taken apart.
 #[derive(Debug, PartialEq, Eq)]

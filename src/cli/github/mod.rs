@@ -17,8 +17,9 @@ use crate::cli::exec::environment::{self, Named};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::fetch::{Fetched, fetch};
 use crate::cli::github::file::CommandFile;
-use crate::cli::github::mask::Masks;
 use crate::cli::show;
+
+pub(in crate::cli) use self::mask::Masks;
 
 /// The runner's own variables.
 const OF_RUNNER: &[&str] = &["GITHUB_", "RUNNER_", "ACTIONS_", "INPUT_"];
@@ -30,6 +31,9 @@ const SHORT: &str = "::warning::a value has lines of less than four characters, 
 /// Arguments of `github`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  vaultgram github --env DB_PASSWORD=django/database#password
+
 In a step of a job on a runner where vaultgram runs:
 
   - id: database
@@ -70,10 +74,10 @@ pub struct GithubArgs {
 /// # Errors
 /// With the exit codes that `vaultgram github --help` lists.
 pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    if arguments.github_actions.as_deref() != Some("true") && !arguments.force {
-        let what = "this is no job of GitHub Actions: nobody would hide the values";
-        return Err(Failure::new(Exit::Usage, what)
-            .hint("use `vaultgram exec`, or --force where something else reads this"));
+    if !arguments.force {
+        must_be_a_job(arguments.github_actions.as_deref()).map_err(|failure| {
+            failure.hint("use `vaultgram exec`, or --force where something else reads this")
+        })?;
     }
     let (variables, outputs) = (&arguments.variables, &arguments.outputs);
     environment::check_all(variables, variable)?;
@@ -92,16 +96,22 @@ pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Fail
     let variables = written(variables, of_variables, &mut masks)?;
     let outputs = written(outputs, of_outputs, &mut masks)?;
 
-    let mut commands = masks.commands();
-    if masks.short() {
-        commands.push_str(SHORT);
-    }
-    show::write(commands.as_bytes(), out)?;
+    show::write(hiding(&masks).as_bytes(), out)?;
     append("GITHUB_ENV", env.as_mut(), &variables)?;
     append("GITHUB_OUTPUT", output.as_mut(), &outputs)
 }
 
-fn variable(name: &str) -> Result<(), &'static str> {
+/// Refuses to go on where nobody would hide values. `actions`: what `GITHUB_ACTIONS` says.
+pub(in crate::cli) fn must_be_a_job(actions: Option<&str>) -> Result<(), Failure> {
+    if actions == Some("true") {
+        return Ok(());
+    }
+    let what = "this is no job of GitHub Actions: nobody would hide the values";
+    Err(Failure::new(Exit::Usage, what))
+}
+
+/// Whether a secret may go into the variable `name` of later steps, and why not.
+pub(in crate::cli) fn variable(name: &str) -> Result<(), &'static str> {
     environment::check(name)?;
     let upper = name.to_ascii_uppercase();
     if upper == "CI"
@@ -150,19 +160,38 @@ fn written(
 ) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     for (Named { name, .. }, found) in named.iter().zip(fetched) {
-        let value = found.text()?;
-        let refuse = |why: &str| Failure::new(Exit::Data, format!("{name}: the value {why}"));
-        masks
-            .hide(&value)
-            .map_err(|_| refuse("is JSON that nests too deeply to be hidden"))?;
-        if value.contains('\0') {
-            return Err(refuse("holds a NUL, which the runner cannot hand on"));
-        }
-        if !file::add(&mut text, name, &value, &file::delimiter()) {
-            return Err(refuse("holds what would end it").hint("try again"));
-        }
+        add(&mut text, name, &found.text()?, masks)?;
     }
     Ok(text)
+}
+
+/// Adds a value to what goes into a file, and to what is hidden.
+pub(in crate::cli) fn add(
+    text: &mut Zeroizing<String>,
+    name: &str,
+    value: &str,
+    masks: &mut Masks,
+) -> Result<(), Failure> {
+    let refuse = |why: &str| Failure::new(Exit::Data, format!("{name}: the value {why}"));
+    masks
+        .hide(value)
+        .map_err(|_| refuse("is JSON that nests too deeply to be hidden"))?;
+    if value.contains('\0') {
+        return Err(refuse("holds a NUL, which the runner cannot hand on"));
+    }
+    if !file::add(text, name, value, &file::delimiter()) {
+        return Err(refuse("holds what would end it").hint("try again"));
+    }
+    Ok(())
+}
+
+/// What tells the runner to hide all of `masks`.
+pub(in crate::cli) fn hiding(masks: &Masks) -> Zeroizing<String> {
+    let mut commands = masks.commands();
+    if masks.short() {
+        commands.push_str(SHORT);
+    }
+    commands
 }
 
 fn append(variable: &str, file: Option<&mut CommandFile>, text: &str) -> Result<(), Failure> {
