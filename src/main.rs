@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vaultgram::cli::audit::Audit;
 use vaultgram::cli::exit::{Exit, Failure};
-use vaultgram::cli::{self, Command, Session};
+use vaultgram::cli::{self, Client, Command, Session};
 use vaultgram::{daemon, memory, telemetry};
 
 /// How long what cannot be cancelled may hold up the exit, such as a look at a hanging disk.
@@ -18,7 +18,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments.command,
         Err(code) => return code,
     };
-    let prepared = memory::forbid_core_dumps().and_then(|()| memory::runtime());
+    let becomes_another = matches!(command, Command::Client(Client::Exec(_)));
+    let prepared = memory::forbid_core_dumps(!becomes_another).and_then(|()| memory::runtime());
     cli::finish(match prepared {
         Ok(runtime) => {
             let result = runtime.block_on(run(command));
@@ -32,10 +33,9 @@ fn main() -> ExitCode {
     })
 }
 
-async fn run(command: Command) -> Result<(), Failure> {
+async fn run(command: Command) -> Result<ExitCode, Failure> {
     let out = &mut std::io::stdout();
-    let terminal = out.is_terminal();
-    match command {
+    let done = match command {
         Command::Init(arguments) => cli::init::run(&arguments, out),
         Command::Check(arguments) => daemon::check(&arguments.config, out),
         Command::Doctor(arguments) => daemon::doctor(&arguments, out).await,
@@ -43,13 +43,11 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Logout(arguments) => daemon::logout(&arguments, out).await,
         Command::Session(Session::Show(arguments)) => daemon::session_show(&arguments, out).await,
         Command::Serve(arguments) => daemon::serve(&arguments.config).await,
-        Command::Get(arguments) => cli::get::run(&arguments, out, terminal).await,
-        Command::Invoke(arguments) => cli::invoke::run(&arguments, out, terminal).await,
-        Command::Leases(arguments) => cli::leases::run(&arguments, out).await,
-        Command::Collect(arguments) => cli::collect::run(&arguments, out, terminal).await,
-        Command::Open(arguments) => cli::open::run(&arguments, out, terminal),
-        Command::Keygen(arguments) => cli::keygen::run(&arguments, out),
-        Command::Unlock(arguments) => cli::unlock::run(&arguments, out).await,
         Command::Audit(Audit::Verify(arguments)) => cli::audit::run(&arguments, out),
-    }
+        Command::Client(client) => {
+            let terminal = out.is_terminal();
+            return cli::run(&client, out, terminal).await;
+        }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

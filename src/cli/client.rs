@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
@@ -13,26 +12,47 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
-use crate::api::{DEFAULT_SOCKET, Errors};
+use crate::api::Errors;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::progress;
 use crate::domain::signs::one_line;
 
 /// Largest answer taken, in bytes: Vault's own limit for a request, with room for escapes.
 const MAX_ANSWER: usize = 64 << 20;
 /// How long one request may take, in all: longer than the server allows itself.
 const TIME_LIMIT: Duration = Duration::from_secs(40);
+/// How often a request is sent again that the server had no time for.
+const RETRIES: u32 = 3;
+/// Who has to wait for longer than this is told so.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What Vault says when a secret is not at the version it should be at.
+const OVERTAKEN: &str = "check-and-set parameter did not match";
+/// What else may be at the other end.
+const NO_VAULTGRAM: &str = "is this the socket of a vaultgram? see `vaultgram get --help`";
 
-/// How to reach a running vaultgram.
-#[derive(Debug, Args)]
-pub struct SocketArgs {
-    /// The socket of the running vaultgram
-    #[arg(long, value_name = "FILE", env = "VAULTGRAM_SOCKET", default_value = DEFAULT_SOCKET)]
-    pub socket: PathBuf,
+/// The way to a running vaultgram.
+#[derive(Debug, Clone)]
+pub(crate) struct Socket {
+    path: PathBuf,
+    /// Whether to say on standard error that it takes long.
+    watched: bool,
+}
+
+/// What is asked: everything but where.
+struct Asked<'a> {
+    method: Method,
+    target: &'a str,
+    headers: &'a [(&'static str, &'a str)],
+    body: Bytes,
 }
 
 /// An answer that is not an error. Its body is wiped when dropped.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// When the server wants to be asked again.
+    retry_after: Option<Duration>,
+    /// For how many seconds it was kept, where it comes from a cache.
+    pub(crate) age: Option<u64>,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
@@ -51,10 +71,18 @@ impl Answer {
             }
         };
         match self.status {
+            StatusCode::BAD_REQUEST if said.contains(OVERTAKEN) => {
+                let what = "the secret is at another version than was said, or exists already";
+                Failure::new(Exit::TryAgain, what)
+                    .hint("look at it with `vaultgram versions`, and try again")
+            }
             StatusCode::BAD_REQUEST
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::PAYLOAD_TOO_LARGE => {
                 Failure::new(Exit::Usage, or("the request is malformed"))
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                Failure::new(Exit::TryAgain, or("too many requests")).hint("wait, and try again")
             }
             StatusCode::FORBIDDEN => Failure::new(Exit::Denied, or("permission denied")),
             StatusCode::NOT_FOUND => Failure::new(
@@ -73,79 +101,117 @@ impl Answer {
     }
 }
 
-/// Sends `method target` to the socket, without a body.
-///
-/// # Errors
-/// When nobody answers there in time, or not in HTTP.
-pub(crate) async fn get(socket: &Path, target: &str) -> Result<Answer, Failure> {
-    send(socket, Method::GET, target, Bytes::new()).await
-}
+impl Socket {
+    /// A socket that is waited for in silence.
+    pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
+        Self::patient(path.into(), false)
+    }
 
-/// Sends `POST target` without a body to the socket.
-///
-/// # Errors
-/// When nobody answers there in time, or not in HTTP.
-pub(super) async fn post(socket: &Path, target: &str) -> Result<Answer, Failure> {
-    send(socket, Method::POST, target, Bytes::new()).await
-}
+    /// `watched`: whether somebody sees that it takes long.
+    pub(super) fn patient(path: PathBuf, watched: bool) -> Self {
+        Self { path, watched }
+    }
 
-/// Sends `POST target` with the JSON text `body` to the socket.
-///
-/// # Errors
-/// When nobody answers there in time, or not in HTTP.
-pub(super) async fn post_json(
-    socket: &Path,
-    target: &str,
-    body: Zeroizing<Vec<u8>>,
-) -> Result<Answer, Failure> {
-    send(socket, Method::POST, target, Bytes::from_owner(body)).await
-}
+    /// Sends `GET target`.
+    ///
+    /// # Errors
+    /// When nobody answers there in time, or not in HTTP.
+    pub(crate) async fn get(&self, target: &str) -> Result<Answer, Failure> {
+        self.send(Method::GET, target, &[], None).await
+    }
 
-async fn send(socket: &Path, method: Method, target: &str, body: Bytes) -> Result<Answer, Failure> {
-    let answer = async {
-        let stream = UnixStream::connect(socket)
-            .await
-            .map_err(|error| not_reached(socket, &error))?;
-        exchange(stream, method, target, body)
-            .await
-            .map_err(|error| {
-                Failure::new(
-                    Exit::Unavailable,
-                    format!("{}: no proper answer: {error}", socket.display()),
-                )
-                .hint("is this the socket of a vaultgram? see `vaultgram get --help`")
-            })
-    };
-    tokio::time::timeout(TIME_LIMIT, answer)
-        .await
-        .unwrap_or_else(|_| {
+    /// Sends `POST target`, with JSON for a body where there is one.
+    ///
+    /// # Errors
+    /// When nobody answers there in time, or not in HTTP.
+    pub(super) async fn post(
+        &self,
+        target: &str,
+        json: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<Answer, Failure> {
+        self.send(Method::POST, target, &[], json).await
+    }
+
+    /// Sends any request. One that the server had no time for is sent again.
+    ///
+    /// # Errors
+    /// When nobody answers there in time, or not in HTTP.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&'static str, &str)],
+        json: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<Answer, Failure> {
+        let body = json.map_or_else(Bytes::new, Bytes::from_owner);
+        let asked = Asked {
+            method,
+            target,
+            headers,
+            body,
+        };
+        let answer = progress::shown(self.watched, self.try_often(&asked));
+        let answer = tokio::time::timeout(TIME_LIMIT, answer).await;
+        answer.unwrap_or_else(|_| {
             Err(Failure::new(
                 Exit::TryAgain,
                 format!("no answer within {} s", TIME_LIMIT.as_secs()),
             )
             .hint("try again; if it stays so, look at vaultgram's log"))
         })
+    }
+
+    async fn try_often(&self, asked: &Asked<'_>) -> Result<Answer, Failure> {
+        for _ in 0..RETRIES {
+            let answer = self.try_once(asked).await?;
+            match answer.retry_after {
+                Some(pause) if pause <= LONGEST_PAUSE => {
+                    let jitter = rand::random_range(0..=250);
+                    tokio::time::sleep(pause + Duration::from_millis(jitter)).await;
+                }
+                Some(_) | None => return Ok(answer),
+            }
+        }
+        self.try_once(asked).await
+    }
+
+    async fn try_once(&self, asked: &Asked<'_>) -> Result<Answer, Failure> {
+        let stream = UnixStream::connect(&self.path)
+            .await
+            .map_err(|error| not_reached(&self.path, &error))?;
+        exchange(stream, asked).await.map_err(|error| {
+            Failure::new(
+                Exit::Unavailable,
+                format!("{}: no proper answer: {error}", self.path.display()),
+            )
+            .hint(NO_VAULTGRAM)
+        })
+    }
 }
 
 async fn exchange(
     stream: UnixStream,
-    method: Method,
-    target: &str,
-    body: Bytes,
+    asked: &Asked<'_>,
 ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::builder()
-        .method(method)
-        .uri(target)
+    let mut request = Request::builder()
+        .method(asked.method.clone())
+        .uri(asked.target)
         .header("host", "localhost")
-        .header("x-vault-request", "true")
-        .body(Full::new(body))?;
+        .header("x-vault-request", "true");
+    for (name, value) in asked.headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(asked.body.clone()))?;
     let answer = async move {
         let response = sender.send_request(request).await?;
         let (head, body) = response.into_parts();
         let body = read(body).await?;
+        let seconds = |name: &str| head.headers.get(name)?.to_str().ok()?.parse().ok();
         Ok(Answer {
             status: head.status,
+            retry_after: seconds("retry-after").map(Duration::from_secs),
+            age: seconds("age"),
             body,
         })
     };
@@ -188,10 +254,7 @@ fn not_reached(socket: &Path, error: &io::Error) -> Failure {
             "only its owner and group may connect; join the group set in [socket] group",
         )
     } else {
-        (
-            Exit::Unavailable,
-            "is this the socket of a vaultgram? see `vaultgram get --help`",
-        )
+        (Exit::Unavailable, NO_VAULTGRAM)
     };
     let shown = socket.display();
     Failure::new(exit, format!("{shown}: cannot connect: {error}")).hint(hint)

@@ -5,9 +5,10 @@ use std::io::Write;
 use clap::Args;
 use hyper::StatusCode;
 
-use crate::cli::client::{self, SocketArgs};
+use crate::cli::address::explain;
+use crate::cli::common::Common;
 use crate::cli::exit::Failure;
-use crate::cli::get::explain;
+use crate::cli::format::FormatArgs;
 use crate::cli::secret::{Style, Told};
 use crate::cli::show;
 
@@ -18,17 +19,21 @@ Ask in chat with: /get_secret PATH socket, and give the code of the answer here,
 host, within ten minutes. It works once. One value is printed as it is (on a terminal as JSON, if it
 holds signs that cannot be seen), several as a table.
 
+Examples:
+  vaultgram collect R7K2XY
+  vaultgram collect R7K2XY --format dotenv > .env
+
 Exit codes: 0 done, 64 usage, 66 nothing waits for you, 69 not available, 75 try again, 77 denied.")]
 pub struct CollectArgs {
     /// The code from the chat
     #[arg(value_parser = code)]
     pub code: String,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Where vaultgram is.
+    /// How to print the values.
     #[command(flatten)]
-    pub socket: SocketArgs,
+    pub format: FormatArgs,
+    /// How to ask.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 fn code(text: &str) -> Result<String, &'static str> {
@@ -49,13 +54,14 @@ pub async fn run(
     terminal: bool,
 ) -> Result<(), Failure> {
     let target = format!("/v1/vaultgram/collect/{}", arguments.code);
-    let answer = client::post(&arguments.socket.socket, &target).await?;
+    let answer = arguments.common.socket().post(&target, None).await?;
     if answer.status != StatusCode::OK {
         return Err(explain(&answer));
     }
     let told = Told::any(&answer)?;
     let style = Style {
-        json: arguments.json,
+        json: arguments.common.json,
+        format: &arguments.format,
         path: None,
         field: None,
         terminal,

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
-/// Exit codes, from `sysexits.h` but for the last.
+use clap::builder::styling::{AnsiColor, Style};
+
+/// Exit codes, from `sysexits.h` but for the last ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// `EX_USAGE`: the command was typed wrong.
@@ -14,14 +16,22 @@ pub enum Exit {
     NotFound = 66,
     /// `EX_UNAVAILABLE`: something needed cannot be reached.
     Unavailable = 69,
+    /// `EX_SOFTWARE`: a fault of vaultgram's own.
+    Software = 70,
     /// `EX_CANTCREAT`: a file cannot be written.
     CannotCreate = 73,
+    /// `EX_IOERR`: a program or a file that was needed failed.
+    Io = 74,
     /// `EX_TEMPFAIL`: try again.
     TryAgain = 75,
     /// `EX_NOPERM`: policy says no.
     Denied = 77,
     /// `EX_CONFIG`: the configuration is wrong.
     Config = 78,
+    /// What `env` says of a command that cannot be run.
+    NotExecutable = 126,
+    /// What `env` says of a command that does not exist.
+    NoCommand = 127,
     /// What a shell says of a command that Ctrl-C ended.
     Cancelled = 130,
 }
@@ -61,6 +71,26 @@ impl Failure {
             hint: Some(hint.into()),
             ..self
         }
+    }
+
+    /// As [`fmt::Display`], with what a terminal makes stand out.
+    #[must_use]
+    pub(super) fn styled(&self) -> String {
+        let (bad, good) = (AnsiColor::Red.on_default().bold(), Style::new().bold());
+        let hint = self.hint.as_ref();
+        let hint = hint.map(|hint| format!("\n{good}hint:{good:#} {hint}"));
+        format!(
+            "{bad}error:{bad:#} {}{}",
+            self.what,
+            hint.unwrap_or_default()
+        )
+    }
+
+    /// For programs.
+    #[must_use]
+    pub(super) fn json(&self) -> String {
+        let (exit, what, hint) = (self.exit as u8, &self.what, &self.hint);
+        serde_json::json!({"error": {"exit": exit, "what": what, "hint": hint}}).to_string()
     }
 }
 

@@ -8,16 +8,18 @@ use hyper::StatusCode;
 use zeroize::Zeroizing;
 
 use crate::api::{Envelope, LeaseKept, LeaseList};
-use crate::cli::client::{self, Answer, SocketArgs};
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::client::Answer;
+use crate::cli::common::Common;
+use crate::cli::exit::Failure;
+use crate::cli::secret::not_understood;
+use crate::cli::show;
+use crate::cli::table::{Look, Table};
 use crate::domain::signs::one_line;
 use crate::domain::span::{self, spoken};
 
 /// Arguments of `leases`.
 #[derive(Debug, Args)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = "\
+#[command(after_help = "\
 A lease that is kept is renewed as often as needed until then, or as long as Vault lets it. All leases
 end with the vaultgram that obtained them. You see your own; root and vaultgram's own user see all.
 
@@ -26,24 +28,23 @@ Examples:
   vaultgram leases keep K7Q2 8h
   vaultgram leases revoke K7Q2
 
-Exit codes: 0 done, 64 usage or not renewable, 69 not available, 75 try again, 77 not yours."
-)]
+Exit codes: 0 done, 64 usage or not renewable, 69 not available, 75 try again, 77 not yours.")]
 pub struct LeasesArgs {
     /// What to do; without it, the leases are listed
     #[command(subcommand)]
     pub action: Option<LeasesAction>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Where vaultgram is.
+    /// How to ask.
     #[command(flatten)]
-    pub socket: SocketArgs,
+    pub common: Common,
 }
 
 /// What can be done with a lease.
 #[derive(Debug, Subcommand)]
 pub enum LeasesAction {
     /// Renew a lease as often as needed for a time
+    #[command(after_help = "\
+Examples:
+  vaultgram leases keep K7Q2 8h")]
     Keep {
         /// The lease's code
         #[arg(value_parser = code)]
@@ -51,18 +52,15 @@ pub enum LeasesAction {
         /// For how long from now on, such as 30m, 8h or 2d
         #[arg(value_name = "TIME", value_parser = time)]
         time: Duration,
-        /// Where vaultgram is.
-        #[command(flatten)]
-        socket: SocketArgs,
     },
     /// End a lease, and what hangs on it
+    #[command(after_help = "\
+Examples:
+  vaultgram leases revoke K7Q2")]
     Revoke {
         /// The lease's code
         #[arg(value_parser = code)]
         code: String,
-        /// Where vaultgram is.
-        #[command(flatten)]
-        socket: SocketArgs,
     },
 }
 
@@ -78,68 +76,58 @@ fn time(text: &str) -> Result<Duration, &'static str> {
     span::read(text).ok_or("not a time: write it like 90s, 30m, 8h or 2d")
 }
 
-/// Lists leases, or does something with one, and says so on `out`.
+/// Lists leases, or does something with one, and says so on `out`, in `color`.
 ///
 /// # Errors
 /// With the exit codes that `vaultgram leases --help` lists.
-pub async fn run(arguments: &LeasesArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let text = match &arguments.action {
-        None => list(arguments).await?,
-        Some(LeasesAction::Keep { code, time, socket }) => {
+pub async fn run(arguments: &LeasesArgs, out: &mut dyn Write, color: bool) -> Result<(), Failure> {
+    let (socket, json) = (arguments.common.socket(), arguments.common.json);
+    match &arguments.action {
+        None => {
+            let found: LeaseList = said(&socket.get("/v1/vaultgram/leases").await?)?;
+            if json {
+                return show::json(&found, out);
+            }
+            show::write(list(found, color).as_bytes(), out)
+        }
+        Some(LeasesAction::Keep { code, time }) => {
             let target = format!("/v1/vaultgram/leases/{code}/keep");
             let body = serde_json::json!({ "for": time.as_secs() }).to_string();
             let body = Zeroizing::new(body.into_bytes());
-            let answer = client::post_json(&socket.socket, &target, body).await?;
-            kept(&said::<LeaseKept>(&answer)?)
+            let done: LeaseKept = said(&socket.post(&target, Some(body)).await?)?;
+            if json {
+                return show::json(&done, out);
+            }
+            show::line(&kept(&done), out)
         }
-        Some(LeasesAction::Revoke { code, socket }) => {
+        Some(LeasesAction::Revoke { code }) => {
             let target = format!("/v1/vaultgram/leases/{code}/revoke");
-            let answer = client::post(&socket.socket, &target).await?;
+            let answer = socket.post(&target, None).await?;
             if answer.status != StatusCode::NO_CONTENT {
                 return Err(answer.failure());
             }
-            "revoked: what hangs on the lease works no more".to_owned()
+            if json {
+                return show::json(&serde_json::json!({ "code": code, "done": true }), out);
+            }
+            show::line("revoked: what hangs on the lease works no more", out)
         }
-    };
-    writeln!(out, "{text}")
-        .map_err(|error| Failure::new(Exit::CannotCreate, format!("standard output: {error}")))
+    }
 }
 
-async fn list(arguments: &LeasesArgs) -> Result<String, Failure> {
-    let answer = client::get(&arguments.socket.socket, "/v1/vaultgram/leases").await?;
-    let found: LeaseList = said(&answer)?;
-    if arguments.json {
-        return serde_json::to_string_pretty(&found)
-            .map_err(|error| Failure::new(Exit::Unavailable, error));
-    }
+fn list(found: LeaseList, color: bool) -> String {
     if found.leases.is_empty() {
-        return Ok("there are no leases".to_owned());
+        return "there are no leases\n".to_owned();
     }
-    let head = ["CODE", "PATH", "ENDS IN", "KEPT FOR", "HOLDER"].map(str::to_owned);
-    let rows = found.leases.into_iter().map(|lease| {
+    let mut table = Table::new(["CODE", "PATH", "ENDS IN", "KEPT FOR", "HOLDER"]);
+    for lease in found.leases {
         let kept = lease.kept.map_or_else(|| "-".to_owned(), seconds);
         let ends = seconds(lease.ttl);
-        [lease.code, one_line(&lease.path), ends, kept, lease.holder]
-    });
-    let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
-    Ok(table(&rows))
-}
-
-/// Rows in columns.
-fn table(rows: &[[String; 5]]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: [usize; 5] = std::array::from_fn(width);
-    let line = |row: &[String; 5]| {
-        let cells = row.iter().zip(widths);
-        let cells: Vec<_> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+        table.row(
+            Look::Plain,
+            [lease.code, one_line(&lease.path), ends, kept, lease.holder],
+        );
+    }
+    table.text(color)
 }
 
 fn kept(kept: &LeaseKept) -> String {
@@ -155,8 +143,8 @@ fn said<T: serde::de::DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
     if answer.status != StatusCode::OK {
         return Err(answer.failure());
     }
-    let envelope: Envelope<T> = serde_json::from_slice(&answer.body)
-        .map_err(|_| Failure::new(Exit::Unavailable, "vaultgram's answer has no known form"))?;
+    let envelope: Envelope<T> =
+        serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
     Ok(envelope.data)
 }
 

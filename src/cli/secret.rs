@@ -7,25 +7,30 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::api::{Envelope, KvVersion, MountInfo};
+use crate::api::{Envelope, KvVersion};
+use crate::cli::address::Kind;
 use crate::cli::client::Answer;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::format::FormatArgs;
 use crate::cli::show::{self, Values};
 use crate::domain::signs::one_line;
 
 /// A secret, borrowed from the answer.
 pub(super) struct Told<'b> {
-    values: Values<'b>,
-    version: Option<(u64, String)>,
-    lease: Option<Lease>,
+    pub(super) values: Values<'b>,
+    /// Its number, and when it was written.
+    pub(super) version: Option<(u64, String)>,
+    pub(super) lease: Option<Lease>,
     warnings: Option<Vec<String>>,
 }
 
-struct Lease {
-    id: String,
+/// What values hang on.
+#[derive(Debug, Clone)]
+pub(super) struct Lease {
+    pub(super) id: String,
     /// Seconds.
-    duration: u64,
-    renewable: bool,
+    pub(super) duration: u64,
+    pub(super) renewable: bool,
 }
 
 /// What `--json` prints.
@@ -37,6 +42,8 @@ struct Printed<'a> {
     version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_time: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +59,8 @@ struct Printed<'a> {
 pub(super) struct Style<'a> {
     /// One JSON object, in which the path is told where it is known.
     pub(super) json: bool,
+    /// In another form, if one is named there.
+    pub(super) format: &'a FormatArgs,
     /// The path.
     pub(super) path: Option<&'a str>,
     /// The one field that was asked for.
@@ -61,8 +70,16 @@ pub(super) struct Style<'a> {
 }
 
 impl<'b> Told<'b> {
+    /// What a mount of that kind answers.
+    pub(super) fn of(kind: Kind, answer: &'b Answer) -> Result<Self, Failure> {
+        match kind {
+            Kind::Kv2 => Self::version(answer),
+            Kind::Kv1 | Kind::Engine => Self::plain(answer),
+        }
+    }
+
     /// What a mount of KV version 2 answers.
-    pub(super) fn version(answer: &'b Answer) -> Result<Self, Failure> {
+    fn version(answer: &'b Answer) -> Result<Self, Failure> {
         let envelope: Envelope<KvVersion<Values<'b>>> =
             serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
         let metadata = envelope.data.metadata;
@@ -117,6 +134,7 @@ impl<'b> Told<'b> {
                 path: style.path,
                 version: self.version.as_ref().map(|(number, _)| *number),
                 created_time: self.version.as_ref().map(|(_, created)| created.as_str()),
+                age: answer.age,
                 lease_id: lease.map(|lease| lease.id.as_str()),
                 lease_duration: lease.map(|lease| lease.duration),
                 renewable: lease.map(|lease| lease.renewable),
@@ -125,6 +143,8 @@ impl<'b> Told<'b> {
             };
             serde_json::to_writer(&mut *text, &printed).map_err(|_| not_understood())?;
             text.push(b'\n');
+        } else if let Some(format) = style.format.format {
+            style.format.write(format, &self.values, &mut text)?;
         } else if let Some(field) = style.field {
             let value = self.values.0.get(field).ok_or_else(not_understood)?;
             show::single(value, style.terminal, &mut text);
@@ -141,7 +161,7 @@ impl<'b> Told<'b> {
         style: &Style<'_>,
         answer: &Answer,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        if style.json {
+        if style.json || style.format.format.is_some() {
             return self.print(style, answer);
         }
         let mut text = Zeroizing::new(Vec::with_capacity(answer.body.len() + 256));
@@ -159,28 +179,6 @@ impl<'b> Told<'b> {
                 io::stderr(),
                 "note: it ends in {seconds} s, with the lease {id}"
             ));
-        }
-    }
-}
-
-/// Of which kind a mount is, by the server's word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Secrets with versions.
-    Kv2,
-    /// Secrets without.
-    Kv1,
-    /// Any other engine.
-    Engine,
-}
-
-impl Kind {
-    pub(super) fn of(mount: &MountInfo) -> Self {
-        let version = mount.options.get("version").map(String::as_str);
-        match (mount.kind.as_str(), version) {
-            ("kv", Some("2")) => Self::Kv2,
-            ("kv", _) => Self::Kv1,
-            _ => Self::Engine,
         }
     }
 }

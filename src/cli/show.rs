@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -79,7 +79,7 @@ fn name(name: &str) -> String {
 }
 
 /// A string without quotes and escapes; anything else as JSON.
-fn plain(value: &RawValue) -> Zeroizing<String> {
+pub(super) fn plain(value: &RawValue) -> Zeroizing<String> {
     match serde_json::from_str(value.get()) {
         Ok(text) => Zeroizing::new(text),
         Err(_) => Zeroizing::new(value.get().to_owned()),
@@ -98,6 +98,17 @@ pub(super) fn warnings(warnings: Option<&[String]>) {
     }
 }
 
+/// Prints `what` as one line of JSON.
+pub(super) fn json(what: &impl Serialize, out: &mut dyn Write) -> Result<(), Failure> {
+    let text = serde_json::to_string(what).map_err(|error| Failure::new(Exit::Software, error))?;
+    line(&text, out)
+}
+
+/// Prints a line for people.
+pub(super) fn line(text: &str, out: &mut dyn Write) -> Result<(), Failure> {
+    write(format!("{text}\n").as_bytes(), out)
+}
+
 /// Writes it all.
 pub(super) fn write(text: &[u8], out: &mut dyn Write) -> Result<(), Failure> {
     out.write_all(text)
@@ -105,7 +116,7 @@ pub(super) fn write(text: &[u8], out: &mut dyn Write) -> Result<(), Failure> {
         .map_err(|error| {
             Failure::new(
                 Exit::CannotCreate,
-                format!("cannot write the value: {error}"),
+                format!("cannot write to standard output: {error}"),
             )
         })
 }

@@ -5,15 +5,22 @@ use std::io::Write;
 use clap::Args;
 
 use crate::api::{Envelope, Unlocked};
-use crate::cli::client::{self, SocketArgs};
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::common::Common;
+use crate::cli::exit::Failure;
+use crate::cli::secret::not_understood;
+use crate::cli::show;
 
 /// Arguments of `unlock`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vaultgram unlock          only root and vaultgram's own user may
+
+Exit codes: 0 done, or not locked, 69 not available, 75 try again, 77 denied.")]
 pub struct UnlockArgs {
-    /// Where the running vaultgram is.
+    /// How to ask.
     #[command(flatten)]
-    pub socket: SocketArgs,
+    pub common: Common,
 }
 
 /// Opens the lock.
@@ -21,17 +28,23 @@ pub struct UnlockArgs {
 /// # Errors
 /// When no vaultgram answers, or this user may not.
 pub async fn run(arguments: &UnlockArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let answer = client::post(&arguments.socket.socket, "/v1/vaultgram/unlock").await?;
+    let answer = arguments
+        .common
+        .socket()
+        .post("/v1/vaultgram/unlock", None)
+        .await?;
     if !answer.status.is_success() {
         return Err(answer.failure());
     }
-    let said: Envelope<Unlocked> = serde_json::from_slice(&answer.body)
-        .map_err(|_| Failure::new(Exit::Unavailable, "vaultgram's answer has no known form"))?;
+    let said: Envelope<Unlocked> =
+        serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
+    if arguments.common.json {
+        return show::json(&said.data, out);
+    }
     let text = if said.data.was_locked {
         "unlocked: chat is answered again"
     } else {
         "chat was not locked"
     };
-    writeln!(out, "{text}")
-        .map_err(|error| Failure::new(Exit::CannotCreate, format!("standard output: {error}")))
+    show::line(text, out)
 }

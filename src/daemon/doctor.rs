@@ -14,8 +14,9 @@ use tokio_util::task::TaskTracker;
 use crate::api::Health;
 use crate::audit::verify::verify_file;
 use crate::broker::ports::{Clock, SecretStore, StoreHealth, SystemClock};
+use crate::cli::DoctorArgs;
+use crate::cli::client::Socket;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{DoctorArgs, client};
 use crate::config::{Config, LimitsConfig, SocketConfig, TelegramConfig, VaultConfig};
 use crate::coordination::{self, LocalStore};
 use crate::daemon::serve::forbid_inspection;
@@ -247,7 +248,7 @@ async fn sign_in(store: &Arc<Store>) -> StoreHealth {
 async fn examine_socket(config: SocketConfig, running: bool) -> Result<String, String> {
     let shown = config.path.display().to_string();
     if running {
-        let answer = client::get(&config.path, "/v1/sys/health").await;
+        let answer = Socket::at(&config.path).get("/v1/sys/health").await;
         let answer = answer.map_err(|failure| format!("{shown}: {}", failure.what))?;
         return Ok(format!(
             "{shown} answers (health {})",
@@ -283,7 +284,7 @@ async fn examine_telegram(
 
 /// What the broker that runs says of Vault: it alone can sign in.
 async fn ask_about_vault(socket: &Path) -> Result<(), String> {
-    let answer = client::get(socket, "/v1/sys/health").await;
+    let answer = Socket::at(socket).get("/v1/sys/health").await;
     let answer = answer.map_err(|failure| failure.what)?;
     let health: Option<Health> = serde_json::from_slice(&answer.body).ok();
     match health.as_ref().map(|health| health.store.as_str()) {
@@ -301,7 +302,9 @@ async fn ask_about_vault(socket: &Path) -> Result<(), String> {
 
 /// What the broker that runs says of its connection, in its metrics.
 async fn ask_about_telegram(socket: &Path) -> Result<String, String> {
-    let answer = client::get(socket, "/v1/sys/metrics?format=prometheus").await;
+    let answer = Socket::at(socket)
+        .get("/v1/sys/metrics?format=prometheus")
+        .await;
     let answer = answer.map_err(|failure| failure.what)?;
     let text = String::from_utf8_lossy(&answer.body);
     let locked = text.lines().any(|line| line == format!("{CHAT_LOCKED} 1"));

@@ -10,27 +10,25 @@ mod sealed;
 pub use sealed::{Kind, Sealed};
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
-};
+use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior, setrlimit};
 
 /// Wipes every allocation when it is freed, whatever library made it.
 #[global_allocator]
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
-/// Forbids core dumps: a secret must not be left in one. For every command.
+/// Forbids core dumps: a secret must not be left in one. For every command; where it is not
+/// `for_good`, what is run from here may allow them again for itself.
 ///
 /// # Errors
 /// When the kernel refuses; the process must not go on to hold secrets.
-pub fn forbid_core_dumps() -> std::io::Result<()> {
-    setrlimit(
-        Resource::Core,
-        Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        },
-    )?;
+pub fn forbid_core_dumps(for_good: bool) -> std::io::Result<()> {
+    let mut limit = getrlimit(Resource::Core);
+    limit.current = Some(0);
+    if for_good {
+        limit.maximum = Some(0);
+    }
+    setrlimit(Resource::Core, limit)?;
     Ok(())
 }
 

@@ -1,0 +1,90 @@
+//! What every command that talks to a running vaultgram can be told.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use anstream::AutoStream;
+use clap::{Args, ColorChoice};
+
+use crate::api::DEFAULT_SOCKET;
+use crate::cli::client::Socket;
+
+const SOCKET: &str = "\
+The socket of the running vaultgram [default: what BAO_ADDR or VAULT_ADDR names as unix:///PATH, else \
+/run/vaultgram/vaultgram.sock]";
+
+/// Options of every command that asks a running vaultgram.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// The socket of the running vaultgram.
+    #[arg(long, value_name = "FILE", env = "VAULTGRAM_SOCKET", help = SOCKET, global = true)]
+    pub socket: Option<PathBuf>,
+    /// Print one JSON object; an error too, on standard error
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Whether to colour what people read
+    #[arg(long, value_name = "WHEN", default_value_t, global = true)]
+    pub color: ColorChoice,
+    /// Where clients of OpenBao look.
+    #[arg(long, env = "BAO_ADDR", hide = true, global = true)]
+    bao_addr: Option<OsString>,
+    /// Where clients of Vault look.
+    #[arg(long, env = "VAULT_ADDR", hide = true, global = true)]
+    vault_addr: Option<OsString>,
+}
+
+impl Common {
+    /// The file of the socket.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        let of_vault = self.bao_addr.as_ref().or(self.vault_addr.as_ref());
+        let of_vault = of_vault
+            .and_then(|address| address.to_str()?.strip_prefix("unix://"))
+            .map(PathBuf::from);
+        let told = self.socket.clone().or(of_vault);
+        told.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
+    }
+
+    /// The way to the running vaultgram; a person at a terminal sees when it takes long.
+    pub(super) fn socket(&self) -> Socket {
+        Socket::patient(self.path(), io::stderr().is_terminal())
+    }
+
+    /// Keeps to what was asked of colours from now on; whether standard output has them.
+    pub(super) fn choose_colors(&self) -> bool {
+        let choice = match self.color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+        AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_where_it_was_said_most_plainly() {
+        let path = |socket: Option<&str>, bao: Option<&str>, vault: Option<&str>| {
+            let common = Common {
+                socket: socket.map(PathBuf::from),
+                json: false,
+                color: ColorChoice::Auto,
+                bao_addr: bao.map(OsString::from),
+                vault_addr: vault.map(OsString::from),
+            };
+            common.path().to_str().unwrap().to_owned()
+        };
+        let (bao, vault) = (Some("unix:///b"), Some("unix:///v"));
+        assert_eq!(path(Some("/s"), bao, vault), "/s");
+        assert_eq!(path(None, bao, vault), "/b");
+        assert_eq!(path(None, None, vault), "/v");
+        // It is another server that they mean, and nobody is sent elsewhere by a variable.
+        assert_eq!(path(None, Some("http://x:8200"), vault), DEFAULT_SOCKET);
+        assert_eq!(path(None, None, None), DEFAULT_SOCKET);
+    }
+}

@@ -1,0 +1,180 @@
+//! What makes a runner hide values: `::add-mask::`, once for every line it could print.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+/// Deeper JSON is not taken apart.
+const DEEPEST: usize = 64;
+/// What is shorter stands in many lines that are no secret.
+const SHORT: usize = 4;
+
+/// Everything a runner is to hide.
+#[derive(Default)]
+pub(in crate::cli) struct Masks(BTreeSet<Box<str>>);
+
+/// The value is JSON that nests too deeply to be taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooDeep;
+
+impl Masks {
+    /// Hides each line of `value`, and of each leaf where it is JSON.
+    pub(super) fn hide(&mut self, value: &str) -> Result<(), TooDeep> {
+        let nested = value.trim_start().starts_with(['{', '[']);
+        let json: Option<&RawValue> = nested.then(|| serde_json::from_str(value).ok()).flatten();
+        let Some(json) = json else {
+            self.lines(value);
+            return Ok(());
+        };
+        // What only holds JSON together stands in every log.
+        let frame = |sign: char| "{}[],".contains(sign) || sign.is_whitespace();
+        for line in value.lines().filter(|line| !line.chars().all(frame)) {
+            self.lines(line);
+        }
+        self.leaves(json, 0)
+    }
+
+    fn leaves(&mut self, json: &RawValue, depth: usize) -> Result<(), TooDeep> {
+        if depth > DEEPEST {
+            return Err(TooDeep);
+        }
+        let text = json.get();
+        if let Ok(object) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
+            return object
+                .values()
+                .try_for_each(|leaf| self.leaves(leaf, depth + 1));
+        }
+        if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) {
+            return list
+                .iter()
+                .try_for_each(|leaf| self.leaves(leaf, depth + 1));
+        }
+        if let Ok(leaf) = serde_json::from_str::<String>(text) {
+            self.lines(&leaf);
+            // As it stands in the JSON, in whatever order that is written anew.
+            let inner = text
+                .strip_prefix('"')
+                .and_then(|text| text.strip_suffix('"'));
+            self.lines(inner.unwrap_or(text));
+        } else if !matches!(text, "true" | "false" | "null") {
+            self.lines(text);
+        }
+        Ok(())
+    }
+
+    fn lines(&mut self, text: &str) {
+        // A runner takes no mask of blanks alone.
+        let lines = text
+            .split(['\r', '\n'])
+            .filter(|line| !line.trim().is_empty());
+        self.0.extend(lines.map(Box::from));
+    }
+
+    /// Whether some are so short that they hide much else.
+    pub(super) fn short(&self) -> bool {
+        self.0.iter().any(|mask| mask.chars().count() < SHORT)
+    }
+
+    /// The commands for the runner.
+    pub(super) fn commands(&self) -> Zeroizing<String> {
+        let mut commands = Zeroizing::new(String::new());
+        for mask in &self.0 {
+            commands.push_str("::add-mask::");
+            commands.push_str(&escaped(mask));
+            commands.push('\n');
+        }
+        commands
+    }
+}
+
+/// As the data of a workflow command. Line ends are in no mask.
+fn escaped(line: &str) -> Zeroizing<String> {
+    Zeroizing::new(line.replace('%', "%25"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::github::runner::{self, text};
+
+    fn masks(value: &str) -> BTreeSet<String> {
+        let mut masks = Masks::default();
+        masks.hide(value).unwrap();
+        runner::masks(&masks.commands())
+    }
+
+    fn set(masks: &[&str]) -> BTreeSet<String> {
+        masks.iter().map(|mask| (*mask).to_owned()).collect()
+    }
+
+    #[test]
+    fn every_line_and_every_leaf_is_hidden() {
+        assert_eq!(masks(""), set(&[]));
+        assert_eq!(masks(" \n\t"), set(&[]));
+        assert_eq!(masks("hunter2"), set(&["hunter2"]));
+        assert_eq!(masks("100%0A::add-mask::x"), set(&["100%0A::add-mask::x"]));
+        assert_eq!(masks("-----A\r\nb\r\n\n c\n"), set(&["-----A", "b", " c"]));
+        assert_eq!(masks("{not json"), set(&["{not json"]));
+        assert_eq!(
+            masks(r#"{"a":"x\ny\"","n":[1.50,true,null,{"b":"ü😀"}]}"#),
+            set(&[
+                r#"{"a":"x\ny\"","n":[1.50,true,null,{"b":"ü😀"}]}"#,
+                "x",
+                "y\"",
+                r#"x\ny\""#,
+                "1.50",
+                "ü😀"
+            ])
+        );
+        assert_eq!(
+            masks("{\n  \"a\": [\n    \"secret\"\n  ]\n}\n"),
+            set(&["  \"a\": [", "    \"secret\"", "secret"]),
+            "brackets alone hide nothing"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_taken_apart_is_refused() {
+        let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+        let mut masks = Masks::default();
+        assert_eq!(masks.hide(&nested(64)), Ok(()));
+        assert_eq!(masks.hide(&nested(100_000)), Err(TooDeep));
+    }
+
+    #[test]
+    fn short_masks_are_known() {
+        for (value, short) in [
+            ("abc", true),
+            ("abcd", false),
+            ("", false),
+            ("long\nx", true),
+        ] {
+            let mut masks = Masks::default();
+            masks.hide(value).unwrap();
+            assert_eq!(masks.short(), short, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_runner_prints_no_line_of_a_value(value in text()) {
+            let masks = masks(&value);
+            for line in value.split(['\r', '\n']).filter(|line| !line.trim().is_empty()) {
+                prop_assert!(masks.contains(line), "{line:?} in {masks:?}");
+            }
+        }
+
+        #[test]
+        fn a_runner_prints_no_leaf(leaf in text()) {
+            let json = serde_json::json!({"a": [{"b": leaf}]}).to_string();
+            let masks = masks(&json);
+            prop_assert!(masks.contains(&json));
+            for line in leaf.split(['\r', '\n']).filter(|line| !line.trim().is_empty()) {
+                prop_assert!(masks.contains(line), "{line:?} in {masks:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! `vaultgram github`: secrets for the later steps of a GitHub job, masked in its log.
+
+mod file;
+mod mask;
+#[cfg(test)]
+mod runner;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use crate::cli::address::Address;
+use crate::cli::common::Common;
+use crate::cli::exec::environment::{self, Named};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::fetch::{Fetched, fetch};
+use crate::cli::github::file::CommandFile;
+use crate::cli::show;
+
+pub(in crate::cli) use self::mask::Masks;
+
+/// The runner's own variables.
+const OF_RUNNER: &[&str] = &["GITHUB_", "RUNNER_", "ACTIONS_", "INPUT_"];
+
+/// What the log is told where short values are hidden.
+const SHORT: &str = "::warning::a value has lines of less than four characters, and all that looks \
+                     like them in the log is hidden too\n";
+
+/// Arguments of `github`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vaultgram github --env DB_PASSWORD=django/database#password
+
+In a step of a job on a runner where vaultgram runs:
+
+  - id: database
+    run: >
+      vaultgram github --env DB_PASSWORD=django/database#password
+      --output user=django/database#user
+  - run: ./manage.py migrate        # has $DB_PASSWORD
+
+Values are hidden from the log first, line by line, and the leaves of JSON too. Only later steps of
+the same job have them: a runner hands no output with a hidden value to another job. Standard output
+has to reach the runner: what it does not see, it does not hide.
+
+Exit codes: 0 done, 64 usage, or not in a job; 65 a value that cannot be handed over, 66 no such
+secret, 69 not available, 74 the runner's files, 75 try again, 77 denied.")]
+pub struct GithubArgs {
+    /// A variable for the steps after this one, and the secret it holds
+    #[arg(long = "env", value_name = "NAME=PATH#field[@version]")]
+    pub variables: Vec<Named>,
+    /// An output of this step, and the secret it holds
+    #[arg(long = "output", value_name = "NAME=PATH#field[@version]")]
+    pub outputs: Vec<Named>,
+    /// Do it where no job of GitHub runs, too
+    #[arg(long)]
+    pub force: bool,
+    /// How to ask.
+    #[command(flatten)]
+    pub common: Common,
+    #[arg(long, env = "GITHUB_ACTIONS", hide = true)]
+    github_actions: Option<String>,
+    #[arg(long, env = "GITHUB_ENV", hide = true)]
+    github_env: Option<PathBuf>,
+    #[arg(long, env = "GITHUB_OUTPUT", hide = true)]
+    github_output: Option<PathBuf>,
+}
+
+/// Hands secrets to the runner: on `out` what it is to hide, then the rest.
+///
+/// # Errors
+/// With the exit codes that `vaultgram github --help` lists.
+pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    if !arguments.force {
+        must_be_a_job(arguments.github_actions.as_deref()).map_err(|failure| {
+            failure.hint("use `vaultgram exec`, or --force where something else reads this")
+        })?;
+    }
+    let (variables, outputs) = (&arguments.variables, &arguments.outputs);
+    environment::check_all(variables, variable)?;
+    environment::check_all(outputs, output)?;
+    // All that can fail comes before a value is read.
+    let mut env = open("GITHUB_ENV", variables, arguments.github_env.as_ref())?;
+    let mut output = open("GITHUB_OUTPUT", outputs, arguments.github_output.as_ref())?;
+
+    let named = variables.iter().chain(outputs);
+    let addresses: Vec<Address> = named.map(|named| named.address.clone()).collect();
+    let fetched = fetch(&arguments.common.socket(), &addresses).await?;
+    let (of_variables, of_outputs) = fetched
+        .split_at_checked(variables.len())
+        .ok_or_else(|| Failure::new(Exit::Software, "a value was not read"))?;
+    let mut masks = Masks::default();
+    let variables = written(variables, of_variables, &mut masks)?;
+    let outputs = written(outputs, of_outputs, &mut masks)?;
+
+    show::write(hiding(&masks).as_bytes(), out)?;
+    append("GITHUB_ENV", env.as_mut(), &variables)?;
+    append("GITHUB_OUTPUT", output.as_mut(), &outputs)
+}
+
+/// Refuses to go on where nobody would hide values. `actions`: what `GITHUB_ACTIONS` says.
+pub(in crate::cli) fn must_be_a_job(actions: Option<&str>) -> Result<(), Failure> {
+    if actions == Some("true") {
+        return Ok(());
+    }
+    let what = "this is no job of GitHub Actions: nobody would hide the values";
+    Err(Failure::new(Exit::Usage, what))
+}
+
+/// Whether a secret may go into the variable `name` of later steps, and why not.
+pub(in crate::cli) fn variable(name: &str) -> Result<(), &'static str> {
+    environment::check(name)?;
+    let upper = name.to_ascii_uppercase();
+    if upper == "CI"
+        || OF_RUNNER
+            .iter()
+            .any(|beginning| upper.starts_with(beginning))
+    {
+        return Err("it is the runner's own: choose another name");
+    }
+    Ok(())
+}
+
+fn output(name: &str) -> Result<(), &'static str> {
+    let letter = |sign: char| sign.is_ascii_alphabetic() || sign == '_';
+    let good = |sign: char| letter(sign) || sign.is_ascii_digit() || sign == '-';
+    if name.starts_with(letter) && name.chars().all(good) && name.len() <= 255 {
+        return Ok(());
+    }
+    Err("a name is made of letters, digits, _ and -, and begins with a letter or _")
+}
+
+/// Opens the runner's file, where something is to go into it.
+fn open(
+    variable: &str,
+    named: &[Named],
+    path: Option<&PathBuf>,
+) -> Result<Option<CommandFile>, Failure> {
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let path = path.ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("{variable} is not set"))
+            .hint("it names the file that the runner reads")
+    })?;
+    CommandFile::open(path).map(Some).map_err(|error| {
+        let what = format!("{variable}: {}: cannot open: {error}", path.display());
+        Failure::new(Exit::Io, what)
+    })
+}
+
+/// What goes into a file; its values are hidden.
+fn written(
+    named: &[Named],
+    fetched: &[Fetched],
+    masks: &mut Masks,
+) -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::new());
+    for (Named { name, .. }, found) in named.iter().zip(fetched) {
+        add(&mut text, name, &found.text()?, masks)?;
+    }
+    Ok(text)
+}
+
+/// Adds a value to what goes into a file, and to what is hidden.
+pub(in crate::cli) fn add(
+    text: &mut Zeroizing<String>,
+    name: &str,
+    value: &str,
+    masks: &mut Masks,
+) -> Result<(), Failure> {
+    let refuse = |why: &str| Failure::new(Exit::Data, format!("{name}: the value {why}"));
+    masks
+        .hide(value)
+        .map_err(|_| refuse("is JSON that nests too deeply to be hidden"))?;
+    if value.contains('\0') {
+        return Err(refuse("holds a NUL, which the runner cannot hand on"));
+    }
+    if !file::add(text, name, value, &file::delimiter()) {
+        return Err(refuse("holds what would end it").hint("try again"));
+    }
+    Ok(())
+}
+
+/// What tells the runner to hide all of `masks`.
+pub(in crate::cli) fn hiding(masks: &Masks) -> Zeroizing<String> {
+    let mut commands = masks.commands();
+    if masks.short() {
+        commands.push_str(SHORT);
+    }
+    commands
+}
+
+fn append(variable: &str, file: Option<&mut CommandFile>, text: &str) -> Result<(), Failure> {
+    let Some(file) = file else { return Ok(()) };
+    file.append(text)
+        .map_err(|error| Failure::new(Exit::Io, format!("{variable}: cannot write: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_the_runners_own_are_refused() {
+        for name in ["DB_PASSWORD", "MY_GITHUB_TOKEN", "CIRCLE"] {
+            assert_eq!(variable(name), Ok(()), "{name}");
+        }
+        for name in [
+            "NODE_OPTIONS",
+            "node_options",
+            "GITHUB_TOKEN",
+            "github_env",
+            "RUNNER_TEMP",
+            "ACTIONS_STEP_DEBUG",
+            "CI",
+            "PATH",
+            "a-b",
+            "",
+        ] {
+            assert!(variable(name).is_err(), "{name}");
+        }
+        for name in ["user", "db-user", "_x1"] {
+            assert_eq!(output(name), Ok(()), "{name}");
+        }
+        for name in ["", "1a", "a b", "a<<b", "a=b", "a\nb", "ä", "-a"] {
+            assert!(output(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! `vaultgram github`: what a runner of GitHub Actions gets to see, in which order, and what not.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::json;
+
+use crate::Ran;
+use crate::served::{Served, fields};
+
+/// Runs a step of a job.
+fn step(served: &Served, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+    let mut command = served.vaultgram(&[&["github"], arguments].concat());
+    command
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_ENV", served.path("env"))
+        .env("GITHUB_OUTPUT", served.path("output"));
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    Ran::from(command.output().unwrap())
+}
+
+/// What the runner hides from now on.
+fn masks(out: &str) -> BTreeSet<String> {
+    let data = out
+        .lines()
+        .map(|line| line.strip_prefix("::add-mask::").unwrap());
+    data.map(|data| data.replace("%25", "%")).collect()
+}
+
+/// The values in a command file, whose delimiters are taken out.
+fn values(text: &str) -> Vec<(String, String)> {
+    let mut rest = text;
+    let mut found = vec![];
+    while let Some((head, after)) = rest.split_once('\n') {
+        let (name, delimiter) = head.split_once("<<").unwrap();
+        assert!(
+            delimiter.starts_with("ghadelimiter_") && delimiter.len() == 49,
+            "{head}"
+        );
+        let (value, after) = after.split_once(&format!("\n{delimiter}\n")).unwrap();
+        found.push((name.to_owned(), value.to_owned()));
+        rest = after;
+    }
+    assert_eq!(rest, "");
+    found
+}
+
+#[test]
+fn values_are_hidden_and_then_handed_over() {
+    let served = Served::start();
+    served.put("app/db", &fields());
+    served.file("env", "BEFORE=1");
+    served.file("output", "");
+    let ran = step(
+        &served,
+        &[
+            "--env",
+            "DB_PASSWORD=app/db#password",
+            "--env",
+            "DB_JSON=app/db#json",
+            "--output",
+            "db-user=app/db#user",
+            "--output",
+            "empty=app/db#empty",
+        ],
+        &[],
+    );
+    assert_eq!(ran.code, 66, "all or nothing: {ran:?}");
+    assert_eq!(ran.out, "");
+    assert_eq!(fs::read_to_string(served.path("env")).unwrap(), "BEFORE=1");
+
+    let ran = step(
+        &served,
+        &[
+            "--env",
+            "DB_PASSWORD=app/db#password",
+            "--env",
+            "DB_JSON=app/db#json",
+            "--output",
+            "db-user=app/db#port",
+        ],
+        &[],
+    );
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    let json = r#"{"empty":"","list":["leaf-secret",12.5,true]}"#;
+    let expected = [
+        "p<\"\\/ü😀& $HOME 'x' %0A",
+        "::add-mask::no",
+        json,
+        "leaf-secret",
+        "12.5",
+        "5432",
+    ];
+    assert_eq!(
+        masks(&ran.out),
+        expected.into_iter().map(str::to_owned).collect()
+    );
+    let env = fs::read_to_string(served.path("env")).unwrap();
+    let env = env.strip_prefix("BEFORE=1\n").unwrap();
+    let password = "p<\"\\/ü😀& $HOME 'x' %0A\n::add-mask::no\n";
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        values(env),
+        [pair("DB_PASSWORD", password), pair("DB_JSON", json)]
+    );
+    let output = fs::read_to_string(served.path("output")).unwrap();
+    assert_eq!(values(&output), [pair("db-user", "5432")]);
+    assert!(!served.log().contains("leaf-secret"));
+}
+
+#[test]
+fn nothing_is_handed_over_that_is_not_hidden() {
+    let served = Served::start();
+    served.put(
+        "app/db",
+        &json!({"user": "ann", "nul": "x\u{0}y", "deep": "[".repeat(99) + &"]".repeat(99)}),
+    );
+    served.put("other/db", &json!({"user": "eve"}));
+    served.file("env", "");
+    served.file("output", "");
+    std::os::unix::fs::symlink(served.path("env"), served.path("link")).unwrap();
+    let link = served.path("link");
+    let link = link.to_str().unwrap();
+    let good = ["--env", "A=app/db#user"];
+    for (arguments, variables, code, said) in [
+        (
+            &[][..],
+            &[("GITHUB_ACTIONS", "")][..],
+            64,
+            "no job of GitHub Actions",
+        ),
+        (
+            &["--env", "NODE_OPTIONS=app/db#user"],
+            &[],
+            64,
+            "choose another name",
+        ),
+        (
+            &["--env", "github_token=app/db#user"],
+            &[],
+            64,
+            "the runner's own",
+        ),
+        (
+            &["--output", "a b=app/db#user"],
+            &[],
+            64,
+            "a name is made of",
+        ),
+        (
+            &["--env", "B=other/db#user"],
+            &[],
+            77,
+            "other/db: permission denied",
+        ),
+        (
+            &["--env", "B=app/db#nul"],
+            &[],
+            65,
+            "B: the value holds a NUL",
+        ),
+        (&["--env", "B=app/db#deep"], &[], 65, "nests too deeply"),
+        (&[], &[("GITHUB_ENV", link)], 74, "cannot open"),
+        (&[], &[("GITHUB_ENV", "/nowhere/env")], 74, "cannot open"),
+        (
+            &["--output", "b=app/db#user"],
+            &[("GITHUB_OUTPUT", "/dev/null")],
+            74,
+            "regular file",
+        ),
+    ] {
+        let ran = step(&served, &[&good[..], arguments].concat(), variables);
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (code, ""),
+            "{arguments:?}: {ran:?}"
+        );
+        assert!(ran.err.contains(said), "{arguments:?}: {ran:?}");
+        for file in ["env", "output"] {
+            assert_eq!(
+                fs::read_to_string(served.path(file)).unwrap(),
+                "",
+                "{arguments:?}"
+            );
+        }
+    }
+    // Where the runner cannot be told what to hide, it is given nothing.
+    let mut command = served.vaultgram(&[&["github"][..], &good].concat());
+    command
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_ENV", served.path("env"))
+        .stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+    assert_eq!(command.output().unwrap().status.code(), Some(73));
+    assert_eq!(fs::read_to_string(served.path("env")).unwrap(), "");
+
+    let ran = step(
+        &served,
+        &[&good[..], &["--force"]].concat(),
+        &[("GITHUB_ACTIONS", "")],
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let (mask, warning) = ran.out.split_once('\n').unwrap();
+    assert_eq!(mask, "::add-mask::ann");
+    assert!(
+        warning.starts_with("::warning::a value has lines of less than four"),
+        "{warning}"
+    );
+}
