@@ -427,7 +427,7 @@ fn a_write_over_whatever_is_there_can_be_forbidden() {
     )
     .unwrap();
     for (over, allowed) in [(Some(3), true), (None, false)] {
-        let decision = decide_action(&policy, unix(990, None), Action::Put { over }, "secret/a");
+        let decision = decide_action(&policy, unix(990), Action::Put { over }, "secret/a");
         assert_eq!(matches!(decision, Decision::Allow(_)), allowed, "{over:?}");
     }
 }
