@@ -179,3 +179,18 @@ fn join(mut one: Vec<String>, other: Vec<String>) -> Vec<String> {
     one.extend(other);
     one
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::policy_load::SCHEMA;
+
+    #[test]
+    fn every_optional_attribute_of_a_peer_is_uncertain() {
+        let (_, peer) = SCHEMA.split_once("entity UnixPeer").unwrap();
+        let (peer, _) = peer.split_once("};").unwrap();
+        let lines = peer.lines().map(str::trim);
+        let optional = lines.filter_map(|line| Some(line.split_once("?:")?.0));
+        assert_eq!(optional.collect::<Vec<_>>(), UNCERTAIN);
+    }
+}

@@ -100,6 +100,7 @@ impl Policy {
         if problems.is_empty() {
             return Ok(());
         }
+        problems.sort();
         Err(PolicyError(problems))
     }
 

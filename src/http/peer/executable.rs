@@ -118,3 +118,25 @@ impl Hashes {
         Some(hash)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::peer::process::tests::Sleeper;
+
+    #[test]
+    fn a_program_that_stays_as_it_is_is_hashed_once() {
+        let sleeper = Sleeper::start("/bin/sleep");
+        let folder = format!("/proc/{}", sleeper.pid());
+        let process = rustix::fs::openat(CWD, folder, OFlags::PATH, Mode::empty()).unwrap();
+        let executable = Executable::of(&process).unwrap();
+        let hashes = Hashes::default();
+        let hash = hashes.of(&executable).unwrap();
+        let text = std::fs::read("/bin/sleep").unwrap();
+        assert_eq!(hash, hex::encode(Sha256::digest(text)));
+        for known in hashes.0.lock().unwrap().values_mut() {
+            "known".clone_into(known);
+        }
+        assert_eq!(hashes.of(&executable).unwrap(), "known");
+    }
+}

@@ -103,4 +103,4 @@ fn read(process: &OwnedFd, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,14 +7,15 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-struct Sleeper(Child);
+/// A process that does nothing.
+pub(in crate::http::peer) struct Sleeper(Child);
 
 impl Sleeper {
-    fn start(program: &str) -> Self {
+    pub(in crate::http::peer) fn start(program: &str) -> Self {
         Self(Command::new(program).arg("1000").spawn().unwrap())
     }
 
-    fn pid(&self) -> i32 {
+    pub(in crate::http::peer) fn pid(&self) -> i32 {
         self.0.id().try_into().unwrap()
     }
 }
