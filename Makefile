@@ -1,7 +1,7 @@
 # `make` lists the targets. Everything that is installed goes into target/.
 CARGO_FUZZ = 0.13.2
 
-.PHONY: help tools build demo test soak fuzz lint bench clean
+.PHONY: help tools build demo test soak load fuzz lint bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -22,6 +22,9 @@ test: tools lint ## every test, with the real servers
 
 soak: tools ## 20,000 commands while everything goes wrong; its short form is among the tests
 	SOAK_COMMANDS=20000 cargo test --locked --release --test soak -- --nocapture
+
+load: tools ## 10,000 connections held and 200 hostile ones, beside which everybody else must not notice
+	LOAD=full cargo test --locked --release --test load -- --nocapture
 
 fuzz: ## a minute of fuzzing what people can send
 	@test -x target/tools/bin/cargo-fuzz || \

@@ -26,7 +26,7 @@ const PIECE: usize = 8 * 1024;
 
 /// Wraps a stream; see the module.
 pub(super) struct Stream {
-    stream: UnixStream,
+    below: UnixStream,
     /// How long an answer may take to be taken, from when the kernel's buffer was full.
     limit: Duration,
     /// Runs while a part of an answer waits.
@@ -40,7 +40,7 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) fn new(stream: UnixStream, limit: Duration, place: Option<Arc<Place>>) -> Self {
         Self {
-            stream,
+            below: stream,
             limit,
             deadline: None,
             place,
@@ -69,7 +69,7 @@ impl Stream {
     /// Reads what still comes into nothing. Closed before it has sent all, a client may never look
     /// at its answer.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let stream = &mut self.stream;
+        let stream = &mut self.below;
         let (until, left) = self
             .linger
             .get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), MAX_LINGER));
@@ -95,7 +95,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        Pin::new(&mut self.below).poll_read(cx, buf)
     }
 }
 
@@ -105,7 +105,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let written = Pin::new(&mut self.below).poll_write(cx, buf);
         self.watch(cx, written)
     }
 
@@ -114,12 +114,12 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let written = Pin::new(&mut self.below).poll_write_vectored(cx, bufs);
         self.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.below.is_write_vectored()
     }
 
     /// hyper flushes when it has written all it has.
@@ -128,12 +128,12 @@ impl AsyncWrite for Stream {
         if let Some(place) = &self.place {
             place.sent();
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.below).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut self.below).poll_shutdown(cx))?;
         }
         if self.place.as_ref().is_none_or(|place| place.lingers()) {
             ready!(self.poll_rest(cx));

@@ -393,6 +393,6 @@ mod tests {
         let (mut said, now) = (None, Instant::now());
         assert!(is_news(&mut said, now) && !is_news(&mut said, now));
         assert!(!is_news(&mut said, now + Duration::from_secs(59)));
-        assert!(is_news(&mut said, now + Duration::from_secs(60)));
+        assert!(is_news(&mut said, now + Duration::from_mins(1)));
     }
 }
