@@ -14,6 +14,7 @@ mod peer;
 mod query;
 mod read;
 mod reply;
+mod rotate;
 mod route;
 mod socket;
 mod stalled_write;
