@@ -90,6 +90,7 @@ pub struct PeerInfo {
 }
 
 /// What `sys/health` says.
+#[expect(clippy::struct_excessive_bools, reason = "as Vault says it")]
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Health {
     /// Whether the store was ever initialised; true where it cannot be asked.
@@ -117,6 +118,7 @@ pub struct Health {
 }
 
 /// What `sys/seal-status` says. There is nothing to unseal here, so what is said of keys is nought.
+#[expect(clippy::struct_excessive_bools, reason = "as Vault says it")]
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct SealStatus {
     /// Always `vaultgram`.

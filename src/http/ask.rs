@@ -130,10 +130,10 @@ impl Asker {
 }
 
 fn allowed(outcome: Outcome) -> Result<Outcome, NoAnswer> {
-    match outcome {
-        Outcome::Denied(_) => Err(NoAnswer::Denied),
-        allowed => Ok(allowed),
+    if let Outcome::Denied(_) = outcome {
+        return Err(NoAnswer::Denied);
     }
+    Ok(outcome)
 }
 
 fn secret_of(outcome: Outcome) -> Option<Secret> {

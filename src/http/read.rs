@@ -58,12 +58,15 @@ impl VaultApi {
     ) -> Result<Reply, Refusal> {
         let name = id.to_string();
         let request = request(id, Action::Invoke(delivery(wrap_ttl)), target, peer);
-        match self.asker.ask(request, fields, wrap_ttl).await? {
+        let outcome = self.asker.ask(request, fields, wrap_ttl).await?;
+        let Outcome::Released(secret) = outcome else {
+            return wrapped(outcome, wrap_ttl);
+        };
+        if secret.fields.is_empty() {
             // It has nothing to say.
-            Outcome::Released(secret) if secret.fields.is_empty() => Ok(reply::done()),
-            Outcome::Released(secret) => Ok(reply::values(name, &secret)),
-            outcome => wrapped(outcome, wrap_ttl),
+            return Ok(reply::done());
         }
+        Ok(reply::values(name, &secret))
     }
 
     /// The names in a folder, of which `page` is wanted.

@@ -142,7 +142,7 @@ impl VaultApi {
             Route::LookAtWrapped => {
                 let fields = body::parameters(body).await?;
                 let token = wrapping::token(&fields, &head.headers);
-                self.look_at_wrapped(id, token.ok_or_else(Refusal::denied)?)
+                self.look_at_wrapped(&id, &token.ok_or_else(Refusal::denied)?)
                     .await
             }
             Route::Unwrap => {

@@ -80,10 +80,10 @@ impl VaultApi {
     /// What `token` wraps, but for what it holds.
     pub(super) async fn look_at_wrapped(
         &self,
-        id: RequestId,
-        token: SecretValue,
+        id: &RequestId,
+        token: &SecretValue,
     ) -> Result<Reply, Refusal> {
-        let facts = self.asker.broker.wrapped(&token).await;
+        let facts = self.asker.broker.wrapped(token).await;
         let facts = facts.map_err(|error| Refusal::from(&error))?;
         let facts = WrappedFacts {
             creation_path: facts.path,
@@ -102,10 +102,11 @@ impl VaultApi {
         peer: &UnixPeer,
     ) -> Result<Reply, Refusal> {
         let name = id.to_string();
-        match self.asker.unwrap(id, peer.clone(), token).await? {
-            Outcome::Released(secret) => Ok(reply::values(name, &secret)),
-            _ => Err(Refusal::broken()),
-        }
+        let outcome = self.asker.unwrap(id, peer.clone(), token).await?;
+        let Outcome::Released(secret) = outcome else {
+            return Err(Refusal::broken());
+        };
+        Ok(reply::values(name, &secret))
     }
 }
 

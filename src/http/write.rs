@@ -83,11 +83,11 @@ impl VaultApi {
     ) -> Result<Reply, Refusal> {
         let request = request(id, Action::Delete, target, peer);
         match self.asker.ask(request, vec![], None).await {
-            Err(NoAnswer::Failed(BrokerError::Store(error))) if error.nothing_to_do() => {}
-            Ok(_) => {}
-            Err(none) => return Err(none.into()),
+            Err(NoAnswer::Failed(BrokerError::Store(error))) if error.nothing_to_do() => {
+                Ok(reply::done())
+            }
+            asked => Ok(asked.map(|_| reply::done())?),
         }
-        Ok(reply::done())
     }
 
     /// Does something to each of `versions`.
@@ -141,6 +141,6 @@ pub(super) fn must_be_merge_patch(headers: &HeaderMap) -> Result<(), Refusal> {
     }
     Err(Refusal::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        format!("PATCH requires Content-Type of {MERGE_PATCH}"),
+        format!("PATCH requires Content-Type of {MERGE_PATCH}, provided {kind}"),
     ))
 }

@@ -81,6 +81,7 @@ async fn parameters_arrive_as_they_were_sent_and_only_for_engines() {
         assert_eq!((reply.status, reply.body.as_str()), (204, ""));
     }
     let reply = send(&server, "POST", "db/issue?field=n", sent).await;
+    assert!(!reply.head.contains("x-cache"), "{}", reply.head);
     assert_eq!(reply.json()["data"], json!({"n": 1.5}));
     let before = server.decisions();
     for (path, body, status) in [
@@ -107,6 +108,20 @@ async fn parameters_arrive_as_they_were_sent_and_only_for_engines() {
         let reply = send(&server, "POST", path, "{}").await;
         assert_eq!(reply.status, status, "{path}: {}", reply.body);
         assert!(reply.body.contains(said), "{path}: {}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn who_is_still_sending_sees_the_refusal() {
+    let server = open();
+    let body = "x".repeat(250_000);
+    let head = "PUT /v1/secret/metadata/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 250000";
+    for _ in 0..10 {
+        let mut client = server.connect().await;
+        let request = format!("{head}\r\n\r\n{body}");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let reply = Reply::parse(&until_closed(&mut client).await);
+        assert_eq!(reply.status, 405, "{}", reply.body);
     }
 }
 
