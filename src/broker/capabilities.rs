@@ -3,10 +3,12 @@
 use crate::broker::Broker;
 use crate::broker::fitting::fitting;
 use crate::domain::caller::UnixPeer;
-use crate::domain::{Action, Caller, Decision, Delivery, Request, RequestId, SecretPath, Target};
+use crate::domain::{
+    Action, Caller, Decision, Delivery, Recipe, Request, RequestId, SecretPath, Target,
+};
 
 /// All that a program can ask for a path.
-const ACTIONS: [Action; 14] = [
+const ACTIONS: [Action; 15] = [
     Action::Read(Delivery::Socket),
     Action::Read(Delivery::Wrapped),
     Action::List,
@@ -18,6 +20,10 @@ const ACTIONS: [Action; 14] = [
     Action::Delete,
     Action::Undelete,
     Action::Destroy,
+    Action::Rotate {
+        recipe: Recipe::Password,
+        over: None,
+    },
     Action::Unwrap,
     Action::Invoke(Delivery::Socket),
     Action::Invoke(Delivery::Wrapped),

@@ -131,12 +131,12 @@ impl Broker {
             Action::Rotate { recipe, over } => {
                 let name = permit.target().field.clone().ok_or(BrokerError::NoField)?;
                 let current = self.version_with_field(permit).await?;
-                if current != over {
+                if over.is_some_and(|over| over != current) {
                     return Err(StoreError::Conflict { current }.into());
                 }
                 let json = recipe.make(&mut |bytes| self.ports.random.fill(bytes));
                 let changed = [Field { name, json }];
-                written(Some(store.patch(permit, &changed, Some(over)).await?))
+                written(Some(store.patch(permit, &changed, Some(current)).await?))
             }
             // What there is to unwrap, `unwrap` alone is given.
             Action::Unwrap => return Err(StoreError::Unsupported.into()),

@@ -33,8 +33,8 @@ pub enum Action {
     Rotate {
         /// How the value is made.
         recipe: Recipe,
-        /// The version it is based on, as with [`Action::Put`], but never none; before it is known, 0.
-        over: u64,
+        /// The version it is based on, as with [`Action::Put`].
+        over: Option<u64>,
     },
     /// Hand over what a wrapping token holds that was made by reading it, or by invoking it.
     Unwrap,

@@ -13,7 +13,7 @@ use crate::http::error::Refusal;
 use crate::http::reply::{self, Reply};
 use crate::http::route::{self, Route};
 use crate::http::vault_api::VaultApi;
-use crate::http::write;
+use crate::http::{rotate, write};
 
 /// Most paths of one request.
 const MAX_PATHS: usize = 64;
@@ -125,6 +125,7 @@ fn needed(
         Route::Patch(target) => (of(target, Action::Patch { over: None }), &["patch"]),
         Route::Delete(target) => (of(target, Action::Delete), &["delete"]),
         Route::Versions(verb, target) => (of(target, write::action(verb)), &["update"]),
+        Route::Rotate(target) => (of(target, rotate::ANY), &["update"]),
         // These need no policy.
         Route::Mount { .. }
         | Route::Mounts

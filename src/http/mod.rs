@@ -16,6 +16,7 @@ mod peer;
 mod query;
 mod read;
 mod reply;
+mod rotate;
 mod route;
 mod socket;
 mod stream;

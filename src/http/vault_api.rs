@@ -117,6 +117,10 @@ impl VaultApi {
                 let write = body::write(body).await?;
                 self.patch(id, target, write, peer).await
             }
+            Route::Rotate(target) => {
+                let given = body::document(body).await?.unwrap_or_default();
+                self.rotate(id, target, given, peer).await
+            }
             Route::Delete(target) => self.delete(id, target, peer).await,
             Route::Versions(verb, target) => {
                 let versions = body::versions(body).await?;
@@ -163,6 +167,7 @@ fn takes_body(route: &Route) -> bool {
         | Route::Put(_)
         | Route::PutPlain(_)
         | Route::Patch(_)
+        | Route::Rotate(_)
         | Route::Versions(..)
         | Route::Capabilities
         | Route::LookAtWrapped

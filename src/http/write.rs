@@ -118,7 +118,7 @@ pub(super) fn action(verb: VersionVerb) -> Action {
 }
 
 /// The new version; where there are none, nothing.
-fn written(name: String, outcome: Outcome) -> Result<Reply, Refusal> {
+pub(super) fn written(name: String, outcome: Outcome) -> Result<Reply, Refusal> {
     let Outcome::Written(new) = outcome else {
         return Err(Refusal::broken());
     };

@@ -75,7 +75,10 @@ impl Handler {
             Command::Put(target, fields) => self.put(origin, target, fields).await,
             Command::Delete(target) => self.ask(origin, Action::Delete, target).await,
             Command::Rotate(target, recipe) => {
-                let action = Action::Rotate { recipe, over: 0 };
+                let action = Action::Rotate {
+                    recipe,
+                    over: Some(0),
+                };
                 self.ask(origin, action, target).await
             }
             Command::Destroy(target) => self.ask(origin, Action::Destroy, target).await,
@@ -248,8 +251,7 @@ impl Handler {
             Action::Delete if self.versioned(&target) => {
                 target.version.get_or_insert(current);
             }
-            Action::Put { over } => *over = Some(current),
-            Action::Rotate { over, .. } => *over = current,
+            Action::Put { over } | Action::Rotate { over, .. } => *over = Some(current),
             Action::Read(_)
             | Action::List
             | Action::Versions

@@ -17,7 +17,8 @@ async fn what_a_program_may_is_told_and_not_recorded() {
     assert_eq!(
         names("secret", "a"),
         [
-            "read", "list", "versions", "put", "patch", "delete", "undelete", "destroy", "unwrap"
+            "read", "list", "versions", "put", "patch", "delete", "undelete", "destroy", "rotate",
+            "unwrap"
         ]
     );
     assert_eq!(

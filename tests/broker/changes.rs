@@ -8,7 +8,7 @@ use crate::world::{ALICE, World, error, field, peer};
 
 const ROTATE: Action = Action::Rotate {
     recipe: Recipe::Hex,
-    over: 3,
+    over: Some(3),
 };
 
 #[tokio::test]
@@ -57,13 +57,19 @@ async fn only_a_field_that_is_there_is_rotated_and_only_as_it_was_shown() {
     assert_eq!((&asked, &done), (&refused, &refused));
     let older = Action::Rotate {
         recipe: Recipe::Hex,
-        over: 2,
+        over: Some(2),
     };
     let done = error(world.ask(older, "a#password").await);
     let current = 3;
     assert_eq!(done, StoreError::Conflict { current }.into());
     assert!(!world.store.take_calls().contains(&"patch"));
     assert!(world.ask(ROTATE, "a#password").await.is_ok());
+    // A program sees no version before.
+    let whatever = Action::Rotate {
+        recipe: Recipe::Hex,
+        over: None,
+    };
+    assert!(world.ask(whatever, "a#password").await.is_ok());
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ async fn what_means_nothing_where_it_is_asked_is_refused_with_a_reason() {
     let world = World::new();
     let rotate = Action::Rotate {
         recipe: Recipe::Hex,
-        over: 0,
+        over: Some(0),
     };
     for (action, target, refused) in [
         (INVOKE, "secret/a", BrokerError::NotAnEngine),

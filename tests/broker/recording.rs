@@ -9,7 +9,7 @@ use crate::world::{ALICE, World, error};
 
 const ROTATE: Action = Action::Rotate {
     recipe: Recipe::Password,
-    over: 3,
+    over: Some(3),
 };
 
 /// Every action, on what, and what of the store does the work.

@@ -119,7 +119,7 @@ fn every_action_is_permitted_by_its_own_name_and_writes_also_together() {
         Action::Invoke(Delivery::Message),
         Action::Rotate {
             recipe: Recipe::Hex,
-            over: 0,
+            over: Some(0),
         },
     ];
     let allowed = |rule: &str| -> Vec<&str> {
@@ -412,7 +412,10 @@ fn a_rotation_is_judged_by_its_recipe() {
     .unwrap();
     let caller = || telegram(1001, ChatKind::Private);
     let rotate = |recipe| {
-        let action = Action::Rotate { recipe, over: 0 };
+        let action = Action::Rotate {
+            recipe,
+            over: Some(0),
+        };
         decide_action(&policy, caller(), action, "secret/a")
     };
     assert!(matches!(rotate(Recipe::Password), Decision::Allow(_)));

@@ -27,6 +27,8 @@ pub(super) enum Route {
     PutPlain(Target),
     /// Some fields of a secret written.
     Patch(Target),
+    /// A random value written to one field: our own addition.
+    Rotate(Target),
     /// The newest version deleted; where there are none, the secret.
     Delete(Target),
     /// Something done to the versions that the body names.
@@ -99,9 +101,13 @@ pub(super) fn route(
         return Err(Refusal::bad_request("relative paths not supported"));
     }
     let mut query = Query::parse(query.unwrap_or_default())?;
-    let route = match system::route(method, path, &mut query)? {
-        Some(route) => route,
-        None => mounted::route(method, path, &mut query, mounts)?,
+    let route = if let Some(path) = path.strip_prefix("vaultgram/rotate/") {
+        mounted::rotate(method, path, mounts)?
+    } else {
+        match system::route(method, path, &mut query)? {
+            Some(route) => route,
+            None => mounted::route(method, path, &mut query, mounts)?,
+        }
     };
     query.finish()?;
     Ok(route)

@@ -84,6 +84,12 @@ fn versioned(
     )
 }
 
+/// A random value for a field of the secret at `path`.
+pub(super) fn rotate(method: &Method, path: &str, mounts: &Mounts) -> Result<Route, Refusal> {
+    let (mount, path) = mounts.split(path).ok_or_else(unknown)?;
+    only(method, "POST, PUT", Route::Rotate(whole(mount, path)?))
+}
+
 fn asks_for_names(method: &Method, query: &mut Query) -> Result<bool, Refusal> {
     match query.flag("list")? {
         None | Some(false) => Ok(method.as_str() == "LIST"),
