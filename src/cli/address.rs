@@ -10,6 +10,9 @@ use crate::cli::client::{Answer, Socket};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::secret::not_understood;
 
+/// A name that no mount of secrets has.
+const NO_MOUNT: &str = "cubbyhole";
+
 /// `PATH[#field][@version]`, taken apart; whether it is well-formed, the server says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
@@ -48,18 +51,22 @@ impl FromStr for Address {
 }
 
 impl Address {
+    /// The path, where no field may be named.
+    pub(super) fn path_alone(&self) -> Result<&str, Failure> {
+        match &self.field {
+            None => Ok(&self.path),
+            Some(_) => Err(Failure::new(Exit::Usage, "this is about a whole secret")
+                .hint("leave # and the field out")),
+        }
+    }
+
     /// The path, where nothing else may be said.
     pub(super) fn whole(&self) -> Result<&str, Failure> {
-        match (&self.field, self.version) {
-            (None, None) => Ok(&self.path),
-            (Some(_), _) => Err(Failure::new(Exit::Usage, "this is about a whole secret")
-                .hint("leave # and the field out")),
-            (None, Some(_)) => Err(Failure::new(
-                Exit::Usage,
-                "this is not about one version alone",
-            )
-            .hint("leave @ and the version out")),
+        if self.version.is_some() {
+            let what = "this is not about one version alone";
+            return Err(Failure::new(Exit::Usage, what).hint("leave @ and the version out"));
         }
+        self.path_alone()
     }
 }
 
@@ -145,11 +152,12 @@ pub(super) async fn find_mount(socket: &Socket, path: &str) -> Result<MountedPat
     Ok(found)
 }
 
-/// As [`find_mount`], where `path` may be a mount itself.
+/// As [`find_mount`], where `path` may be a mount itself; nothing is the default mount.
 pub(super) async fn find_folder(socket: &Socket, path: &str) -> Result<MountedPath, Failure> {
+    let asked = if path.is_empty() { NO_MOUNT } else { path };
     let target = format!(
         "/v1/sys/internal/ui/mounts/{}?default_mount=true",
-        encode(path)
+        encode(asked)
     );
     let answer = socket.get(&target).await?;
     if answer.status != StatusCode::OK {

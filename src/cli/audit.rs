@@ -18,6 +18,12 @@ pub enum Audit {
 
 /// The arguments of `vaultgram audit verify`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vaultgram audit verify /var/lib/vaultgram/audit.jsonl
+  vaultgram audit verify --head 9a46de0f33f6fb5b9622fb44624e94956b4ef652d7760c5d81e9b010550eb3cb
+
+Exit codes: 0 sound, 64 usage, 65 something is wrong with it, 66 it cannot be read.")]
 pub struct Verify {
     /// The audit file
     #[arg(default_value = "audit.jsonl")]

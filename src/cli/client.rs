@@ -51,6 +51,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// When the server wants to be asked again.
     retry_after: Option<Duration>,
+    /// For how many seconds it was kept, where it comes from a cache.
+    pub(crate) age: Option<u64>,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
@@ -69,11 +71,11 @@ impl Answer {
             }
         };
         match self.status {
-            StatusCode::BAD_REQUEST if said.contains(OVERTAKEN) => Failure::new(
-                Exit::TryAgain,
-                "the secret is not at the version it should be at",
-            )
-            .hint("somebody changed it: look at it with `vaultgram versions`, and try again"),
+            StatusCode::BAD_REQUEST if said.contains(OVERTAKEN) => {
+                let what = "the secret is at another version than was said, or exists already";
+                Failure::new(Exit::TryAgain, what)
+                    .hint("look at it with `vaultgram versions`, and try again")
+            }
             StatusCode::BAD_REQUEST
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::PAYLOAD_TOO_LARGE => {
@@ -205,11 +207,11 @@ async fn exchange(
         let response = sender.send_request(request).await?;
         let (head, body) = response.into_parts();
         let body = read(body).await?;
-        let retry = head.headers.get("retry-after");
-        let retry = retry.and_then(|after| after.to_str().ok()?.parse().ok());
+        let seconds = |name: &str| head.headers.get(name)?.to_str().ok()?.parse().ok();
         Ok(Answer {
             status: head.status,
-            retry_after: retry.map(Duration::from_secs),
+            retry_after: seconds("retry-after").map(Duration::from_secs),
+            age: seconds("age"),
             body,
         })
     };

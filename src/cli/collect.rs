@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use crate::cli::address::explain;
 use crate::cli::common::Common;
 use crate::cli::exit::Failure;
+use crate::cli::format::FormatArgs;
 use crate::cli::secret::{Style, Told};
 use crate::cli::show;
 
@@ -18,11 +19,18 @@ Ask in chat with: /get_secret PATH socket, and give the code of the answer here,
 host, within ten minutes. It works once. One value is printed as it is (on a terminal as JSON, if it
 holds signs that cannot be seen), several as a table.
 
+Examples:
+  vaultgram collect R7K2XY
+  vaultgram collect R7K2XY --format dotenv > .env
+
 Exit codes: 0 done, 64 usage, 66 nothing waits for you, 69 not available, 75 try again, 77 denied.")]
 pub struct CollectArgs {
     /// The code from the chat
     #[arg(value_parser = code)]
     pub code: String,
+    /// How to print the values.
+    #[command(flatten)]
+    pub format: FormatArgs,
     /// How to ask.
     #[command(flatten)]
     pub common: Common,
@@ -53,6 +61,7 @@ pub async fn run(
     let told = Told::any(&answer)?;
     let style = Style {
         json: arguments.common.json,
+        format: &arguments.format,
         path: None,
         field: None,
         terminal,

@@ -10,12 +10,15 @@ use clap::{Args, ColorChoice};
 use crate::api::DEFAULT_SOCKET;
 use crate::cli::client::Socket;
 
+const SOCKET: &str = "\
+The socket of the running vaultgram [default: what BAO_ADDR or VAULT_ADDR names as unix:///PATH, else \
+/run/vaultgram/vaultgram.sock]";
+
 /// Options of every command that asks a running vaultgram.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// The socket of the running vaultgram [default: what BAO_ADDR or VAULT_ADDR names as
-    /// unix:///PATH, else /run/vaultgram/vaultgram.sock]
-    #[arg(long, value_name = "FILE", env = "VAULTGRAM_SOCKET", global = true)]
+    /// The socket of the running vaultgram.
+    #[arg(long, value_name = "FILE", env = "VAULTGRAM_SOCKET", help = SOCKET, global = true)]
     pub socket: Option<PathBuf>,
     /// Print one JSON object; an error too, on standard error
     #[arg(long, global = true)]

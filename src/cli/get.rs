@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use crate::cli::address::{Address, explain, find_mount};
 use crate::cli::common::Common;
 use crate::cli::exit::Failure;
+use crate::cli::format::FormatArgs;
 use crate::cli::secret::{Style, Told};
 use crate::cli::show;
 
@@ -19,6 +20,7 @@ Examples:
   vaultgram get django/database#password      one value, as it is
   vaultgram get secret/django/database@3      version 3, the mount named
   vaultgram get --json django/database | jq -r .data.user
+  eval \"$(vaultgram get django/database --format export --prefix DB_)\"
   vaultgram get database/creds/app            what an engine makes, and its lease
 
 On a terminal, a value with signs that cannot be seen is printed as JSON; a pipe or a file gets it
@@ -29,6 +31,9 @@ pub struct GetArgs {
     /// The path of a secret, with or without its mount; one of its fields; one of its versions
     #[arg(value_name = "PATH[#field][@version]")]
     pub address: Address,
+    /// How to print the values.
+    #[command(flatten)]
+    pub format: FormatArgs,
     /// How to ask.
     #[command(flatten)]
     pub common: Common,
@@ -50,6 +55,7 @@ pub async fn run(arguments: &GetArgs, out: &mut dyn Write, terminal: bool) -> Re
     }
     let style = Style {
         json: arguments.common.json,
+        format: &arguments.format,
         path: Some(&path.full()),
         field,
         terminal,

@@ -8,12 +8,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::show;
 
 const CONFIG: &str = include_str!("templates/vaultgram.toml");
 const POLICY: &str = include_str!("templates/policy.cedar");
 
 /// Arguments of `init`.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  vaultgram init /etc/vaultgram --user 1001")]
 pub struct InitArgs {
     /// The folder to write them into; made if it does not exist
     #[arg(default_value = ".", value_name = "DIRECTORY")]
@@ -21,6 +25,9 @@ pub struct InitArgs {
     /// A Telegram user id to listen to, and to put into the group "developers"; can be repeated
     #[arg(long = "user", value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub users: Vec<i64>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Writes `vaultgram.toml`, `policy.cedar` and the folder `session`; never over a file that is
@@ -59,6 +66,14 @@ pub fn run(arguments: &InitArgs, out: &mut dyn Write) -> Result<(), Failure> {
         let file = options.write(true).create_new(true).mode(0o640).open(&path);
         file.and_then(|mut file| file.write_all(text.as_bytes()))
             .map_err(|error| cannot_write(&path, &error))?;
+    }
+    if arguments.json {
+        let path = |name| directory.join(name).display().to_string();
+        let (config, policy) = (path("vaultgram.toml"), path("policy.cedar"));
+        return show::json(
+            &serde_json::json!({"config": config, "policy": policy}),
+            out,
+        );
     }
     let shown = directory.display();
     writeln!(

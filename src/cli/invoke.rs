@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use crate::cli::address::{Address, Kind, explain, find_mount};
 use crate::cli::common::Common;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::format::FormatArgs;
 use crate::cli::parameter::{self, Unread};
 use crate::cli::secret::{Style, Told};
 use crate::cli::show;
@@ -33,6 +34,9 @@ pub struct InvokeArgs {
     /// A parameter: its value, @FILE that holds it, or - for standard input
     #[arg(value_name = "NAME=VALUE")]
     pub parameters: Vec<Unread>,
+    /// How to print the values.
+    #[command(flatten)]
+    pub format: FormatArgs,
     /// How to ask.
     #[command(flatten)]
     pub common: Common,
@@ -67,6 +71,7 @@ pub async fn run(
     }
     let style = Style {
         json: arguments.common.json,
+        format: &arguments.format,
         path: Some(&path.full()),
         field,
         terminal,

@@ -10,14 +10,22 @@ use clap::Args;
 use crate::age::NewIdentity;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::open::IdentityArgs;
+use crate::cli::show;
 
 /// Arguments of `keygen`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The file is age's own kind: `age -d -i FILE` opens sealed answers too.
 
+Examples:
+  vaultgram keygen
+  vaultgram keygen --identity /media/stick/identity.txt
+
 Exit codes: 0 done, 64 usage, 73 the file cannot be written, or exists.")]
 pub struct KeygenArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
     /// Where to.
     #[command(flatten)]
     pub identity: IdentityArgs,
@@ -42,6 +50,11 @@ pub fn run(arguments: &KeygenArgs, out: &mut dyn Write) -> Result<(), Failure> {
         }
     })?;
     let public = &identity.public;
+    if arguments.json {
+        let path = path.display().to_string();
+        let made = serde_json::json!({"identity": path, "public_key": public});
+        return show::json(&made, out);
+    }
     let said = writeln!(
         out,
         "Your private key is in {}, for you alone; keep a copy of it.\n\

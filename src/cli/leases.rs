@@ -13,7 +13,7 @@ use crate::cli::common::Common;
 use crate::cli::exit::Failure;
 use crate::cli::secret::not_understood;
 use crate::cli::show;
-use crate::cli::table::Table;
+use crate::cli::table::{Look, Table};
 use crate::domain::signs::one_line;
 use crate::domain::span::{self, spoken};
 
@@ -42,6 +42,9 @@ pub struct LeasesArgs {
 #[derive(Debug, Subcommand)]
 pub enum LeasesAction {
     /// Renew a lease as often as needed for a time
+    #[command(after_help = "\
+Examples:
+  vaultgram leases keep K7Q2 8h")]
     Keep {
         /// The lease's code
         #[arg(value_parser = code)]
@@ -51,6 +54,9 @@ pub enum LeasesAction {
         time: Duration,
     },
     /// End a lease, and what hangs on it
+    #[command(after_help = "\
+Examples:
+  vaultgram leases revoke K7Q2")]
     Revoke {
         /// The lease's code
         #[arg(value_parser = code)]
@@ -116,7 +122,10 @@ fn list(found: LeaseList, color: bool) -> String {
     for lease in found.leases {
         let kept = lease.kept.map_or_else(|| "-".to_owned(), seconds);
         let ends = seconds(lease.ttl);
-        table.row([lease.code, one_line(&lease.path), ends, kept, lease.holder]);
+        table.row(
+            Look::Plain,
+            [lease.code, one_line(&lease.path), ends, kept, lease.holder],
+        );
     }
     table.text(color)
 }

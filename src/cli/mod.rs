@@ -2,27 +2,37 @@
 
 pub mod address;
 pub mod audit;
+mod change;
 pub mod client;
 pub mod collect;
 pub mod common;
+pub mod delete;
 pub mod exec;
 pub mod exit;
 mod fetch;
+pub mod format;
 pub mod get;
 pub mod github;
 pub mod init;
 pub mod invoke;
 pub mod keygen;
 pub mod leases;
+pub mod list;
+pub mod manual;
 pub mod open;
 pub mod parameter;
 mod progress;
+pub mod put;
 pub mod render;
+pub mod rotate;
 mod secret;
 mod show;
+pub mod status;
 mod table;
 pub mod unlock;
+pub mod versions;
 mod watch;
+pub mod wrap;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -51,24 +61,56 @@ Asks for what it needs. Without a terminal it takes TELEGRAM_PHONE, TELEGRAM_PAS
 TELEGRAM_BOT_TOKEN from where all secrets come from (a systemd credential, a Docker secret, a file
 that NAME_FILE names, a variable, .env), and the code from --code-file.";
 
+const LOGIN_EXAMPLES: &str = "\
+Examples:
+  vaultgram login --config /etc/vaultgram/vaultgram.toml
+  TELEGRAM_BOT_TOKEN_FILE=token vaultgram login --bot";
+
+const CHECK: &str = "\
+Examples:
+  vaultgram check --config /etc/vaultgram/vaultgram.toml";
+
+const DOCTOR: &str = "\
+Examples:
+  vaultgram doctor --config /etc/vaultgram/vaultgram.toml
+  vaultgram doctor --json | jq .";
+
+const LOGOUT: &str = "\
+Examples:
+  vaultgram logout
+  vaultgram logout --local --yes";
+
+const SERVE: &str = "\
+Examples:
+  vaultgram serve --config /etc/vaultgram/vaultgram.toml";
+
+const SESSION: &str = "\
+Examples:
+  vaultgram session show
+  vaultgram session show --json | jq .";
+
 /// Every command there is.
 #[derive(Subcommand)]
 pub enum Command {
     /// Write a commented starter configuration and policy
     Init(init::InitArgs),
     /// Check configuration and policy, without connecting to anything
+    #[command(after_help = CHECK)]
     Check(ConfigArgs),
     /// Try each thing vaultgram depends on, and say what to do about what fails
+    #[command(after_help = DOCTOR)]
     Doctor(DoctorArgs),
     /// Sign the Telegram account in, and store the session
-    #[command(long_about = LOGIN)]
+    #[command(long_about = LOGIN, after_help = LOGIN_EXAMPLES)]
     Login(LoginArgs),
     /// Sign the Telegram account out, and remove the session
+    #[command(after_help = LOGOUT)]
     Logout(LogoutArgs),
     /// Look at the Telegram session
     #[command(subcommand)]
     Session(Session),
     /// Run the broker
+    #[command(after_help = SERVE)]
     Serve(ConfigArgs),
     /// Work with the audit
     #[command(subcommand)]
@@ -83,8 +125,28 @@ pub enum Command {
 pub enum Client {
     /// Get a secret, or one of its fields, from a running vaultgram
     Get(get::GetArgs),
+    /// Write a new version of a secret, which holds these fields alone
+    Put(put::PutArgs),
+    /// Write a new version of a secret, in which these fields are changed
+    Patch(put::PatchArgs),
+    /// List the names in a folder
+    List(list::ListArgs),
+    /// Delete a version of a secret, so that it can be undeleted
+    Delete(delete::DeleteArgs),
+    /// Bring a deleted version back
+    Undelete(delete::UndeleteArgs),
+    /// Remove a version for good
+    Destroy(delete::DestroyArgs),
+    /// List the versions of a secret: when they were written, and what became of them
+    Versions(versions::VersionsArgs),
+    /// Put a random value into one field, which nobody is shown
+    Rotate(rotate::RotateArgs),
     /// Ask a secrets engine behind a running vaultgram to do something, and print its answer
     Invoke(invoke::InvokeArgs),
+    /// Put a secret behind a token of Vault's that works once
+    Wrap(wrap::WrapArgs),
+    /// Get what is behind such a token
+    Unwrap(wrap::UnwrapArgs),
     /// List the leases of dynamic secrets you got, keep them for longer, or end them
     Leases(leases::LeasesArgs),
     /// Collect what you asked for in chat with `socket`, as your own user, once
@@ -101,6 +163,12 @@ pub enum Client {
     Keygen(keygen::KeygenArgs),
     /// Let a running vaultgram answer in chat again, after a new device made it stop
     Unlock(unlock::UnlockArgs),
+    /// Say whether a running vaultgram can serve, and whom it takes you for
+    Status(status::StatusArgs),
+    /// Print what lets a shell complete vaultgram's commands
+    Completions(manual::CompletionsArgs),
+    /// Print a manual page, or write all of them
+    Man(manual::ManArgs),
 }
 
 impl Client {
@@ -108,6 +176,17 @@ impl Client {
     fn common(&self) -> Option<&Common> {
         match self {
             Self::Get(arguments) => Some(&arguments.common),
+            Self::Put(arguments) => Some(&arguments.common),
+            Self::Patch(arguments) => Some(&arguments.common),
+            Self::List(arguments) => Some(&arguments.common),
+            Self::Delete(arguments) => Some(&arguments.common),
+            Self::Undelete(arguments) => Some(&arguments.common),
+            Self::Destroy(arguments) => Some(&arguments.common),
+            Self::Versions(arguments) => Some(&arguments.common),
+            Self::Rotate(arguments) => Some(&arguments.common),
+            Self::Wrap(arguments) => Some(&arguments.common),
+            Self::Unwrap(arguments) => Some(&arguments.common),
+            Self::Status(arguments) => Some(&arguments.common),
             Self::Invoke(arguments) => Some(&arguments.common),
             Self::Leases(arguments) => Some(&arguments.common),
             Self::Collect(arguments) => Some(&arguments.common),
@@ -115,7 +194,7 @@ impl Client {
             Self::Render(arguments) => Some(&arguments.common),
             Self::Github(arguments) => Some(&arguments.common),
             Self::Unlock(arguments) => Some(&arguments.common),
-            Self::Open(_) | Self::Keygen(_) => None,
+            Self::Open(_) | Self::Keygen(_) | Self::Completions(_) | Self::Man(_) => None,
         }
     }
 }
@@ -148,6 +227,19 @@ async fn dispatch(
 ) -> Result<ExitCode, Failure> {
     match client {
         Client::Get(arguments) => get::run(arguments, out, terminal).await,
+        Client::Put(arguments) => put::put(arguments, out).await,
+        Client::Patch(arguments) => put::patch(arguments, out).await,
+        Client::List(arguments) => list::run(arguments, out, color).await,
+        Client::Delete(arguments) => delete::delete(arguments, out).await,
+        Client::Undelete(arguments) => delete::undelete(arguments, out).await,
+        Client::Destroy(arguments) => delete::destroy(arguments, out).await,
+        Client::Versions(arguments) => versions::run(arguments, out, color).await,
+        Client::Rotate(arguments) => rotate::run(arguments, out).await,
+        Client::Wrap(arguments) => wrap::wrap(arguments, out).await,
+        Client::Unwrap(arguments) => wrap::unwrap(arguments, out, terminal).await,
+        Client::Status(arguments) => status::run(arguments, out).await,
+        Client::Completions(arguments) => manual::completions(arguments, out),
+        Client::Man(arguments) => manual::man(arguments, out),
         Client::Invoke(arguments) => invoke::run(arguments, out, terminal).await,
         Client::Leases(arguments) => leases::run(arguments, out, color).await,
         Client::Collect(arguments) => collect::run(arguments, out, terminal).await,
@@ -211,6 +303,7 @@ pub struct LogoutArgs {
 #[derive(Subcommand)]
 pub enum Session {
     /// Show the account, its datacenters and devices; never a key
+    #[command(after_help = SESSION)]
     Show(SessionShowArgs),
 }
 

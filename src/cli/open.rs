@@ -13,6 +13,7 @@ use crate::age::identity::{IdentityError, MAX_FILE};
 use crate::age::open::{MAX_SEALED, OpenError};
 use crate::age::{self, Identities};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::format::{Format, FormatArgs};
 use crate::cli::show::{self, Values};
 use crate::domain::SecretValue;
 
@@ -47,6 +48,7 @@ Examples:
   vaultgram open                     paste the message from the chat, then press Ctrl-D
   vaultgram open database.age        a file from the chat
   vaultgram open --json < message | jq -r .password
+  vaultgram open database.age --format dotenv > .env
 
 One value is printed as it is (on a terminal as JSON, if it holds signs that cannot be seen), several
 as a table. The key is one of those you registered in chat
@@ -61,6 +63,9 @@ pub struct OpenArgs {
     /// Print the JSON as it was sealed
     #[arg(long)]
     pub json: bool,
+    /// How to print the values.
+    #[command(flatten)]
+    pub format: FormatArgs,
     /// Which key.
     #[command(flatten)]
     pub identity: IdentityArgs,
@@ -87,13 +92,13 @@ pub fn run(arguments: &OpenArgs, out: &mut dyn Write, terminal: bool) -> Result<
     };
     let secret = age::open(&input, &identities).map_err(|error| explain(error, &path))?;
     let mut text = Zeroizing::new(Vec::new());
-    print(&secret, arguments.json, terminal, &mut text)?;
+    print(&secret, arguments, terminal, &mut text)?;
     show::write(&text, out)
 }
 
 fn print(
     secret: &SecretValue,
-    json: bool,
+    arguments: &OpenArgs,
     terminal: bool,
     text: &mut Zeroizing<Vec<u8>>,
 ) -> Result<(), Failure> {
@@ -106,13 +111,23 @@ fn print(
     // In full from the beginning, so that it does not move.
     text.reserve(2 * secret.len() + 1024);
     let value: &RawValue = serde_json::from_slice(secret).map_err(|_| other())?;
-    if json {
-        text.extend_from_slice(value.get().as_bytes());
-        text.push(b'\n');
-    } else if let Ok(values) = serde_json::from_str::<Values<'_>>(value.get()) {
-        show::values(&values, terminal, text);
-    } else {
-        show::single(value, terminal, text);
+    let values = serde_json::from_str::<Values<'_>>(value.get());
+    match (values, arguments.format.format) {
+        _ if arguments.json => {
+            text.extend_from_slice(value.get().as_bytes());
+            text.push(b'\n');
+        }
+        (Ok(values), Some(format)) => arguments.format.write(format, &values, text)?,
+        (Ok(values), None) => show::values(&values, terminal, text),
+        // One value, which has no name here.
+        (Err(_), None) => show::single(value, terminal, text),
+        (Err(_), Some(Format::Raw)) => text.extend_from_slice(show::plain(value).as_bytes()),
+        (Err(_), Some(_)) => {
+            return Err(
+                Failure::new(Exit::Data, "what was sealed is one value without a name")
+                    .hint("print it with --format raw, or ask in chat for the whole secret"),
+            );
+        }
     }
     Ok(())
 }

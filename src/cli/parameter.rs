@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::cli::exit::{Exit, Failure};
 
 /// The largest value read from a file or standard input, in bytes: the server takes no more in all.
-const MAX_VALUE: u64 = 1 << 20;
+pub(super) const MAX_VALUE: u64 = 1 << 20;
 
 /// A parameter as it was written: not taken apart before an error can keep quiet about it.
 #[derive(Clone)]

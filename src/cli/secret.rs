@@ -11,6 +11,7 @@ use crate::api::{Envelope, KvVersion};
 use crate::cli::address::Kind;
 use crate::cli::client::Answer;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::format::FormatArgs;
 use crate::cli::show::{self, Values};
 use crate::domain::signs::one_line;
 
@@ -42,6 +43,8 @@ struct Printed<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     created_time: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     lease_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_duration: Option<u64>,
@@ -56,6 +59,8 @@ struct Printed<'a> {
 pub(super) struct Style<'a> {
     /// One JSON object, in which the path is told where it is known.
     pub(super) json: bool,
+    /// In another form, if one is named there.
+    pub(super) format: &'a FormatArgs,
     /// The path.
     pub(super) path: Option<&'a str>,
     /// The one field that was asked for.
@@ -129,6 +134,7 @@ impl<'b> Told<'b> {
                 path: style.path,
                 version: self.version.as_ref().map(|(number, _)| *number),
                 created_time: self.version.as_ref().map(|(_, created)| created.as_str()),
+                age: answer.age,
                 lease_id: lease.map(|lease| lease.id.as_str()),
                 lease_duration: lease.map(|lease| lease.duration),
                 renewable: lease.map(|lease| lease.renewable),
@@ -137,6 +143,8 @@ impl<'b> Told<'b> {
             };
             serde_json::to_writer(&mut *text, &printed).map_err(|_| not_understood())?;
             text.push(b'\n');
+        } else if let Some(format) = style.format.format {
+            style.format.write(format, &self.values, &mut text)?;
         } else if let Some(field) = style.field {
             let value = self.values.0.get(field).ok_or_else(not_understood)?;
             show::single(value, style.terminal, &mut text);
@@ -153,7 +161,7 @@ impl<'b> Told<'b> {
         style: &Style<'_>,
         answer: &Answer,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        if style.json {
+        if style.json || style.format.format.is_some() {
             return self.print(style, answer);
         }
         let mut text = Zeroizing::new(Vec::with_capacity(answer.body.len() + 256));

@@ -79,7 +79,7 @@ fn name(name: &str) -> String {
 }
 
 /// A string without quotes and escapes; anything else as JSON.
-fn plain(value: &RawValue) -> Zeroizing<String> {
+pub(super) fn plain(value: &RawValue) -> Zeroizing<String> {
     match serde_json::from_str(value.get()) {
         Ok(text) => Zeroizing::new(text),
         Err(_) => Zeroizing::new(value.get().to_owned()),

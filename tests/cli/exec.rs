@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::served::{PATIENCE, Served, fields, wait_for};
+use crate::served::{Served, fields, wait_for};
+use crate::server::PATIENCE;
 
 const PASSWORD: &str = "p<\"\\/ü😀& $HOME 'x' %0A\n::add-mask::no\n";
 
@@ -161,7 +162,7 @@ fn nothing_starts_without_all_of_its_secrets() {
         "app/db",
         &json!({"user": "ann", "nul": "a\u{0}b", "long": "x".repeat(130 * 1024)}),
     );
-    served.put("other/db", &json!({"user": "eve"}));
+    served.put("private/db", &json!({"user": "eve"}));
     let good = "GOOD=app/db#user";
     for (arguments, code, said) in [
         (
@@ -171,9 +172,9 @@ fn nothing_starts_without_all_of_its_secrets() {
         ),
         (&["--env", "A=app/db#none"], 66, "it has: long, nul, user"),
         (
-            &["--env", "A=other/db#user"],
+            &["--env", "A=private/db#user"],
             77,
-            "other/db: permission denied",
+            "private/db: permission denied",
         ),
         (&["--env", "A=app/db"], 64, "NAME=PATH#field"),
         (&["--env", "app/db#user"], 64, "NAME=PATH#field"),
@@ -266,7 +267,7 @@ fn a_changed_secret_restarts_the_command() {
     wait_for(&log, |text| text.contains("ended\neve eve\n"));
     // A secret that cannot be read any more: the command goes on.
     served
-        .bao
+        .bao()
         .must("DELETE", "secret/data/app/db", &json!(null));
     let mut said = BufReader::new(child.stderr.take().unwrap());
     assert_eq!(

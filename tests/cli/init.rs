@@ -37,6 +37,10 @@ fn what_it_writes_is_correct_and_never_overwritten() {
     );
     let kept = std::fs::read_to_string(directory.path().join("vg/vaultgram.toml")).unwrap();
     assert!(kept.contains("allowed_users = [1001]"), "{kept}");
+
+    let json = vaultgram(directory.path(), &[], &["init", "other", "--json"]);
+    let said = "{\"config\":\"other/vaultgram.toml\",\"policy\":\"other/policy.cedar\"}\n";
+    assert_eq!(json.out, said, "{json:?}");
 }
 
 #[test]

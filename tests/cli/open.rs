@@ -79,6 +79,15 @@ fn a_key_is_made_once_for_its_owner_alone() {
     );
     assert_eq!(std::fs::read(&file).unwrap(), before);
     let public = ran.out.trim_end().rsplit(' ').next().unwrap();
+    let json = piped(
+        directory,
+        env!("CARGO_BIN_EXE_vaultgram"),
+        &["keygen", "--json", "-i", "other"],
+        "",
+    );
+    let said: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(said["identity"], "other");
+    assert!(said["public_key"].as_str().unwrap().starts_with("age1"));
     let text = sealed("\"found at its default place\"", public);
     assert_eq!(
         open(directory, &[], &text).out,

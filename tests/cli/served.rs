@@ -1,63 +1,31 @@
-//! A real vaultgram that serves secrets of a real OpenBao on its socket, for one test.
+//! A running vaultgram of a test's own, and the folder its commands work in.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::Ran;
-use crate::openbao::{OpenBao, spawn_bound_to_us, wait_until};
+use crate::openbao::OpenBao;
+use crate::server::{PATIENCE, Server};
 
-/// For everything that is waited for: generous, for busy machines.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
-
-/// The servers; they end with this value.
-pub(crate) struct Served {
-    pub(crate) bao: OpenBao,
-    pub(crate) folder: TempDir,
-    broker: Child,
-}
+/// The server; it ends with this value.
+pub(crate) struct Served(Server);
 
 impl Served {
-    /// Whoever runs the tests may read and see versions below `secret/app`, and nothing else.
+    /// Whoever runs the tests may do anything, but not below `secret/private`.
     pub(crate) fn start() -> Self {
-        let bao = OpenBao::start();
-        let folder = tempfile::tempdir().unwrap();
-        let uid = rustix::process::geteuid().as_raw();
-        let config = format!(
-            "[vault]\naddress = \"{}\"\nauth = \"token\"\n[socket]\npath = \"vaultgram.sock\"\n",
-            bao.address()
-        );
-        let policy = format!(
-            "permit (principal == UnixPeer::\"{uid}\", action in [Action::\"read\", Action::\"versions\"], \
-             resource in Path::\"secret/app\");\n"
-        );
-        for (name, text) in [
-            ("vaultgram.toml", config),
-            ("policy.cedar", policy),
-            ("token", bao.root().to_owned()),
-        ] {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
-        }
-        let broker = broker(folder.path());
-        let served = Self {
-            bao,
-            folder,
-            broker,
-        };
-        let socket = served.path("vaultgram.sock");
-        wait_until("vaultgram has its socket", || socket.exists());
-        served
+        Self(Server::start())
+    }
+
+    pub(crate) fn bao(&self) -> &OpenBao {
+        &self.0.bao
     }
 
     /// A file in the test's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.0.socket().with_file_name(name)
     }
 
     /// Writes a file into the test's folder.
@@ -69,18 +37,14 @@ impl Served {
 
     /// Writes a new version of a secret.
     pub(crate) fn put(&self, path: &str, fields: &Value) {
-        self.bao.put(path, fields);
+        self.0.bao.put(path, fields);
     }
 
     /// `vaultgram` with nothing but the socket and `PATH` in its environment.
     pub(crate) fn vaultgram(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vaultgram"));
+        let mut command = self.0.command(arguments);
         command
-            .current_dir(self.folder.path())
-            .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("VAULTGRAM_SOCKET", self.path("vaultgram.sock"))
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -105,25 +69,6 @@ impl Served {
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
         entries.filter(|entry| entry["event"] == "released").count()
     }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        drop(self.broker.stdin.take());
-        self.broker.wait().unwrap();
-    }
-}
-
-fn broker(folder: &Path) -> Child {
-    let file = |name: &str| folder.join(name).display().to_string();
-    let arguments = [
-        format!("VAULT_TOKEN_FILE={}", file("token")),
-        env!("CARGO_BIN_EXE_vaultgram").to_owned(),
-        "serve".to_owned(),
-        "--config".to_owned(),
-        file("vaultgram.toml"),
-    ];
-    spawn_bound_to_us(Path::new("/usr/bin/env"), &arguments, &folder.join("log"))
 }
 
 /// What a file holds, once it satisfies `good`.

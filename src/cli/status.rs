@@ -1,0 +1,99 @@
+//! `vaultgram status`: whether a running vaultgram can serve, and whom it takes you for.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use clap::Args;
+use hyper::StatusCode;
+use serde::Serialize;
+
+use crate::api::{Envelope, Health, PeerInfo};
+use crate::cli::common::Common;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::secret::not_understood;
+use crate::cli::show;
+use crate::domain::signs::one_line;
+
+/// What the store's state is called when secrets can be read.
+const READY: &str = "ready";
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is said of you is what policies see: who asks is the kernel's word.
+
+Examples:
+  vaultgram status
+  vaultgram status --json | jq -r .caller.uid
+
+Exit codes: 0 ready, 69 not available or not ready, 75 try again, 77 denied.")]
+pub struct StatusArgs {
+    /// How to ask.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    socket: &'a str,
+    store: &'a str,
+    store_version: &'a str,
+    sealed: bool,
+    caller: &'a BTreeMap<String, String>,
+}
+
+/// Prints the state of things to `out`.
+///
+/// # Errors
+/// With the exit codes that `vaultgram status --help` lists.
+pub async fn run(arguments: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let socket = arguments.common.socket();
+    let health = socket.get("/v1/sys/health").await?;
+    let health: Health = serde_json::from_slice(&health.body).map_err(|_| not_understood())?;
+    let caller = socket.get("/v1/auth/token/lookup-self").await?;
+    if caller.status != StatusCode::OK {
+        return Err(caller.failure());
+    }
+    let caller: Envelope<PeerInfo> =
+        serde_json::from_slice(&caller.body).map_err(|_| not_understood())?;
+    let path = arguments.common.path().display().to_string();
+    let printed = Printed {
+        socket: &path,
+        store: &health.store,
+        store_version: &health.version,
+        sealed: health.sealed,
+        caller: &caller.data.meta,
+    };
+    if arguments.common.json {
+        show::json(&printed, out)?;
+    } else {
+        show::write(described(&printed).as_bytes(), out)?;
+    }
+    if health.store == READY {
+        return Ok(());
+    }
+    let what = format!(
+        "vaultgram answers, but its store is {}",
+        one_line(&health.store)
+    );
+    Err(Failure::new(Exit::Unavailable, what).hint("`vaultgram doctor` tells what is wrong"))
+}
+
+fn described(printed: &Printed<'_>) -> String {
+    let version = match printed.store_version {
+        "" => String::new(),
+        version => format!(" (version {})", one_line(version)),
+    };
+    let mut lines = vec![
+        ("socket", one_line(printed.socket)),
+        ("store", format!("{}{version}", one_line(printed.store))),
+    ];
+    let caller = printed.caller.iter();
+    lines.extend(caller.map(|(name, value)| (name.as_str(), one_line(value))));
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines = lines
+        .iter()
+        .map(|(name, value)| format!("{name:width$}  {value}\n"));
+    lines.collect()
+}
