@@ -109,11 +109,12 @@ fn every_action_is_permitted_by_its_own_name_and_writes_also_together() {
         Action::Read(Delivery::Wrapped),
         Action::List,
         Action::Versions,
-        Action::Put { over: 0 },
-        Action::Patch,
+        Action::Put { over: Some(0) },
+        Action::Patch { over: None },
         Action::Delete,
         Action::Undelete,
         Action::Destroy,
+        Action::Unwrap,
         Action::Invoke(Delivery::Message),
         Action::Rotate {
             recipe: Recipe::Hex,
@@ -430,6 +431,19 @@ fn a_rotation_is_judged_by_its_recipe() {
     };
     assert!(matches!(rotate(Recipe::Password), Decision::Allow(_)));
     assert!(matches!(rotate(Recipe::Pin), Decision::Deny(_)));
+}
+
+#[test]
+fn a_write_over_whatever_is_there_can_be_forbidden() {
+    let policy = load(
+        "permit(principal, action in Action::\"write\", resource);
+         forbid(principal, action == Action::\"put\", resource) unless { context.cas };",
+    )
+    .unwrap();
+    for (over, allowed) in [(Some(3), true), (None, false)] {
+        let decision = decide_action(&policy, unix(990, None), Action::Put { over }, "secret/a");
+        assert_eq!(matches!(decision, Decision::Allow(_)), allowed, "{over:?}");
+    }
 }
 
 #[test]

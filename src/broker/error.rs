@@ -4,7 +4,8 @@ use thiserror::Error;
 
 use crate::broker::ports::{AuditError, CoordinationError, KeyError, StoreError};
 
-/// Why a request has no outcome. `Display` is fit for the caller, and says what to do.
+/// Why a request has no outcome. `Display` is fit for the caller, wherever they ask. What each front
+/// calls what they can do about it, it adds itself.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BrokerError {
     /// The secret store said no.
@@ -32,17 +33,22 @@ pub enum BrokerError {
     /// Vault wraps a whole answer.
     #[error("a wrapped answer holds the whole secret; ask without #field")]
     WrappedField,
+    /// No policy speaks of where it was made.
+    #[error(
+        "this wrapping token was not made at a path that vaultgram serves; unwrap it in Vault itself"
+    )]
+    WrappedElsewhere,
     /// A sealed answer needs a key.
-    #[error("you have no key registered to seal to; send /register_key age1…")]
+    #[error("you have no key registered to seal to")]
     NoKey,
     /// Not a key.
     #[error("{0}")]
     Key(#[from] KeyError),
     /// More keys than anybody needs.
-    #[error("you have {0} keys, which is the most; forget one first (/keys lists them)")]
+    #[error("you have {0} keys, which is the most")]
     TooManyKeys(usize),
     /// No such key.
-    #[error("you have no such key; /keys lists them")]
+    #[error("you have no such key")]
     UnknownKey,
     /// Nobody collects for this account.
     #[error(
@@ -56,16 +62,13 @@ pub enum BrokerError {
     )]
     NothingToCollect,
     /// The request holds nothing to write.
-    #[error("there is nothing to write; give at least one key=value")]
+    #[error("there is nothing to write")]
     NothingToWrite,
     /// A random value needs a field to go into.
     #[error("say which field to rotate: PATH#field")]
     NoField,
     /// The newest version is not deleted, and none was named.
-    #[error(
-        "the newest version is not deleted; name the one to bring back: PATH@N (/versions lists \
-         them)"
-    )]
+    #[error("the newest version is not deleted")]
     NewestNotDeleted,
     /// The action is about a whole secret.
     #[error("this is about the whole secret; ask without #field")]
@@ -79,7 +82,7 @@ pub enum BrokerError {
     /// KV version 1 has no check-and-set.
     #[error(
         "this mount keeps no versions, so one field cannot be changed without a risk of undoing \
-         what somebody else wrote meanwhile; write the whole secret with /put_secret"
+         what somebody else wrote meanwhile"
     )]
     OnlyWhole,
     /// Nothing there takes parameters.
@@ -98,13 +101,13 @@ pub enum BrokerError {
     )]
     InvokeOnHost,
     /// What is removed for good must be named.
-    #[error("say which version is to be destroyed: PATH@N (/versions lists them)")]
+    #[error("a version is destroyed by its number only")]
     NoVersionNamed,
     /// The change was made, and its record was not.
     #[error("it was done, but could not be recorded; look at what is there, and tell an operator")]
     DoneUnrecorded,
     /// No such lease, or somebody else's.
-    #[error("you have no such lease; /leases lists yours (on the host: vaultgram leases)")]
+    #[error("you have no such lease")]
     UnknownLease,
     /// Vault will not let it last longer.
     #[error("this lease cannot be renewed; ask for the secret anew when it has ended")]
@@ -113,7 +116,7 @@ pub enum BrokerError {
     #[error("a lease is kept for 1 s to 30 days, such as 8h")]
     KeptTooLong,
     /// More leases than anybody needs.
-    #[error("you have {0} leases, which is the most; revoke some first (/leases lists them)")]
+    #[error("you have {0} leases, which is the most")]
     TooManyLeases(usize),
     /// A new device signed in, and nobody has looked at it.
     #[error(
@@ -145,6 +148,7 @@ impl BrokerError {
             Self::Coordination(_) => "state_unavailable",
             Self::PermitExpired => "permit_expired",
             Self::WrappedField => "wrapped_field",
+            Self::WrappedElsewhere => "wrapped_elsewhere",
             Self::NoKey => "no_key",
             Self::Key(_) => "not_a_key",
             Self::TooManyKeys(_) => "too_many_keys",

@@ -2,10 +2,10 @@
 
 use crate::broker::fitting::fitting;
 use crate::broker::ports::StoreError;
-use crate::broker::{Broker, BrokerError, Outcome};
+use crate::broker::{Beside, Broker, BrokerError, Outcome};
 use crate::domain::{
     Action, Age, AuditEntry, AuditEvent, Caller, Delivery, Field, Origin, Permit, Reading, Secret,
-    SecretValue, VersionState,
+    SecretValue, VersionFacts, VersionState,
 };
 
 /// A secret encrypted to its requester's keys.
@@ -25,13 +25,18 @@ impl Broker {
     pub(super) async fn execute(
         &self,
         permit: Permit,
-        fields: &[Field],
+        beside: Beside<'_>,
     ) -> Result<Outcome, BrokerError> {
-        let result = if permit.expires() <= self.now() {
-            Err(BrokerError::PermitExpired)
-        } else {
-            self.act(&permit, fields).await
-        };
+        let result = self.act(&permit, beside).await;
+        self.conclude(&permit, result).await
+    }
+
+    /// Hands over what came of `permit`, once that is on record.
+    pub(super) async fn conclude(
+        &self,
+        permit: &Permit,
+        result: Result<(AuditEvent, Outcome), BrokerError>,
+    ) -> Result<Outcome, BrokerError> {
         let (event, result) = match result {
             Ok((event, outcome)) => (event, Ok(outcome)),
             Err(error) => {
@@ -40,7 +45,7 @@ impl Broker {
             }
         };
         let lease = event.lease().map(str::to_owned);
-        let entry = AuditEntry::outcome(&permit, event, self.now());
+        let entry = AuditEntry::outcome(permit, event, self.now());
         let Err(error) = self.ports.audit.record(entry).await else {
             return result;
         };
@@ -78,8 +83,8 @@ impl Broker {
         if !as_it_is || fitting(permit.request(), &self.rules.mounts).is_err() {
             return None;
         }
-        let secret = self.ports.store.at_hand(permit)?;
-        only_field(secret, permit).ok()
+        let mut secret = self.ports.store.at_hand(permit)?;
+        only_field(&mut secret, permit).then_some(secret)
     }
 
     /// Hands out what was at hand. Nothing happens between the decision and the release, so both
@@ -99,13 +104,13 @@ impl Broker {
     async fn act(
         &self,
         permit: &Permit,
-        fields: &[Field],
+        beside: Beside<'_>,
     ) -> Result<(AuditEvent, Outcome), BrokerError> {
-        fitting(permit.request(), &self.rules.mounts)?;
-        let store = &self.ports.store;
+        self.usable(permit)?;
+        let (store, fields) = (&self.ports.store, beside.fields);
         Ok(match permit.action() {
             Action::Read(delivery) | Action::Invoke(delivery) => {
-                self.deliver(permit, delivery, fields).await?
+                self.deliver(permit, delivery, beside).await?
             }
             Action::List => {
                 let names = store.list(permit).await?;
@@ -119,9 +124,9 @@ impl Broker {
                 something(fields)?;
                 written(store.put(permit, fields, over).await?)
             }
-            Action::Patch => {
+            Action::Patch { over } => {
                 something(fields)?;
-                written(Some(store.patch(permit, fields, None).await?))
+                written(Some(self.patch(permit, fields, over).await?))
             }
             Action::Rotate { recipe, over } => {
                 let name = permit.target().field.clone().ok_or(BrokerError::NoField)?;
@@ -133,6 +138,8 @@ impl Broker {
                 let changed = [Field { name, json }];
                 written(Some(store.patch(permit, &changed, Some(over)).await?))
             }
+            // What there is to unwrap, `unwrap` alone is given.
+            Action::Unwrap => return Err(StoreError::Unsupported.into()),
             Action::Delete => {
                 let version = store.delete(permit).await?;
                 (AuditEvent::Deleted { version }, Outcome::Deleted(version))
@@ -160,18 +167,45 @@ impl Broker {
         })
     }
 
+    /// Refuses a permit that ran out, or that is for what means nothing.
+    pub(super) fn usable(&self, permit: &Permit) -> Result<(), BrokerError> {
+        if permit.expires() <= self.now() {
+            return Err(BrokerError::PermitExpired);
+        }
+        fitting(permit.request(), &self.rules.mounts)
+    }
+
+    async fn patch(
+        &self,
+        permit: &Permit,
+        fields: &[Field],
+        over: Option<u64>,
+    ) -> Result<VersionFacts, StoreError> {
+        let store = &self.ports.store;
+        let patched = store.patch(permit, fields, over).await;
+        // People in chat know nothing of check-and-set; programs do.
+        if patched == Err(StoreError::CasRequired)
+            && let Caller::Telegram(_) = permit.request().caller
+        {
+            let current = store.history(permit).await?.current;
+            return store.patch(permit, fields, Some(current)).await;
+        }
+        patched
+    }
+
     async fn deliver(
         &self,
         permit: &Permit,
         delivery: Delivery,
-        fields: &[Field],
+        Beside { fields, wrap_ttl }: Beside<'_>,
     ) -> Result<(AuditEvent, Outcome), BrokerError> {
         match (delivery, &permit.request().caller) {
             (Delivery::Wrapped, _) => {
                 if permit.target().field.is_some() {
                     return Err(BrokerError::WrappedField);
                 }
-                let (store, ttl) = (&self.ports.store, self.rules.wrap_ttl);
+                let (store, most) = (&self.ports.store, self.rules.wrap_ttl);
+                let ttl = wrap_ttl.map_or(most, |asked| asked.min(most));
                 let wrapped = if let Action::Invoke(_) = permit.action() {
                     store.invoke_wrapped(permit, fields, ttl).await?
                 } else {
@@ -179,7 +213,7 @@ impl Broker {
                 };
                 let event = AuditEvent::Wrapped {
                     accessor: wrapped.accessor.clone(),
-                    ttl: wrapped.ttl.as_secs(),
+                    ttl: wrapped.facts.ttl.as_secs(),
                 };
                 Ok((event, Outcome::Wrapped(wrapped)))
             }
@@ -232,11 +266,30 @@ impl Broker {
     /// As [`Broker::read`]; where an engine is invoked, with the parameters `fields`.
     async fn obtain(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, BrokerError> {
         let store = &self.ports.store;
-        let mut secret = if let Action::Invoke(_) = permit.action() {
+        let secret = if let Action::Invoke(_) = permit.action() {
             store.invoke(permit, fields).await?
         } else {
             store.read(permit).await?
         };
+        let mut secret = self.booked(permit, secret).await?;
+        if only_field(&mut secret, permit) {
+            return Ok(secret);
+        }
+        self.give_back(&permit.request().id, &secret).await;
+        let names = secret.names().map(str::to_owned).collect();
+        Err(if let Action::Invoke(_) = permit.action() {
+            BrokerError::DoneNoSuchField(names)
+        } else {
+            BrokerError::NoSuchField(names)
+        })
+    }
+
+    /// `secret`, whose lease, if it has one, is looked after from now on.
+    pub(super) async fn booked(
+        &self,
+        permit: &Permit,
+        mut secret: Secret,
+    ) -> Result<Secret, BrokerError> {
         if let Origin::Leased(lease) = &mut secret.origin {
             match self.book(permit, lease).await {
                 Ok(code) => lease.code = Some(code),
@@ -246,18 +299,7 @@ impl Broker {
                 }
             }
         }
-        match only_field(secret, permit) {
-            Ok(secret) => Ok(secret),
-            Err(secret) => {
-                self.give_back(&permit.request().id, &secret).await;
-                let names = secret.names().map(str::to_owned).collect();
-                Err(if let Action::Invoke(_) = permit.action() {
-                    BrokerError::DoneNoSuchField(names)
-                } else {
-                    BrokerError::NoSuchField(names)
-                })
-            }
-        }
+        Ok(secret)
     }
 
     /// The version of a secret that has the field. Which others it has is for those to know who
@@ -287,16 +329,16 @@ impl Broker {
     }
 }
 
-/// The secret with only the field asked for, where one was named; all of it where it has no such.
-fn only_field(mut secret: Secret, permit: &Permit) -> Result<Secret, Secret> {
+/// Keeps of `secret` only the field asked for, where one was named; whether it has such.
+fn only_field(secret: &mut Secret, permit: &Permit) -> bool {
     if let Some(wanted) = &permit.target().field {
         let mut fields = secret.fields.iter();
         let Some(position) = fields.position(|field| field.name == *wanted) else {
-            return Err(secret);
+            return false;
         };
         secret.fields = vec![secret.fields.swap_remove(position)];
     }
-    Ok(secret)
+    true
 }
 
 fn something(fields: &[Field]) -> Result<(), BrokerError> {
@@ -306,8 +348,9 @@ fn something(fields: &[Field]) -> Result<(), BrokerError> {
     Ok(())
 }
 
-fn written(version: Option<u64>) -> (AuditEvent, Outcome) {
-    (AuditEvent::Written { version }, Outcome::Written(version))
+fn written(new: Option<VersionFacts>) -> (AuditEvent, Outcome) {
+    let version = new.as_ref().map(|facts| facts.number);
+    (AuditEvent::Written { version }, Outcome::Written(new))
 }
 
 /// What is sealed: the one field's value as JSON, or an object of all fields.

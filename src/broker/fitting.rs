@@ -21,7 +21,11 @@ fn named(request: &Request) -> Result<(), BrokerError> {
         Action::Read(_) => (true, true),
         Action::Rotate { .. } | Action::Invoke(_) => (true, false),
         Action::Delete | Action::Undelete | Action::Destroy => (false, true),
-        Action::List | Action::Versions | Action::Put { .. } | Action::Patch => (false, false),
+        Action::List
+        | Action::Versions
+        | Action::Put { .. }
+        | Action::Patch { .. }
+        | Action::Unwrap => (false, false),
     };
     if request.target.field.is_some() && !field {
         return Err(BrokerError::MeaninglessField);
@@ -39,11 +43,12 @@ fn on_kv2(action: Action) -> Result<(), BrokerError> {
         | Action::List
         | Action::Versions
         | Action::Put { .. }
-        | Action::Patch
+        | Action::Patch { .. }
         | Action::Delete
         | Action::Undelete
         | Action::Destroy
-        | Action::Rotate { .. } => Ok(()),
+        | Action::Rotate { .. }
+        | Action::Unwrap => Ok(()),
     }
 }
 
@@ -52,11 +57,13 @@ fn on_kv1(request: &Request) -> Result<(), BrokerError> {
         return Err(BrokerError::NoVersions);
     }
     match request.action {
-        Action::Read(_) | Action::List | Action::Put { .. } | Action::Delete => Ok(()),
+        Action::Read(_) | Action::List | Action::Put { .. } | Action::Delete | Action::Unwrap => {
+            Ok(())
+        }
         Action::Versions | Action::Undelete | Action::Destroy => Err(BrokerError::NoVersions),
         // Neither can say which state it changes, so it could silently undo what somebody else
         // wrote meanwhile.
-        Action::Patch | Action::Rotate { .. } => Err(BrokerError::OnlyWhole),
+        Action::Patch { .. } | Action::Rotate { .. } => Err(BrokerError::OnlyWhole),
         Action::Invoke(_) => Err(BrokerError::NotAnEngine),
     }
 }
@@ -70,10 +77,10 @@ fn on_engine(request: &Request) -> Result<(), BrokerError> {
         Action::Invoke(Delivery::Socket) if matches!(request.caller, Caller::Telegram(_)) => {
             Err(BrokerError::InvokeOnHost)
         }
-        Action::Read(_) | Action::List | Action::Invoke(_) => Ok(()),
+        Action::Read(_) | Action::List | Action::Invoke(_) | Action::Unwrap => Ok(()),
         Action::Versions
         | Action::Put { .. }
-        | Action::Patch
+        | Action::Patch { .. }
         | Action::Delete
         | Action::Undelete
         | Action::Destroy

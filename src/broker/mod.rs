@@ -1,5 +1,6 @@
 //! The broker: every way in ends at [`Broker::handle`], and there is no other way to a secret.
 
+mod capabilities;
 mod collect;
 mod confirm;
 mod error;
@@ -10,6 +11,8 @@ mod lease;
 mod leases;
 mod lock;
 pub mod ports;
+mod unwrap;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,6 +26,7 @@ pub use self::error::BrokerError;
 pub use self::execute::Sealed;
 pub use self::keys::RegisteredKey;
 pub use self::leases::{Keeping, LeaseInfo, LeaseName, MAX_KEPT};
+pub use self::versions::ChangedVersions;
 use crate::broker::ports::{
     AuditSink, Claim, Clock, Coordination, CoordinationError, Random, Sealer, SecretStore,
     StoreHealth, Wrapped,
@@ -30,7 +34,7 @@ use crate::broker::ports::{
 use crate::domain::policy::DenialReason;
 use crate::domain::{
     AuditEntry, Caller, Decision, Denial, Field, History, Mounts, Policy, Request, RequestId,
-    Secret,
+    Secret, VersionFacts,
 };
 
 /// How long a message stays claimed: far longer than an old command is accepted.
@@ -75,6 +79,26 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
 }
 
+/// What goes beside a request: policy sees none of it.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The values it is to write, or the parameters it invokes an engine with.
+    pub fields: &'a [Field],
+    /// How long a wrapping token is to live, up to [`Rules::wrap_ttl`]; so long where this is none.
+    pub wrap_ttl: Option<Duration>,
+}
+
+impl<'a> Beside<'a> {
+    /// Values to write, or parameters.
+    #[must_use]
+    pub fn fields(fields: &'a [Field]) -> Self {
+        Self {
+            fields,
+            wrap_ttl: None,
+        }
+    }
+}
+
 /// What came of a request.
 pub enum Outcome {
     /// The secret, only the field asked for where one was named.
@@ -89,8 +113,8 @@ pub enum Outcome {
     Listed(Vec<String>),
     /// The versions of a secret.
     Versions(History),
-    /// A secret was written: the number of the new version, where there are versions.
-    Written(Option<u64>),
+    /// A secret was written: the new version, where there are versions.
+    Written(Option<VersionFacts>),
     /// This version was deleted; where there are none, the secret, for good.
     Deleted(Option<u64>),
     /// This version is no longer deleted.
@@ -123,18 +147,17 @@ impl Broker {
     /// # Errors
     /// See [`BrokerError`]; on any error nothing is handed over.
     pub async fn handle(&self, request: Request) -> Result<Outcome, BrokerError> {
-        self.handle_with(request, &[]).await
+        self.handle_with(request, Beside::default()).await
     }
 
-    /// Answers `request`, as [`Broker::handle`], with the values it is to write, or the parameters
-    /// it invokes an engine with.
+    /// Answers `request`, as [`Broker::handle`], with what goes beside it.
     ///
     /// # Errors
     /// See [`BrokerError`]; when the store did not answer, nobody knows whether it wrote.
     pub async fn handle_with(
         &self,
         request: Request,
-        fields: &[Field],
+        beside: Beside<'_>,
     ) -> Result<Outcome, BrokerError> {
         match self.claim(&request.id).await? {
             Claim::Ours => {}
@@ -150,7 +173,7 @@ impl Broker {
         self.ports.audit.record(decided).await?;
         match decision {
             Decision::Deny(denial) => Ok(Outcome::Denied(denial)),
-            Decision::Allow(permit) => self.execute(permit, fields).await,
+            Decision::Allow(permit) => self.execute(permit, beside).await,
         }
     }
 

@@ -1,12 +1,15 @@
 //! What the broker needs from outside, each a trait with its adapters in other rooms.
 
+mod store_error;
+
 use async_trait::async_trait;
 use thiserror::Error;
 use time::OffsetDateTime;
 
 use std::time::Duration;
 
-use crate::domain::{AuditEntry, Field, History, Permit, Secret, SecretValue};
+pub use self::store_error::StoreError;
+use crate::domain::{AuditEntry, Field, History, Permit, Secret, SecretValue, VersionFacts};
 
 /// Where secrets live: Vault or OpenBao. The path, the field and the version come from the
 /// permit, not from an argument. What a store does not define, it cannot do.
@@ -22,6 +25,17 @@ pub trait SecretStore: Send + Sync {
 
     /// Has the store keep the whole answer for who brings the token, once, within `ttl`.
     async fn wrap(&self, _permit: &Permit, _ttl: Duration) -> Result<Wrapped, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// What is known of a wrapping token, but for what it unwraps; it is good for as much as before.
+    /// No permit: who has the token may know.
+    async fn wrapped(&self, _token: &SecretValue) -> Result<WrappedFacts, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
+    /// What `token` unwraps, which uses it up. The permit is for where it was made.
+    async fn unwrap(&self, _permit: &Permit, _token: &SecretValue) -> Result<Secret, StoreError> {
         Err(StoreError::Unsupported)
     }
 
@@ -67,26 +81,26 @@ pub trait SecretStore: Send + Sync {
         Err(StoreError::Unsupported)
     }
 
-    /// Writes a new version that holds `fields` only, if `over` is the newest now (0: there is
-    /// none). Returns its number. Where there are no versions, 1 is whatever is there, and there
-    /// is no number.
+    /// Writes a new version that holds `fields` only; with `over`, only if that is the newest now
+    /// (0: there is none). Returns the new one. Where there are no versions, 1 is whatever is
+    /// there, and nothing is returned.
     async fn put(
         &self,
         _permit: &Permit,
         _fields: &[Field],
-        _over: u64,
-    ) -> Result<Option<u64>, StoreError> {
+        _over: Option<u64>,
+    ) -> Result<Option<VersionFacts>, StoreError> {
         Err(StoreError::Unsupported)
     }
 
     /// Writes a new version in which `fields` are changed; with `over`, only if that is the newest
-    /// now. Returns its number.
+    /// now. Returns the new one.
     async fn patch(
         &self,
         _permit: &Permit,
         _fields: &[Field],
         _over: Option<u64>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         Err(StoreError::Unsupported)
     }
 
@@ -116,7 +130,18 @@ pub struct Wrapped {
     pub token: SecretValue,
     /// Names the token without being able to use it: for the audit, and to revoke it.
     pub accessor: String,
-    /// How long it lives.
+    /// What else is known of it.
+    pub facts: WrappedFacts,
+}
+
+/// What is known of a wrapping token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrappedFacts {
+    /// The path in Vault of the request whose answer it unwraps: `secret/data/app`.
+    pub path: String,
+    /// When it was made, RFC 3339, as Vault says it.
+    pub created: String,
+    /// How long it lives from then on.
     pub ttl: Duration,
 }
 
@@ -187,119 +212,6 @@ impl StoreHealth {
             Self::Sealed => "sealed",
             Self::Uninitialized => "not initialised",
             Self::Unreachable { .. } => "unreachable",
-        }
-    }
-}
-
-/// Why the store did not do it. `Display` is fit for the caller, who was permitted to.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum StoreError {
-    /// No such secret.
-    #[error("there is no secret at this path")]
-    NotFound,
-    /// The secret exists, that version does not.
-    #[error("the secret has no such version")]
-    NoSuchVersion,
-    /// That version was deleted, and can be undeleted.
-    #[error("version {version} of the secret is deleted; /undelete PATH@{version} brings it back")]
-    Deleted {
-        /// The version.
-        version: u64,
-        /// When, RFC 3339, as Vault says it.
-        at: String,
-    },
-    /// That version is not deleted, so there is nothing to undelete.
-    #[error("version {version} of the secret is not deleted")]
-    NotDeleted {
-        /// The version.
-        version: u64,
-    },
-    /// That version was destroyed for good.
-    #[error("version {version} of the secret is destroyed; /versions lists the others")]
-    Destroyed {
-        /// The version.
-        version: u64,
-    },
-    /// Somebody wrote it meanwhile, or it exists where it must not.
-    #[error("{}", conflict(*.current))]
-    Conflict {
-        /// The newest version; 0 when Vault did not say.
-        current: u64,
-    },
-    /// There is no such thing to be done there.
-    #[error("this path cannot do that; another may: some are only read, some only invoked")]
-    Unsupported,
-    /// Vault's own policies refuse it to our token.
-    #[error("Vault refuses vaultgram this path; its Vault policy must allow it")]
-    Forbidden,
-    /// Vault gives us no token of the role that the policy names, and none other is used.
-    #[error(
-        "Vault refuses vaultgram the token role of this policy; an operator finds in vaultgram's \
-         log what to grant"
-    )]
-    RoleRefused,
-    /// Vault takes no such change: too large, or against a rule of the mount.
-    #[error("Vault refuses the change; an operator finds why in vaultgram's log")]
-    Refused,
-    /// An engine takes no such parameters: its own words, without the parameters' values.
-    #[error("Vault refuses the request: {0}")]
-    Rejected(String),
-    /// What is mounted there is not what the configuration says.
-    #[error(
-        "what is mounted there is not what vaultgram's configuration says; an operator finds in \
-         vaultgram's log what to write"
-    )]
-    WrongMount,
-    /// Sealed, or not initialised.
-    #[error("Vault is sealed; try again when it is unsealed")]
-    Sealed,
-    /// Vault refuses our login: it is there, and nothing of it is for us any more.
-    #[error("Vault does not let vaultgram in; an operator finds why in its log")]
-    LoggedOut,
-    /// Not reachable, or no answer in time, or the first login has not ended.
-    #[error("Vault cannot be reached now; try again in a moment")]
-    Unavailable,
-    /// It was sent, and no answer came that says whether it was done.
-    #[error(
-        "Vault did not answer, so nobody knows whether it was done; look at what is there before \
-         you ask again"
-    )]
-    Unclear,
-    /// An answer that is not what this path should hold, or over the size limit.
-    #[error("Vault's answer is not what this path should hold, or too large")]
-    Invalid,
-}
-
-fn conflict(current: u64) -> String {
-    let now = match current {
-        0 => "somebody else changed the secret meanwhile".to_owned(),
-        current => format!("the secret is at version {current} by now"),
-    };
-    format!("{now}; look at it (/versions), then ask again")
-}
-
-impl StoreError {
-    /// The name in audit and logs.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::NotFound => "not_found",
-            Self::NoSuchVersion => "no_such_version",
-            Self::Deleted { .. } => "deleted",
-            Self::NotDeleted { .. } => "not_deleted",
-            Self::Destroyed { .. } => "destroyed",
-            Self::Conflict { .. } => "store_conflict",
-            Self::Unsupported => "store_unsupported",
-            Self::Forbidden => "store_forbidden",
-            Self::RoleRefused => "store_role_refused",
-            Self::Refused => "store_refused",
-            Self::Rejected(_) => "store_rejected",
-            Self::WrongMount => "wrong_mount",
-            Self::Sealed => "store_sealed",
-            Self::LoggedOut => "store_logged_out",
-            Self::Unavailable => "store_unavailable",
-            Self::Unclear => "store_unclear",
-            Self::Invalid => "store_answer_invalid",
         }
     }
 }

@@ -15,10 +15,14 @@ pub enum Action {
     Put {
         /// The version it replaces: 0 where there must be none yet. Another one than Vault has
         /// is refused (check-and-set). Where there are no versions, 1 is whatever is there.
-        over: u64,
+        /// `None` replaces whatever is there, as Vault's own clients do unless told otherwise.
+        over: Option<u64>,
     },
     /// Write a new version in which the fields given are changed.
-    Patch,
+    Patch {
+        /// The version it is based on, as with [`Action::Put`].
+        over: Option<u64>,
+    },
     /// Delete a version, so that it can be undeleted.
     Delete,
     /// Undo a deletion.
@@ -29,9 +33,11 @@ pub enum Action {
     Rotate {
         /// How the value is made.
         recipe: Recipe,
-        /// The version it is based on, as with [`Action::Put`]; before it is known, 0.
+        /// The version it is based on, as with [`Action::Put`], but never none; before it is known, 0.
         over: u64,
     },
+    /// Hand over what a wrapping token holds that was made by reading it, or by invoking it.
+    Unwrap,
     /// Ask an engine to do something with parameters, and hand over what it answers.
     Invoke(Delivery),
 }
@@ -45,25 +51,28 @@ impl Action {
             Self::List => "list",
             Self::Versions => "versions",
             Self::Put { .. } => "put",
-            Self::Patch => "patch",
+            Self::Patch { .. } => "patch",
             Self::Delete => "delete",
             Self::Undelete => "undelete",
             Self::Destroy => "destroy",
             Self::Rotate { .. } => "rotate",
+            Self::Unwrap => "unwrap",
             Self::Invoke(_) => "invoke",
         }
     }
 
-    /// Whether it changes what the store holds, as an engine may that is asked to do something.
+    /// Whether it changes what the store holds, as an engine may that is asked to do something, and
+    /// as a wrapping token does that is used up.
     #[must_use]
     pub fn changes(self) -> bool {
         match self {
             Self::Put { .. }
-            | Self::Patch
+            | Self::Patch { .. }
             | Self::Delete
             | Self::Undelete
             | Self::Destroy
             | Self::Rotate { .. }
+            | Self::Unwrap
             | Self::Invoke(_) => true,
             Self::Read(_) | Self::List | Self::Versions => false,
         }
@@ -74,6 +83,16 @@ impl Action {
     pub fn recipe(self) -> Option<Recipe> {
         if let Self::Rotate { recipe, .. } = self {
             return Some(recipe);
+        }
+        None
+    }
+
+    /// Whether it is refused where another version has been written meanwhile (check-and-set);
+    /// of actions that may say so.
+    #[must_use]
+    pub fn cas(self) -> Option<bool> {
+        if let Self::Put { over } | Self::Patch { over } = self {
+            return Some(over.is_some());
         }
         None
     }

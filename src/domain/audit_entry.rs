@@ -182,7 +182,7 @@ impl From<&Secret> for Reading {
             version: secret.version(),
             lease: match &secret.origin {
                 Origin::Leased(lease) => Some(lease.id.clone()),
-                Origin::Version { .. } | Origin::Plain => None,
+                Origin::Version(_) | Origin::Plain => None,
             },
             age: secret.age,
         }

@@ -29,6 +29,8 @@ pub use permit::Permit;
 pub use policy::{Decision, Denial, Policy};
 pub use recipe::Recipe;
 pub use request::{Request, RequestId};
-pub use secret::{Age, Field, History, Lease, Origin, Secret, SecretValue, Version, VersionState};
+pub use secret::{
+    Age, Field, History, Lease, Origin, Secret, SecretValue, Version, VersionFacts, VersionState,
+};
 pub use secret_path::{MountKind, Mounts, PathError, SecretPath, Target};
 pub use terms::Terms;

@@ -170,6 +170,9 @@ impl Policy {
         if let Some(recipe) = request.action.recipe() {
             context.push(("recipe".to_owned(), string(recipe.name())));
         }
+        if let Some(cas) = request.action.cas() {
+            context.push(("cas".to_owned(), RestrictedExpression::new_bool(cas)));
+        }
         if let Caller::Telegram(user) = &request.caller {
             context.push(("chat".to_owned(), string(user.chat.name())));
         }

@@ -40,17 +40,25 @@ pub struct Secret {
 /// Where a secret's fields come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// KV version 2.
-    Version {
-        /// The version read, counted from 1.
-        number: u64,
-        /// When it was written, RFC 3339, as Vault says it.
-        created: String,
-    },
+    /// This version of KV version 2.
+    Version(VersionFacts),
     /// KV version 1, or an engine that says no more than the fields.
     Plain,
     /// An engine made them for this request; they end with the lease.
     Leased(Lease),
+}
+
+/// What Vault says of a version beside its values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VersionFacts {
+    /// Its number, counted from 1.
+    pub number: u64,
+    /// When it was written, RFC 3339, as Vault says it.
+    pub created: String,
+    /// When it was or will be deleted, likewise; empty where it was not and will not be.
+    pub deletion: String,
+    /// What people noted beside the secret (`custom_metadata`), sorted by name.
+    pub notes: Vec<(String, String)>,
 }
 
 impl Origin {
@@ -59,7 +67,7 @@ impl Origin {
     pub fn lease(&self) -> Option<&Lease> {
         match self {
             Self::Leased(lease) => Some(lease),
-            Self::Version { .. } | Self::Plain => None,
+            Self::Version(_) | Self::Plain => None,
         }
     }
 }
@@ -95,10 +103,22 @@ pub struct Field {
 }
 
 /// What Vault keeps of a secret's versions: no values.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct History {
     /// The number of the newest version (KV v2 counts from 1).
     pub current: u64,
+    /// The number of the oldest that Vault has not dropped; 0 until it has dropped any.
+    pub oldest: u64,
+    /// When there was first anything of the secret, RFC 3339, as Vault says it.
+    pub created: String,
+    /// When something of it last changed, likewise.
+    pub updated: String,
+    /// Whether it is written only by who says over which version.
+    pub cas_required: bool,
+    /// How many versions are kept; 0 for as many as the mount keeps.
+    pub max_versions: u64,
+    /// After how long a version is deleted by itself, as Vault says it (`3h25m19s`).
+    pub delete_version_after: String,
     /// The versions that Vault still knows, the newest first.
     pub versions: Vec<Version>,
     /// What people noted beside the secret (`custom_metadata`), sorted by name.
@@ -112,6 +132,8 @@ pub struct Version {
     pub number: u64,
     /// When it was written, RFC 3339, as Vault says it.
     pub created: String,
+    /// When it was or will be deleted, likewise; empty where it was not and will not be.
+    pub deletion: String,
     /// Whether it can be read.
     pub state: VersionState,
 }
@@ -140,12 +162,12 @@ impl VersionState {
 }
 
 impl Secret {
-    /// Version `number` of a KV version 2 secret, just read.
+    /// A version of a KV version 2 secret, just read.
     #[must_use]
-    pub fn of_version(fields: Vec<Field>, number: u64, created: String) -> Self {
+    pub fn of_version(fields: Vec<Field>, facts: VersionFacts) -> Self {
         Self {
             fields,
-            origin: Origin::Version { number, created },
+            origin: Origin::Version(facts),
             age: None,
         }
     }
@@ -153,8 +175,8 @@ impl Secret {
     /// The version read, where there are versions.
     #[must_use]
     pub fn version(&self) -> Option<u64> {
-        match self.origin {
-            Origin::Version { number, .. } => Some(number),
+        match &self.origin {
+            Origin::Version(facts) => Some(facts.number),
             Origin::Plain | Origin::Leased(_) => None,
         }
     }

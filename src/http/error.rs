@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use crate::api::Errors;
 use crate::broker::BrokerError;
 use crate::broker::ports::StoreError;
+use crate::http::ask::NoAnswer;
 
 /// A request that is answered with an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +35,19 @@ impl Refusal {
         }
     }
 
-    /// The path is right, the method is not.
-    pub(super) fn method(allow: &'static str, message: impl Into<String>) -> Self {
+    /// The path is right, the method is not: Vault's words, and what would be right.
+    pub(super) fn method(allow: &'static str) -> Self {
         Self {
             allow: Some(allow),
-            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
+            ..Self::not_done(format!(
+                "unsupported operation; vaultgram takes {allow} here"
+            ))
         }
+    }
+
+    /// Vault does this, and vaultgram does not.
+    pub(super) fn not_done(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -77,13 +85,23 @@ impl Refusal {
     }
 }
 
+impl From<NoAnswer> for Refusal {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Denied => Self::denied(),
+            NoAnswer::Failed(error) => Self::from(&error),
+            NoAnswer::Broken => Self::broken(),
+        }
+    }
+}
+
 impl From<&BrokerError> for Refusal {
     fn from(error: &BrokerError) -> Self {
         let status = match error {
             BrokerError::Store(StoreError::NotFound | StoreError::NoSuchVersion) => {
                 return Self::nothing();
             }
-            BrokerError::Store(StoreError::Deleted { .. } | StoreError::Destroyed { .. })
+            BrokerError::Store(StoreError::Deleted(_) | StoreError::Destroyed(_))
             | BrokerError::NoSuchField(_)
             | BrokerError::DoneNoSuchField(_)
             | BrokerError::NothingToCollect
@@ -91,9 +109,12 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NewestNotDeleted => StatusCode::NOT_FOUND,
             BrokerError::Store(StoreError::Forbidden | StoreError::RoleRefused)
             | BrokerError::UnknownLease
+            | BrokerError::WrappedElsewhere
             | BrokerError::ChatLocked => StatusCode::FORBIDDEN,
             BrokerError::Store(
                 StoreError::Conflict { .. }
+                | StoreError::NotWrapped
+                | StoreError::CasRequired
                 | StoreError::NotDeleted { .. }
                 | StoreError::Refused
                 | StoreError::Rejected(_),
@@ -129,6 +150,79 @@ impl From<&BrokerError> for Refusal {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };
-        Self::new(status, error.to_string())
+        Self::new(status, said(error))
+    }
+}
+
+/// What a program is told: in Vault's own words where it has any, since clients look for them.
+fn said(error: &BrokerError) -> String {
+    let said = if let BrokerError::Store(StoreError::Conflict { .. }) = error {
+        "check-and-set parameter did not match the current version"
+    } else if let BrokerError::Store(StoreError::CasRequired) = error {
+        "check-and-set parameter required for this call"
+    } else if let BrokerError::Store(StoreError::Rejected(words)) = error {
+        words
+    } else if let BrokerError::Store(StoreError::Sealed) = error {
+        "Vault is sealed"
+    } else if let BrokerError::Store(StoreError::Unsupported) = error {
+        "1 error occurred:\n\t* unsupported operation\n\n"
+    } else if let BrokerError::NothingToWrite = error {
+        "no data provided"
+    } else if let BrokerError::NotRenewable = error {
+        "lease is not renewable"
+    } else if let BrokerError::UnknownLease = error {
+        "you have no such lease; vaultgram leases lists yours"
+    } else if let BrokerError::TooManyLeases(_) = error {
+        return format!("{error}; revoke some first (vaultgram leases lists them)");
+    } else if let BrokerError::OnlyWhole = error {
+        return format!("{error}; write the whole secret");
+    } else {
+        return error.to_string();
+    };
+    said.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::VersionFacts;
+
+    #[test]
+    fn a_program_is_told_vaults_words_and_nothing_of_chat() {
+        for (error, wanted) in [
+            (
+                StoreError::Conflict { current: 3 }.into(),
+                "check-and-set parameter did not match the current version",
+            ),
+            (
+                StoreError::CasRequired.into(),
+                "check-and-set parameter required for this call",
+            ),
+            (
+                StoreError::NotWrapped.into(),
+                "wrapping token is not valid or does not exist",
+            ),
+            (
+                StoreError::Rejected("no such role".to_owned()).into(),
+                "no such role",
+            ),
+            (BrokerError::NotRenewable, "lease is not renewable"),
+            (BrokerError::NothingToWrite, "no data provided"),
+        ] {
+            assert_eq!(said(&error), wanted);
+            assert_eq!(Refusal::from(&error).status, StatusCode::BAD_REQUEST);
+        }
+        for error in [
+            StoreError::Deleted(VersionFacts::default()).into(),
+            StoreError::Destroyed(VersionFacts::default()).into(),
+            BrokerError::NewestNotDeleted,
+            BrokerError::NoVersionNamed,
+            BrokerError::OnlyWhole,
+            BrokerError::UnknownLease,
+            BrokerError::TooManyLeases(1),
+        ] {
+            let said = said(&error);
+            assert!(!said.contains('/') && !said.contains("PATH"), "{said}");
+        }
     }
 }

@@ -9,7 +9,6 @@ use hyper::body::{Body, Bytes};
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::oneshot;
 
 use crate::api::{Envelope, LeaseEntry, LeaseKept, LeaseList, LeaseTerm};
 use crate::broker::{Broker, BrokerError, LeaseInfo, LeaseName};
@@ -18,7 +17,7 @@ use crate::domain::{Caller, RequestId, span};
 use crate::http::body;
 use crate::http::error::Refusal;
 use crate::http::reply::{self, Reply};
-use crate::http::target::Route;
+use crate::http::route::Route;
 use crate::http::vault_api::VaultApi;
 
 /// What is asked about a lease.
@@ -105,7 +104,7 @@ impl Span {
 impl VaultApi {
     /// The leases of `peer`; of everybody, for an administrator.
     pub(super) fn leases(&self, id: &RequestId, peer: &UnixPeer) -> Reply {
-        let leases = self.broker.leases(&Caller::Unix(peer.clone()));
+        let leases = self.asker.broker.leases(&Caller::Unix(peer.clone()));
         let leases = leases.into_iter().map(entry).collect();
         let document = Envelope::new(id.to_string(), LeaseList { leases });
         reply::json(StatusCode::OK, &document)
@@ -139,6 +138,7 @@ impl VaultApi {
                 given.increment.unwrap_or(Span::Seconds(0))
             }
         };
+        let in_vaults_words = matches!(lease, LeaseRef::Id(_));
         let request = LeaseRequest {
             id: id.clone(),
             caller: Caller::Unix(peer.clone()),
@@ -146,15 +146,14 @@ impl VaultApi {
             lease,
             span: span.read()?,
         };
-        let broker = Arc::clone(&self.broker);
-        let (tell, told) = oneshot::channel();
-        self.tasks.spawn(async move {
-            // Who does not wait for the answer does not get it.
-            drop(tell.send(request.perform(&broker).await));
-        });
-        let done = told.await.map_err(|_| Refusal::broken())?;
-        let done = done.map_err(|error| Refusal::from(&error))?;
-        Ok(answer(id.to_string(), verb, done, self.broker.now()))
+        let broker = Arc::clone(&self.asker.broker);
+        let work = async move { request.perform(&broker).await };
+        let done = match self.asker.see_to(id.clone(), work, |_| None).await? {
+            Ok(done) => done,
+            Err(error) if in_vaults_words => return refused(verb, &error),
+            Err(error) => return Err(Refusal::from(&error)),
+        };
+        Ok(answer(id.to_string(), verb, done, self.asker.broker.now()))
     }
 }
 
@@ -194,6 +193,23 @@ impl LeaseRequest {
     }
 }
 
+/// What Vault answers of a lease that it does not know, or lets last no longer. Another's lease is
+/// as unknown as none.
+fn refused(verb: LeaseVerb, error: &BrokerError) -> Result<Reply, Refusal> {
+    match (verb, error) {
+        (LeaseVerb::Lookup, BrokerError::UnknownLease) => {
+            Err(Refusal::bad_request("invalid lease"))
+        }
+        (LeaseVerb::Renew, BrokerError::UnknownLease) => {
+            Err(Refusal::bad_request("lease not found"))
+        }
+        // What is not there need not be revoked.
+        (LeaseVerb::Revoke, BrokerError::UnknownLease) => Ok(reply::done()),
+        (_, BrokerError::NotRenewable) => Err(Refusal::bad_request("lease is not renewable")),
+        _ => Err(Refusal::from(error)),
+    }
+}
+
 fn answer(
     request_id: String,
     verb: LeaseVerb,
@@ -217,6 +233,7 @@ fn answer(
                 id: lease.lease,
                 issue_time: time_text(lease.made),
                 last_renewal: lease.renewed.map(time_text),
+                path: lease.path,
                 renewable: lease.renewable,
                 ttl: lease.left.as_secs(),
             };

@@ -28,6 +28,23 @@ pub(super) struct HealthCodes {
     pub(super) uninitialized: StatusCode,
 }
 
+/// A part of a sorted list.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Page {
+    /// Only what comes after this.
+    pub(super) after: String,
+    /// At most so many.
+    pub(super) limit: Option<usize>,
+}
+
+impl Page {
+    /// Leaves of `names`, which are sorted, those of this page.
+    pub(super) fn cut(&self, names: &mut Vec<String>) {
+        names.retain(|name| *name > self.after);
+        names.truncate(self.limit.unwrap_or(usize::MAX));
+    }
+}
+
 /// A path without its percent-encoding. A slash must not hide behind one.
 pub(super) fn decode_path(text: &str) -> Result<String, Refusal> {
     decode(text, |byte| match byte {
@@ -79,6 +96,30 @@ impl Query {
 
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
+    }
+
+    /// A yes or no, in the forms that Vault knows.
+    pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>, Refusal> {
+        match self.take(name).as_deref() {
+            None => Ok(None),
+            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(Some(true)),
+            Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(Some(false)),
+            Some(_) => Err(Refusal::bad_request(format!("{name}: true or false"))),
+        }
+    }
+
+    /// Which part of a list is wanted, in `OpenBao`'s words: a limit below 1 is none.
+    pub(super) fn page(&mut self) -> Result<Page, Refusal> {
+        let limit = self.take("limit").map(|text| text.parse::<i64>());
+        let limit = limit
+            .transpose()
+            .map_err(|_| Refusal::bad_request("limit: not a whole number"))?;
+        Ok(Page {
+            after: self.take("after").unwrap_or_default(),
+            limit: limit
+                .and_then(|limit| usize::try_from(limit).ok())
+                .filter(|limit| *limit > 0),
+        })
     }
 
     pub(super) fn health_codes(&mut self) -> Result<HealthCodes, Refusal> {

@@ -9,9 +9,11 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::api::{Envelope, Keys, KvMetadata, KvVersion};
-use crate::domain::{Age, Field, Origin, Secret};
+use crate::api::{Envelope, Keys, KvVersion, WrapInfo};
+use crate::broker::ports::Wrapped;
+use crate::domain::{Age, Field, Origin, Secret, VersionFacts};
 use crate::http::error::Refusal;
+use crate::http::metadata;
 
 /// Prometheus' text format.
 const METRICS_TYPE: HeaderValue =
@@ -34,6 +36,7 @@ pub(super) fn done() -> Reply {
     *reply.status_mut() = StatusCode::NO_CONTENT;
     let headers = reply.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     reply
 }
 
@@ -65,21 +68,28 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
     reply
 }
 
-/// A secret's values, in the order the store has them; as Vault answers its kind.
+/// A secret that was read, and whether it was kept.
 pub(super) fn secret(request_id: String, secret: &Secret) -> Reply {
+    let mut reply = values(request_id, secret);
+    let headers = reply.headers_mut();
+    let cache = if secret.age.is_some() { "HIT" } else { "MISS" };
+    headers.insert("x-cache", HeaderValue::from_static(cache));
+    if let Some(age) = secret.age {
+        headers.insert(AGE, HeaderValue::from(age.since.as_secs()));
+    }
+    reply
+}
+
+/// A secret's values, in the order the store has them; as Vault answers its kind.
+pub(super) fn values(request_id: String, secret: &Secret) -> Reply {
     let fields = Fields(&secret.fields);
     let mut size = fields.size();
-    let mut reply = match &secret.origin {
-        Origin::Version { number, created } => {
+    match &secret.origin {
+        Origin::Version(version) => {
+            size += notes_size(version);
             let data = KvVersion {
                 data: fields,
-                metadata: KvMetadata {
-                    created_time: created.clone(),
-                    custom_metadata: None,
-                    deletion_time: String::new(),
-                    destroyed: false,
-                    version: *number,
-                },
+                metadata: metadata::of(version, false),
             };
             let document = Envelope {
                 warnings: secret.age.and_then(warning),
@@ -100,14 +110,37 @@ pub(super) fn secret(request_id: String, secret: &Secret) -> Reply {
             }
             sized_json(StatusCode::OK, &document, size)
         }
-    };
-    let headers = reply.headers_mut();
-    let cache = if secret.age.is_some() { "HIT" } else { "MISS" };
-    headers.insert("x-cache", HeaderValue::from_static(cache));
-    if let Some(age) = secret.age {
-        headers.insert(AGE, HeaderValue::from(age.since.as_secs()));
     }
-    reply
+}
+
+/// A wrapping token, and whether its life was `cut`. There is no id in it, says Vault.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the answer to who asked for the token"
+)]
+pub(super) fn wrapped(wrapped: &Wrapped, cut: bool) -> Reply {
+    let Ok(token) = std::str::from_utf8(wrapped.token.expose_secret()) else {
+        return refusal(&Refusal::broken());
+    };
+    let seconds = wrapped.facts.ttl.as_secs();
+    let document = Envelope {
+        request_id: String::new(),
+        lease_id: String::new(),
+        renewable: false,
+        lease_duration: 0,
+        data: None::<()>,
+        wrap_info: Some(WrapInfo {
+            token,
+            accessor: &wrapped.accessor,
+            ttl: seconds,
+            creation_time: &wrapped.facts.created,
+            creation_path: &wrapped.facts.path,
+        }),
+        warnings: cut.then(|| vec![format!("vaultgram wraps for at most {seconds} s")]),
+        auth: None,
+    };
+    let size = ENVELOPE + token.len() + wrapped.accessor.len() + wrapped.facts.path.len();
+    sized_json(StatusCode::OK, &document, size)
 }
 
 /// What a caller must know of a secret that may not be the newest.
@@ -118,24 +151,6 @@ fn warning(age: Age) -> Option<Vec<String>> {
             "Vault does not answer; vaultgram read this {seconds} s ago, and a newer version may exist"
         )]
     })
-}
-
-/// A version that is deleted or destroyed: Vault's 404 that carries its metadata.
-pub(super) fn gone(request_id: String, version: u64, deleted: &str, destroyed: bool) -> Reply {
-    let document = Envelope::new(
-        request_id,
-        KvVersion {
-            data: None::<()>,
-            metadata: KvMetadata {
-                created_time: String::new(),
-                custom_metadata: None,
-                deletion_time: deleted.to_owned(),
-                destroyed,
-                version,
-            },
-        },
-    );
-    json(StatusCode::NOT_FOUND, &document)
 }
 
 /// Writes `document` into one buffer of `size` bytes, large enough that it need not move, for
@@ -154,6 +169,13 @@ fn sized_json(status: StatusCode, document: &impl Serialize, size: usize) -> Rep
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     reply
+}
+
+/// What is noted beside a version takes at most this many bytes.
+fn notes_size(version: &VersionFacts) -> usize {
+    let sizes = version.notes.iter();
+    let sizes = sizes.map(|(name, note)| 6 * (name.len() + note.len()) + 6);
+    sizes.sum()
 }
 
 /// Fields as a JSON object, their values copied as they are.
@@ -200,8 +222,12 @@ mod tests {
             name: "a\"\u{1}".to_owned(),
             json: SecretValue::new(json.as_bytes().to_vec()),
         };
-        let created = "2026-01-02T03:04:05.123456789Z".to_owned();
-        Secret::of_version(vec![field], 3, created)
+        let facts = VersionFacts {
+            number: 3,
+            created: "2026-01-02T03:04:05.123456789Z".to_owned(),
+            ..VersionFacts::default()
+        };
+        Secret::of_version(vec![field], facts)
     }
 
     async fn text(reply: Reply) -> String {
@@ -223,8 +249,13 @@ mod tests {
     #[tokio::test]
     async fn the_buffer_never_moves() {
         let long = format!("\"{}\"", "x".repeat(100_000));
-        let secret = version(&long);
-        let size = Fields(&secret.fields).size();
+        let mut secret = version(&long);
+        let facts = VersionFacts {
+            notes: vec![("\u{1}".repeat(500), "\u{1}".repeat(500))],
+            ..VersionFacts::default()
+        };
+        let size = Fields(&secret.fields).size() + notes_size(&facts);
+        secret.origin = Origin::Version(facts);
         assert!(text(super::secret("i".repeat(36), &secret)).await.len() <= size);
     }
 

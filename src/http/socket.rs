@@ -103,11 +103,7 @@ impl Listener {
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         let server = Arc::new(Server {
-            api: VaultApi {
-                broker,
-                tasks: tasks.clone(),
-                time_limit: timeouts.answer,
-            },
+            api: VaultApi::new(broker, tasks.clone(), timeouts.answer),
             attestor: Attestor::new(),
             timeouts,
             stop: stop.clone(),

@@ -9,7 +9,7 @@ use super::confirm::{Found, Wish};
 use super::handler::{Handler, Origin};
 use super::reply::{Reply, Terms};
 use crate::broker::ports::{Claim, StoreError};
-use crate::broker::{Asked, BrokerError, Outcome};
+use crate::broker::{Asked, Beside, BrokerError, Outcome};
 use crate::domain::policy::DenialReason;
 use crate::domain::{Action, Caller, Delivery, Field, MountKind, Request, Target};
 
@@ -66,7 +66,8 @@ impl Handler {
                 self.perform(origin, Action::Versions, target, vec![]).await
             }
             Command::Patch(target, fields) => {
-                self.perform(origin, Action::Patch, target, fields).await
+                self.perform(origin, Action::Patch { over: None }, target, fields)
+                    .await
             }
             Command::Undelete(target) => {
                 self.perform(origin, Action::Undelete, target, vec![]).await
@@ -205,7 +206,7 @@ impl Handler {
 
     /// Writes a secret that does not exist; asks about one that does.
     async fn put(&self, origin: &Origin, target: Target, fields: Vec<Field>) -> Option<Reply> {
-        let request = request(origin, Action::Put { over: 0 }, target.clone());
+        let request = request(origin, Action::Put { over: Some(0) }, target.clone());
         let Some((result, fields)) = self.handle(request, fields).await else {
             return Some(broken(origin));
         };
@@ -213,7 +214,9 @@ impl Handler {
             Ok(outcome) => self.outcome(&outcome, &target),
             // Without a number there is nothing to replace for sure.
             Err(BrokerError::Store(StoreError::Conflict { current })) if current > 0 => {
-                let action = Action::Put { over: current };
+                let action = Action::Put {
+                    over: Some(current),
+                };
                 let wish = Wish::Secret {
                     action,
                     target,
@@ -245,14 +248,16 @@ impl Handler {
             Action::Delete if self.versioned(&target) => {
                 target.version.get_or_insert(current);
             }
-            Action::Put { over } | Action::Rotate { over, .. } => *over = current,
+            Action::Put { over } => *over = Some(current),
+            Action::Rotate { over, .. } => *over = current,
             Action::Read(_)
             | Action::List
             | Action::Versions
-            | Action::Patch
+            | Action::Patch { .. }
             | Action::Delete
             | Action::Undelete
             | Action::Destroy
+            | Action::Unwrap
             | Action::Invoke(_) => {}
         }
         let wish = Wish::Secret {
@@ -353,8 +358,13 @@ impl Handler {
         fields: Vec<Field>,
     ) -> Option<(Result<Outcome, BrokerError>, Vec<Field>)> {
         let broker = Arc::clone(&self.broker);
-        self.whole(async move { (broker.handle_with(request, &fields).await, fields) })
-            .await
+        self.whole(async move {
+            (
+                broker.handle_with(request, Beside::fields(&fields)).await,
+                fields,
+            )
+        })
+        .await
     }
 
     /// Does `work` of the broker's in a task that nobody cuts off: what it began to record, it

@@ -1,5 +1,6 @@
 //! What is written back: pure, from an outcome to a text with its hidden parts.
 
+mod advice;
 pub(super) mod changed;
 mod delivered;
 mod guard;
@@ -260,6 +261,8 @@ impl Reply {
         } else if let BrokerError::DoneNoSuchField(names) = error {
             let what = "it was done, but the answer has no such field, so nothing is handed over";
             having(what, names)
+        } else if let Some(next) = advice::next(error) {
+            format!("{error}; {next}")
         } else {
             error.to_string()
         };
@@ -297,7 +300,7 @@ impl Reply {
             Outcome::Duplicate => return None,
             Outcome::Interrupted => Self::interrupted(),
             // That it was done is told, whatever has happened since.
-            Outcome::Written(version) => changed::written(*version, target),
+            Outcome::Written(new) => changed::written(new.as_ref(), target),
             Outcome::Deleted(version) => changed::deleted(*version, target),
             Outcome::Undeleted(version) => changed::undeleted(*version, target),
             Outcome::Destroyed(version) => changed::destroyed(*version, target),

@@ -88,20 +88,22 @@ impl Engine<'_> {
         }
     }
 
-    /// Writes a secret of KV version 1: with `over` 0 where there is none, else in place of the
-    /// one that is there. Version 1 has no check-and-set, so who writes at the same moment wins
-    /// or loses unseen.
+    /// Writes a secret of KV version 1: with `over` 0 where there is none, with another in place
+    /// of the one that is there. Version 1 has no check-and-set, so who writes at the same moment
+    /// wins or loses unseen.
     pub(super) async fn put(
         &self,
         path: &SecretPath,
         fields: &[Field],
-        over: u64,
+        over: Option<u64>,
     ) -> Result<(), StoreError> {
-        let exists = self.exists(path).await?;
-        if exists != (over > 0) {
-            return Err(StoreError::Conflict {
-                current: u64::from(exists),
-            });
+        if let Some(over) = over {
+            let exists = self.exists(path).await?;
+            if exists != (over > 0) {
+                return Err(StoreError::Conflict {
+                    current: u64::from(exists),
+                });
+            }
         }
         self.post(self.access, path, fields).await.map(|_| ())
     }
@@ -190,7 +192,7 @@ pub(super) async fn renew(
 }
 
 /// Borrows from the answer, so that the values are copied once: into their `SecretValue`s.
-fn secret(answer: &Answer) -> Option<Secret> {
+pub(super) fn secret(answer: &Answer) -> Option<Secret> {
     #[derive(Deserialize)]
     struct Envelope {
         #[serde(default)]

@@ -1,5 +1,6 @@
 //! Reading a KV version 2 secret, and what each answer means.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use serde_json::value::RawValue;
 use tracing::{debug, warn};
 
 use crate::broker::ports::StoreError;
-use crate::domain::{Field, Secret, SecretPath, SecretValue, Target};
+use crate::domain::{Field, Secret, SecretPath, SecretValue, Target, VersionFacts};
 use crate::vault::client::{Answer, Client, Failure};
 use crate::vault::metadata;
 use crate::vault::mount::must_be_version_2;
@@ -41,6 +42,15 @@ pub(super) async fn read(
     }
 }
 
+/// What was wrapped when it was read.
+pub(super) fn unwrapped(body: &[u8]) -> Result<Secret, StoreError> {
+    match parse(body) {
+        Parsed::Secret(secret) => Ok(secret),
+        Parsed::Gone(error) => Err(error),
+        Parsed::Nothing => Err(StoreError::Invalid),
+    }
+}
+
 /// The path of what KV version 2 keeps as `part` of a secret: `MOUNT/PART/PATH`.
 pub(super) fn below(path: &SecretPath, part: &str) -> String {
     format!("{}/{part}/{}", path.mount(), path.path())
@@ -66,11 +76,8 @@ fn parse(body: &[u8]) -> Parsed {
     else {
         return Parsed::Nothing;
     };
-    let version = metadata.version;
     match data {
-        Some(Fields(fields)) => {
-            Parsed::Secret(Secret::of_version(fields, version, metadata.created_time))
-        }
+        Some(Fields(fields)) => Parsed::Secret(Secret::of_version(fields, metadata.facts())),
         None => Parsed::Gone(metadata.gone()),
     }
 }
@@ -86,25 +93,33 @@ struct Data {
     metadata: Option<Metadata>,
 }
 
+/// What Vault says of a version, whether it is read or has been written.
 #[derive(Deserialize)]
-struct Metadata {
+pub(super) struct Metadata {
     version: u64,
     created_time: String,
     deletion_time: String,
     destroyed: bool,
+    #[serde(rename = "custom_metadata")]
+    notes: Option<BTreeMap<String, String>>,
 }
 
 impl Metadata {
+    pub(super) fn facts(self) -> VersionFacts {
+        VersionFacts {
+            number: self.version,
+            created: self.created_time,
+            deletion: self.deletion_time,
+            notes: self.notes.into_iter().flatten().collect(),
+        }
+    }
+
     /// Of a version without values.
     fn gone(self) -> StoreError {
-        let version = self.version;
         if self.destroyed {
-            StoreError::Destroyed { version }
+            StoreError::Destroyed(self.facts())
         } else {
-            StoreError::Deleted {
-                version,
-                at: self.deletion_time,
-            }
+            StoreError::Deleted(self.facts())
         }
     }
 }
@@ -205,7 +220,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "the test compares the plaintext")]
     fn fields_keep_their_order_and_their_text() {
         let body = br#"{"data":{"data":{"z":"a\u003cb \"q\"","a":1.50,"n":null,"o":{"k":[1,2]},"\u00e9":"x"},
-            "metadata":{"created_time":"T","custom_metadata":null,"deletion_time":"","destroyed":false,"version":3}}}"#;
+            "metadata":{"created_time":"T","custom_metadata":{"n":"v"},"deletion_time":"D","destroyed":false,"version":3}}}"#;
         let Parsed::Secret(secret) = parse(body) else {
             panic!("not a secret");
         };
@@ -222,11 +237,13 @@ mod tests {
             ("\u{e9}", br#""x""#),
         ];
         assert_eq!(found, wanted);
-        let created = "T".to_owned();
-        assert_eq!(
-            secret.origin,
-            crate::domain::Origin::Version { number: 3, created }
-        );
+        let facts = VersionFacts {
+            number: 3,
+            created: "T".to_owned(),
+            deletion: "D".to_owned(),
+            notes: vec![("n".to_owned(), "v".to_owned())],
+        };
+        assert_eq!(secret.origin, crate::domain::Origin::Version(facts));
     }
 
     #[test]

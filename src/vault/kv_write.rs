@@ -5,9 +5,9 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::broker::ports::StoreError;
-use crate::domain::{Field, SecretPath, Target};
+use crate::domain::{Field, SecretPath, Target, VersionFacts};
 use crate::vault::client::{Answer, Client, Failure};
-use crate::vault::kv::{below, gone};
+use crate::vault::kv::{self, below, gone};
 use crate::vault::metadata;
 use crate::vault::mount::must_be_version_2;
 use crate::vault::request::{Access, Method, Request};
@@ -17,52 +17,40 @@ const MISMATCH: &str = "check-and-set parameter did not match";
 /// What it says where a mount or a secret has `cas_required`.
 const REQUIRED: &str = "check-and-set parameter required";
 
-/// Writes `fields` over version `over`, 0 for none; returns the new version's number.
+/// Writes `fields`, over version `over` if one is given, 0 for none; returns the new version.
 pub(super) async fn put(
     client: &Client,
     access: &Access,
     target: &Target,
     fields: &[Field],
-    over: u64,
-) -> Result<u64, StoreError> {
+    over: Option<u64>,
+) -> Result<VersionFacts, StoreError> {
     // Version 1 would take it as a secret named data/PATH.
     must_be_version_2(client, access, &target.path).await?;
-    let answer = send(client, access, target, Method::Post, fields, Some(over)).await?;
+    let answer = send(client, access, target, Method::Post, fields, over).await?;
     match answer.status {
         200 => written(&answer),
         403 => Err(StoreError::Forbidden),
         404 => Err(StoreError::NotFound),
-        400 if answer.errors().contains(MISMATCH) => {
-            Err(conflict(client, access, &target.path).await)
-        }
-        _ => Err(refusal(answer)),
+        _ => Err(unwritten(client, access, &target.path, answer).await),
     }
 }
 
-/// Changes `fields`, over version `over` if one is given; returns the new version's number.
+/// Changes `fields`, over version `over` if one is given; returns the new version.
 pub(super) async fn patch(
     client: &Client,
     access: &Access,
     target: &Target,
     fields: &[Field],
     over: Option<u64>,
-) -> Result<u64, StoreError> {
-    let method = Method::Patch;
-    let mut answer = send(client, access, target, method, fields, over).await?;
-    if answer.status == 400 && over.is_none() && answer.errors().contains(REQUIRED) {
-        let metadata = metadata::read(client, access, &target.path).await?;
-        let current = Some(metadata.current);
-        answer = send(client, access, target, method, fields, current).await?;
-    }
+) -> Result<VersionFacts, StoreError> {
+    let answer = send(client, access, target, Method::Patch, fields, over).await?;
     match answer.status {
         200 => written(&answer),
         // Mounts of another kind do not know the method.
         403 | 405 => Err(StoreError::Forbidden),
         404 => Err(gone(&answer.body).unwrap_or(StoreError::NotFound)),
-        400 if answer.errors().contains(MISMATCH) => {
-            Err(conflict(client, access, &target.path).await)
-        }
-        _ => Err(refusal(answer)),
+        _ => Err(unwritten(client, access, &target.path, answer).await),
     }
 }
 
@@ -187,29 +175,37 @@ pub(super) fn exposed(field: &Field) -> &[u8] {
     field.json.expose_secret()
 }
 
-/// The number of the version that was written.
-fn written(answer: &Answer) -> Result<u64, StoreError> {
+/// The version that was written.
+fn written(answer: &Answer) -> Result<VersionFacts, StoreError> {
     #[derive(Deserialize)]
     struct Envelope {
-        data: Data,
-    }
-    #[derive(Deserialize)]
-    struct Data {
-        version: u64,
+        data: kv::Metadata,
     }
     let envelope: Result<Envelope, _> = serde_json::from_slice(&answer.body);
     envelope
-        .map(|envelope| envelope.data.version)
+        .map(|envelope| envelope.data.facts())
         .map_err(|_| StoreError::Unclear)
 }
 
-/// Another version is the newest: which?
-async fn conflict(client: &Client, access: &Access, path: &SecretPath) -> StoreError {
-    let current = match metadata::read(client, access, path).await {
-        Ok(metadata) => metadata.current,
-        Err(_) => 0,
-    };
-    StoreError::Conflict { current }
+/// Why Vault did not write; where another version is the newest, which that is.
+async fn unwritten(
+    client: &Client,
+    access: &Access,
+    path: &SecretPath,
+    answer: Answer,
+) -> StoreError {
+    let errors = answer.errors();
+    if answer.status == 400 && errors.contains(MISMATCH) {
+        let current = match metadata::read(client, access, path).await {
+            Ok(metadata) => metadata.current(),
+            Err(_) => 0,
+        };
+        return StoreError::Conflict { current };
+    }
+    if answer.status == 400 && errors.contains(REQUIRED) {
+        return StoreError::CasRequired;
+    }
+    refusal(answer)
 }
 
 /// The answer to a change that answers nothing.

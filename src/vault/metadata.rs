@@ -1,5 +1,6 @@
 //! What a KV version 2 mount tells without values: the names in a folder, the versions of a secret.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -7,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::broker::ports::StoreError;
-use crate::domain::{History, SecretPath, Target, Version, VersionState};
+use crate::domain::{History, SecretPath, Target, Version, VersionFacts, VersionState};
 use crate::vault::client::{Answer, Client};
 use crate::vault::kv::{below, failed, refusal};
 use crate::vault::mount::must_be_version_2;
@@ -76,19 +77,7 @@ pub(super) async fn read(
 }
 
 /// The versions of one secret.
-pub(super) struct Metadata {
-    /// The newest version; 0 where there is metadata, but no version yet.
-    pub(super) current: u64,
-    versions: BTreeMap<u64, Facts>,
-    notes: BTreeMap<String, String>,
-}
-
-/// One version.
-struct Facts {
-    created: String,
-    deleted: String,
-    state: VersionState,
-}
+pub(super) struct Metadata(History);
 
 fn parse(answer: &Answer) -> Option<Metadata> {
     #[derive(Deserialize)]
@@ -98,6 +87,12 @@ fn parse(answer: &Answer) -> Option<Metadata> {
     #[derive(Deserialize)]
     struct Data {
         current_version: u64,
+        oldest_version: u64,
+        created_time: String,
+        updated_time: String,
+        cas_required: bool,
+        max_versions: u64,
+        delete_version_after: String,
         versions: BTreeMap<String, Entry>,
         custom_metadata: Option<BTreeMap<String, String>>,
     }
@@ -108,7 +103,7 @@ fn parse(answer: &Answer) -> Option<Metadata> {
         destroyed: bool,
     }
     let Envelope { data } = serde_json::from_slice(&answer.body).ok()?;
-    let mut versions = BTreeMap::new();
+    let mut versions = vec![];
     for (number, entry) in data.versions {
         let state = if entry.destroyed {
             VersionState::Destroyed
@@ -117,18 +112,25 @@ fn parse(answer: &Answer) -> Option<Metadata> {
         } else {
             VersionState::Live
         };
-        let facts = Facts {
+        versions.push(Version {
+            number: number.parse().ok()?,
             created: entry.created_time,
-            deleted: entry.deletion_time,
+            deletion: entry.deletion_time,
             state,
-        };
-        versions.insert(number.parse().ok()?, facts);
+        });
     }
-    Some(Metadata {
+    versions.sort_by_key(|version| Reverse(version.number));
+    Some(Metadata(History {
         current: data.current_version,
+        oldest: data.oldest_version,
+        created: data.created_time,
+        updated: data.updated_time,
+        cas_required: data.cas_required,
+        max_versions: data.max_versions,
+        delete_version_after: data.delete_version_after,
         versions,
-        notes: data.custom_metadata.unwrap_or_default(),
-    })
+        notes: data.custom_metadata.into_iter().flatten().collect(),
+    }))
 }
 
 /// Whether the moment `at`, if any, has passed for Vault: by its clock, since ours may differ.
@@ -143,57 +145,58 @@ fn passed(at: &str, answered: Option<OffsetDateTime>) -> Option<bool> {
 }
 
 impl Metadata {
-    /// For people.
+    /// All there is to tell.
     pub(super) fn history(self) -> History {
-        let version = |(number, facts): (u64, Facts)| Version {
-            number,
-            created: facts.created,
-            state: facts.state,
-        };
-        History {
-            current: self.current,
-            versions: self.versions.into_iter().rev().map(version).collect(),
-            notes: self.notes.into_iter().collect(),
-        }
+        self.0
+    }
+
+    /// The newest version; 0 where there is metadata, but no version yet.
+    pub(super) fn current(&self) -> u64 {
+        self.0.current
     }
 
     /// The number of the version `target` means, which can be read.
     pub(super) fn live(&self, target: &Target) -> Result<u64, StoreError> {
         let version = match target.version {
             Some(version) => version,
-            None if self.current == 0 => return Err(StoreError::NotFound),
-            None => self.current,
+            None if self.current() == 0 => return Err(StoreError::NotFound),
+            None => self.current(),
         };
-        let facts = self.facts(version)?;
-        match facts.state {
-            VersionState::Live => Ok(version),
-            VersionState::Deleted => Err(StoreError::Deleted {
-                version,
-                at: facts.deleted.clone(),
-            }),
-            VersionState::Destroyed => Err(StoreError::Destroyed { version }),
+        match self.facts(version)? {
+            (_, VersionState::Live) => Ok(version),
+            (facts, VersionState::Deleted) => Err(StoreError::Deleted(facts)),
+            (facts, VersionState::Destroyed) => Err(StoreError::Destroyed(facts)),
         }
     }
 
     /// Whether `version` can be undeleted.
     pub(super) fn undeletable(&self, version: u64) -> Result<(), StoreError> {
-        match self.facts(version)?.state {
-            VersionState::Deleted => Ok(()),
-            VersionState::Live => Err(StoreError::NotDeleted { version }),
-            VersionState::Destroyed => Err(StoreError::Destroyed { version }),
+        match self.facts(version)? {
+            (_, VersionState::Deleted) => Ok(()),
+            (_, VersionState::Live) => Err(StoreError::NotDeleted { version }),
+            (facts, VersionState::Destroyed) => Err(StoreError::Destroyed(facts)),
         }
     }
 
     /// Whether there is anything left of `version` to be removed.
     pub(super) fn destroyable(&self, version: u64) -> Result<(), StoreError> {
-        match self.facts(version)?.state {
-            VersionState::Live | VersionState::Deleted => Ok(()),
-            VersionState::Destroyed => Err(StoreError::Destroyed { version }),
+        match self.facts(version)? {
+            (_, VersionState::Live | VersionState::Deleted) => Ok(()),
+            (facts, VersionState::Destroyed) => Err(StoreError::Destroyed(facts)),
         }
     }
 
-    fn facts(&self, version: u64) -> Result<&Facts, StoreError> {
-        self.versions.get(&version).ok_or(StoreError::NoSuchVersion)
+    fn facts(&self, number: u64) -> Result<(VersionFacts, VersionState), StoreError> {
+        let mut versions = self.0.versions.iter();
+        let found = versions.find(|version| version.number == number);
+        let version = found.ok_or(StoreError::NoSuchVersion)?;
+        let facts = VersionFacts {
+            number,
+            created: version.created.clone(),
+            deletion: version.deletion.clone(),
+            notes: self.0.notes.clone(),
+        };
+        Ok((facts, version.state))
     }
 }
 

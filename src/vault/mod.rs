@@ -68,8 +68,11 @@ pub use cache::Cached;
 pub use method::{Auth, Jwt, Method, SecretId};
 pub use settings::{Settings, SettingsError};
 
-use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
-use crate::domain::{Action, Delivery, Field, History, MountKind, Mounts, Permit, Secret, Target};
+use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped, WrappedFacts};
+use crate::domain::{
+    Action, Delivery, Field, History, MountKind, Mounts, Permit, Secret, SecretValue, Target,
+    VersionFacts,
+};
 use crate::telemetry::metrics::LEASE_RENEWALS;
 use crate::vault::client::Client;
 use crate::vault::engine::Engine;
@@ -260,13 +263,22 @@ impl SecretStore for Store {
                     let engine = self.engine(kind, &session);
                     let wrapped = engine.wrap(&target.path, ttl).await?;
                     if kind == MountKind::Engine {
-                        self.leases.made_unseen(&session, wrapped.ttl);
+                        self.leases.made_unseen(&session, wrapped.facts.ttl);
                     }
                     Ok(wrapped)
                 }
             }
         })
         .await
+    }
+
+    async fn wrapped(&self, token: &SecretValue) -> Result<WrappedFacts, StoreError> {
+        wrap::wrapped(&self.client, token).await
+    }
+
+    async fn unwrap(&self, permit: &Permit, token: &SecretValue) -> Result<Secret, StoreError> {
+        meant(permit, permit.action() == Action::Unwrap)?;
+        wrap::unwrap(&self.client, self.kind(permit.target())?, token).await
     }
 
     async fn invoke(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
@@ -299,7 +311,7 @@ impl SecretStore for Store {
         self.logged_in(permit, move |session| async move {
             let engine = self.engine(kind, &session);
             let wrapped = engine.invoke_wrapped(&target.path, fields, ttl).await?;
-            self.leases.made_unseen(&session, wrapped.ttl);
+            self.leases.made_unseen(&session, wrapped.facts.ttl);
             Ok(wrapped)
         })
         .await
@@ -374,8 +386,8 @@ impl SecretStore for Store {
         &self,
         permit: &Permit,
         fields: &[Field],
-        over: u64,
-    ) -> Result<Option<u64>, StoreError> {
+        over: Option<u64>,
+    ) -> Result<Option<VersionFacts>, StoreError> {
         meant(permit, matches!(permit.action(), Action::Put { .. }))?;
         let (client, target) = (&self.client, permit.target());
         let kind = self.kind(target)?;
@@ -396,10 +408,13 @@ impl SecretStore for Store {
         permit: &Permit,
         fields: &[Field],
         over: Option<u64>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         meant(
             permit,
-            matches!(permit.action(), Action::Patch | Action::Rotate { .. }),
+            matches!(
+                permit.action(),
+                Action::Patch { .. } | Action::Rotate { .. }
+            ),
         )?;
         self.versioned(permit)?;
         let (client, target) = (&self.client, permit.target());

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::domain::SecretValue;
 use crate::vault::client::{Answer, Client, Failure, Refusal};
-use crate::vault::request::{Method, Request, object};
+use crate::vault::request::{Method, Request};
+use crate::vault::wrap;
 
 /// What became of a wrapped secret id.
 #[derive(Default)]
@@ -71,27 +72,19 @@ impl Unwrapped {
         mount: &str,
         token: &str,
     ) -> Result<Result<(), String>, Failure> {
-        #[derive(Deserialize)]
-        struct Envelope {
-            data: Facts,
-        }
-        #[derive(Deserialize)]
-        struct Facts {
-            creation_path: String,
-        }
-        let request = Request::post(&"sys/wrapping/lookup", object(&[("token", token)]));
-        let answer = client.call_now(&client.anonymous(), request).await?;
+        let answer = client
+            .call_now(&client.anonymous(), wrap::look_up(token))
+            .await?;
         let body = match answer.accepted() {
             Ok(answer) => answer.body,
             Err(Failure::Refused(cause)) => return self.refused(&cause).map(Err),
             Err(failure) => return Err(failure),
         };
-        let Envelope { data: facts } = serde_json::from_slice(&body)
-            .map_err(|_| Failure::Invalid("it describes no wrapping token"))?;
-        if is_of_a_role(&facts.creation_path, mount) {
+        let path = wrap::facts(&body)?.path;
+        if is_of_a_role(&path, mount) {
             return Ok(Ok(()));
         }
-        let path: String = facts.creation_path.escape_debug().take(200).collect();
+        let path: String = path.escape_debug().take(200).collect();
         Ok(Err(format!(
             "the wrapping token does not hold a secret id of auth/{mount}, but what was made at \
              {path}: it was not unwrapped; somebody may have put it in the place of yours; wrap \

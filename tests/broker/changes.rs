@@ -1,10 +1,10 @@
 //! What is asked for must mean something.
 
 use vaultgram::broker::ports::StoreError;
-use vaultgram::broker::{Asked, BrokerError, Outcome};
-use vaultgram::domain::{Action, Recipe};
+use vaultgram::broker::{Asked, Beside, BrokerError, Outcome};
+use vaultgram::domain::{Action, Caller, Recipe};
 
-use crate::world::{World, error};
+use crate::world::{ALICE, World, error, field, peer};
 
 const ROTATE: Action = Action::Rotate {
     recipe: Recipe::Hex,
@@ -17,8 +17,8 @@ async fn a_field_or_a_version_that_means_nothing_is_refused() {
     let field = [
         Action::List,
         Action::Versions,
-        Action::Put { over: 0 },
-        Action::Patch,
+        Action::Put { over: Some(0) },
+        Action::Patch { over: None },
         Action::Delete,
         Action::Undelete,
     ];
@@ -32,8 +32,8 @@ async fn a_field_or_a_version_that_means_nothing_is_refused() {
     let version = [
         (Action::List, "a@1"),
         (Action::Versions, "a@1"),
-        (Action::Put { over: 0 }, "a@1"),
-        (Action::Patch, "a@1"),
+        (Action::Put { over: Some(0) }, "a@1"),
+        (Action::Patch { over: None }, "a@1"),
         (ROTATE, "a#password@1"),
     ];
     for (action, target) in version {
@@ -81,11 +81,11 @@ async fn an_undelete_that_names_no_version_means_the_newest() {
 async fn only_a_put_may_be_confirmed_where_there_is_nothing() {
     let world = World::new();
     world.store.fail(Some(StoreError::NotFound));
-    let request = world.request(Action::Put { over: 0 }, "a");
+    let request = world.request(Action::Put { over: Some(0) }, "a");
     let asked = world.broker().ask(&request).await;
     assert!(matches!(asked, Ok(Asked::Confirm { current: 0 })));
     for (action, target) in [
-        (Action::Patch, "a"),
+        (Action::Patch { over: None }, "a"),
         (Action::Delete, "a"),
         (Action::Undelete, "a@1"),
         (ROTATE, "a#password"),
@@ -94,4 +94,22 @@ async fn only_a_put_may_be_confirmed_where_there_is_nothing() {
         let failed = error(world.broker().ask(&request).await);
         assert_eq!(failed, BrokerError::Store(StoreError::NotFound));
     }
+}
+
+#[tokio::test]
+async fn where_a_version_must_be_named_it_is_for_people_and_not_for_programs() {
+    let world = World::new();
+    *world.store.strict.lock().unwrap() = true;
+    let patch = Action::Patch { over: None };
+    let done = world.ask(patch, "a").await;
+    assert!(matches!(done, Ok(Outcome::Written(Some(new))) if new.number == 4));
+    assert_eq!(world.store.take_calls(), ["patch", "history", "patch"]);
+    let mut request = world.request(patch, "a");
+    request.caller = Caller::Unix(peer(ALICE));
+    let done = world
+        .broker()
+        .handle_with(request, Beside::fields(&[field()]))
+        .await;
+    assert_eq!(error(done), StoreError::CasRequired.into());
+    assert_eq!(world.store.take_calls(), ["patch"]);
 }

@@ -24,13 +24,17 @@ async fn what_means_nothing_where_it_is_asked_is_refused_with_a_reason() {
         (Action::Versions, "old/a", BrokerError::NoVersions),
         (Action::Undelete, "old/a", BrokerError::NoVersions),
         (Action::Destroy, "old/a", BrokerError::NoVersions),
-        (Action::Patch, "old/a", BrokerError::OnlyWhole),
+        (
+            Action::Patch { over: None },
+            "old/a",
+            BrokerError::OnlyWhole,
+        ),
         (rotate, "old/a#password", BrokerError::OnlyWhole),
         (READ, "db/a@1", BrokerError::NoVersions),
         (INVOKE, "db/a@1", BrokerError::MeaninglessVersion),
         (Action::Versions, "db/a", BrokerError::NotKv),
-        (Action::Put { over: 0 }, "db/a", BrokerError::NotKv),
-        (Action::Patch, "db/a", BrokerError::NotKv),
+        (Action::Put { over: Some(0) }, "db/a", BrokerError::NotKv),
+        (Action::Patch { over: None }, "db/a", BrokerError::NotKv),
         (Action::Delete, "db/a", BrokerError::NotKv),
         (rotate, "db/a#password", BrokerError::NotKv),
         (
@@ -69,11 +73,11 @@ async fn where_there_are_no_versions_a_question_is_about_what_is_there() {
         }
     };
     assert_eq!(ask(Action::Delete).await, Ok(1));
-    assert_eq!(ask(Action::Put { over: 0 }).await, Ok(1));
+    assert_eq!(ask(Action::Put { over: Some(0) }).await, Ok(1));
     *world.store.absent.lock().unwrap() = true;
     let absent = BrokerError::Store(StoreError::NotFound);
     assert_eq!(ask(Action::Delete).await, Err(absent));
-    assert_eq!(ask(Action::Put { over: 0 }).await, Ok(0));
+    assert_eq!(ask(Action::Put { over: Some(0) }).await, Ok(0));
     assert_eq!(world.store.take_calls(), ["exists"; 4]);
 }
 

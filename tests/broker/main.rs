@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and compares the plaintext"
 )]
 
+mod capabilities;
 mod changes;
 mod collecting;
 mod engines;
@@ -16,4 +17,6 @@ mod leases;
 mod lock;
 mod once;
 mod recording;
+mod unwrapping;
+mod versions;
 mod world;

@@ -20,8 +20,8 @@ const ACTIONS: [(Action, &str, &str); 14] = [
     (Action::Read(Delivery::Socket), "a", ""),
     (Action::List, "a", "list"),
     (Action::Versions, "a", "history"),
-    (Action::Put { over: 3 }, "a", "put"),
-    (Action::Patch, "a", "patch"),
+    (Action::Put { over: Some(3) }, "a", "put"),
+    (Action::Patch { over: None }, "a", "patch"),
     (ROTATE, "a#password", "patch"),
     (Action::Delete, "a", "delete"),
     (Action::Undelete, "a@1", "undelete"),
@@ -69,7 +69,7 @@ async fn an_unrecorded_failure_is_not_told_as_done() {
     ] {
         world.store.fail(Some(fails));
         world.audit.fail_in(2);
-        let failed = error(world.ask(Action::Patch, "a").await);
+        let failed = error(world.ask(Action::Patch { over: None }, "a").await);
         assert_eq!(failed.name(), told);
     }
 }
@@ -93,7 +93,7 @@ async fn a_change_is_recorded_with_its_version() {
     let world = World::new();
     for (action, target, wanted) in [
         (
-            Action::Put { over: 3 },
+            Action::Put { over: Some(3) },
             "a",
             AuditEvent::Written { version: Some(4) },
         ),

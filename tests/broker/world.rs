@@ -11,16 +11,16 @@ use time::OffsetDateTime;
 use vaultgram::age::AgeSealer;
 use vaultgram::broker::ports::{
     AuditError, AuditSink, Clock, SecretStore, StoreError, StoreHealth, SystemClock, SystemRandom,
-    Wrapped,
+    Wrapped, WrappedFacts,
 };
-use vaultgram::broker::{Broker, BrokerError, Outcome, Ports, Rules};
+use vaultgram::broker::{Beside, Broker, BrokerError, Outcome, Ports, Rules};
 use vaultgram::coordination::LocalStore;
 use vaultgram::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
     Action, AuditEntry, AuditEvent, Caller, Field, History, Lease, MountKind, Mounts, Origin,
-    Permit, Policy, Request, RequestId, Secret, SecretValue, Version, VersionState,
+    Permit, Policy, Request, RequestId, Secret, SecretValue, Version, VersionFacts, VersionState,
 };
 
 /// The secret's one value, as JSON text.
@@ -120,7 +120,9 @@ impl World {
     /// Alice asks in a broker of its own.
     pub(crate) async fn ask(&self, action: Action, target: &str) -> Result<Outcome, BrokerError> {
         let request = self.request(action, target);
-        self.broker().handle_with(request, &[field()]).await
+        self.broker()
+            .handle_with(request, Beside::fields(&[field()]))
+            .await
     }
 }
 
@@ -149,6 +151,25 @@ pub(crate) fn field() -> Field {
     }
 }
 
+fn wrapped(ttl: Duration) -> Wrapped {
+    Wrapped {
+        token: SecretValue::new(b"token".to_vec()),
+        accessor: "accessor".to_owned(),
+        facts: WrappedFacts {
+            path: String::new(),
+            created: String::new(),
+            ttl,
+        },
+    }
+}
+
+fn new(number: u64) -> VersionFacts {
+    VersionFacts {
+        number,
+        ..VersionFacts::default()
+    }
+}
+
 /// The error of what must fail.
 pub(crate) fn error<T>(result: Result<T, BrokerError>) -> BrokerError {
     match result {
@@ -167,6 +188,10 @@ pub(crate) struct FakeStore {
     pub(crate) newest_deleted: Mutex<bool>,
     /// There is no secret.
     pub(crate) absent: Mutex<bool>,
+    /// It is written only over a version that is named.
+    pub(crate) strict: Mutex<bool>,
+    /// Where every wrapping token was made.
+    pub(crate) wrapped_at: Mutex<String>,
     /// A read needs nobody to be asked.
     pub(crate) at_hand: Mutex<bool>,
     /// The lease of every dynamic secret, as it is made.
@@ -188,6 +213,8 @@ impl Default for FakeStore {
             fails: Mutex::default(),
             newest_deleted: Mutex::default(),
             absent: Mutex::default(),
+            strict: Mutex::default(),
+            wrapped_at: Mutex::default(),
             at_hand: Mutex::default(),
             lease: Mutex::new(lease),
             most: Mutex::new(Duration::from_hours(2)),
@@ -228,7 +255,7 @@ impl FakeStore {
 #[async_trait]
 impl SecretStore for FakeStore {
     fn at_hand(&self, _: &Permit) -> Option<Secret> {
-        let secret = Secret::of_version(vec![field()], 3, String::new());
+        let secret = Secret::of_version(vec![field()], new(3));
         self.at_hand.lock().unwrap().then_some(secret)
     }
 
@@ -239,16 +266,26 @@ impl SecretStore for FakeStore {
         if permit.target().path.mount() == "db" {
             return Ok(self.leased());
         }
-        Ok(Secret::of_version(vec![field()], 3, String::new()))
+        Ok(Secret::of_version(vec![field()], new(3)))
     }
 
     async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
-        self.called("wrap")?;
-        Ok(Wrapped {
-            token: SecretValue::new(b"token".to_vec()),
-            accessor: "accessor".to_owned(),
-            ttl,
-        })
+        self.called("wrap").map(|()| wrapped(ttl))
+    }
+
+    async fn wrapped(&self, _: &SecretValue) -> Result<WrappedFacts, StoreError> {
+        self.called("wrapped")?;
+        let mut facts = wrapped(Duration::from_mins(1)).facts;
+        facts.path.clone_from(&self.wrapped_at.lock().unwrap());
+        Ok(facts)
+    }
+
+    async fn unwrap(&self, permit: &Permit, _: &SecretValue) -> Result<Secret, StoreError> {
+        self.called("unwrap")?;
+        if permit.target().path.mount() == "db" {
+            return Ok(self.leased());
+        }
+        Ok(Secret::of_version(vec![field()], new(3)))
     }
 
     async fn invoke(&self, _: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
@@ -262,12 +299,7 @@ impl SecretStore for FakeStore {
         _: &[Field],
         ttl: Duration,
     ) -> Result<Wrapped, StoreError> {
-        self.called("invoke_wrapped")?;
-        Ok(Wrapped {
-            token: SecretValue::new(b"token".to_vec()),
-            accessor: "accessor".to_owned(),
-            ttl,
-        })
+        self.called("invoke_wrapped").map(|()| wrapped(ttl))
     }
 
     async fn revoke(&self, lease: &str) -> Result<(), StoreError> {
@@ -310,21 +342,37 @@ impl SecretStore for FakeStore {
         let version = |(number, state)| Version {
             number,
             created: String::new(),
+            deletion: String::new(),
             state,
         };
         Ok(History {
             current: 3,
             versions: states.map(version).to_vec(),
-            notes: vec![],
+            ..History::default()
         })
     }
 
-    async fn put(&self, _: &Permit, _: &[Field], over: u64) -> Result<Option<u64>, StoreError> {
-        self.called("put").map(|()| Some(over + 1))
+    async fn put(
+        &self,
+        _: &Permit,
+        _: &[Field],
+        over: Option<u64>,
+    ) -> Result<Option<VersionFacts>, StoreError> {
+        self.called("put")
+            .map(|()| Some(new(over.unwrap_or(3) + 1)))
     }
 
-    async fn patch(&self, _: &Permit, _: &[Field], _: Option<u64>) -> Result<u64, StoreError> {
-        self.called("patch").map(|()| 4)
+    async fn patch(
+        &self,
+        _: &Permit,
+        _: &[Field],
+        over: Option<u64>,
+    ) -> Result<VersionFacts, StoreError> {
+        self.called("patch")?;
+        match over {
+            None if *self.strict.lock().unwrap() => Err(StoreError::CasRequired),
+            Some(_) | None => Ok(new(4)),
+        }
     }
 
     async fn delete(&self, permit: &Permit) -> Result<Option<u64>, StoreError> {

@@ -41,11 +41,12 @@ async fn unsupported_headers_are_refused_and_a_token_is_ignored() {
     let server = ordinary();
     let target = "/v1/secret/data/django/database";
     for (header, said) in [
-        ("X-Vault-Wrap-TTL: 60s\r\n", "wrapping is not supported"),
+        ("X-Vault-Wrap-TTL: soon\r\n", "X-Vault-Wrap-TTL"),
         (
-            "X-Vault-Wrap-TTL: \r\nX-Vault-Wrap-TTL: 1\r\n",
-            "wrapping is not supported",
+            "X-Vault-Wrap-TTL: 2\r\nX-Vault-Wrap-TTL: 1\r\n",
+            "X-Vault-Wrap-TTL",
         ),
+        ("X-Vault-Wrap-Format: jwt\r\n", "X-Vault-Wrap-Format"),
         ("X-Vault-Namespace: team\r\n", "one namespace"),
     ] {
         let reply = server.get_with(target, header).await;

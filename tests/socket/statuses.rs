@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use serde_json::json;
 use vaultgram::broker::ports::{Serving, StoreHealth};
 use vaultgram::domain::{AuditEvent, Reading};
 
@@ -66,7 +67,11 @@ async fn failures_have_their_statuses() {
         ),
         ("team/kv/data/key", 403, "permission denied"),
         ("secret/data/forbidden", 403, "its Vault policy"),
-        ("secret/data/sealed", 503, "sealed"),
+        (
+            "secret/data/sealed",
+            503,
+            r#"{"errors":["Vault is sealed"]}"#,
+        ),
         ("secret/data/unavailable", 503, "try again"),
         ("secret/data/invalid", 502, "not what this path should hold"),
         (
@@ -74,7 +79,7 @@ async fn failures_have_their_statuses() {
             404,
             r#""data":{"data":null,"metadata":{"#,
         ),
-        ("secret/metadata/a", 404, "no handler for this route"),
+        ("secret/subkeys/a", 404, "no handler for this route"),
         ("elsewhere/data/a", 404, "no handler for this route"),
     ] {
         let reply = server.get(&format!("/v1/{path}")).await;
@@ -145,7 +150,44 @@ async fn health_follows_the_store_and_needs_no_policy() {
             assert_eq!(body["initialized"], initialized, "{health:?}");
             assert_eq!(body["sealed"], sealed, "{health:?}");
             assert_eq!(body["store"], health.name());
+            assert_eq!(body["performance_standby"], false);
         }
+    }
+    assert_eq!(server.decisions(), 0);
+}
+
+#[tokio::test]
+async fn the_seal_is_told_where_it_is_known() {
+    let server = ordinary();
+    let ready = StoreHealth::Ready(Serving {
+        version: "2.7.2".to_owned(),
+        ..Serving::default()
+    });
+    let unreachable = StoreHealth::Unreachable {
+        reason: String::new(),
+    };
+    for (health, known) in [
+        (ready, Some((true, false))),
+        (StoreHealth::Sealed, Some((true, true))),
+        (StoreHealth::Uninitialized, Some((false, true))),
+        (unreachable, None),
+    ] {
+        *server.store.health.lock().unwrap() = health.clone();
+        let (seal, init) = ("/v1/sys/seal-status", "/v1/sys/init");
+        let (seal, init) = (server.get(seal).await, server.get(init).await);
+        let Some((initialized, sealed)) = known else {
+            assert_eq!((seal.status, init.status), (503, 503), "{health:?}");
+            assert!(seal.body.contains("cannot be reached"), "{}", seal.body);
+            continue;
+        };
+        assert_eq!((seal.status, init.status), (200, 200), "{health:?}");
+        assert_eq!(init.json(), json!({ "initialized": initialized }));
+        let told = seal.json();
+        assert_eq!(
+            (&told["initialized"], &told["sealed"], &told["t"]),
+            (&json!(initialized), &json!(sealed), &json!(0))
+        );
+        assert_eq!(told["type"], "vaultgram");
     }
     assert_eq!(server.decisions(), 0);
 }
@@ -160,7 +202,7 @@ async fn head_is_for_health_only() {
     assert_eq!((reply.status, reply.body.as_str()), (200, ""));
     let reply = Reply::parse(&server.raw(head("secret/data/django/database")).await);
     assert_eq!((reply.status, reply.body.as_str()), (405, ""));
-    assert!(reply.head.contains("allow: get"), "{}", reply.head);
+    assert!(reply.head.contains("allow: get, post"), "{}", reply.head);
     assert_eq!(server.decisions(), 0, "nothing was even asked");
 }
 
@@ -180,6 +222,11 @@ async fn mounts_are_told_as_vault_tells_them() {
         assert_eq!(data["path"], mount, "{path}: {}", reply.body);
         assert_eq!(data["options"]["version"], "2");
         assert_eq!(data["type"], "kv");
+    }
+    let all = server.get("/v1/sys/mounts").await.json();
+    for all in [&all, &all["data"]] {
+        assert_eq!(all["secret/"]["options"]["version"], "2");
+        assert_eq!(all["db/"]["type"], "engine");
     }
     let reply = server.get(&format!("{mounts}/other/a")).await;
     assert_eq!(reply.status, 403);

@@ -26,6 +26,7 @@ use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
     AuditEntry, Field, Lease, MountKind, Mounts, Origin, Permit, Policy, Secret, SecretValue,
+    VersionFacts,
 };
 use vaultgram::http::{Settings, Timeouts, bind};
 
@@ -69,8 +70,16 @@ fn secret(version: u64, fields: &[(&str, &str)]) -> Secret {
         name: (*name).to_owned(),
         json: SecretValue::new(json.as_bytes().to_vec()),
     });
-    let created = "2026-01-02T03:04:05.123456789Z".to_owned();
-    Secret::of_version(fields.collect(), version, created)
+    Secret::of_version(fields.collect(), facts(version, ""))
+}
+
+fn facts(number: u64, deletion: &str) -> VersionFacts {
+    VersionFacts {
+        number,
+        created: "2026-01-02T03:04:05.123456789Z".to_owned(),
+        deletion: deletion.to_owned(),
+        notes: vec![],
+    }
 }
 
 #[async_trait]
@@ -108,11 +117,8 @@ impl SecretStore for Store {
                 let value = format!("\"{}\"", "x".repeat(HUGE));
                 return Ok(secret(1, &[("key", &value)]));
             }
-            "deleted" => StoreError::Deleted {
-                version: 3,
-                at: "2026-02-03T04:05:06.7Z".to_owned(),
-            },
-            "destroyed" => StoreError::Destroyed { version: 3 },
+            "deleted" => StoreError::Deleted(facts(3, "2026-02-03T04:05:06.7Z")),
+            "destroyed" => StoreError::Destroyed(facts(3, "")),
             "forbidden" => StoreError::Forbidden,
             "sealed" => StoreError::Sealed,
             "unavailable" => StoreError::Unavailable,

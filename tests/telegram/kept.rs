@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use vaultgram::broker::ports::{SecretStore, Serving, StoreError, StoreHealth};
-use vaultgram::domain::{Field, History, Permit, Secret, SecretValue, Version, VersionState};
+use vaultgram::domain::{
+    Field, History, Permit, Secret, SecretValue, Version, VersionFacts, VersionState,
+};
 
 /// What a secret held: text fields, by version from 1; `None` where it is deleted.
 type Versions = Vec<(BTreeMap<String, String>, VersionState)>;
@@ -76,7 +78,7 @@ impl KeptStore {
         fields: &[Field],
         over: Option<u64>,
         keep: bool,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         self.up()?;
         let mut secrets = self.secrets.lock().unwrap();
         let path = permit.target().path.path();
@@ -95,7 +97,10 @@ impl KeptStore {
         }
         let versions = secrets.entry(path.to_owned()).or_default();
         versions.push((all, VersionState::Live));
-        Ok(current + 1)
+        Ok(VersionFacts {
+            number: current + 1,
+            ..VersionFacts::default()
+        })
     }
 }
 
@@ -110,8 +115,11 @@ impl SecretStore for KeptStore {
             json: SecretValue::new(serde_json::to_vec(value).unwrap()),
         };
         let fields = versions.last().unwrap().0.iter().map(field).collect();
-        let created = "2026-01-01T00:00:00Z".to_owned();
-        Ok(Secret::of_version(fields, versions.len() as u64, created))
+        let facts = VersionFacts {
+            number: versions.len() as u64,
+            ..VersionFacts::default()
+        };
+        Ok(Secret::of_version(fields, facts))
     }
 
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
@@ -142,10 +150,11 @@ impl SecretStore for KeptStore {
                 .map(|((_, state), number)| Version {
                     number,
                     created: "2026-01-02T03:04:05.123456789Z".to_owned(),
+                    deletion: String::new(),
                     state: *state,
                 })
                 .collect(),
-            notes: vec![],
+            ..History::default()
         })
     }
 
@@ -153,9 +162,9 @@ impl SecretStore for KeptStore {
         &self,
         permit: &Permit,
         fields: &[Field],
-        over: u64,
-    ) -> Result<Option<u64>, StoreError> {
-        self.add(permit, fields, Some(over), false).map(Some)
+        over: Option<u64>,
+    ) -> Result<Option<VersionFacts>, StoreError> {
+        self.add(permit, fields, over, false).map(Some)
     }
 
     async fn patch(
@@ -163,7 +172,7 @@ impl SecretStore for KeptStore {
         permit: &Permit,
         fields: &[Field],
         over: Option<u64>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         self.add(permit, fields, over, true)
     }
 

@@ -15,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 use vaultgram::age::{AgeSealer, SessionKey, StoredKey};
 use vaultgram::broker::ports::{
     AuditError, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore, Serving,
-    StoreError, StoreHealth, SystemClock, SystemRandom, Wrapped,
+    StoreError, StoreHealth, SystemClock, SystemRandom, Wrapped, WrappedFacts,
 };
 use vaultgram::broker::{self, Broker, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
-use vaultgram::domain::{AuditEntry, Field, Mounts, Permit, Policy, Secret, SecretValue};
+use vaultgram::domain::{
+    AuditEntry, Field, Mounts, Permit, Policy, Secret, SecretValue, VersionFacts,
+};
 use vaultgram::telegram::{
     FileSession, Login, Ports, SessionError, Settings, State, Status, TelegramError, run,
 };
@@ -346,15 +348,22 @@ impl SecretStore for FakeStore {
             json: SecretValue::new(serde_json::to_vec(value).unwrap()),
         };
         let fields = vec![field("password", &value), field("user", "django")];
-        let created = "2026-01-01T00:00:00Z".to_owned();
-        Ok(Secret::of_version(fields, 3, created))
+        let facts = VersionFacts {
+            number: 3,
+            ..VersionFacts::default()
+        };
+        Ok(Secret::of_version(fields, facts))
     }
 
     async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
         Ok(Wrapped {
             token: SecretValue::new(TOKEN.into()),
             accessor: "accessor".to_owned(),
-            ttl,
+            facts: WrappedFacts {
+                path: String::new(),
+                created: String::new(),
+                ttl,
+            },
         })
     }
 

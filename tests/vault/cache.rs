@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
 use vaultgram::domain::{
     Action, Age, Delivery, Field, History, Lease, MountKind, Mounts, Origin, Permit, Secret,
-    SecretPath, Target, Version, VersionState,
+    SecretPath, Target, Version, VersionFacts, VersionState,
 };
 use vaultgram::vault::{Cached, Store};
 
@@ -29,6 +29,8 @@ struct Fake {
     /// How long an answer takes.
     takes: Mutex<Duration>,
     origin: Mutex<Option<Origin>>,
+    /// What it says of every version.
+    told: Mutex<VersionFacts>,
     /// Whether nobody knows of a change whether it was done.
     unclear: Mutex<bool>,
     /// How far the time is ahead of the real one.
@@ -38,6 +40,11 @@ struct Fake {
 impl Fake {
     fn calls(&self) -> Vec<&'static str> {
         std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    fn facts(&self, number: u64) -> VersionFacts {
+        let told = self.told.lock().unwrap().clone();
+        VersionFacts { number, ..told }
     }
 
     fn advance(&self, by: Duration) {
@@ -67,7 +74,7 @@ impl SecretStore for Fake {
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
         let newest = self.called("read").await?;
         let number = permit.target().version.unwrap_or(newest);
-        let secret = Secret::of_version(vec![field("n", &number.to_string())], number, "T".into());
+        let secret = Secret::of_version(vec![field("n", &number.to_string())], self.facts(number));
         let origin = self.origin.lock().unwrap().clone();
         Ok(Secret {
             origin: origin.unwrap_or(secret.origin),
@@ -79,7 +86,8 @@ impl SecretStore for Fake {
         let current = self.called("history").await?;
         let versions = (1..=current).rev().map(|number| Version {
             number,
-            created: "T".into(),
+            created: self.facts(number).created,
+            deletion: String::new(),
             // The first is deleted as soon as there is a second.
             state: if number == 1 && current > 1 {
                 VersionState::Deleted
@@ -90,18 +98,24 @@ impl SecretStore for Fake {
         Ok(History {
             current,
             versions: versions.collect(),
-            notes: vec![],
+            notes: self.facts(0).notes,
+            ..History::default()
         })
     }
 
-    async fn put(&self, _: &Permit, _: &[Field], _: u64) -> Result<Option<u64>, StoreError> {
+    async fn put(
+        &self,
+        _: &Permit,
+        _: &[Field],
+        _: Option<u64>,
+    ) -> Result<Option<VersionFacts>, StoreError> {
         self.calls.lock().unwrap().push("put");
         let mut version = self.version.lock().unwrap();
         *version += 1;
         if *self.unclear.lock().unwrap() {
             return Err(StoreError::Unclear);
         }
-        Ok(Some(*version))
+        Ok(None)
     }
 
     async fn health(&self) -> StoreHealth {
@@ -118,6 +132,7 @@ fn kept() -> (Arc<Fake>, Cached) {
         failures: Mutex::default(),
         takes: Mutex::default(),
         origin: Mutex::default(),
+        told: Mutex::default(),
         unclear: Mutex::default(),
         passed: Arc::default(),
     });
@@ -169,16 +184,12 @@ async fn an_answer_is_kept_for_its_time_and_asked_after_when_half_of_it_is_over(
     assert!(fake.calls().is_empty());
 
     fake.advance(Duration::from_secs(2));
-    assert_eq!(
-        seen(cached.read(&permit).await),
-        ("1".into(), Some((0, false)))
-    );
+    let kept = seen(cached.read(&permit).await);
+    assert_eq!(kept, ("1".into(), Some((0, false))));
     assert_eq!(fake.calls(), ["history"]);
     fake.advance(Duration::from_secs(20));
-    assert_eq!(
-        seen(cached.read(&permit).await),
-        ("1".into(), Some((20, false)))
-    );
+    let kept = seen(cached.read(&permit).await);
+    assert_eq!(kept, ("1".into(), Some((20, false))));
     assert!(fake.calls().is_empty());
 
     // However often it was confirmed: whether Vault still lets us read it shows in reading it.
@@ -196,20 +207,14 @@ async fn what_is_no_longer_so_is_read_again() {
     );
     assert_eq!(seen(cached.read(&newest).await).0, "1");
     assert_eq!(seen(cached.read(&first).await).0, "1");
-    assert_eq!(
-        fake.calls(),
-        ["read", "read"],
-        "a version is kept apart from the newest"
-    );
+    // A version is kept apart from the newest.
+    assert_eq!(fake.calls(), ["read", "read"]);
     *fake.version.lock().unwrap() = 2;
     fake.advance(Duration::from_secs(31));
     assert_eq!(seen(cached.read(&newest).await), ("2".into(), None));
     assert_eq!(fake.calls(), ["history", "read"]);
     // It is deleted by now, and Vault says so itself.
-    let deleted = StoreError::Deleted {
-        version: 1,
-        at: "T".into(),
-    };
+    let deleted = StoreError::Deleted(fake.facts(1));
     fake.failures.lock().unwrap().push_back(None);
     fake.fails(&deleted, 1);
     assert_eq!(error(cached.read(&first).await), deleted);
@@ -217,6 +222,22 @@ async fn what_is_no_longer_so_is_read_again() {
     // And then nothing of it is kept.
     fake.fails(&StoreError::Unavailable, 1);
     assert_eq!(error(cached.read(&first).await), StoreError::Unavailable);
+}
+
+#[tokio::test]
+async fn a_number_that_says_another_thing_is_another_version() {
+    let (fake, cached) = kept();
+    let permit = read_by(TERMS, "secret", None);
+    assert_eq!(seen(cached.read(&permit).await).0, "1");
+    for change in [
+        |told: &mut VersionFacts| told.created = "T".to_owned(),
+        |told: &mut VersionFacts| told.notes.push(("a".to_owned(), "b".to_owned())),
+    ] {
+        change(&mut fake.told.lock().unwrap());
+        fake.advance(Duration::from_secs(31));
+        assert_eq!(seen(cached.read(&permit).await), ("1".into(), None));
+    }
+    assert_eq!(fake.calls(), ["read", "history", "read", "history", "read"]);
 }
 
 #[tokio::test]
@@ -275,9 +296,9 @@ async fn many_who_ask_at_once_are_one_question() {
 async fn a_change_through_us_is_seen_at_once() {
     let (fake, cached) = kept();
     let permit = read_by(TERMS, "secret", None);
-    let put = permit_by(TERMS, Action::Put { over: 1 }, target("secret", None));
+    let put = permit_by(TERMS, Action::Put { over: Some(1) }, target("secret", None));
     assert_eq!(seen(cached.read(&permit).await).0, "1");
-    cached.put(&put, &[], 1).await.unwrap();
+    cached.put(&put, &[], Some(1)).await.unwrap();
     assert_eq!(seen(cached.read(&permit).await), ("2".into(), None));
 
     // Read before a change and answered after it: not kept.
@@ -285,7 +306,7 @@ async fn a_change_through_us_is_seen_at_once() {
     *fake.takes.lock().unwrap() = Duration::from_millis(100);
     let change = async {
         sleep(Duration::from_millis(50)).await;
-        cached.put(&put, &[], 2).await.unwrap();
+        cached.put(&put, &[], Some(2)).await.unwrap();
     };
     let (old, ()) = tokio::join!(cached.read(&permit), change);
     assert_eq!(seen(old).0, "2");
@@ -369,7 +390,7 @@ async fn what_may_still_change_by_itself_is_not_kept() {
     let permit = read_by(TERMS, "secret", None);
     *fake.unclear.lock().unwrap() = true;
     assert_eq!(
-        cached.put(&permit, &[], 1).await.err(),
+        cached.put(&permit, &[], Some(1)).await.err(),
         Some(StoreError::Unclear)
     );
     for _ in 0..2 {
@@ -410,7 +431,7 @@ async fn what_is_changed_while_vault_is_asked_is_not_served_stale() {
     fake.fails(&StoreError::Unavailable, 1);
     let change = async {
         sleep(Duration::from_millis(100)).await;
-        assert!(cached.put(&permit, &[], 1).await.is_ok());
+        assert!(cached.put(&permit, &[], Some(1)).await.is_ok());
     };
     let (read, ()) = tokio::join!(cached.read(&permit), change);
     assert_eq!(error(read), StoreError::Unavailable);

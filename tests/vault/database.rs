@@ -66,7 +66,7 @@ async fn a_wrapped_credential_is_made_for_who_unwraps_it() {
     let world = World::start(settings(bao.address(), role(&bao)));
     let at = permit("database", "creds/app", None);
     let wrapped = world.store.wrap(&at, Duration::from_mins(1)).await.unwrap();
-    assert_eq!(wrapped.ttl, Duration::from_mins(1));
+    assert_eq!(wrapped.facts.ttl, Duration::from_mins(1));
     #[expect(clippy::disallowed_methods, reason = "who has the token unwraps")]
     let token = String::from_utf8(wrapped.token.expose_secret().to_vec()).unwrap();
     let unwrapped = bao.must("POST", "sys/wrapping/unwrap", &json!({ "token": token }));

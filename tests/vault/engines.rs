@@ -257,7 +257,7 @@ async fn transit_encrypts_signs_and_makes_keys() {
         .invoke_wrapped(&at, &[], minute)
         .await
         .unwrap();
-    assert_eq!(wrapped.ttl, minute);
+    assert_eq!(wrapped.facts.ttl, minute);
     #[expect(clippy::disallowed_methods, reason = "who has the token unwraps")]
     let token = String::from_utf8(wrapped.token.expose_secret().to_vec()).unwrap();
     let unwrapped = transit

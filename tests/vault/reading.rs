@@ -5,7 +5,7 @@ use vaultgram::broker::ports::{SecretStore, StoreError};
 use vaultgram::domain::Origin;
 
 use crate::openbao::{OpenBao, wait_until};
-use crate::world::{World, app_role, error, fields, permit, settings, static_token};
+use crate::world::{World, app_role, error, fields, gone, permit, settings, static_token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_policy_suffices_for_every_kind_of_answer() {
@@ -61,10 +61,12 @@ async fn values_of_every_kind(bao: &OpenBao, world: &World) {
         );
     }
     assert_eq!(found.len(), 11);
-    let Origin::Version { number: 1, created } = &secret.origin else {
+    let Origin::Version(facts) = &secret.origin else {
         panic!("{:?}", secret.origin);
     };
-    assert!(created.starts_with("20"), "{created}");
+    assert_eq!(facts.number, 1);
+    assert!(facts.created.starts_with("20"), "{facts:?}");
+    assert_eq!((&*facts.deletion, &*facts.notes), ("", &[][..]));
 }
 
 async fn versions(bao: &OpenBao, world: &World) {
@@ -97,19 +99,9 @@ async fn versions(bao: &OpenBao, world: &World) {
         &json!({"versions": [2, 4]}),
     );
     bao.must("POST", "secret/destroy/app/key", &json!({"versions": [3]}));
-    let deleted = error(version(2).await);
-    let StoreError::Deleted { version: 2, at } = deleted else {
-        panic!("{deleted:?}");
-    };
-    assert!(at.starts_with("20"), "{at}");
-    assert_eq!(
-        error(version(3).await),
-        StoreError::Destroyed { version: 3 }
-    );
-    assert!(matches!(
-        error(world.read("app/key").await),
-        StoreError::Deleted { version: 4, .. }
-    ));
+    assert_eq!(gone(version(2).await), ("deleted", 2));
+    assert_eq!(gone(version(3).await), ("destroyed", 3));
+    assert_eq!(gone(world.read("app/key").await), ("deleted", 4));
     assert_eq!(error(version(9).await), StoreError::NoSuchVersion);
 }
 

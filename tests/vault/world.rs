@@ -199,10 +199,12 @@ impl Permitted {
         &self,
         at: &Permit,
         fields: &[Field],
-        over: u64,
+        over: impl Into<Option<u64>>,
     ) -> Result<Option<u64>, StoreError> {
+        let over = over.into();
         let permit = permit_to(Action::Put { over }, at.target().clone());
-        self.0.put(&permit, fields, over).await
+        let new = self.0.put(&permit, fields, over).await?;
+        Ok(new.map(|new| new.number))
     }
 
     pub(crate) async fn patch(
@@ -211,8 +213,11 @@ impl Permitted {
         fields: &[Field],
         over: Option<u64>,
     ) -> Result<u64, StoreError> {
-        let permit = permit_to(Action::Patch, at.target().clone());
-        self.0.patch(&permit, fields, over).await
+        let permit = permit_to(Action::Patch { over }, at.target().clone());
+        self.0
+            .patch(&permit, fields, over)
+            .await
+            .map(|new| new.number)
     }
 
     pub(crate) async fn delete(&self, at: &Permit) -> Result<Option<u64>, StoreError> {
@@ -325,6 +330,18 @@ pub(crate) fn error<T>(result: Result<T, StoreError>) -> StoreError {
         Ok(_) => panic!("it must fail"),
         Err(error) => error,
     }
+}
+
+/// The name of the error that a version is deleted or destroyed, and the number of that version.
+pub(crate) fn gone<T>(result: Result<T, StoreError>) -> (&'static str, u64) {
+    let error = error(result);
+    let (StoreError::Deleted(facts) | StoreError::Destroyed(facts)) = &error else {
+        panic!("{error:?}");
+    };
+    assert!(facts.created.starts_with("20"), "{facts:?}");
+    let deleted = matches!(error, StoreError::Deleted(_));
+    assert!(!deleted || facts.created < facts.deletion, "{facts:?}");
+    (error.name(), facts.number)
 }
 
 /// Why the store is logged out, which it must be.

@@ -10,8 +10,8 @@ use vaultgram::vault::Store;
 use crate::openbao::OpenBao;
 use crate::wires::Gate;
 use crate::world::{
-    SHIPPED, World, app_role, app_role_with, error, field, folder, permit, permit_to, settings,
-    static_token,
+    SHIPPED, World, app_role, app_role_with, error, field, folder, gone, permit, permit_to,
+    settings, static_token,
 };
 
 fn newest(path: &str) -> Permit {
@@ -63,6 +63,35 @@ async fn puts(bao: &OpenBao, world: &World) {
     let conflict = Err(StoreError::Conflict { current: 2 });
     assert_eq!(store.put(&target, &other, 0).await, conflict);
     assert_eq!(store.put(&target, &other, 2).await, Ok(Some(3)));
+    // Over whatever there is: a version, a deleted one, nothing.
+    assert_eq!(store.put(&target, &other, None).await, Ok(Some(4)));
+    store.delete(&target).await.unwrap();
+    assert_eq!(store.put(&target, &other, None).await, Ok(Some(5)));
+    let new = newest("puts/new");
+    assert_eq!(store.put(&new, &other, None).await, Ok(Some(1)));
+    // The new version is described.
+    let notes = json!({"custom_metadata": {"owner": "ann"}, "delete_version_after": "1h"});
+    bao.must("POST", "secret/metadata/puts/a", &notes);
+    let change = async |action| {
+        let permit = permit_to(action, target.target().clone());
+        match action {
+            Action::Put { over } => (**store)
+                .put(&permit, &other, over)
+                .await
+                .map(Option::unwrap),
+            _ => (**store).patch(&permit, &other, None).await,
+        }
+    };
+    let over = None;
+    for (number, action) in [(6, Action::Put { over }), (7, Action::Patch { over })] {
+        let new = change(action).await.unwrap();
+        assert_eq!(new.number, number);
+        assert!(
+            new.created.starts_with("20") && new.created < new.deletion,
+            "{new:?}"
+        );
+        assert_eq!(new.notes, [("owner".to_owned(), "ann".to_owned())]);
+    }
     // Metadata alone is none.
     let cap = json!({"max_versions": 2});
     bao.must("POST", "secret/metadata/puts/named", &cap);
@@ -88,23 +117,23 @@ async fn patches(bao: &OpenBao, world: &World) {
 
     store.delete(&target).await.unwrap();
     for over in [None, Some(3)] {
-        let deleted = error(store.patch(&target, &change, over).await);
-        assert!(
-            matches!(&deleted, StoreError::Deleted { version: 3, at } if at.starts_with("20")),
-            "{deleted:?}"
-        );
+        let deleted = gone(store.patch(&target, &change, over).await);
+        assert_eq!(deleted, ("deleted", 3));
     }
     let newest_one = json!({"versions": [3]});
     bao.must("POST", "secret/destroy/patches/a", &newest_one);
-    let destroyed = Err(StoreError::Destroyed { version: 3 });
-    assert_eq!(store.patch(&target, &change, None).await, destroyed);
+    let destroyed = gone(store.patch(&target, &change, None).await);
+    assert_eq!(destroyed, ("destroyed", 3));
 
-    // A secret that demands check-and-set is patched all the same.
+    // A secret that demands check-and-set.
     let strict = json!({"cas_required": true});
     bao.must("POST", "secret/metadata/patches/strict", &strict);
     let target = newest("patches/strict");
     assert_eq!(store.put(&target, &change, 0).await, Ok(Some(1)));
-    assert_eq!(store.patch(&target, &change, None).await, Ok(2));
+    let required = StoreError::CasRequired;
+    assert_eq!(error(store.put(&target, &change, None).await), required);
+    assert_eq!(error(store.patch(&target, &change, None).await), required);
+    assert_eq!(store.patch(&target, &change, Some(1)).await, Ok(2));
 }
 
 async fn deletions(bao: &OpenBao, world: &World) {
@@ -136,13 +165,19 @@ async fn deletions(bao: &OpenBao, world: &World) {
         (1, VersionState::Live),
     ];
     assert_eq!(states, wanted);
-    assert!(history.versions[0].created.starts_with("20"));
+    assert_eq!((history.oldest, history.max_versions), (0, 0));
+    assert!(!history.cas_required && history.created < history.updated);
+    assert_eq!(history.delete_version_after, "0s");
+    for version in &history.versions {
+        assert!(version.created.starts_with("20"));
+        let deleted = version.state == VersionState::Deleted;
+        assert_eq!(version.deletion > version.created, deleted, "{version:?}");
+    }
 
-    let twice = error(store.delete(&newest).await);
-    assert!(matches!(twice, StoreError::Deleted { version: 4, .. }));
-    let destroyed = StoreError::Destroyed { version: 3 };
-    assert_eq!(error(store.delete(&at(3)).await), destroyed);
-    assert_eq!(error(store.undelete(&newest, 3).await), destroyed);
+    assert_eq!(gone(store.delete(&newest).await), ("deleted", 4));
+    let destroyed = ("destroyed", 3);
+    assert_eq!(gone(store.delete(&at(3)).await), destroyed);
+    assert_eq!(gone(store.undelete(&newest, 3).await), destroyed);
     let missing = StoreError::NoSuchVersion;
     assert_eq!(error(store.delete(&at(9)).await), missing);
     assert_eq!(error(store.undelete(&newest, 9).await), missing);
@@ -158,13 +193,20 @@ async fn deletions(bao: &OpenBao, world: &World) {
     assert_eq!(stored(bao, "deletions/a"), json!({"k": 4}));
 
     // A version that is to be deleted in an hour lives.
-    let hour = json!({"delete_version_after": "1h"});
+    let hour = json!({"delete_version_after": "1h", "max_versions": 1, "cas_required": true});
     bao.must("POST", "secret/metadata/deletions/later", &hour);
-    bao.put("deletions/later", &json!({"k": "v"}));
     let later = permit("secret", "deletions/later", None);
+    let change = [field("k", "1")];
+    for over in [0, 1] {
+        store.put(&later, &change, over).await.unwrap();
+    }
     let history = store.history(&later).await.unwrap();
     assert_eq!(history.versions[0].state, VersionState::Live);
-    assert_eq!(store.delete(&later).await, Ok(Some(1)));
+    assert!(history.versions[0].deletion > history.versions[0].created);
+    assert_eq!((history.oldest, history.max_versions), (2, 1));
+    assert!(history.cas_required);
+    assert_eq!(history.delete_version_after, "1h0m0s");
+    assert_eq!(store.delete(&later).await, Ok(Some(2)));
     let history = store.history(&later).await.unwrap();
     assert_eq!(history.versions[0].state, VersionState::Deleted);
 }
@@ -321,7 +363,7 @@ async fn a_permit_is_good_for_its_own_action_only() {
     assert_eq!(error(store.list(&read).await), refused);
     // A read may look too: whether what was kept is still so.
     assert_eq!(error(store.history(&to(Action::List)).await), refused);
-    assert_eq!(error(store.put(&delete, &change, 0).await), refused);
+    assert_eq!(error(store.put(&delete, &change, None).await), refused);
     assert_eq!(error(store.patch(&delete, &change, None).await), refused);
     assert_eq!(error(store.delete(&read).await), refused);
     assert_eq!(error(store.undelete(&delete, 1).await), refused);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Builder, MAX_LENGTH, Reply, shown};
-use crate::domain::{Action, History, Target, Version};
+use crate::domain::{Action, History, Target, Version, VersionFacts};
 use crate::telegram::confirm::{Full, LIFETIME, MAX_EACH, Wish};
 
 /// Room kept for the line that says how much more there is.
@@ -81,9 +81,9 @@ pub(super) fn lines_of(head: &str, lines: impl Iterator<Item = String>, count: u
 }
 
 /// A secret was written; as a new version, where there are versions.
-pub(super) fn written(version: Option<u64>, target: &Target) -> Reply {
+pub(super) fn written(new: Option<&VersionFacts>, target: &Target) -> Reply {
     let path = &target.path;
-    let version = version.map(|version| format!(" as version {version}"));
+    let version = new.map(|new| format!(" as version {}", new.number));
     let version = version.unwrap_or_default();
     Reply::plain(match &target.field {
         Some(field) => format!(
@@ -215,8 +215,9 @@ fn about(action: Action, target: &Target, current: u64) -> String {
         Action::Read(_)
         | Action::List
         | Action::Versions
-        | Action::Patch
+        | Action::Patch { .. }
         | Action::Undelete
+        | Action::Unwrap
         | Action::Invoke(_) => {
             format!("Go on with {path}, which is at version {current}?")
         }
@@ -237,10 +238,11 @@ fn about_whole(action: Action, target: &Target) -> String {
         Action::Read(_)
         | Action::List
         | Action::Versions
-        | Action::Patch
+        | Action::Patch { .. }
         | Action::Undelete
         | Action::Destroy
         | Action::Rotate { .. }
+        | Action::Unwrap
         | Action::Invoke(_) => format!("Go on with {path}?"),
     }
 }

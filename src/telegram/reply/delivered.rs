@@ -23,7 +23,7 @@ impl Reply {
         message.plain(&format!(
             "{} waits in Vault. This token unwraps it, once, for {}:\n",
             target,
-            spoken(wrapped.ttl)
+            spoken(wrapped.facts.ttl)
         ));
         message.hidden(&String::from_utf8_lossy(token));
         message.plain("\n\nRun this, then paste the token and press Enter; nothing is shown:\n");
@@ -36,7 +36,7 @@ impl Reply {
             " (HashiCorp's command is vault unwrap). If it says that the token is not valid \
              before you have used it, somebody else has: tell an operator.\n",
         );
-        let lasts = terms.delete_after.min(wrapped.ttl);
+        let lasts = terms.delete_after.min(wrapped.facts.ttl);
         message.plain(&format!("Deleted in {}.", spoken(lasts)));
         Self {
             text: message.text,
@@ -132,8 +132,9 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::broker::ports::WrappedFacts;
     use crate::domain::secret_path::{MAX_FIELD, MAX_PATH};
-    use crate::domain::{Age, Mounts, Origin, SecretValue};
+    use crate::domain::{Age, Mounts, Origin, SecretValue, VersionFacts};
 
     fn target(path: &str) -> Target {
         let mounts = Mounts::new(vec!["secret".into()]).unwrap();
@@ -172,7 +173,11 @@ mod tests {
         Wrapped {
             token: SecretValue::new(b"s.token".to_vec()),
             accessor: "accessor".to_owned(),
-            ttl: Duration::from_secs(ttl),
+            facts: WrappedFacts {
+                path: String::new(),
+                created: String::new(),
+                ttl: Duration::from_secs(ttl),
+            },
         }
     }
 
@@ -204,8 +209,10 @@ mod tests {
     }
 
     fn version(number: u64) -> Origin {
-        let created = String::new();
-        Origin::Version { number, created }
+        Origin::Version(VersionFacts {
+            number,
+            ..VersionFacts::default()
+        })
     }
 
     fn sealed(length: usize, target: &Target) -> Reply {

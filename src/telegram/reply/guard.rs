@@ -10,15 +10,17 @@ pub(super) fn tells(error: &BrokerError) -> bool {
         BrokerError::Store(error) => match error {
             Store::NotFound
             | Store::NoSuchVersion
-            | Store::Deleted { .. }
+            | Store::Deleted(_)
             | Store::NotDeleted { .. }
-            | Store::Destroyed { .. }
+            | Store::Destroyed(_)
             | Store::Conflict { .. }
+            | Store::CasRequired
             | Store::Forbidden
             | Store::Refused
             | Store::Rejected(_)
             | Store::Invalid => true,
-            Store::Unsupported
+            Store::NotWrapped
+            | Store::Unsupported
             | Store::WrongMount
             | Store::RoleRefused
             | Store::Sealed
@@ -33,6 +35,7 @@ pub(super) fn tells(error: &BrokerError) -> bool {
         | BrokerError::Coordination(_)
         | BrokerError::PermitExpired
         | BrokerError::WrappedField
+        | BrokerError::WrappedElsewhere
         | BrokerError::NoKey
         | BrokerError::Key(_)
         | BrokerError::TooManyKeys(_)

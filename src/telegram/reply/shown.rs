@@ -31,7 +31,7 @@ pub(super) fn value(field: &Field) -> String {
 pub(super) fn source(origin: &Origin, age: Option<Age>) -> String {
     let mut facts = vec![];
     match origin {
-        Origin::Version { number, .. } => facts.push(format!("version {number}")),
+        Origin::Version(version) => facts.push(format!("version {}", version.number)),
         Origin::Leased(lease) => facts.push(leases::beside(lease)),
         Origin::Plain => {}
     }

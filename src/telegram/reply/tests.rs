@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::broker::ports::StoreError;
 use crate::domain::policy::{Denial, DenialReason};
-use crate::domain::{Field, History, Lease, Mounts, Origin, SecretValue};
+use crate::domain::{Field, History, Lease, Mounts, Origin, SecretValue, VersionFacts};
 use crate::telegram::command::Word;
 
 fn secret(fields: &[(&str, &str)]) -> Secret {
@@ -13,7 +13,11 @@ fn secret(fields: &[(&str, &str)]) -> Secret {
         name: (*name).to_owned(),
         json: SecretValue::new(json.as_bytes().to_vec()),
     });
-    Secret::of_version(fields.collect(), 3, String::new())
+    let facts = VersionFacts {
+        number: 3,
+        ..VersionFacts::default()
+    };
+    Secret::of_version(fields.collect(), facts)
 }
 
 fn target() -> Target {
@@ -141,14 +145,13 @@ fn a_refusal_is_always_the_same() {
 fn what_tells_of_a_secret_is_guarded_and_what_was_done_is_told() {
     let history = History {
         current: 1,
-        versions: vec![],
-        notes: vec![],
+        ..History::default()
     };
     for (outcome, guarded) in [
         (Outcome::Released(secret(&[])), true),
         (Outcome::Listed(vec![]), true),
         (Outcome::Versions(history), true),
-        (Outcome::Written(Some(2)), false),
+        (Outcome::Written(None), false),
         (Outcome::Deleted(Some(2)), false),
         (Outcome::Undeleted(2), false),
         (Outcome::Interrupted, false),
@@ -168,12 +171,32 @@ fn what_tells_of_a_secret_is_guarded_and_what_was_done_is_told() {
 }
 
 #[test]
-fn what_has_nothing_to_list_is_a_sentence() {
-    let history = History {
-        current: 0,
-        versions: vec![],
-        notes: vec![],
+fn a_failure_says_what_to_do_about_it_in_chat() {
+    let facts = VersionFacts {
+        number: 3,
+        ..VersionFacts::default()
     };
+    for (error, wanted) in [
+        (
+            StoreError::Deleted(facts).into(),
+            "Version 3 of the secret is deleted; /undelete PATH@3 brings it back.",
+        ),
+        (
+            BrokerError::NoKey,
+            "You have no key registered to seal to; send /register_key age1…",
+        ),
+        (
+            BrokerError::UnknownLease,
+            "You have no such lease; /leases lists yours.",
+        ),
+    ] {
+        assert_eq!(Reply::failed(&error).text, wanted);
+    }
+}
+
+#[test]
+fn what_has_nothing_to_list_is_a_sentence() {
+    let history = History::default();
     for (outcome, text) in [
         (
             Outcome::Listed(vec![]),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::domain::terms::CacheTerms;
-use crate::domain::{Age, Field, Origin, Secret, SecretValue};
+use crate::domain::{Age, Field, Origin, Secret, SecretValue, VersionFacts};
 use crate::memory::Sealed;
 use crate::vault::kv_write::exposed;
 
@@ -75,9 +75,9 @@ impl Entry {
     }
 
     /// Its version, where there are versions.
-    pub(super) fn version(&self) -> Option<u64> {
-        match self.origin {
-            Origin::Version { number, .. } => Some(number),
+    pub(super) fn version(&self) -> Option<&VersionFacts> {
+        match &self.origin {
+            Origin::Version(facts) => Some(facts),
             Origin::Plain | Origin::Leased(_) => None,
         }
     }

@@ -17,10 +17,11 @@ use metrics::counter;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped};
+use crate::broker::ports::{SecretStore, StoreError, StoreHealth, Wrapped, WrappedFacts};
 use crate::domain::terms::CacheTerms;
 use crate::domain::{
-    Action, Age, Field, History, MountKind, Mounts, Permit, Secret, SecretPath, VersionState,
+    Action, Age, Field, History, MountKind, Mounts, Permit, Secret, SecretPath, SecretValue,
+    VersionFacts, VersionState,
 };
 use crate::telemetry::metrics::CACHE_READS;
 use crate::vault::cache::entry::Entry;
@@ -138,10 +139,16 @@ impl Cached {
             Err(_) => return Ok(None),
         };
         let wanted = permit.target().version.unwrap_or(history.current);
-        let live = |found: &crate::domain::Version| {
-            found.number == version && found.state == VersionState::Live
+        // A secret that was removed with all its versions counts from 1 again.
+        let same = |found: &crate::domain::Version| {
+            found.state == VersionState::Live
+                && (found.number, &found.created, &found.deletion)
+                    == (version.number, &version.created, &version.deletion)
         };
-        if wanted != version || !history.versions.iter().any(live) {
+        if wanted != version.number
+            || history.notes != version.notes
+            || !history.versions.iter().any(same)
+        {
             return Ok(None);
         }
         entry.confirmed(asked);
@@ -274,6 +281,14 @@ impl SecretStore for Cached {
         self.store.wrap(permit, ttl).await
     }
 
+    async fn wrapped(&self, token: &SecretValue) -> Result<WrappedFacts, StoreError> {
+        self.store.wrapped(token).await
+    }
+
+    async fn unwrap(&self, permit: &Permit, token: &SecretValue) -> Result<Secret, StoreError> {
+        self.store.unwrap(permit, token).await
+    }
+
     async fn invoke(&self, permit: &Permit, fields: &[Field]) -> Result<Secret, StoreError> {
         self.store.invoke(permit, fields).await
     }
@@ -311,8 +326,8 @@ impl SecretStore for Cached {
         &self,
         permit: &Permit,
         fields: &[Field],
-        over: u64,
-    ) -> Result<Option<u64>, StoreError> {
+        over: Option<u64>,
+    ) -> Result<Option<VersionFacts>, StoreError> {
         let change = self.store.put(permit, fields, over);
         self.changing(&permit.target().path, change).await
     }
@@ -322,7 +337,7 @@ impl SecretStore for Cached {
         permit: &Permit,
         fields: &[Field],
         over: Option<u64>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<VersionFacts, StoreError> {
         let change = self.store.patch(permit, fields, over);
         self.changing(&permit.target().path, change).await
     }

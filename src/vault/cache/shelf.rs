@@ -162,6 +162,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::VersionFacts;
     use crate::domain::terms::CacheTerms;
     use crate::domain::{Field, Secret, SecretValue};
 
@@ -182,7 +183,7 @@ mod tests {
         for number in 0..100 {
             let json = SecretValue::new(vec![b'x'; SIZE]);
             let name = String::new();
-            let secret = Secret::of_version(vec![Field { name, json }], number, String::new());
+            let secret = Secret::of_version(vec![Field { name, json }], VersionFacts::default());
             let read = start + Duration::from_millis(number);
             let entry = Entry::new(&secret, read, terms).unwrap();
             shelf.put(&key(number), entry, 0);

@@ -1,0 +1,66 @@
+//! Several versions of a secret in one request: all are allowed before the first is touched.
+
+use crate::broker::{Beside, Broker, BrokerError};
+use crate::domain::caller::UnixPeer;
+use crate::domain::{Action, Caller, Decision, Denial, Request, RequestId, SecretPath, Target};
+
+/// What came of a change to several versions.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ChangedVersions {
+    /// These were changed. With the others there was nothing to do.
+    Done(Vec<u64>),
+    /// Policy refused.
+    Denied(Denial),
+}
+
+impl Broker {
+    /// Does `action` (delete, undelete, destroy) to each of `versions` of the secret at `path`, in
+    /// that order. A version that is so already, or is not there, is passed over; any other failure
+    /// ends it.
+    ///
+    /// # Errors
+    /// See [`BrokerError`]; what was done before is done, and on record.
+    pub async fn change_versions(
+        &self,
+        id: &RequestId,
+        peer: &UnixPeer,
+        action: Action,
+        path: &SecretPath,
+        versions: &[u64],
+    ) -> Result<ChangedVersions, BrokerError> {
+        let (mut permits, mut decided) = (vec![], vec![]);
+        for version in versions {
+            let request = Request {
+                id: id.clone(),
+                caller: Caller::Unix(peer.clone()),
+                action,
+                target: Target {
+                    path: path.clone(),
+                    field: None,
+                    version: Some(*version),
+                },
+            };
+            let (decision, entry) = self.judge(&request).await?;
+            match decision {
+                Decision::Allow(permit) => {
+                    permits.push((*version, permit));
+                    decided.push(entry);
+                }
+                Decision::Deny(denial) => {
+                    self.ports.audit.record(entry).await?;
+                    return Ok(ChangedVersions::Denied(denial));
+                }
+            }
+        }
+        self.ports.audit.record_all(decided).await?;
+        let mut changed = vec![];
+        for (version, permit) in permits {
+            match self.execute(permit, Beside::default()).await {
+                Ok(_) => changed.push(version),
+                Err(BrokerError::Store(error)) if error.nothing_to_do() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ChangedVersions::Done(changed))
+    }
+}

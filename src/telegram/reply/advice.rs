@@ -1,0 +1,67 @@
+//! What people in chat can do about a failure.
+
+use crate::broker::BrokerError;
+use crate::broker::ports::StoreError;
+
+/// What to do next, where chat has a command for it.
+pub(super) fn next(error: &BrokerError) -> Option<String> {
+    use StoreError as Store;
+    let next = match error {
+        BrokerError::Store(error) => match error {
+            Store::Deleted(version) => {
+                return Some(format!("/undelete PATH@{} brings it back", version.number));
+            }
+            Store::Destroyed(_) => "/versions lists the others",
+            Store::Conflict { .. } => "look at it (/versions), then ask again",
+            Store::NotFound
+            | Store::NoSuchVersion
+            | Store::NotDeleted { .. }
+            | Store::CasRequired
+            | Store::NotWrapped
+            | Store::Unsupported
+            | Store::Forbidden
+            | Store::RoleRefused
+            | Store::Refused
+            | Store::Rejected(_)
+            | Store::WrongMount
+            | Store::Sealed
+            | Store::LoggedOut
+            | Store::Unavailable
+            | Store::Unclear
+            | Store::Invalid => return None,
+        },
+        BrokerError::NoKey => "send /register_key age1…",
+        BrokerError::TooManyKeys(_) => "forget one first (/keys lists them)",
+        BrokerError::UnknownKey => "/keys lists them",
+        BrokerError::NothingToWrite => "give at least one key=value",
+        BrokerError::NewestNotDeleted => {
+            "name the one to bring back: PATH@N (/versions lists them)"
+        }
+        BrokerError::NoVersionNamed => "name it: PATH@N (/versions lists them)",
+        BrokerError::OnlyWhole => "write the whole secret with /put_secret",
+        BrokerError::UnknownLease => "/leases lists yours",
+        BrokerError::TooManyLeases(_) => "revoke some first (/leases lists them)",
+        BrokerError::NoSuchField(_)
+        | BrokerError::DoneNoSuchField(_)
+        | BrokerError::Audit(_)
+        | BrokerError::Coordination(_)
+        | BrokerError::PermitExpired
+        | BrokerError::WrappedField
+        | BrokerError::WrappedElsewhere
+        | BrokerError::Key(_)
+        | BrokerError::NoUnixUser
+        | BrokerError::NothingToCollect
+        | BrokerError::NoField
+        | BrokerError::MeaninglessField
+        | BrokerError::MeaninglessVersion
+        | BrokerError::NoVersions
+        | BrokerError::NotAnEngine
+        | BrokerError::NotKv
+        | BrokerError::InvokeOnHost
+        | BrokerError::DoneUnrecorded
+        | BrokerError::NotRenewable
+        | BrokerError::KeptTooLong
+        | BrokerError::ChatLocked => return None,
+    };
+    Some(next.to_owned())
+}
