@@ -52,7 +52,8 @@ impl Server {
         let uid = rustix::process::getuid().as_raw();
         let policy = format!(
             "permit(principal == UnixPeer::\"{uid}\", action, resource);\n\
-             forbid(principal, action, resource in Path::\"secret/private\");\n"
+             forbid(principal, action, resource in Path::\"secret/private\");\n\
+             forbid(principal, action == Action::\"versions\", resource in Path::\"secret/hidden\");\n"
         );
         std::fs::write(path("policy.cedar"), policy).unwrap();
         std::fs::write(
