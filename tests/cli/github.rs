@@ -117,7 +117,7 @@ fn nothing_is_handed_over_that_is_not_hidden() {
         "app/db",
         &json!({"user": "ann", "nul": "x\u{0}y", "deep": "[".repeat(99) + &"]".repeat(99)}),
     );
-    served.put("other/db", &json!({"user": "eve"}));
+    served.put("private/db", &json!({"user": "eve"}));
     served.file("env", "");
     served.file("output", "");
     std::os::unix::fs::symlink(served.path("env"), served.path("link")).unwrap();
@@ -150,10 +150,10 @@ fn nothing_is_handed_over_that_is_not_hidden() {
             "a name is made of",
         ),
         (
-            &["--env", "B=other/db#user"],
+            &["--env", "B=private/db#user"],
             &[],
             77,
-            "other/db: permission denied",
+            "private/db: permission denied",
         ),
         (
             &["--env", "B=app/db#nul"],

@@ -91,7 +91,7 @@ fn a_file_holds_what_the_template_asks_for_and_is_its_owners_alone() {
 fn nothing_is_written_when_something_is_wrong() {
     let served = Served::start();
     served.put("app/db", &fields());
-    served.put("other/db", &json!({"user": "eve"}));
+    served.put("private/db", &json!({"user": "eve"}));
     served.file("app.conf", "before");
     for (template, code, said) in [
         (
@@ -105,9 +105,9 @@ fn nothing_is_written_when_something_is_wrong() {
             "t.j2:2: app/db: the secret has no such field",
         ),
         (
-            "{{ secret('other/db#user') }}",
+            "{{ secret('private/db#user') }}",
             77,
-            "t.j2:1: other/db: permission denied",
+            "t.j2:1: private/db: permission denied",
         ),
         ("{{ secret('app/db').none }}", 65, "t.j2:1: undefined value"),
         (

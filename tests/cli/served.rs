@@ -22,18 +22,20 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Whoever runs the tests may read and see versions below `secret/app`, and nothing else.
+    /// Whoever runs the tests may do anything, but not below `secret/private`, nor learn versions
+    /// below `secret/hidden`.
     pub(crate) fn start() -> Self {
-        let uid = rustix::process::geteuid().as_raw();
-        let policy = format!(
-            "permit (principal == UnixPeer::\"{uid}\", action in [Action::\"read\", Action::\"versions\"], \
-             resource in Path::\"secret/app\");\n"
-        );
-        Self::over(OpenBao::start(), "", policy)
+        Self::over(OpenBao::start(), "")
     }
 
-    /// With more lines of `[vault]`, and a policy.
-    pub(crate) fn over(bao: OpenBao, vault: &str, policy: String) -> Self {
+    /// As [`Served::start`], with more lines of `[vault]`.
+    pub(crate) fn over(bao: OpenBao, vault: &str) -> Self {
+        let uid = rustix::process::geteuid().as_raw();
+        let policy = format!(
+            "permit (principal == UnixPeer::\"{uid}\", action, resource);\n\
+             forbid (principal, action, resource in Path::\"secret/private\");\n\
+             forbid (principal, action == Action::\"versions\", resource in Path::\"secret/hidden\");\n"
+        );
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
             "[vault]\naddress = \"{}\"\nauth = \"token\"\n{vault}[socket]\npath = \"vaultgram.sock\"\n",

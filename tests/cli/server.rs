@@ -26,13 +26,8 @@ impl Server {
         bao.must("POST", "sys/mounts/legacy", &legacy);
         bao.must("POST", "sys/mounts/transit", &json!({"type": "transit"}));
         bao.must("POST", "transit/keys/k", &json!({}));
-        let uid = rustix::process::geteuid().as_raw();
-        let policy = format!(
-            "permit (principal == UnixPeer::\"{uid}\", action, resource);\n\
-             forbid (principal, action, resource in Path::\"secret/private\");\n"
-        );
         let vault = "mounts_v1 = [\"legacy\"]\nengines = [\"transit\"]\n";
-        Self(Served::over(bao, vault, policy))
+        Self(Served::over(bao, vault))
     }
 
     pub(crate) fn bao(&self) -> &OpenBao {

@@ -33,18 +33,13 @@ const SHORT: &str = "::warning::a value has lines of less than four characters, 
 #[command(after_help = "\
 Examples:
   vaultgram github --env DB_PASSWORD=django/database#password
+  vaultgram github --output user=django/database#user --env TLS_KEY=web/tls#key
 
-In a step of a job on a runner where vaultgram runs:
+Each is a step of a job, on a runner where vaultgram runs, and what it gets is for the steps after it.
 
-  - id: database
-    run: >
-      vaultgram github --env DB_PASSWORD=django/database#password
-      --output user=django/database#user
-  - run: ./manage.py migrate        # has $DB_PASSWORD
-
-Values are hidden from the log first, line by line, and the leaves of JSON too. Only later steps of
-the same job have them: a runner hands no output with a hidden value to another job. Standard output
-has to reach the runner: what it does not see, it does not hide.
+Values are hidden from the log first, line by line, and the leaves of JSON too. No other job has them:
+a runner hands no output with a hidden value on. Standard output has to reach the runner: what it does
+not see, it does not hide.
 
 Exit codes: 0 done, 64 usage, or not in a job; 65 a value that cannot be handed over, 66 no such
 secret, 69 not available, 74 the runner's files, 75 try again, 77 denied.")]
