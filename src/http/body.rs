@@ -320,7 +320,7 @@ mod tests {
             (r#"{"options":{"cas":0},"data":{"a":1,"b":2}}"#, Some(0)),
             (r#"{"options":{"cas":"7"},"data":{"a":1,"b":2}}"#, Some(7)),
         ] {
-            let write = write(&mut body(text)).await.ok().expect(text);
+            let write = write(&mut body(text)).await.expect(text);
             assert_eq!(
                 (names(write.fields), write.over),
                 (vec!["a".to_owned(), "b".to_owned()], over)

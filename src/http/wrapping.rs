@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use crate::api::{Envelope, WrappedFacts};
 use crate::broker::Outcome;
@@ -58,7 +58,7 @@ pub(super) fn token(fields: &[Field], headers: &HeaderMap) -> Option<SecretValue
     if let Some(token) = given.and_then(text) {
         return Some(token);
     }
-    let own = headers.get("x-vault-token").map(|value| value.as_bytes());
+    let own = headers.get("x-vault-token").map(HeaderValue::as_bytes);
     let bearer = || {
         let value = headers.get(AUTHORIZATION)?.as_bytes();
         value.strip_prefix(b"Bearer ")
@@ -112,8 +112,6 @@ impl VaultApi {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     #[test]

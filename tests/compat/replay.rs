@@ -105,7 +105,7 @@ pub(crate) fn settled(value: &Value) -> Value {
             })
             .collect(),
         Value::Array(all) => all.iter().map(settled).collect(),
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
 
