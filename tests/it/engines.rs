@@ -251,7 +251,7 @@ async fn our_own_command_line_gets_and_invokes() {
         (
             &["invoke", "transit/encrypt/k", "plaintext=hunter22!"][..],
             64,
-            "Vault refuses the request",
+            "error: illegal base64 data",
         ),
         (
             &["invoke", "transit/decrypt/k", "ciphertext=x"],
@@ -262,7 +262,7 @@ async fn our_own_command_line_gets_and_invokes() {
         (
             &["invoke", "transit/encrypt/none"],
             64,
-            "Vault refuses the request",
+            "error: missing plaintext to encrypt",
         ),
         (
             &["invoke", "transit/encrypt/k", "plaintext"],
