@@ -178,5 +178,7 @@ async fn finish(sessions: &Sessions) {
     login.leave(&Problem::Stopped);
     drop(turn);
     sessions.roles.settle().await;
+    sessions.tasks.close();
+    sessions.tasks.wait().await;
     login.held().end(&sessions.client).await;
 }

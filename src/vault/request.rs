@@ -81,7 +81,7 @@ impl Request {
     /// Of `version`, where one is given.
     pub(super) fn of_version(mut self, version: Option<u64>) -> Self {
         if let Some(version) = version {
-            self.target.push_str(&format!("?version={version}"));
+            self.target = format!("{}?version={version}", self.target);
         }
         self
     }
@@ -152,6 +152,15 @@ impl Access {
             wrapped_for: Some(ttl),
             ..self.clone()
         }
+    }
+
+    /// Whether `other` is a token of the namespace that ours is of: outside of the root namespace
+    /// its name ends theirs (`s.RANDOM.NAMESPACE`).
+    #[expect(clippy::disallowed_methods, reason = "only its end is looked at")]
+    pub(super) fn same_namespace(&self, other: &str) -> bool {
+        let own = self.token.as_ref().map(|token| token.expose_secret());
+        let own = own.and_then(|own| std::str::from_utf8(own).ok());
+        own.is_some_and(|own| own.splitn(3, '.').nth(2) == other.splitn(3, '.').nth(2))
     }
 
     /// Whether answers are wrapped: each is another token.

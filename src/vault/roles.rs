@@ -64,7 +64,7 @@ impl Sessions {
         match slot.current(&parent) {
             Some(session) if session.is_ageing() && slot.making.try_lock().is_ok() => {
                 // What comes of it, the next one sees.
-                drop(tokio::spawn(made));
+                self.tasks.spawn(made);
                 Ok(session)
             }
             Some(session) => Ok(session),

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use crate::broker::ports::StoreError;
 use crate::vault::client::Client;
@@ -18,6 +19,8 @@ pub(super) struct Sessions {
     pub(super) client: Arc<Client>,
     pub(super) login: Login,
     pub(super) roles: Roles,
+    /// What is run to its end.
+    pub(super) tasks: TaskTracker,
 }
 
 impl Sessions {
@@ -65,7 +68,7 @@ impl Sessions {
         &self,
         what: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        match timeout(self.client.patience(), tokio::spawn(what)).await {
+        match timeout(self.client.patience(), self.tasks.spawn(what)).await {
             Ok(Ok(result)) => result,
             // It takes too long, or we are stopping.
             Err(_) | Ok(Err(_)) => Err(StoreError::Unavailable),

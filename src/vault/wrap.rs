@@ -100,12 +100,19 @@ pub(super) fn facts(body: &[u8]) -> Result<WrappedFacts, Failure> {
     })
 }
 
-/// What is known of `token`.
+/// What is known of `token`, which must be of the namespace that our `own` is of.
 pub(super) async fn wrapped(
     client: &Client,
+    own: &Access,
     token: &SecretValue,
 ) -> Result<WrappedFacts, StoreError> {
-    let request = look_up(text(token)?);
+    let token = text(token)?;
+    // Vault takes those of every namespace, whichever is asked, and the path would mean another
+    // secret there.
+    if !own.same_namespace(token) {
+        return Err(StoreError::NotWrapped);
+    }
+    let request = look_up(token);
     let answer = client.call(&client.anonymous(), request).await;
     let answer = answer
         .and_then(Answer::accepted)

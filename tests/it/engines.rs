@@ -251,7 +251,7 @@ async fn our_own_command_line_gets_and_invokes() {
         (
             &["invoke", "transit/encrypt/k", "plaintext=hunter22!"][..],
             64,
-            "illegal base64 data",
+            "error: illegal base64 data",
         ),
         (
             &["invoke", "transit/decrypt/k", "ciphertext=x"],
@@ -259,7 +259,11 @@ async fn our_own_command_line_gets_and_invokes() {
             "denied",
         ),
         (&["invoke", "django/database", "a=b"], 64, "no engine"),
-        (&["invoke", "transit/encrypt/none"], 64, "missing plaintext"),
+        (
+            &["invoke", "transit/encrypt/none"],
+            64,
+            "error: missing plaintext to encrypt",
+        ),
         (
             &["invoke", "transit/encrypt/k", "plaintext"],
             64,

@@ -362,7 +362,7 @@ async fn of_all_who_ask_while_vault_hangs_one_waits() {
     }
     fake.calls();
     fake.advance(Duration::from_mins(1));
-    *fake.takes.lock().unwrap() = Duration::from_secs(60);
+    *fake.takes.lock().unwrap() = Duration::from_mins(1);
     assert!(cached.read(&permits[0]).await.is_ok());
     let start = Instant::now();
     for permit in &permits {

@@ -165,10 +165,10 @@ async fn a_version_is_destroyed_for_good_and_notes_are_told() {
     let gone = VersionState::Destroyed;
     assert_eq!(states, [VersionState::Live, gone, gone]);
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let noted = [pair("for", "tests"), pair("owner", "ann")];
-    assert_eq!(history.notes, noted);
+    let wanted = [pair("for", "tests"), pair("owner", "ann")];
+    assert_eq!(history.notes, wanted);
     let read = store.read(&app).await.ok().unwrap();
-    assert!(matches!(read.origin, Origin::Version(facts) if facts.notes == noted));
+    assert!(matches!(read.origin, Origin::Version(facts) if facts.notes == wanted));
     // A permit to do another thing destroys nothing.
     let other = permit_to(Action::Read(Delivery::Socket), app.target().clone());
     assert_eq!(

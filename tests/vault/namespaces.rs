@@ -1,13 +1,17 @@
 //! Logging in and reading inside a namespace.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use vaultgram::broker::ports::StoreError;
+use vaultgram::broker::ports::{SecretStore, StoreError};
+use vaultgram::domain::Action;
 use vaultgram::vault::{Auth, Method, SecretId};
 
 use crate::methods::by;
 use crate::openbao::{OpenBao, wait_until};
 use crate::world::{
-    SHIPPED, World, by_app_role, error, logged_out, secret, settings, static_token,
+    SHIPPED, World, by_app_role, error, fields, logged_out, permit, permit_to, secret, settings,
+    static_token,
 };
 
 /// An OpenBao with the namespaces `team`, `other` and `others`; each has a `secret/app` of its own.
@@ -101,4 +105,31 @@ async fn a_token_of_another_namespace_is_refused() {
     // One from above works below, where its policies let it.
     let world = within(&bao, Some("/team/"), static_token(bao.root()));
     assert_eq!(world.field("app", "k").await.unwrap(), r#""team""#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrapping_token_is_good_in_its_own_namespace_only() {
+    let bao = start();
+    let made = bao.must(
+        "POST",
+        "team/auth/token/create",
+        &json!({"policies": ["vaultgram"]}),
+    );
+    let token = made["auth"]["client_token"].as_str().unwrap();
+    let world = within(&bao, Some("team"), static_token(token));
+    let read = permit("secret", "app", None);
+    let unwrap = permit_to(Action::Unwrap, read.target().clone());
+    let minute = Duration::from_mins(1);
+    let wrapped = world.store.wrap(&read, minute).await.ok().unwrap();
+    let facts = world.store.wrapped(&wrapped.token).await.unwrap();
+    assert_eq!((&*facts.path, &facts), ("secret/data/app", &wrapped.facts));
+    let secret = world.store.unwrap(&unwrap, &wrapped.token).await;
+    assert_eq!(fields(&secret.ok().unwrap())[0].1, r#""team""#);
+    // Else it would be judged by a path that means another secret.
+    for namespace in [None, Some("other")] {
+        let elsewhere = within(&bao, namespace, static_token(bao.root()));
+        let wrapped = elsewhere.store.wrap(&read, minute).await.ok().unwrap();
+        let facts = world.store.wrapped(&wrapped.token).await;
+        assert_eq!(facts, Err(StoreError::NotWrapped), "{namespace:?}");
+    }
 }

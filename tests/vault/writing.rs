@@ -74,13 +74,11 @@ async fn puts(bao: &OpenBao, world: &World) {
     bao.must("POST", "secret/metadata/puts/a", &notes);
     let change = async |action| {
         let permit = permit_to(action, target.target().clone());
-        match action {
-            Action::Put { over } => (**store)
-                .put(&permit, &other, over)
-                .await
-                .map(Option::unwrap),
-            _ => (**store).patch(&permit, &other, None).await,
+        if let Action::Put { over } = action {
+            let new = (**store).put(&permit, &other, over).await;
+            return new.map(Option::unwrap);
         }
+        (**store).patch(&permit, &other, None).await
     };
     let over = None;
     for (number, action) in [(6, Action::Put { over }), (7, Action::Patch { over })] {
