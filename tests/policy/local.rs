@@ -138,7 +138,8 @@ fn what_is_not_always_known_cannot_open_anything() {
             "whether principal has unit",
         ),
         (
-            format!("forbid(principal is UnixPeer, action, resource) unless {{ !(principal has groups) || principal.uid == 5 }};"),
+            "forbid(principal is UnixPeer, action, resource) unless { !(principal has groups) || principal.uid == 5 };"
+                .to_owned(),
             "whether principal has groups",
         ),
         (
