@@ -38,7 +38,7 @@ fn a_secret_is_written_changed_and_read() {
         "{\"password\":\"a\\nb\\n\"}\n"
     );
 
-    server.file("fields.json", "{\"n\": {\"x\": 1.50}}\n");
+    server.file("fields.json", "{\"n\": {\"x\": 1.5}}\n");
     let put = [
         "put",
         "secret/life/db",
@@ -57,7 +57,7 @@ fn a_secret_is_written_changed_and_read() {
         said["created_time"].as_str().unwrap().starts_with("20"),
         "{said}"
     );
-    assert_eq!(server.good(&["get", "life/db#n"]), "{\"x\":1.50}");
+    assert_eq!(server.good(&["get", "life/db#n"]), "{\"x\":1.5}");
     assert_eq!(
         server.good(&["get", "life/db@1", "-f", "export", "--prefix", "DB_"]),
         "export DB_PASSWORD='@home'\nexport DB_USER='django'\n"
