@@ -4,6 +4,7 @@
 //! shows every mistake with its place and what to do.
 
 mod application;
+mod credentials;
 mod dotenv;
 pub mod environment;
 mod files;
@@ -21,6 +22,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use application::{ApplicationConfig, KEYS_FORM, api_hash, api_id};
+pub use credentials::CredentialsConfig;
 pub use environment::Environment;
 pub use proxy::ProxyConfig;
 pub use socket::SocketConfig;
@@ -50,6 +52,8 @@ pub struct Config {
     pub policy: Policy,
     /// The Unix sockets, that of `[socket]` first; none where only Telegram is served.
     pub sockets: Vec<SocketConfig>,
+    /// The socket for systemd's credentials.
+    pub credentials: Option<CredentialsConfig>,
     /// The audit.
     pub audit: AuditConfig,
     /// The embedded state store.
@@ -81,6 +85,7 @@ impl Config {
                 vault,
                 policy,
                 sockets: parts.sockets,
+                credentials: parts.credentials,
                 audit: parts.audit,
                 state: parts.state,
                 log: parts.log,
@@ -119,6 +124,7 @@ struct Parts {
     vault: Option<VaultConfig>,
     policy: Option<Policy>,
     sockets: Vec<SocketConfig>,
+    credentials: Option<CredentialsConfig>,
     audit: AuditConfig,
     state: StateConfig,
     log: LogConfig,
@@ -137,7 +143,8 @@ impl Parts {
         };
 
         let no_socket = raw.socket.is_none() && raw.sockets.is_empty();
-        if raw.telegram.is_none() && no_socket {
+        let credentials = raw.credentials.filter(|it| !it.units.is_empty());
+        if raw.telegram.is_none() && no_socket && credentials.is_none() {
             problems.push("nothing to serve: add a [telegram] or a [socket] section");
         }
         let mounts = vault::mounts(&raw.vault, &mut problems);
@@ -158,6 +165,10 @@ impl Parts {
         let mut names = vec![socket::DEFAULT.to_owned()];
         names.extend(raw.sockets.keys().cloned());
         let sockets = socket::typed(raw.socket, raw.sockets, &directory, &mut problems);
+        let credentials = credentials.map(|raw| {
+            names.push(socket::CREDENTIALS.to_owned());
+            credentials::typed(raw, mounts.as_ref(), &sockets, &directory, &mut problems)
+        });
         let policy = policy::typed(
             raw.policy,
             &raw.groups,
@@ -174,6 +185,7 @@ impl Parts {
             vault,
             policy,
             sockets,
+            credentials,
             audit,
             state,
             log,

@@ -1,5 +1,7 @@
 //! From the configuration's types to those of the rooms, which know nothing of it.
 
+use std::os::unix::net::UnixListener;
+
 use zeroize::Zeroizing;
 
 use crate::config::{
@@ -64,10 +66,19 @@ pub(super) fn audit(config: AuditConfig) -> audit::Settings {
     }
 }
 
-/// Makes a socket; what is wrong is said with the section to change.
-pub(super) fn bind(config: SocketConfig) -> Result<http::Listener, String> {
+/// Makes a socket, unless systemd made it already; what is wrong is said with the section to
+/// change.
+pub(super) fn bind(
+    config: SocketConfig,
+    made: Option<UnixListener>,
+) -> Result<http::Listener, String> {
     let section = config.section();
-    http::bind(&socket(config)).map_err(|error| format!("{section} {error}"))
+    let settings = socket(config);
+    let listener = match made {
+        Some(made) => http::adopt(&settings, made),
+        None => http::bind(&settings),
+    };
+    listener.map_err(|error| format!("{section} {error}"))
 }
 
 fn socket(config: SocketConfig) -> http::Settings {

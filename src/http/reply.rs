@@ -157,12 +157,12 @@ fn sized_json(status: StatusCode, document: &impl Serialize, size: usize) -> Rep
 }
 
 /// Fields as a JSON object, their values copied as they are.
-struct Fields<'s>(&'s [Field]);
+pub(super) struct Fields<'s>(pub(super) &'s [Field]);
 
 impl Fields<'_> {
     /// At most this many bytes, with the envelope: a name can grow sixfold when escaped.
     #[expect(clippy::disallowed_methods, reason = "only its length is used")]
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let sizes = self
             .0
             .iter()

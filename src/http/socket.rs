@@ -77,7 +77,9 @@ impl Default for Timeouts {
 pub struct Listener {
     pub(super) name: String,
     pub(super) socket: std::os::unix::net::UnixListener,
-    pub(super) file: SocketFile,
+    pub(super) path: PathBuf,
+    /// Its file, unless that is systemd's.
+    pub(super) file: Option<SocketFile>,
     pub(super) max_connections: usize,
     pub(super) timeouts: Timeouts,
 }
@@ -106,12 +108,13 @@ impl Listener {
         let Self {
             name,
             socket,
+            path,
             file,
             max_connections,
             timeouts,
         } = self;
         let listener = UnixListener::from_std(socket)?;
-        tracing::info!(event = "socket.serving", path = %file.path().display());
+        tracing::info!(event = "socket.serving", path = %path.display());
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         let server = Arc::new(Server {
@@ -135,12 +138,7 @@ impl Listener {
             () = accepting => {}
         }
 
-        // First its name, so that nobody new comes; then whoever is in the queue already.
-        drop(file);
-        let listener = listener.into_std()?;
-        while let Ok((stream, _)) = listener.accept() {
-            stream.set_nonblocking(true)?;
-            let stream = UnixStream::from_std(stream)?;
+        for stream in last_in_queue(listener, file)? {
             let (server, slots) = (Arc::clone(&server), Arc::clone(&slots));
             tasks.spawn(async move {
                 if let Ok(slot) = slots.acquire_owned().await {
@@ -148,7 +146,6 @@ impl Listener {
                 }
             });
         }
-        drop(listener);
         tasks.close();
         tasks.wait().await;
         tracing::info!(event = "socket.stopped");
@@ -158,7 +155,7 @@ impl Listener {
 
 /// Accepts for as long as there are slots. Connections that find none wait in the kernel's
 /// queue, which costs nothing here. Ends only when dropped.
-async fn accept(
+pub(super) async fn accept(
     listener: &UnixListener,
     slots: &Arc<Semaphore>,
     serve: impl Fn(UnixStream, OwnedSemaphorePermit),
@@ -172,6 +169,24 @@ async fn accept(
             }
         }
     }
+}
+
+/// Ends the listening: first the socket's name goes, so that nobody new comes, then whoever is in
+/// the queue is let in. Those who wait at systemd's socket stay there, for our next start.
+pub(super) fn last_in_queue(
+    listener: UnixListener,
+    file: Option<SocketFile>,
+) -> io::Result<Vec<UnixStream>> {
+    let mut last = vec![];
+    if let Some(file) = file {
+        drop(file);
+        let listener = listener.into_std()?;
+        while let Ok((stream, _)) = listener.accept() {
+            stream.set_nonblocking(true)?;
+            last.push(UnixStream::from_std(stream)?);
+        }
+    }
+    Ok(last)
 }
 
 impl Server {
