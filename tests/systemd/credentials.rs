@@ -34,10 +34,11 @@ print("forger", sys.argv[1], "got", len(got), "zeros" if not got.strip(b"\0") el
 
 /// A unit that shows its credentials.
 fn asking(plan: &Plan, name: &str, ids: &[&str]) {
-    let loaded: String = ids
+    let loaded: Vec<String> = ids
         .iter()
         .map(|id| format!("LoadCredential={id}:/run/vaultgram/credentials.sock\n"))
         .collect();
+    let loaded = loaded.concat();
     let show: Vec<String> = ids
         .iter()
         .map(|id| format!("echo \"{name} {id}: <$$(cat $$CREDENTIALS_DIRECTORY/{id})>\""))

@@ -113,8 +113,11 @@ impl Machine {
     pub(crate) fn wait(&self, what: &str, condition: impl Fn() -> bool) {
         let begun = Instant::now();
         while !condition() {
-            let journal = || self.journal();
-            assert!(begun.elapsed() < PATIENCE, "never: {what}\n{}", journal());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "never: {what}\n{}",
+                self.journal()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
