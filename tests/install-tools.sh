@@ -8,7 +8,8 @@ requirements=tests/requirements.txt
 
 # etcd-server: the etcd that replicas and Vault use; protobuf-compiler: builds its client;
 # age: opens sealed answers, as an independent witness; microsocks: the SOCKS5 proxy that the
-# tests go through; postgresql, openssl, openssh-client: what engines make is tried on them.
+# tests go through; postgresql, openssl, openssh-client: what engines make is tried on them;
+# systemd: the units that vaultgram hands credentials to (it is only run inside namespaces).
 missing=()
 command -v etcd >/dev/null || missing+=(etcd-server)
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
@@ -19,6 +20,7 @@ compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql
 command -v psql >/dev/null || missing+=(postgresql-client)
 command -v openssl >/dev/null || missing+=(openssl)
 command -v ssh-keygen >/dev/null || missing+=(openssh-client)
+[ -x /usr/lib/systemd/systemd ] || missing+=(systemd)
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -93,6 +93,12 @@ impl Environment {
         Ok(found?.map(|(value, _)| value))
     }
 
+    /// The process's own variable `name`, no setting: what whoever started it tells it.
+    #[must_use]
+    pub fn told(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(|value| value.as_str())
+    }
+
     fn find(
         &self,
         name: &str,

@@ -4,6 +4,7 @@
 //! shows every mistake with its place and what to do.
 
 mod application;
+mod credentials;
 mod dotenv;
 pub mod environment;
 mod files;
@@ -22,6 +23,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use application::{ApplicationConfig, KEYS_FORM, api_hash, api_id};
+pub use credentials::CredentialsConfig;
 pub use environment::Environment;
 pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
@@ -54,6 +56,8 @@ pub struct Config {
     pub sockets: Vec<SocketConfig>,
     /// What may be taken of each.
     pub limits: LimitsConfig,
+    /// The socket for systemd's credentials.
+    pub credentials: Option<CredentialsConfig>,
     /// The audit.
     pub audit: AuditConfig,
     /// The embedded state store.
@@ -86,6 +90,7 @@ impl Config {
                 policy,
                 sockets: parts.sockets,
                 limits: parts.limits,
+                credentials: parts.credentials,
                 audit: parts.audit,
                 state: parts.state,
                 log: parts.log,
@@ -125,6 +130,7 @@ struct Parts {
     policy: Option<Policy>,
     sockets: Vec<SocketConfig>,
     limits: LimitsConfig,
+    credentials: Option<CredentialsConfig>,
     audit: AuditConfig,
     state: StateConfig,
     log: LogConfig,
@@ -143,7 +149,8 @@ impl Parts {
         };
 
         let no_socket = raw.socket.is_none() && raw.sockets.is_empty();
-        if raw.telegram.is_none() && no_socket {
+        let credentials = raw.credentials.filter(|it| !it.units.is_empty());
+        if raw.telegram.is_none() && no_socket && credentials.is_none() {
             problems.push("nothing to serve: add a [telegram] or a [socket] section");
         }
         let mounts = vault::mounts(&raw.vault, &mut problems);
@@ -164,6 +171,10 @@ impl Parts {
         let mut names = vec![socket::DEFAULT.to_owned()];
         names.extend(raw.sockets.keys().cloned());
         let sockets = socket::typed(raw.socket, raw.sockets, &directory, &mut problems);
+        let credentials = credentials.map(|raw| {
+            names.push(socket::CREDENTIALS.to_owned());
+            credentials::typed(raw, mounts.as_ref(), &sockets, &directory, &mut problems)
+        });
         let policy = policy::typed(
             raw.policy,
             &raw.groups,
@@ -181,6 +192,7 @@ impl Parts {
             policy,
             sockets,
             limits: raw.limits,
+            credentials,
             audit,
             state,
             log,

@@ -17,6 +17,7 @@ pub(super) struct Raw {
     pub(super) socket: Option<Socket>,
     pub(super) sockets: BTreeMap<String, Socket>,
     pub(super) limits: super::LimitsConfig,
+    pub(super) credentials: Option<Credentials>,
     pub(super) audit: Audit,
     pub(super) state: State,
     pub(super) log: Log,
@@ -194,6 +195,14 @@ impl Default for Socket {
             max_connections: 256,
         }
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Credentials {
+    pub(super) path: Option<PathBuf>,
+    /// For each unit: its credentials by name, and what each is.
+    pub(super) units: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,6 +8,9 @@ use crate::config::{Problems, raw};
 /// What policies call the socket of `[socket]`.
 pub(super) const DEFAULT: &str = "default";
 
+/// What policies call the socket of `[credentials]`.
+pub(super) const CREDENTIALS: &str = "credentials";
+
 /// Where it is when nothing else is said.
 const DEFAULT_PATH: &str = "/run/vaultgram/vaultgram.sock";
 
@@ -37,10 +40,10 @@ impl SocketConfig {
 }
 
 fn section(name: &str) -> String {
-    if name == DEFAULT {
-        "[socket]".to_owned()
-    } else {
-        format!("[sockets.{name}]")
+    match name {
+        DEFAULT => "[socket]".to_owned(),
+        CREDENTIALS => "[credentials]".to_owned(),
+        name => format!("[sockets.{name}]"),
     }
 }
 
@@ -60,7 +63,7 @@ pub(super) fn typed(
         if !fits {
             problems.push(format!(
                 "[sockets] {name:?}: write a name of a to z, 0 to 9 and \"-\", other than \
-                 \"{DEFAULT}\", which is [socket]"
+                 \"{DEFAULT}\", which is [socket], and \"{CREDENTIALS}\", which is [credentials]"
             ));
         }
         fits
@@ -86,7 +89,9 @@ pub(super) fn typed(
 
 fn is_name(name: &str) -> bool {
     let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    name != DEFAULT && (1..=64).contains(&name.len()) && name.chars().all(known)
+    ![DEFAULT, CREDENTIALS].contains(&name)
+        && (1..=64).contains(&name.len())
+        && name.chars().all(known)
 }
 
 fn one(

@@ -87,6 +87,16 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
             whose.collect::<String>()
         )?;
     }
+    if let Some(credentials) = &config.credentials {
+        let path = credentials.socket.path.display();
+        let count = credentials.credentials.len();
+        let noun = if count == 1 {
+            "credential"
+        } else {
+            "credentials"
+        };
+        writeln!(out, "systemd   {path} for {count} {noun}")?;
+    }
     writeln!(out, "audit     {}", config.audit.file.display())?;
     writeln!(out, "state     {}", config.state.file.display())
 }

@@ -96,6 +96,11 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
     for socket in config.sockets {
         findings.push(Finding::of("socket", examine_socket(socket, running).await));
     }
+    // What answers there has nothing to say to us.
+    if let Some(credentials) = config.credentials.filter(|_| !running) {
+        let found = examine_socket(credentials.socket, false).await;
+        findings.push(Finding::of("credentials", found));
+    }
     if let Some(telegram) = config.telegram {
         findings.push(Finding::of(
             "telegram",
@@ -255,7 +260,7 @@ async fn examine_socket(config: SocketConfig, running: bool) -> Result<String, S
             answer.status.as_u16()
         ));
     }
-    settings::bind(config, LimitsConfig::default()).map(|_| format!("{shown} can be made"))
+    settings::bind(config, LimitsConfig::default(), None).map(|_| format!("{shown} can be made"))
 }
 
 async fn examine_telegram(

@@ -1,11 +1,13 @@
 //! The composition root: reads the configuration, puts the broker together, runs and stops it.
 
+mod activation;
 mod application;
 mod check;
 mod descriptors;
 mod doctor;
 mod login;
 mod logout;
+mod notify;
 mod own_keys;
 mod serve;
 mod session;
@@ -33,7 +35,15 @@ use crate::telemetry;
 /// # Errors
 /// Lists everything that is wrong.
 fn load(file: &Path) -> Result<Config, Failure> {
-    Config::load(file, &environment(file)?).map_err(|error| Failure::new(Exit::Config, error))
+    load_all(file).map(|(config, _)| config)
+}
+
+/// As [`load`]; and the environment.
+fn load_all(file: &Path) -> Result<(Config, Environment), Failure> {
+    let environment = environment(file)?;
+    let config =
+        Config::load(file, &environment).map_err(|error| Failure::new(Exit::Config, error))?;
+    Ok((config, environment))
 }
 
 /// As [`load`], of what concerns the Telegram account alone; and the environment, which may

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,14 @@ use crate::audit::AuditFile;
 use crate::broker::ports::{Clock, SystemClock, SystemRandom};
 use crate::broker::{Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{ApplicationConfig, Config, TelegramConfig};
+use crate::config::{ApplicationConfig, Config, SocketConfig, TelegramConfig};
 use crate::coordination::LocalStore;
+use crate::daemon::activation::Passed;
+use crate::daemon::notify::Notifier;
 use crate::daemon::own_keys::OwnKeys;
-use crate::daemon::signals::Signals;
-use crate::daemon::{descriptors, load, session_key, settings, start_log};
-use crate::domain::{Mounts, SecretPath};
+use crate::daemon::signals::{Asked, Signals};
+use crate::daemon::{descriptors, load_all, session_key, settings, start_log};
+use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener};
 use crate::telegram::{FileSession, SessionError, TelegramError};
 use crate::vault::{Cached, Store};
@@ -43,9 +46,14 @@ pub async fn serve(file: &Path) -> Result<(), Failure> {
 
 async fn serve_here(file: &Path) -> Result<(), Failure> {
     forbid_inspection()?;
-    let config = load(file)?;
+    let (config, environment) = load_all(file)?;
     start_log(&config.log)?;
-    descriptors::allow(config.sockets.iter().map(|it| it.max_connections).sum())?;
+    let credentials = config.credentials.iter().map(|it| &it.socket);
+    let sockets = config.sockets.iter().chain(credentials);
+    descriptors::allow(sockets.map(|it| it.max_connections).sum())?;
+    let notifier = Notifier::new(&environment);
+    let passed = Passed::take(&environment).map_err(|error| Failure::new(Exit::Config, error))?;
+    drop(environment);
     lock_memory();
     telemetry::metrics::start();
     let mut signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
@@ -53,7 +61,9 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
         key = find_key(config.telegram.as_ref()) => key?,
         () = signals.stop() => return Err(Failure::new(Exit::Cancelled, "stopped")),
     };
-    Daemon::open(config, key)?.run(signals).await
+    Daemon::open(config, key, passed)?
+        .run(signals, &notifier)
+        .await
 }
 
 fn lock_memory() {
@@ -101,13 +111,14 @@ struct Daemon {
     state: Arc<LocalStore>,
     clock: Arc<dyn Clock>,
     sockets: Vec<Listener>,
+    credentials: Option<(Listener, BTreeMap<Credential, Target>)>,
     attestor: Attestor,
     telegram: Option<Account>,
 }
 
 impl Daemon {
     /// Opens files, session and socket; connects to nothing.
-    fn open(config: Config, key: Option<SessionKey>) -> Result<Self, Failure> {
+    fn open(config: Config, key: Option<SessionKey>, mut passed: Passed) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let attestor = Attestor::new(config.policy.speaks_of_hashes());
         let rules = Rules {
@@ -157,13 +168,23 @@ impl Daemon {
             open_telegram(config, key, keys, vault_address)
         });
         let telegram = telegram.transpose()?;
+        let credentials = config.credentials.as_ref().map(|config| &config.socket);
+        passed
+            .check(config.sockets.iter().chain(credentials))
+            .map_err(|error| Failure::new(Exit::Config, error))?;
         // All, or none: those made before one that fails are removed again.
         let limits = config.limits;
-        let sockets = config.sockets.into_iter();
-        let sockets = sockets.map(|socket| settings::bind(socket, limits));
-        let sockets = sockets
-            .collect::<Result<_, _>>()
-            .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
+        let mut bind = |config: SocketConfig| {
+            let made = passed.remove(&config.name);
+            settings::bind(config, limits, made)
+                .map_err(|error| Failure::new(Exit::CannotCreate, error))
+        };
+        let sockets = config.sockets.into_iter().map(&mut bind);
+        let sockets = sockets.collect::<Result<_, _>>()?;
+        let credentials = config
+            .credentials
+            .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
+        let credentials = credentials.transpose()?;
         let broker = Arc::new(Broker::new(rules, ports()));
         Ok(Self {
             broker,
@@ -173,13 +194,14 @@ impl Daemon {
             state,
             clock,
             sockets,
+            credentials,
             attestor,
             telegram,
         })
     }
 
     /// Serves until a signal, or until a part of it ends by itself.
-    async fn run(self, mut signals: Signals) -> Result<(), Failure> {
+    async fn run(self, mut signals: Signals, notifier: &Notifier) -> Result<(), Failure> {
         self.broker.recover_leases().await.map_err(unavailable)?;
         // Fronts stop first, so that what is in flight can still read; then the leases go, and
         // Vault's token last.
@@ -203,20 +225,29 @@ impl Daemon {
             cache.run(stop).await;
             Ok(())
         }));
-        let beside_socket = !self.sockets.is_empty();
+        let beside_socket = !self.sockets.is_empty() || self.credentials.is_some();
         for socket in self.sockets {
             let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
             let serving = socket.serve(broker, self.attestor.clone(), stop);
             running.push(fronts.spawn(async move { serving.await.map_err(unavailable) }));
         }
-        if let Some(account) = self.telegram {
+        if let Some((socket, credentials)) = self.credentials {
+            let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
+            let serving = socket.serve_credentials(broker, self.attestor, credentials, stop);
+            running.push(fronts.spawn(async move { serving.await.map_err(unavailable) }));
+        }
+        let status = self
+            .telegram
+            .is_some()
+            .then(Arc::<telegram::Status>::default);
+        if let Some((account, status)) = self.telegram.zip(status.clone()) {
             let ports = telegram::Ports {
                 broker: Arc::clone(&self.broker),
                 coordination: Arc::clone(&self.state) as _,
                 clock: self.clock,
             };
             let stop = stop_fronts.clone();
-            running.push(fronts.spawn(chat(account, ports, stop, beside_socket)));
+            running.push(fronts.spawn(chat(account, ports, status, stop, beside_socket)));
         }
         for part in [&fronts, &leases, &back] {
             part.close();
@@ -226,15 +257,25 @@ impl Daemon {
             version = env!("CARGO_PKG_VERSION")
         );
 
-        let mut ended = Ok(());
-        tokio::select! {
-            () = signals.stop() => tracing::info!(event = "daemon.stopping"),
-            Some(part) = running.next() => {
-                ended = part.map_err(unavailable).flatten().and_then(|()| {
+        notifier.ready();
+        let mut telling = pin!(notifier.keep_telling(&self.broker, status.as_deref()));
+
+        let ended = loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Stop => {
+                        tracing::info!(event = "daemon.stopping");
+                        break Ok(());
+                    }
+                    Asked::Reload => notifier.not_reloaded(),
+                },
+                Some(part) = running.next() => break part.map_err(unavailable).flatten().and_then(|()| {
                     Err(unavailable("a part of vaultgram ended by itself; see the log"))
-                });
+                }),
+                never = &mut telling => match never {},
             }
-        }
+        };
+        notifier.stopping();
         stop_fronts.cancel();
         let drained = async {
             let fronts_done = tokio::time::timeout(DRAIN, fronts.wait()).await.is_ok();
@@ -252,6 +293,7 @@ impl Daemon {
                 let failure = Failure::new(Exit::TryAgain, "stopped at once by a second signal");
                 return Err(failure);
             }
+            never = telling => match never {},
         }
         if let Err(error) = self.state.close().await {
             tracing::error!(event = "daemon.state_not_closed", %error);
@@ -268,6 +310,7 @@ impl Daemon {
 async fn chat(
     account: Account,
     ports: telegram::Ports,
+    status: Arc<telegram::Status>,
     stop: CancellationToken,
     beside_socket: bool,
 ) -> Result<(), Failure> {
@@ -283,7 +326,6 @@ async fn chat(
             () = stop.cancelled() => return Ok(()),
         };
     }
-    let status = Arc::default();
     match telegram::run(settings, session, ports, status, stop.clone()).await {
         Err(error @ TelegramError::SignedOut(_)) if beside_socket => {
             tracing::error!(

@@ -1,6 +1,7 @@
 //! From the configuration's types to those of the rooms, which know nothing of it.
 
 use std::num::NonZeroU32;
+use std::os::unix::net::UnixListener;
 
 use zeroize::Zeroizing;
 
@@ -66,10 +67,20 @@ pub(super) fn audit(config: AuditConfig) -> audit::Settings {
     }
 }
 
-/// Makes a socket; what is wrong is said with the section to change.
-pub(super) fn bind(config: SocketConfig, limits: LimitsConfig) -> Result<http::Listener, String> {
+/// Makes a socket, unless systemd made it already; what is wrong is said with the section to
+/// change.
+pub(super) fn bind(
+    config: SocketConfig,
+    limits: LimitsConfig,
+    made: Option<UnixListener>,
+) -> Result<http::Listener, String> {
     let section = config.section();
-    http::bind(&socket(config, limits)).map_err(|error| format!("{section} {error}"))
+    let settings = socket(config, limits);
+    let listener = match made {
+        Some(made) => http::adopt(&settings, made),
+        None => http::bind(&settings),
+    };
+    listener.map_err(|error| format!("{section} {error}"))
 }
 
 fn socket(config: SocketConfig, limits: LimitsConfig) -> http::Settings {

@@ -13,6 +13,14 @@ pub(super) struct Signals {
     _file_size: Signal,
 }
 
+/// What a signal asks for.
+pub(super) enum Asked {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
 impl Signals {
     /// Starts to listen.
     pub(super) fn listen() -> std::io::Result<Self> {
@@ -26,13 +34,17 @@ impl Signals {
 
     /// Waits for SIGTERM or SIGINT.
     pub(super) async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    tracing::warn!(event = "daemon.hangup", hint = "restart vaultgram to change its settings");
-                }
+        while let Asked::Reload = self.next().await {}
+    }
+
+    /// Waits for what is asked next.
+    pub(super) async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => {
+                tracing::warn!(event = "daemon.hangup", hint = "restart vaultgram to change its settings");
+                Asked::Reload
             }
         }
     }

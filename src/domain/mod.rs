@@ -6,6 +6,7 @@
 pub mod action;
 pub mod audit_entry;
 pub mod caller;
+pub mod credential;
 pub mod delivery;
 pub mod group;
 mod memo;
@@ -25,6 +26,7 @@ pub mod terms;
 pub use action::Action;
 pub use audit_entry::{AuditEntry, AuditEvent, LeaseAction, Reading, Subject};
 pub use caller::Caller;
+pub use credential::Credential;
 pub use delivery::Delivery;
 pub use permit::Permit;
 pub use policy::{Decision, Denial, Policy};

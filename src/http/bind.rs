@@ -80,6 +80,14 @@ pub enum BindError {
         /// What was not kept.
         what: &'static str,
     },
+    /// systemd made it in another place.
+    #[error("path: is {}, and systemd made the socket at {}; write the same path here and into ListenStream= of its .socket unit", path.display(), made.display())]
+    Elsewhere {
+        /// The socket's path.
+        path: PathBuf,
+        /// Where it is.
+        made: PathBuf,
+    },
     /// The system refused something else.
     #[error("path: {}: cannot {action}: {cause}; check that vaultgram's user can write to the folder", path.display())]
     System {
@@ -179,7 +187,36 @@ pub fn bind(settings: &Settings) -> Result<Listener, BindError> {
     Ok(Listener {
         name: settings.name.clone(),
         socket: listener,
-        file: SocketFile::new(path.clone(), &status),
+        path: path.clone(),
+        file: Some(SocketFile::new(path.clone(), &status)),
+        limits: settings.limits,
+        timeouts: settings.timeouts,
+    })
+}
+
+/// Takes over a socket that systemd made; its mode, owner and group are systemd's affair.
+///
+/// # Errors
+/// When it is in another place than the settings say, where no client would look for it.
+pub fn adopt(settings: &Settings, socket: UnixListener) -> Result<Listener, BindError> {
+    let path = settings.path.clone();
+    let system = |cause| BindError::System {
+        path: path.clone(),
+        action: "take it over from systemd",
+        cause,
+    };
+    socket.set_nonblocking(true).map_err(system)?;
+    let address = socket.local_addr().map_err(system)?;
+    let made = address.as_pathname().unwrap_or(Path::new("(no path)"));
+    if made != path {
+        let made = made.to_owned();
+        return Err(BindError::Elsewhere { path, made });
+    }
+    Ok(Listener {
+        name: settings.name.clone(),
+        socket,
+        path,
+        file: None,
         limits: settings.limits,
         timeouts: settings.timeouts,
     })
@@ -317,11 +354,6 @@ impl SocketFile {
             device: status.st_dev,
             inode: status.st_ino,
         }
-    }
-
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 }
 

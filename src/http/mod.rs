@@ -1,13 +1,15 @@
 //! The Unix socket front end: Vault's API, to local processes the kernel vouches for.
 //!
-//! [`bind()`] makes a socket (as long as the process may set its owner), [`Listener::serve`]
-//! answers on it. A caller is what the kernel says of the connection ([`Attestor`]); tokens are
+//! [`bind()`] makes a socket (as long as the process may set its owner), or [`adopt`] takes over one
+//! that systemd made; [`Listener::serve`] answers on it, [`Listener::serve_credentials`] as systemd's
+//! `LoadCredential=` wants it. A caller is what the kernel says of the connection ([`Attestor`]); tokens are
 //! ignored.
 
 mod ask;
 mod bind;
 mod body;
 mod capabilities;
+mod credentials;
 mod error;
 mod leases;
 mod limits;
@@ -25,7 +27,7 @@ mod vault_api;
 mod wrapping;
 mod write;
 
-pub use bind::{BindError, bind};
+pub use bind::{BindError, adopt, bind};
 pub use limits::Limits;
 pub use peer::Attestor;
 pub use socket::{Listener, Settings, Timeouts};

@@ -179,12 +179,12 @@ fn notes_size(version: &VersionFacts) -> usize {
 }
 
 /// Fields as a JSON object, their values copied as they are.
-struct Fields<'s>(&'s [Field]);
+pub(super) struct Fields<'s>(pub(super) &'s [Field]);
 
 impl Fields<'_> {
     /// At most this many bytes, with the envelope: a name can grow sixfold when escaped.
     #[expect(clippy::disallowed_methods, reason = "only its length is used")]
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let sizes = self
             .0
             .iter()

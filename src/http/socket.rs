@@ -38,7 +38,7 @@ const READ_BUFFER: usize = 2 * MAX_HEAD;
 /// How long a stop leaves for requests that are sent but not read yet.
 const LAST_CALL: Duration = Duration::from_millis(100);
 /// Shortest pause after accepting failed (too many open files, say); up to twice that.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Idle connections that are closed then, so that there are descriptors again.
 const SHED: usize = 16;
 /// How long a refused request waits for its answer, lest refusing keep us busy.
@@ -93,7 +93,9 @@ impl Default for Timeouts {
 pub struct Listener {
     pub(super) name: String,
     pub(super) socket: std::os::unix::net::UnixListener,
-    pub(super) file: SocketFile,
+    pub(super) path: PathBuf,
+    /// Its file, unless that is systemd's.
+    pub(super) file: Option<SocketFile>,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
 }
@@ -126,12 +128,13 @@ impl Listener {
         let Self {
             name,
             socket,
+            path,
             file,
             limits,
             timeouts,
         } = self;
         let listener = UnixListener::from_std(socket)?;
-        tracing::info!(event = "socket.serving", path = %file.path().display());
+        tracing::info!(event = "socket.serving", path = %path.display());
         let tasks = TaskTracker::new();
         let own_uid = rustix::process::geteuid().as_raw();
         let server = Arc::new(Server {
@@ -151,19 +154,32 @@ impl Listener {
             () = server.accept(&listener) => {}
         }
 
-        // First its name, so that nobody new comes; then whoever is in the queue already.
-        drop(file);
-        let listener = listener.into_std()?;
-        while let Ok((stream, _)) = listener.accept() {
-            stream.set_nonblocking(true)?;
-            server.admit(UnixStream::from_std(stream)?);
+        for stream in last_in_queue(listener, file)? {
+            server.admit(stream);
         }
-        drop(listener);
         tasks.close();
         tasks.wait().await;
         tracing::info!(event = "socket.stopped");
         Ok(())
     }
+}
+
+/// Ends the listening: first the socket's name goes, so that nobody new comes, then whoever is in
+/// the queue is let in. Those who wait at systemd's socket stay there, for our next start.
+pub(super) fn last_in_queue(
+    listener: UnixListener,
+    file: Option<SocketFile>,
+) -> io::Result<Vec<UnixStream>> {
+    let mut last = vec![];
+    if let Some(file) = file {
+        drop(file);
+        let listener = listener.into_std()?;
+        while let Ok((stream, _)) = listener.accept() {
+            stream.set_nonblocking(true)?;
+            last.push(UnixStream::from_std(stream)?);
+        }
+    }
+    Ok(last)
 }
 
 impl Server {

@@ -74,3 +74,47 @@ fn a_socket_that_cannot_be_made_keeps_all_from_being_served() {
     );
     assert!(!path("a.sock").exists(), "the first one is gone again");
 }
+
+#[test]
+fn credentials_are_checked() {
+    told(&[
+        ("[credentials]\n", "nothing to serve"),
+        (
+            "[credentials.units.app]\nx = \"secret/app\"\n",
+            "[credentials.units.\"app\"]: not a unit's full name; write it like \"app.service\"",
+        ),
+        (
+            "[credentials.units.\"app@.service\"]\nx = \"secret/app\"\n",
+            "each instance of a template for itself",
+        ),
+        (
+            "[credentials.units.\"a.service\"]\n\"x/y\" = \"secret/app\"\n",
+            "\"x/y\": systemd takes no such name",
+        ),
+        (
+            "[credentials.units.\"a.service\"]\nx = \"secret/../app\"\n",
+            "[credentials.units.\"a.service\"] x: ",
+        ),
+        (
+            "[socket]\npath = \"s\"\n[credentials]\npath = \"s\"\n\
+             [credentials.units.\"a.service\"]\nx = \"secret/app\"\n",
+            "[credentials] path: ",
+        ),
+        (
+            "[sockets.credentials]\npath = \"s\"\n",
+            "and \"credentials\", which is [credentials]",
+        ),
+    ]);
+    let config =
+        "[credentials]\npath = \"c\"\n[credentials.units.\"a.service\"]\nx = \"secret/app#y\"\n";
+    let policy = "@id(\"x\") forbid(principal, action, resource)
+                  when { context has socket && context.socket == \"credentials\" };";
+    let ran = check(config, policy, VARIABLES);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let line = ran.out.lines().find(|it| it.starts_with("systemd"));
+    assert!(
+        line.unwrap().ends_with("/c for 1 credential"),
+        "{}",
+        ran.out
+    );
+}
