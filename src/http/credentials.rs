@@ -364,7 +364,11 @@ mod tests {
             name: (*name).to_owned(),
             json: SecretValue::new(json.as_bytes().to_vec()),
         });
-        let secret = Secret::of_version(fields.collect(), 1, String::new());
+        let secret = Secret {
+            fields: fields.collect(),
+            origin: Origin::Plain,
+            age: None,
+        };
         let mounts = Mounts::new(vec!["secret".to_owned()]).unwrap();
         let value = value(&secret, &mounts.parse(target).unwrap())?;
         #[expect(clippy::disallowed_methods, reason = "what is tested")]
