@@ -108,7 +108,7 @@ fn a_rotation_and_a_key_read_as_documented() {
     if let Subject::Secret { action, .. } = &mut rotation.subject {
         *action = Action::Rotate {
             recipe: Recipe::Hex,
-            over: 3,
+            over: Some(3),
         };
     }
     let value: serde_json::Value = serde_json::from_str(&sealed(&rotation)).unwrap();
