@@ -30,7 +30,7 @@ pub enum Format {
     Dotenv,
     /// Lines for a shell: eval "$(vaultgram get … --format export)"
     Export,
-    /// Lines for the file $GITHUB_ENV, in a job of GitHub Actions; its log hides the values
+    /// Lines for `$GITHUB_ENV`, in a job of GitHub Actions; its log hides the values
     Github,
 }
 
