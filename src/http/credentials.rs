@@ -337,7 +337,7 @@ fn value(secret: &Secret, target: &Target) -> Result<SecretValue, Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Field, Origin, Mounts};
+    use crate::domain::{Field, Mounts, Origin};
 
     #[test]
     fn only_systemd_starting_that_very_unit_is_believed() {

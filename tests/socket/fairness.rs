@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::thread::{Uid, set_thread_res_uid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 use vaultgram::http::Limits;
 
 use crate::support::{Reply, Server, own_policy, own_uid, serve, text, until_closed};

@@ -330,8 +330,8 @@ mod tests {
     async fn what_is_idle_can_be_closed_when_files_run_out() {
         let shares = shares(64);
         let (many, few) = (open(&shares, 1, 8), open(&shares, 2, 2));
-        shares.close_idle(7);
-        assert_eq!((closed(&many), closed(&few)), (7, 0));
+        shares.close_idle(6);
+        assert_eq!((closed(&many), closed(&few)), (6, 0));
         shares.close_idle(16);
         assert_eq!((closed(&many), closed(&few)), (8, 2));
     }
