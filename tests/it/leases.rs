@@ -318,8 +318,8 @@ async fn on_the_host_our_command_line_and_the_real_bao_look_after_leases() {
         (&["leases", "keep", "XXXX"], 64, "TIME"),
         (
             &["leases", "--socket", "/none", "revoke", "XXXX"],
-            64,
-            "cannot be used",
+            69,
+            "/none",
         ),
         (&["leases", "--socket", "/none"], 69, "/none"),
     ] {
