@@ -10,6 +10,7 @@ use crate::cli::address::{Address, MountedPath, explain, find_mount};
 use crate::cli::client::Socket;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::secret::{Lease, Told};
+use crate::domain::signs::one_line;
 
 /// What was at one address.
 pub(super) struct Fetched {
@@ -110,7 +111,7 @@ fn pick(found: &Fetched, field: Option<&str>) -> Result<Fetched, Failure> {
     if let Some(field) = field {
         values.retain(|name, _| name == field);
         if values.is_empty() {
-            let names: Vec<&str> = found.values.keys().map(String::as_str).collect();
+            let names: Vec<String> = found.values.keys().map(|name| one_line(name)).collect();
             let what = format!("{} has no field \"{field}\"", found.path.full());
             return Err(
                 Failure::new(Exit::NotFound, what).hint(format!("it has: {}", names.join(", ")))

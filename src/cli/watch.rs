@@ -21,6 +21,8 @@ use crate::domain::span;
 pub(super) const INTERVAL: &str = "30s";
 /// Seldom enough for anybody.
 const LONGEST: Duration = Duration::from_hours(24);
+/// The least pause between two looks.
+const SOONEST: Duration = Duration::from_secs(1);
 /// The longest pause after failures, unless one is always as long.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -124,7 +126,11 @@ impl Watch {
         let next = Instant::now() + pause.mul_f64(rand::random_range(0.9..1.1));
         match self.due {
             // A lease that could not be replaced in time is asked for as often as all else.
-            Some(due) if self.failures == 0 => sleep_until(due.min(next)).await,
+            Some(due) if self.failures == 0 => {
+                // A lease of no time at all would make us ask without end.
+                let soonest = Instant::now() + SOONEST;
+                sleep_until(due.min(next).max(soonest)).await;
+            }
             None if self.sources.is_empty() => pending().await,
             Some(_) | None => sleep_until(next).await,
         }
@@ -155,7 +161,8 @@ impl Source {
         let fetched = fetch(socket, &self.addresses).await?;
         let changed = digest(&fetched) != self.digest;
         if !changed {
-            self.version = newest;
+            // Not the newest: what is read may lag behind it, where policy lets it be kept.
+            self.version = fetched.first().and_then(|fetched| fetched.version);
         }
         Ok(changed)
     }

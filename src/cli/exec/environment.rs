@@ -15,6 +15,9 @@ const LONGEST: usize = 255;
 const DECIDING: &[&str] = &[
     "BASHOPTS",
     "BASH_ENV",
+    "BROWSER",
+    "CLASSPATH",
+    "EDITOR",
     "ENV",
     "GCONV_PATH",
     "GLIBC_TUNABLES",
@@ -22,27 +25,49 @@ const DECIDING: &[&str] = &[
     "IFS",
     "JAVA_TOOL_OPTIONS",
     "JDK_JAVA_OPTIONS",
+    "LESSCLOSE",
+    "LESSOPEN",
     "LOCPATH",
+    "LUA_INIT",
+    "MAKEFLAGS",
+    "MANPAGER",
+    "MAVEN_OPTS",
     "NODE_OPTIONS",
     "NODE_PATH",
+    "OPENSSL_CONF",
+    "PAGER",
     "PATH",
     "PERL5DB",
     "PERL5LIB",
     "PERL5OPT",
     "PROMPT_COMMAND",
+    "PS1",
     "PS4",
+    "PYTHONBREAKPOINT",
     "PYTHONHOME",
     "PYTHONPATH",
     "PYTHONSTARTUP",
     "RUBYLIB",
     "RUBYOPT",
+    "RUSTC_WRAPPER",
     "SHELL",
     "SHELLOPTS",
+    "VISUAL",
+    "ZDOTDIR",
     "_JAVA_OPTIONS",
 ];
 
-/// The same, for the dynamic linker.
-const DECIDING_BEGINNINGS: &[&str] = &["LD_", "DYLD_"];
+/// The same, for the dynamic linker, for programs with many such, and for where secrets come from.
+const DECIDING_BEGINNINGS: &[&str] = &[
+    "BAO_",
+    "DOTNET_",
+    "DYLD_",
+    "GIT_",
+    "LD_",
+    "NPM_CONFIG_",
+    "VAULTGRAM_",
+    "VAULT_",
+];
 
 /// A value, and what it is to be called: `NAME=PATH#field[@version]`.
 #[derive(Debug, Clone)]

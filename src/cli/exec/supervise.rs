@@ -34,7 +34,7 @@ const HANDED_ON: &[Signal] = &[
 ];
 
 /// After which a command that is being restarted is not started again.
-const LAST: &[Signal] = &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+const LAST: &[Signal] = &[Signal::INT, Signal::QUIT, Signal::TERM];
 
 /// What ends the wait for a command.
 enum Event {
@@ -56,7 +56,7 @@ pub(super) async fn run(
     let mut signals = Signals::new().map_err(|error| {
         Failure::new(Exit::Software, format!("cannot listen to signals: {error}"))
     })?;
-    let (mut child, mut files) = start(plan, &fetched)?;
+    let (mut child, mut files) = start(plan, plan.prepare(&fetched)?)?;
     loop {
         let mut watch = Watch::new(socket.clone(), interval, addresses, &fetched);
         drop(fetched);
@@ -68,22 +68,37 @@ pub(super) async fn run(
         match arguments.on_change {
             OnChange::Signal(signal) => {
                 say("note: a secret has changed: the command gets a signal\n");
-                plan.rewrite(&files, &fetched)?;
-                send(&child, signal);
+                match plan.rewrite(&files, &fetched) {
+                    Ok(()) => send(&child, signal),
+                    Err(failure) => goes_on(&failure),
+                }
             }
             OnChange::Restart => {
+                // Before the command is stopped: whoever wrote a value that cannot be handed over
+                // would stop it for good.
+                let prepared = match plan.prepare(&fetched) {
+                    Ok(prepared) => prepared,
+                    Err(failure) => {
+                        goes_on(&failure);
+                        continue;
+                    }
+                };
                 say("note: a secret has changed: the command is restarted\n");
                 if let Some(status) = stop(&mut child, &mut signals, arguments.grace).await {
                     return code(status);
                 }
-                (child, files) = start(plan, &fetched)?;
+                // Or the new one would have the old values open too.
+                drop(files);
+                (child, files) = start(plan, prepared)?;
             }
         }
     }
 }
 
-fn start(plan: &Plan<'_>, fetched: &[Fetched]) -> Result<(Child, Vec<MemoryFile>), Failure> {
-    let (command, files) = plan.prepare(fetched)?;
+fn start(
+    plan: &Plan<'_>,
+    (command, files): (std::process::Command, Vec<MemoryFile>),
+) -> Result<(Child, Vec<MemoryFile>), Failure> {
     let child = Command::from(command).kill_on_drop(true).spawn();
     let child = child.map_err(|error| plan.not_run(&error))?;
     Ok((child, files))
@@ -170,8 +185,24 @@ fn code(status: io::Result<ExitStatus>) -> Result<ExitCode, Failure> {
     Ok(code.map_or(Exit::Software.into(), ExitCode::from))
 }
 
+/// What a new value that cannot be handed over comes to.
+fn goes_on(failure: &Failure) {
+    let what = &failure.what;
+    say(&format!(
+        "warning: {what}: the command goes on with the value before\n"
+    ));
+}
+
 fn say(what: &str) {
     drop(io::stderr().write_all(what.as_bytes()));
+}
+
+/// The signals that are ignored, as `/proc` tells them: the lowest bit is signal 1.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// The signals that are handed on, as they arrive.
@@ -180,8 +211,12 @@ struct Signals(Vec<(Signal, unix::Signal)>);
 impl Signals {
     fn new() -> io::Result<Self> {
         let listen = |&of: &Signal| Ok((of, signal(SignalKind::from_raw(of.as_raw()))?));
+        // What we are to ignore (`nohup`), the command is to ignore too: a handler would undo that.
+        let ignored = ignored();
+        let heard = |of: &&Signal| ignored & (1 << (of.as_raw() - 1)) == 0;
         HANDED_ON
             .iter()
+            .filter(heard)
             .map(listen)
             .collect::<io::Result<_>>()
             .map(Self)

@@ -14,6 +14,7 @@ pub use self::names::Names;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::github::must_be_a_job;
 use crate::cli::show::{self, Values};
+use crate::domain::signs::one_line;
 
 /// A form that values are printed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -133,7 +134,7 @@ fn one<'v>(values: &Values<'v>) -> Result<&'v RawValue, Failure> {
         (Some(value), None) => Ok(value),
         (None, _) => Err(Failure::new(Exit::Data, "there is no value")),
         (Some(_), Some(_)) => {
-            let names: Vec<&str> = values.0.keys().map(String::as_str).collect();
+            let names: Vec<String> = values.0.keys().map(|name| one_line(name)).collect();
             Err(
                 Failure::new(Exit::Usage, "only one value can be printed raw")
                     .hint(format!("name one with #: {}", names.join(", "))),

@@ -68,6 +68,8 @@ impl Masks {
         let lines = text
             .split(['\r', '\n'])
             .filter(|line| !line.trim().is_empty());
+        // A shell or YAML can take the blanks around it away.
+        let lines = lines.flat_map(|line| [line, line.trim()]);
         self.0.extend(lines.map(Box::from));
     }
 
@@ -116,7 +118,10 @@ mod tests {
         assert_eq!(masks(" \n\t"), set(&[]));
         assert_eq!(masks("hunter2"), set(&["hunter2"]));
         assert_eq!(masks("100%0A::add-mask::x"), set(&["100%0A::add-mask::x"]));
-        assert_eq!(masks("-----A\r\nb\r\n\n c\n"), set(&["-----A", "b", " c"]));
+        assert_eq!(
+            masks("-----A\r\nb\r\n\n c\n"),
+            set(&["-----A", "b", " c", "c"])
+        );
         assert_eq!(masks("{not json"), set(&["{not json"]));
         assert_eq!(
             masks(r#"{"a":"x\ny\"","n":[1.50,true,null,{"b":"ü😀"}]}"#),
@@ -131,7 +136,13 @@ mod tests {
         );
         assert_eq!(
             masks("{\n  \"a\": [\n    \"secret\"\n  ]\n}\n"),
-            set(&["  \"a\": [", "    \"secret\"", "secret"]),
+            set(&[
+                "    \"secret\"",
+                "  \"a\": [",
+                "\"a\": [",
+                "\"secret\"",
+                "secret"
+            ]),
             "brackets alone hide nothing"
         );
     }
