@@ -50,6 +50,16 @@ pub enum BindError {
     /// A file of another kind is there; it is left alone.
     #[error("path: {} exists and is not a socket; move it away, or choose another path", .0.display())]
     NotASocket(PathBuf),
+    /// systemd's socket lets more in than ours would.
+    #[error("mode: systemd made {} with mode {found:04o}, which lets more in than {wanted:04o}; write SocketMode={wanted:04o} in its unit", path.display())]
+    Wider {
+        /// The path.
+        path: PathBuf,
+        /// Its permission bits.
+        found: u32,
+        /// Those of the configuration.
+        wanted: u32,
+    },
     /// The configured owner does not exist.
     #[error("owner: there is no user \"{name}\"; create it (`useradd --system {name}`), or name another", name = .0.escape_debug())]
     NoSuchUser(String),
@@ -194,10 +204,11 @@ pub fn bind(settings: &Settings) -> Result<Listener, BindError> {
     })
 }
 
-/// Takes over a socket that systemd made; its mode, owner and group are systemd's affair.
+/// Takes over a socket that systemd made; its owner and group are systemd's affair.
 ///
 /// # Errors
-/// When it is in another place than the settings say, where no client would look for it.
+/// When it is in another place than the settings say, where no client would look for it, or lets
+/// more in than they say.
 pub fn adopt(settings: &Settings, socket: UnixListener) -> Result<Listener, BindError> {
     let path = settings.path.clone();
     let system = |cause| BindError::System {
@@ -211,6 +222,16 @@ pub fn adopt(settings: &Settings, socket: UnixListener) -> Result<Listener, Bind
     if made != path {
         let made = made.to_owned();
         return Err(BindError::Elsewhere { path, made });
+    }
+    let status = rustix::fs::stat(&path).map_err(|error| system(error.into()))?;
+    let found = status.st_mode & 0o777;
+    if found & !settings.mode != 0 {
+        let wanted = settings.mode;
+        return Err(BindError::Wider {
+            path,
+            found,
+            wanted,
+        });
     }
     Ok(Listener {
         name: settings.name.clone(),

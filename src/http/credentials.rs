@@ -11,9 +11,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
@@ -42,7 +44,9 @@ static TOO_MUCH: [u8; MAX_VALUE + 1] = [0; MAX_VALUE + 1];
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 /// The pause before Vault is looked at again, at first and at most; up to half as long again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
-/// How long systemd may take to read.
+/// How long a request that is under way may take once we are to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long whoever is not systemd may take to read.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 
 /// Why a unit does not get a credential. `Display` is for the log, and says what to do.
@@ -74,6 +78,8 @@ enum Refused {
     Empty,
     #[error("it is larger than the 1 MiB that systemd takes; name one field: PATH#field")]
     TooLarge,
+    #[error("vaultgram is stopping; start the unit again when it is back")]
+    Stopping,
     #[error("vaultgram failed; tell its makers")]
     Broken,
 }
@@ -174,7 +180,12 @@ impl Server {
             None => (None, None),
         };
         let request = RequestId::Connection(rand::random());
-        let found = self.find(&request, &stream, asked.as_ref()).await;
+        let finding = AssertUnwindSafe(self.find(&request, &stream, asked.as_ref()));
+        // Whatever happens, the peer is told no: a stream that is just dropped is an empty value.
+        let found = tokio::select! {
+            found = finding.catch_unwind() => found.unwrap_or(Err(Refused::Broken)),
+            () = self.stopped_long_ago() => Err(Refused::Stopping),
+        };
         let (bytes, secret): (&[u8], _) = match &found {
             Ok((value, secret)) => {
                 #[expect(
@@ -195,8 +206,15 @@ impl Server {
                 (TOO_MUCH.as_slice(), None)
             }
         };
-        let writing = tokio::time::timeout(WRITE_TIME, stream.write_all(bytes)).await;
-        let written = writing.map_err(io::Error::from).flatten();
+        let of_root = stream.peer_cred().is_ok_and(|peer| peer.uid() == 0);
+        let writing = stream.write_all(bytes);
+        let written = if of_root {
+            // What is cut off here systemd takes for the whole, however slowly it reads.
+            writing.await
+        } else {
+            let writing = tokio::time::timeout(WRITE_TIME, writing).await;
+            writing.map_err(io::Error::from).flatten()
+        };
         let Some(secret) = secret else {
             // It hangs up as soon as it is too much.
             return;
@@ -210,6 +228,12 @@ impl Server {
                 self.broker.give_back(&request, secret).await;
             }
         }
+    }
+
+    /// Ends when there is no more time to wait for Vault.
+    async fn stopped_long_ago(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(STOP_PATIENCE).await;
     }
 
     /// What to hand over.
@@ -327,6 +351,10 @@ fn value(secret: &Secret, target: &Target) -> Result<SecretValue, Refused> {
         }
     };
     let value = SecretValue::new(bytes);
+    // What is null in Vault is no value either.
+    if value.expose_secret() == b"null" {
+        return Err(Refused::Empty);
+    }
     match value.expose_secret().len() {
         0 => Err(Refused::Empty),
         size if size > MAX_VALUE => Err(Refused::TooLarge),

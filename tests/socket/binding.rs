@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use vaultgram::http::{BindError, bind};
+use vaultgram::http::{BindError, adopt, bind};
 
 use crate::support::{ordinary, own_uid, settings, skipped};
 
@@ -287,4 +287,21 @@ fn impossible_paths_are_explained() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_socket_of_systemds_lets_in_no_more_than_ours_would() {
+    let (_folder, path) = folder();
+    let made = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let allow = |mode| {
+        let bits = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&path, bits).unwrap();
+        adopt(&settings(path.clone()), made.try_clone().unwrap())
+    };
+    let error = allow(0o666).err().unwrap().to_string();
+    assert!(
+        error.contains("mode 0666") && error.contains("SocketMode=0600"),
+        "{error}"
+    );
+    assert!(allow(0o600).is_ok());
 }

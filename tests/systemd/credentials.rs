@@ -54,12 +54,11 @@ fn activated(plan: &Plan) {
     for (unit, name, path, mode) in [
         ("vaultgram", "default", "vaultgram", "0600"),
         ("vaultgram-ci", "ci", "ci", "0600"),
-        // Far too open, so that those who pretend to be systemd get as far as they can.
         (
             "vaultgram-credentials",
             "credentials",
             "credentials",
-            "0666",
+            "0600",
         ),
     ] {
         plan.unit(
@@ -136,6 +135,9 @@ fn units_start_with_what_is_theirs_and_do_not_start_without() {
     let denied = audit.lines().find(|line| line.contains("denied.service"));
     assert!(denied.unwrap().contains("not_permitted"), "{audit}");
 
+    // Far too open, so that those who pretend to be systemd get as far as they can.
+    let opened = machine.run(&["chmod", "0666", "/run/vaultgram/credentials.sock"]);
+    assert!(opened.status.success());
     for (name, why) in [
         ("another-user", "asked for it, and systemd is root"),
         (
