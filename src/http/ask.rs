@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Beside, Broker, BrokerError, ChangedVersions, Collected, Outcome};
@@ -29,6 +29,11 @@ impl From<BrokerError> for NoAnswer {
     fn from(error: BrokerError) -> Self {
         Self::Failed(error)
     }
+}
+
+tokio::task_local! {
+    /// The turn of the request that is being answered, among those of its user.
+    pub(super) static TURN: Arc<OwnedSemaphorePermit>;
 }
 
 /// Asks the broker. What it does runs in a task of its own, which ends even when the client goes
@@ -118,7 +123,10 @@ impl Asker {
     ) -> Result<Result<T, BrokerError>, NoAnswer> {
         let broker = Arc::clone(&self.broker);
         let (tell, told) = oneshot::channel();
+        // Held until the work is done: whoever hangs up does not have it back before.
+        let turn = TURN.try_with(Arc::clone).ok();
         self.tasks.spawn(async move {
+            let _turn = turn;
             if let Err(Ok(unwanted)) = tell.send(work.await)
                 && let Some(secret) = secret(unwanted)
             {

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::Broker;
 use crate::domain::caller::UnixPeer;
+use crate::http::ask::TURN;
 use crate::http::bind::SocketFile;
 use crate::http::limits::{Limits, Place, Refused, Shares, is_news};
 use crate::http::peer::Attestor;
@@ -175,8 +176,11 @@ pub(super) fn last_in_queue(
         drop(file);
         let listener = listener.into_std()?;
         while let Ok((stream, _)) = listener.accept() {
-            stream.set_nonblocking(true)?;
-            last.push(UnixStream::from_std(stream)?);
+            // One that cannot be served does not keep the others from it.
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| UnixStream::from_std(stream));
+            last.extend(stream);
         }
     }
     Ok(last)
@@ -293,7 +297,10 @@ impl Server {
     async fn answer(&self, request: Request<Incoming>, peer: &UnixPeer, place: &Place) -> Reply {
         let with_body = !request.body().is_end_stream();
         let reply = match place.begin(Instant::now()).await {
-            Ok(_turn) => self.api.answer(request, peer).await,
+            Ok(turn) => {
+                TURN.scope(Arc::new(turn), self.api.answer(request, peer))
+                    .await
+            }
             Err(why) => {
                 self.shares.refused(peer.uid, why, Instant::now());
                 tokio::time::sleep(REFUSAL_PAUSE).await;

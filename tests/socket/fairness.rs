@@ -194,6 +194,18 @@ async fn requests_in_progress_are_few_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_has_the_turn_until_the_work_is_done() {
+    let server = limited(Limits {
+        in_flight_per_user: 1,
+        ..Limits::of(64)
+    });
+    drop(working(&server).await);
+    assert_eq!(server.get(HEALTH).await.status, 503);
+    server.store.slow.1.add_permits(1);
+    assert_eq!(server.get(HEALTH).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_over_the_rate_are_told_when_to_come_again() {
     let server = limited(Limits {
         rate_per_user: 5,

@@ -206,7 +206,9 @@ impl User {
     /// Whether forgetting it makes no difference.
     fn is_gone(&self, now: Instant) -> bool {
         let told = |told| now.duration_since(told) < SAY_AGAIN;
-        self.connections == 0 && self.paid <= now && !self.told.is_some_and(told)
+        // Whoever has a turn has the semaphore too.
+        let working = Arc::strong_count(&self.in_flight) > 1;
+        self.connections == 0 && !working && self.paid <= now && !self.told.is_some_and(told)
     }
 }
 
