@@ -359,14 +359,14 @@ fn a_changed_secret_signals_the_command_whose_files_have_it() {
         "hidden/tls",
         &json!({"key": "one, and much longer than the next"}),
     );
-    let script = "trap 'cat $F >>out; echo >>out' HUP; trap 'exit 7' INT; cat $F >>out; echo >>out; \
+    let script = "trap 'cat $F >>out; echo >>out' USR1; trap 'exit 7' INT; cat $F >>out; echo >>out; \
                   while :; do sleep 0.05; done";
     let child = served
         .vaultgram(&[
             "exec",
             "--watch=1s",
             "--on-change",
-            "HUP",
+            "USR1",
             "--file",
             "F=hidden/tls#key",
             "--",
@@ -381,7 +381,7 @@ fn a_changed_secret_signals_the_command_whose_files_have_it() {
     wait_for(&log, |text| text.ends_with(first));
     served.put("hidden/tls", &json!({"key": "two"}));
     wait_for(&log, |text| text.ends_with(&format!("{first}two\n")));
-    send(&child, Signal::HUP);
+    send(&child, Signal::USR1);
     wait_for(&log, |text| text.ends_with("two\ntwo\n"));
     send(&child, Signal::INT);
     assert_eq!(end(child).0, Some(7));

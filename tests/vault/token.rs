@@ -128,16 +128,18 @@ async fn a_lease_is_renewed_at_about_two_thirds() {
     bao.put("app", &json!({"k": "v"}));
     let auth = app_role(&bao, "thirds", &json!({"token_period": "9s"}));
     let world = World::start(settings(bao.address(), auth));
-    let mut lives = vec![];
-    for _ in 0..32 {
-        lives.extend(lives_while_reading(&bao, &world, "thirds", Duration::from_millis(250)).await);
+    let mut ends: Vec<f64> = vec![];
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(8) {
+        let lives = lives_while_reading(&bao, &world, "thirds", Duration::from_millis(250)).await;
+        ends.extend(lives.iter().map(|life| life.ends));
     }
-    let ends: Vec<f64> = lives.iter().map(|life| life.ends).collect();
-    let renewals: Vec<f64> = ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let renewals: Vec<f64> = renewals.into_iter().filter(|more| *more > 0.1).collect();
+    let renewals = ends.windows(2).map(|pair| pair[1] - pair[0]);
+    let renewals: Vec<f64> = renewals.filter(|more| *more > 0.1).collect();
     // It lives as much longer as it had lived when it was renewed.
-    assert_eq!(renewals.len(), 1, "{renewals:?}");
-    assert!((5.2..6.8).contains(&renewals[0]), "{renewals:?}");
+    assert!(!renewals.is_empty());
+    let due = |more: &f64| (5.2..6.8).contains(more);
+    assert!(renewals.iter().all(due), "{renewals:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
