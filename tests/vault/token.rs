@@ -1,6 +1,8 @@
 //! Staying logged in: renewal, maximum age, revocation, stopping.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,7 +14,7 @@ use vaultgram::broker::ports::{StoreError, StoreHealth};
 use vaultgram::vault::SecretId;
 
 use crate::openbao::{OpenBao, wait_until};
-use crate::wires::lose_answers_to;
+use crate::wires::{look_at_answers_to, lose_answers_to};
 use crate::world::{
     World, app_role, app_role_with, by_app_role, error, logged_out, secret, settings, static_token,
 };
@@ -180,6 +182,38 @@ async fn without_leave_to_look_itself_up_a_refused_path_costs_no_login() {
         assert_eq!(error(world.read("other").await), StoreError::Forbidden);
     }
     assert_eq!(bao.tokens_of("narrow").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_leave_to_look_itself_up_a_revoked_token_is_replaced_at_once() {
+    let bao = OpenBao::start();
+    bao.put("app", &json!({"k": "v"}));
+    let rules = r#"path "secret/data/app" { capabilities = ["read"] }"#;
+    let auth = app_role_with(&bao, "narrow", rules, &json!({}));
+    let world = World::start(settings(bao.address(), auth));
+    assert!(world.read("app").await.is_ok());
+    bao.revoke_tokens_of("narrow");
+    assert!(world.read("app").await.is_ok());
+    assert_eq!(bao.tokens_of("narrow").len(), 1);
+}
+
+/// OpenBao does this to a token that is looked up by its accessor while it is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_granted_dead_is_not_taken_for_one_that_may_not_look_itself_up() {
+    let bao = Arc::new(OpenBao::start());
+    bao.put("app", &json!({"k": "v"}));
+    let auth = app_role(&bao, "stillborn", &json!({}));
+    let (first, real) = (AtomicBool::new(true), Arc::clone(&bao));
+    let address = look_at_answers_to(bao.socket(), "approle/login", move |_| {
+        if first.swap(false, Ordering::Relaxed) {
+            real.revoke_tokens_of("stillborn");
+        }
+        true
+    });
+    let world = World::start(settings(address.await, auth));
+    world.ready().await;
+    assert!(world.read("app").await.is_ok());
+    assert_eq!(bao.tokens_of("stillborn").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
