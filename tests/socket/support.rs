@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -49,6 +49,7 @@ pub(crate) struct Store {
     pub(crate) slow: (Semaphore, Semaphore),
     /// The leases that were taken back.
     pub(crate) revoked: Mutex<Vec<String>>,
+    pub(crate) namespace: OnceLock<String>,
 }
 
 /// What an engine makes.
@@ -84,6 +85,10 @@ fn facts(number: u64, deletion: &str) -> VersionFacts {
 
 #[async_trait]
 impl SecretStore for Store {
+    fn namespace(&self) -> Option<&str> {
+        self.namespace.get().map(String::as_str)
+    }
+
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
         let target = permit.target();
         let error = match target.path.path() {
@@ -272,6 +277,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
         })),
         slow: (Semaphore::new(0), Semaphore::new(0)),
         revoked: Mutex::default(),
+        namespace: OnceLock::new(),
     });
     let audit = Arc::new(Audit::default());
     let coordination = Arc::new(Memory::default());
