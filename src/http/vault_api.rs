@@ -137,7 +137,7 @@ impl VaultApi {
             Route::RevokeSelf => Ok(reply::done()),
             Route::Capabilities => {
                 let given = body::document(body).await?.unwrap_or_default();
-                self.capabilities(&id, given, peer)
+                self.capabilities(&id, given, peer).await
             }
             Route::LookAtWrapped => {
                 let fields = body::parameters(body).await?;

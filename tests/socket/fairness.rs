@@ -16,7 +16,7 @@ const HEALTH: &str = "/v1/sys/health";
 const SLOW: &[u8] = b"GET /v1/secret/data/slow HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// A server with these limits, for everybody.
-fn limited(limits: Limits) -> Server {
+pub(crate) fn limited(limits: Limits) -> Server {
     let server = serve(&own_policy(), |settings| {
         settings.limits = limits;
         settings.mode = 0o666;
@@ -27,7 +27,7 @@ fn limited(limits: Limits) -> Server {
 }
 
 /// `count` connections of user `uid`, made by a thread that is that user for good.
-fn connections_of(uid: u32, path: &Path, count: usize) -> Vec<UnixStream> {
+pub(crate) fn connections_of(uid: u32, path: &Path, count: usize) -> Vec<UnixStream> {
     let path = path.to_owned();
     let connecting = std::thread::spawn(move || {
         let uid = Uid::from_raw(uid);
@@ -257,4 +257,35 @@ async fn whoever_connects_too_often_is_told_so() {
         "{}",
         reply.head
     );
+}
+
+#[tokio::test]
+async fn whoever_asks_for_much_lets_others_in_between() {
+    let server = limited(Limits::of(64));
+    let mut client = server.connect().await;
+    // So that nothing is left to be found out about its peer.
+    assert_eq!(ask(&mut client, HEALTH).await.status, 200);
+    let paths: Vec<_> = (0..64).map(|name| format!("secret/data/{name}")).collect();
+    let body = serde_json::json!({ "paths": paths }).to_string();
+    let length = body.len();
+    let target = "/v1/sys/capabilities-self";
+    let head = format!("POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}");
+    let mut turns = 0;
+    let others = async {
+        loop {
+            turns += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    let asking = async {
+        let request = format!("{head}\r\n\r\n{body}");
+        client.write_all(request.as_bytes()).await.unwrap();
+        Reply::parse(&until_closed(&mut client).await)
+    };
+    let reply = tokio::select! {
+        reply = asking => reply,
+        () = others => unreachable!(),
+    };
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert!(turns > 3 * paths.len(), "{turns}");
 }
