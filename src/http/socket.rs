@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::Broker;
 use crate::domain::caller::UnixPeer;
-use crate::http::ask::TURN;
+use crate::http::ask::{TURN, Turn};
 use crate::http::bind::SocketFile;
 use crate::http::limits::{Limits, Place, Refused, Shares, is_news};
 use crate::http::peer::Attestor;
@@ -296,10 +296,15 @@ impl Server {
     /// Answers a request, unless its user has asked for enough.
     async fn answer(&self, request: Request<Incoming>, peer: &UnixPeer, place: &Place) -> Reply {
         let with_body = !request.body().is_end_stream();
+        let mut unsent = None;
         let reply = match place.begin(Instant::now()).await {
-            Ok(turn) => {
-                TURN.scope(Arc::new(turn), self.api.answer(request, peer))
-                    .await
+            Ok(permit) => {
+                let turn = Arc::new(Turn::new(permit));
+                let answer = self.api.answer(request, peer);
+                let reply = TURN.scope(Arc::clone(&turn), answer).await;
+                // What is no answer does not hold it.
+                unsent = turn.unsent().filter(|_| reply.status().is_success());
+                reply
             }
             Err(why) => {
                 self.shares.refused(peer.uid, why, Instant::now());
@@ -312,7 +317,7 @@ impl Server {
                 reply
             }
         };
-        place.answered(with_body);
+        place.answered(with_body, unsent);
         reply
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Reply, Server, eventually, own_uid, serve, until_closed};
 
@@ -64,6 +64,33 @@ async fn a_lease_that_nobody_waits_for_is_given_back() {
         *server.store.revoked.lock().unwrap() == ["db/creds/app/x"]
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_lease_whose_answer_is_never_sent_is_given_back() {
+    let server = open();
+    let mut client = server.connect().await;
+    // The first answer fills what the kernel takes, so that the second waits.
+    for path in ["secret/data/huge", "db/creds/app"] {
+        let request = format!("GET /v1/{path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+    }
+    eventually("both are released", async || server.decisions() == 4).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let revoked = || server.store.revoked.lock().unwrap().clone();
+    assert!(revoked().is_empty(), "it may still be read");
+    drop(client);
+    eventually("it is given back", async || revoked() == ["db/creds/app/x"]).await;
+
+    // One that is sent is its client's, whatever comes then.
+    let mut client = server.connect().await;
+    let request = "GET /v1/db/creds/app HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 16];
+    client.read_exact(&mut answer).await.unwrap();
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(revoked().len(), 1);
 }
 
 #[tokio::test]
