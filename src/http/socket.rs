@@ -211,7 +211,7 @@ impl Server {
     /// Serves a new connection if there is a place for its user.
     fn admit(self: &Arc<Self>, stream: UnixStream) {
         let uid = match stream.peer_cred() {
-            Ok(credentials) => credentials.uid(),
+            Ok(credentials) => self.attestor.owner(credentials.uid()),
             Err(error) => {
                 tracing::warn!(event = "socket.peer_unknown", %error);
                 return;
@@ -307,7 +307,8 @@ impl Server {
                 reply
             }
             Err(why) => {
-                self.shares.refused(peer.uid, why, Instant::now());
+                let uid = self.attestor.owner(peer.uid);
+                self.shares.refused(uid, why, Instant::now());
                 tokio::time::sleep(REFUSAL_PAUSE).await;
                 let mut reply = why.reply();
                 if with_body {

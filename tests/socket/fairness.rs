@@ -259,6 +259,29 @@ async fn whoever_connects_too_often_is_told_so() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn subordinate_users_share_what_their_owner_has() {
+    if own_uid() != 0 {
+        return;
+    }
+    let server = serve(&own_policy(), |settings| {
+        let subuid = settings.path.with_file_name("subuid");
+        std::fs::write(subuid, "65533:60000:10\n").unwrap();
+        settings.mode = 0o666;
+        settings.limits.connections_per_user = 2;
+    });
+    let folder = server.path.parent().unwrap();
+    std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut first = connections_of(60_000, &server.path, 1).remove(0);
+    assert_eq!(ask(&mut first, HEALTH).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let _second = connections_of(65_533, &server.path, 1);
+    let mut third = connections_of(60_009, &server.path, 1).remove(0);
+    assert_eq!(ask(&mut third, HEALTH).await.status, 200);
+    let closed = tokio::time::timeout(Duration::from_secs(15), until_closed(&mut first));
+    assert_eq!(closed.await.expect("it is closed for the third"), "");
+}
+
 #[tokio::test]
 async fn whoever_asks_for_much_lets_others_in_between() {
     let server = limited(Limits::of(64));

@@ -269,7 +269,8 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
     let mounts = Mounts::of(mounts).unwrap();
     let policy = Policy::load(&[source], Groups::default(), &mounts)
         .unwrap_or_else(|error| panic!("{error}"));
-    let attestor = Attestor::new(policy.speaks_of_hashes());
+    let subuid = folder.path().join("subuid");
+    let attestor = Attestor::new(policy.speaks_of_hashes(), &subuid);
     let store = Arc::new(Store {
         health: Mutex::new(StoreHealth::Ready(Serving {
             version: "2.7.2".to_owned(),
