@@ -54,7 +54,7 @@ impl VaultApi {
         let mut reply = match tokio::time::timeout(self.time_limit, answer).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => reply::refusal(&refusal),
-            Err(_) => reply::refusal(&Refusal::too_slow()),
+            Err(_) => reply::refusal(&Refusal::too_slow(&head.method)),
         };
         if with_body {
             // What was read stays in the connection's buffer until it ends.

@@ -5,16 +5,19 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Reply, Server, eventually, own_uid, serve, until_closed};
+use crate::support::{Reply, Server, eventually, own_uid, run, serve, text, tool, until_closed};
 
 /// A server that lets its own user do everything but invoke `db/forbidden`.
 fn open() -> Server {
-    let policy = format!(
+    serve(&everything(), |_| {})
+}
+
+fn everything() -> String {
+    format!(
         "permit (principal == UnixPeer::\"{}\", action, resource)
          unless {{ resource == Path::\"db/forbidden\" }};",
         own_uid()
-    );
-    serve(&policy, |_| {})
+    )
 }
 
 async fn send(server: &Server, method: &str, path: &str, body: &str) -> Reply {
@@ -209,4 +212,28 @@ async fn names_are_listed_in_vaults_shape() {
         let data = &server.get(&format!("{mounts}/{mount}/a")).await.json()["data"];
         assert_eq!((&data["type"], &data["options"]), (&json!(kind), &options));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_done_is_not_tried_again_by_clients() {
+    let server = serve(&everything(), |settings| {
+        settings.timeouts.answer = Duration::from_millis(200);
+    });
+    for path in ["unclear", "slow"] {
+        let reply = send(&server, "POST", &format!("db/{path}"), "{}").await;
+        assert_eq!(reply.status, 409, "{path}");
+        assert!(
+            reply.body.contains("nobody knows whether it was done"),
+            "{path}"
+        );
+    }
+    server.store.slow.1.add_permits(1);
+    eventually("both have an outcome", async || server.decisions() == 4).await;
+    // As Vault's library does by default, and its command when it is told to.
+    let mut bao = server.client(tool("bin/bao"));
+    bao.args(["write", "db/unclear", "a=b"])
+        .env("BAO_MAX_RETRIES", "2");
+    let shown = run(&mut bao).await;
+    assert_eq!(shown.status.code(), Some(2));
+    assert_eq!(server.decisions(), 6, "asked once: {}", text(&shown.stderr));
 }

@@ -138,6 +138,11 @@ impl SecretStore for Store {
             "nothing" => return Err(StoreError::NotFound),
             "refused" => return Err(StoreError::Rejected("no such role".to_owned())),
             "read-only" => return Err(StoreError::Unsupported),
+            "unclear" => return Err(StoreError::Unclear),
+            "slow" => {
+                self.slow.0.add_permits(1);
+                self.slow.1.acquire().await.unwrap().forget();
+            }
             _ => {}
         }
         // What it was given.
