@@ -108,6 +108,13 @@ impl SecretStore for Store {
                 };
             }
             "creds/app" => return Ok(leased()),
+            "creds/huge" => {
+                let value = format!("\"{}\"", "x".repeat(HUGE));
+                return Ok(Secret {
+                    origin: leased().origin,
+                    ..secret(1, &[("key", &value)])
+                });
+            }
             "creds/slow" => {
                 self.slow.0.add_permits(1);
                 self.slow.1.acquire().await.unwrap().forget();
