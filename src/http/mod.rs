@@ -31,3 +31,4 @@ pub use bind::{BindError, adopt, bind, is_listened_at};
 pub use limits::Limits;
 pub use peer::Attestor;
 pub use socket::{Listener, Settings, Timeouts};
+pub use vault_api::VaultApi;

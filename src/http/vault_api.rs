@@ -28,21 +28,22 @@ const LEFT_OVER: usize = 2 << 20;
 const LEFT_OVER_TIME: Duration = Duration::from_secs(1);
 
 /// Answers requests of peers that are known.
-pub(super) struct VaultApi {
+pub struct VaultApi {
     pub(super) asker: Asker,
     /// Longest time an answer may take.
     time_limit: Duration,
 }
 
 impl VaultApi {
-    /// Asks `broker` in some of `tasks`.
-    pub(super) fn new(broker: Arc<Broker>, tasks: TaskTracker, time_limit: Duration) -> Self {
+    /// Asks `broker` in some of `tasks`; an answer may take `time_limit`.
+    #[must_use]
+    pub fn new(broker: Arc<Broker>, tasks: TaskTracker, time_limit: Duration) -> Self {
         let asker = Asker { broker, tasks };
         Self { asker, time_limit }
     }
 
-    /// Answers one request of `peer`.
-    pub(super) async fn answer<B>(&self, request: HttpRequest<B>, peer: &UnixPeer) -> Reply
+    /// Answers one request of `peer`, whoever that is: on a socket the kernel says so.
+    pub async fn answer<B>(&self, request: HttpRequest<B>, peer: &UnixPeer) -> Reply
     where
         B: Body<Data = Bytes> + Unpin,
     {
