@@ -13,7 +13,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::broker::ports::AuditError;
-use crate::domain::{AuditEntry, AuditEvent, Caller, Delivery, Reading, Recipe, Subject};
+use crate::domain::{Action, AuditEntry, AuditEvent, Caller, Delivery, Reading, Recipe, Subject};
 
 /// Longest line, in bytes, newline not counted. Far above any record of the broker.
 pub(super) const MAX_LINE: usize = 64 * 1024;
@@ -104,6 +104,11 @@ enum About<'a> {
         delivery: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         recipe: Option<&'static str>,
+    },
+    Wrapped {
+        action: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<&'a str>,
     },
     Key {
         key: &'a str,
@@ -293,6 +298,10 @@ impl<'a> From<&'a Subject> for About<'a> {
                 version: target.version,
                 delivery: action.delivery().map(Delivery::name),
                 recipe: action.recipe().map(Recipe::name),
+            },
+            Subject::Wrapped { made_at } => Self::Wrapped {
+                action: Action::Unwrap.name(),
+                path: made_at.as_deref(),
             },
             Subject::Key(key) => Self::Key { key },
             Subject::Chat => Self::Chat {},
