@@ -27,6 +27,7 @@ pub mod render;
 pub mod rotate;
 mod secret;
 mod show;
+mod signals;
 pub mod status;
 mod table;
 pub mod unlock;
