@@ -161,6 +161,7 @@ fn nothing_is_handed_over_that_is_not_hidden() {
             65,
             "B: the value holds a NUL",
         ),
+        (&["--secrets", ";"], &[], 64, "there is no secret"),
         (&["--env", "B=app/db#deep"], &[], 65, "nests too deeply"),
         (&[], &[("GITHUB_ENV", link)], 74, "cannot open"),
         (&[], &[("GITHUB_ENV", "/nowhere/env")], 74, "cannot open"),
@@ -186,6 +187,11 @@ fn nothing_is_handed_over_that_is_not_hidden() {
             );
         }
     }
+    let ran = step(&served, &[], &[]);
+    assert!(
+        ran.code == 64 && ran.err.contains("no secret is asked for"),
+        "{ran:?}"
+    );
     // Where the runner cannot be told what to hide, it is given nothing.
     let mut command = served.vaultgram(&[&["github"][..], &good].concat());
     command

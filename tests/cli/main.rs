@@ -59,6 +59,10 @@ impl From<Output> for Ran {
 #[test]
 fn wrong_usage_is_64() {
     let directory = tempfile::tempdir().unwrap();
+    // What a variable says was not typed.
+    let variable = [("VAULTGRAM_SOCKET", "/nowhere")];
+    let ran = vaultgram(directory.path(), &variable, &["get"]);
+    assert!(ran.err.contains("Usage: vaultgram get <PATH"), "{ran:?}");
     for wrong in [&["frobnicate"][..], &[], &["serve", "--frobnicate"]] {
         let ran = vaultgram(directory.path(), &[], wrong);
         assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{wrong:?}: {ran:?}");

@@ -161,6 +161,7 @@ fn nothing_is_written_when_something_is_wrong() {
         (&["binary", "--check"], 65, "not UTF-8"),
         (&["t.j2", "--out", "link"], 73, "symbolic link"),
         (&["t.j2", "--out", "."], 64, "must end with a file's name"),
+        (&["t.j2", "--out", "-"], 64, "name a file"),
         (&["t.j2", "--out", "/tmp"], 73, "regular file"),
         (&["t.j2", "--out", "none/x"], 73, "No such file"),
         (

@@ -35,7 +35,7 @@ pub(super) fn write(variables: &[Variable], text: &mut Vec<u8>) -> Result<(), Un
 }
 
 fn is_plain(value: &str) -> bool {
-    let doubtful = |sign: char| (sign.is_control() && sign != '\t') || sign == '\\';
+    let doubtful = |sign: char| (sign.is_ascii_control() && sign != '\t') || sign == '\\';
     !value.contains(doubtful)
         && !value.starts_with(['\'', '"', '`'])
         && value.trim().len() == value.len()
@@ -61,10 +61,10 @@ mod tests {
         assert_eq!(shown.unwrap(), "A=it's \"x\"\t# $é\nE=\nN=1.50\n");
         let long = "x".repeat(super::LONGEST - 1);
         let parts = [
-            "'", "\"", "`", " ", "x\\", "x\ny", "x\r", "x\0", "\u{a0}", "x\u{85}y", &long,
+            "'", "\"", "`", " ", "x\\", "x\ny", "x\r", "x\0", "\u{a0}", "\u{1}", &long,
         ];
         for value in parts {
-            let fields = BTreeMap::from([("a".to_owned(), format!("{value}").into())]);
+            let fields = BTreeMap::from([("a".to_owned(), value.into())]);
             let failure = printed(&json(&fields), Format::Docker, "").unwrap_err();
             assert_eq!(failure.exit, Exit::Data, "{value:?}");
         }

@@ -30,7 +30,7 @@ pub enum Format {
     Yaml,
     /// A .env file that all of its readers understand alike
     Dotenv,
-    /// Bare lines for docker's and podman's --env-file, and for systemd's EnvironmentFile=
+    /// Bare lines for docker's and podman's --env-file, and for `EnvironmentFile=` of systemd
     Docker,
     /// Lines for a shell: eval "$(vaultgram get … --format export)"
     Export,

@@ -85,6 +85,13 @@ pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Fail
             failure.hint("use `vaultgram exec`, or --force where something else reads this")
         })?;
     }
+    if arguments.variables.is_empty()
+        && arguments.outputs.is_empty()
+        && arguments.secrets.is_empty()
+    {
+        return Err(Failure::new(Exit::Usage, "no secret is asked for")
+            .hint("name some with --env, --output or --secrets"));
+    }
     environment::check_all(&arguments.variables, variable)?;
     environment::check_all(&arguments.outputs, output)?;
     let mut selectors = vec![];
@@ -151,9 +158,9 @@ async fn read(arguments: &GithubArgs, selectors: &[Selector]) -> Result<Values, 
     }
     for (selector, found) in selectors.iter().zip(fetched) {
         for (field, value) in &found.values {
-            let names = selector.names(field)?;
-            values.variables.add(names.variable, value.text())?;
-            values.outputs.add(names.output, value.text())?;
+            let called = selector.names(field)?;
+            values.variables.add(called.variable, value.text())?;
+            values.outputs.add(called.output, value.text())?;
         }
     }
     Ok(values)

@@ -2,7 +2,7 @@
 //!
 //! A key is a field's name, in double quotes where a dot or the like is in it; `*` for all fields,
 //! and `**` where the variables are not to be in capitals. Paths are those of Vault's API
-//! (`secret/data/ci`), or vaultgram's own. More of JSONata than that is refused, not guessed.
+//! (`secret/data/ci`), or vaultgram's own. More of `JSONata` than that is refused, not guessed.
 
 use std::fmt;
 
@@ -384,9 +384,9 @@ mod tests {
             let mut text = String::new();
             let mut expected = vec![];
             for (path, (written, key), name) in requests {
-                text += &format!("{blanks}{path}{blanks}{written}");
+                text += &[&*blanks, &*path, &*blanks, &*written].concat();
                 if let Some(name) = &name {
-                    text += &format!("{blanks}|{blanks}{name}");
+                    text += &[&*blanks, "|", &*blanks, &**name].concat();
                 }
                 text += ";";
                 expected.push(Selector { path, key, name });

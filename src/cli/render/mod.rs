@@ -121,6 +121,12 @@ async fn work(arguments: &RenderArgs, out: &mut dyn Write) -> Result<(), Failure
     };
     let target = Target::new(path)
         .ok_or_else(|| Failure::new(Exit::Usage, "--out must end with a file's name"))?;
+    if path.as_os_str() == "-" {
+        return Err(
+            Failure::new(Exit::Usage, "it is not written to standard output")
+                .hint("name a file; ./- for one that is called -"),
+        );
+    }
     let socket = Socket::at(arguments.common.path());
     let mut first = true;
     loop {
