@@ -34,6 +34,7 @@ impl Broker {
     /// recorded: nothing is done, and a peer is told of itself only.
     #[must_use]
     pub fn capabilities(&self, peer: &UnixPeer, path: &SecretPath) -> Vec<Action> {
+        let policy = self.rules.policy.get();
         let may = |action: &Action| {
             let request = Request {
                 id: RequestId::Connection(0),
@@ -46,10 +47,7 @@ impl Broker {
                 },
             };
             fitting(&request, &self.rules.mounts).is_ok()
-                && matches!(
-                    self.rules.policy.decide(&request, self.now()),
-                    Decision::Allow(_)
-                )
+                && matches!(policy.decide(&request, self.now()), Decision::Allow(_))
         };
         ACTIONS.into_iter().filter(may).collect()
     }

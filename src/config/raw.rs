@@ -166,12 +166,17 @@ impl Default for Vault {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Policy {
     pub(super) files: Vec<PathBuf>,
+    pub(super) timezone: String,
+    /// The group whose members look after what is everybody's.
+    pub(super) admins: Option<String>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self {
             files: vec!["policy.cedar".into()],
+            timezone: "UTC".to_owned(),
+            admins: None,
         }
     }
 }

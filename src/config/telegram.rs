@@ -26,8 +26,6 @@ pub struct TelegramConfig {
     pub application: ApplicationConfig,
     /// The numeric ids of the accounts that are listened to. Empty: nobody.
     pub allowed_users: BTreeSet<i64>,
-    /// The Unix user of each account that may collect secrets on this host.
-    pub unix_users: BTreeMap<i64, u32>,
     /// What everybody else hears.
     pub stranger_reply: StrangerReply,
     /// The age over which a command is refused.
@@ -76,7 +74,6 @@ pub(super) fn typed(
     raw: raw::Telegram,
     mounts: Option<&Mounts>,
     directory: &Path,
-    unix_users: BTreeMap<i64, u32>,
     environment: &Environment,
     problems: &mut Problems,
 ) -> Option<TelegramConfig> {
@@ -134,7 +131,6 @@ pub(super) fn typed(
         session_key: session_key?,
         application: application?,
         allowed_users: raw.allowed_users.into_iter().collect(),
-        unix_users,
         stranger_reply: if raw.stranger_reply.is_empty() {
             StrangerReply::Silence
         } else {
@@ -153,9 +149,9 @@ pub(super) fn typed(
 }
 
 /// The Unix user of each account that has one.
-pub(super) fn unix_users(raw: &mut raw::Telegram, problems: &mut Problems) -> BTreeMap<i64, u32> {
+pub(super) fn unix_users(raw: &raw::Telegram, problems: &mut Problems) -> BTreeMap<i64, u32> {
     let mut unix_users = BTreeMap::new();
-    for (account, user) in std::mem::take(&mut raw.unix_users) {
+    for (account, user) in &raw.unix_users {
         let Some(id) = account
             .parse()
             .ok()
@@ -176,10 +172,10 @@ pub(super) fn unix_users(raw: &mut raw::Telegram, problems: &mut Problems) -> BT
 }
 
 /// The number of a user of this host.
-fn uid(user: raw::UnixUser) -> Result<u32, String> {
+fn uid(user: &raw::UnixUser) -> Result<u32, String> {
     match user {
-        raw::UnixUser::Number(uid) => Ok(uid),
-        raw::UnixUser::Name(name) => match nix::unistd::User::from_name(&name) {
+        raw::UnixUser::Number(uid) => Ok(*uid),
+        raw::UnixUser::Name(name) => match nix::unistd::User::from_name(name) {
             Ok(Some(user)) => Ok(user.uid.as_raw()),
             Ok(None) => Err(format!("there is no user {name:?} on this host")),
             Err(error) => Err(format!("cannot look up user {name:?}: {error}")),

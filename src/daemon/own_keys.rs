@@ -35,7 +35,7 @@ impl OwnKeys {
     /// When there can be no policy for it.
     pub(super) fn new(path: SecretPath, mounts: Mounts, ports: Ports) -> Result<Self, String> {
         let rules = Rules {
-            policy: policy(&path, &mounts)?,
+            policy: policy(&path, &mounts)?.into(),
             mounts,
             // Nothing is wrapped, and nobody collects.
             wrap_ttl: Duration::ZERO,

@@ -120,15 +120,12 @@ impl Daemon {
     /// Opens files, session and socket; connects to nothing.
     fn open(config: Config, key: Option<SessionKey>, mut passed: Passed) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let attestor = Attestor::new(config.policy.speaks_of_hashes());
+        let attestor = Attestor::new(config.rules.policy.speaks_of_hashes());
         let rules = Rules {
-            policy: config.policy,
+            policy: config.rules.policy.into(),
             mounts: config.vault.mounts.clone(),
             wrap_ttl: config.vault.wrap_ttl,
-            unix_users: match &config.telegram {
-                Some(telegram) => telegram.unix_users.clone(),
-                None => BTreeMap::new(),
-            },
+            unix_users: config.rules.hangs_on.unix_users.clone(),
             admins: match &config.telegram {
                 Some(telegram) => telegram.admins.clone(),
                 None => BTreeSet::new(),

@@ -55,7 +55,11 @@ pub struct Groups {
     uid: BTreeMap<u32, BTreeSet<String>>,
     gid: BTreeMap<u32, BTreeSet<String>>,
     unit: BTreeMap<String, BTreeSet<String>>,
+    /// For each group, those that contain it, itself included.
+    around: BTreeMap<String, BTreeSet<String>>,
     people: People,
+    /// The group whose members look after what is everybody's.
+    admins: Option<String>,
 }
 
 impl Groups {
@@ -90,6 +94,8 @@ impl Groups {
             .get(group)
             .ok_or_else(|| GroupError::Unknown(group.to_owned()))?;
         trail.push(group.to_owned());
+        let around = self.around.entry(group.to_owned()).or_default();
+        around.insert(into.to_owned());
         for member in members {
             match member {
                 Member::Telegram(id) => self.add_account(into, Account::Telegram(*id)),
@@ -167,6 +173,48 @@ impl Groups {
     #[must_use]
     pub fn people(&self) -> &People {
         &self.people
+    }
+
+    /// As they would be with `caller` in the group `name`, and so in those that contain it.
+    #[must_use]
+    pub fn with_member(&self, caller: &Caller, name: &str) -> Self {
+        let mut groups = self.clone();
+        for outer in self.around.get(name).into_iter().flatten() {
+            groups.add_account(outer, caller.into());
+        }
+        groups
+    }
+
+    /// With the group whose members look after what is everybody's.
+    ///
+    /// # Errors
+    /// When there is no such group.
+    pub fn with_admins(self, name: &str) -> Result<Self, GroupError> {
+        if !self.names.contains(name) {
+            return Err(GroupError::Unknown(name.to_owned()));
+        }
+        Ok(Self {
+            admins: Some(name.to_owned()),
+            ..self
+        })
+    }
+
+    /// Whether `caller` is in that group.
+    #[must_use]
+    pub fn is_admin(&self, caller: &Caller) -> bool {
+        let admins = self.admins.as_deref();
+        admins.is_some_and(|admins| self.of(caller).any(|name| name == admins))
+    }
+
+    /// The Telegram accounts in that group.
+    #[must_use]
+    pub fn telegram_admins(&self) -> BTreeSet<i64> {
+        let Some(admins) = &self.admins else {
+            return BTreeSet::new();
+        };
+        let within =
+            |(id, groups): (&i64, &BTreeSet<String>)| groups.contains(admins).then_some(*id);
+        self.telegram.iter().filter_map(within).collect()
     }
 
     /// Whether somebody may be in the group `name` without our finding out.
@@ -312,6 +360,23 @@ mod tests {
         assert_eq!(
             (other.name(), groups.of_person(&other).count()),
             ("uid:6", 0)
+        );
+    }
+
+    #[test]
+    fn nobody_is_an_admin_unless_a_group_says_so() {
+        let groups = groups(&[("ops", &["person:alice", "gid:50"]), ("none", &[])]).unwrap();
+        let peer = |uid, gid| Caller::Unix(UnixPeer::known(uid, gid, 1));
+        assert!(!groups.is_admin(&peer(5, 1)) && groups.telegram_admins().is_empty());
+        let none = groups.clone().with_admins("none").unwrap();
+        assert!(!none.is_admin(&peer(5, 1)) && none.telegram_admins().is_empty());
+        let ops = groups.clone().with_admins("ops").unwrap();
+        assert!(ops.is_admin(&peer(5, 1)) && ops.is_admin(&peer(6, 50)));
+        assert!(!ops.is_admin(&peer(6, 1)));
+        assert_eq!(ops.telegram_admins(), BTreeSet::from([1]));
+        assert_eq!(
+            groups.with_admins("op"),
+            Err(GroupError::Unknown("op".into()))
         );
     }
 

@@ -13,6 +13,7 @@ mod memo;
 pub mod permit;
 pub mod person;
 pub mod policy;
+pub mod policy_explain;
 mod policy_lint;
 pub mod policy_load;
 mod policy_names;
@@ -23,6 +24,7 @@ pub mod secret_path;
 pub mod signs;
 pub mod span;
 pub mod terms;
+pub mod zone;
 
 pub use action::Action;
 pub use audit_entry::{AuditEntry, AuditEvent, LeaseAction, Reading, Subject};
@@ -39,3 +41,4 @@ pub use secret::{
 };
 pub use secret_path::{MountKind, Mounts, PathError, SecretPath, Target};
 pub use terms::Terms;
+pub use zone::Zone;

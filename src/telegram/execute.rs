@@ -272,7 +272,7 @@ impl Handler {
 
     /// The broker's own Telegram keys: for administrators, as far as policy lets them.
     async fn get_keys(&self, origin: &Origin) -> Option<Reply> {
-        if !self.settings.admins.contains(&origin.user.id) {
+        if !self.broker.is_admin(&Caller::Telegram(origin.user.clone())) {
             return self
                 .once(origin, Reply::denied(DenialReason::NotPermitted))
                 .await;

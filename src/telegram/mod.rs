@@ -110,9 +110,6 @@ pub struct Settings {
     pub probe_interval: Duration,
     /// The way to Telegram; by default a direct one.
     pub proxy: Option<Proxy>,
-    /// Numeric ids of those who are told of new devices on the account, and may `/get_keys`; the
-    /// broker has them too, for the leases.
-    pub admins: BTreeSet<i64>,
     /// Where Vault has the account's keys, for `/get_keys`; by default `secret/telegram`.
     pub keys_path: String,
     /// How often the account's devices are looked at; by default 30 s.
@@ -136,7 +133,6 @@ impl Settings {
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
             proxy: None,
-            admins: BTreeSet::new(),
             keys_path: "secret/telegram".to_owned(),
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,

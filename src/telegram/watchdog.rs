@@ -316,7 +316,7 @@ impl Watchdog {
     /// Tells every admin by the deadline; whether that is done with: somebody heard it, and
     /// nobody else may hear it later.
     async fn tell(&self, text: &str, id: i64, deadline: Instant) -> bool {
-        let admins = &self.handler.settings.admins;
+        let admins = self.handler.broker.telegram_admins();
         let sendings = admins.iter().filter_map(|admin| {
             let user = PeerId::user(*admin)?;
             // Contacts, and anybody for a bot, can be named without a hash.

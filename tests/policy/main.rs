@@ -7,6 +7,8 @@
 )]
 
 mod local;
+mod people;
+mod when;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -216,21 +218,6 @@ fn folders_and_groups_are_hierarchies() {
     assert!(
         !allows(&policy, telegram(990, ChatKind::Private), "a"),
         "a uid is no Telegram id"
-    );
-}
-
-#[test]
-fn a_person_is_known_by_whichever_account() {
-    let policy =
-        load(r#"permit(principal in Person::"alice", action == Action::"read", resource);"#)
-            .unwrap();
-    assert!(allows(&policy, telegram(1003, ChatKind::Private), "a"));
-    assert!(allows(&policy, unix(1000), "a"));
-    assert!(!allows(&policy, unix(1003), "a"));
-    let problems = load("permit(principal in Person::\"bob\",\n action, resource);").err();
-    assert_eq!(
-        problems.unwrap(),
-        [r#"policy.cedar:1:21: the person "bob" is not in [people]; it has "alice""#]
     );
 }
 
