@@ -66,8 +66,13 @@ impl Broker {
         };
         self.ports.audit.record(entry).await?;
         self.rules.policy.set(policy);
-        self.rules.policy.news.send_replace(PolicyNews::default());
+        self.policy_is_current();
         Ok(())
+    }
+
+    /// Says that the files hold what is in force.
+    pub fn policy_is_current(&self) {
+        self.rules.policy.news.send_replace(PolicyNews::default());
     }
 
     /// Says that the files hold something that cannot be put in force.

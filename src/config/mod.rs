@@ -29,7 +29,7 @@ pub use credentials::CredentialsConfig;
 pub use environment::Environment;
 pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
-pub use rules::{HangsOn, RulesConfig, other_sections, watched};
+pub use rules::{HangsOn, RulesConfig, other_sections, policies_in, watched};
 pub use socket::SocketConfig;
 pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
 pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig};

@@ -122,13 +122,18 @@ pub(super) fn typed(
 pub fn watched(file: &Path) -> Vec<PathBuf> {
     let mut watched = vec![file.to_owned()];
     if let (Ok(raw), Ok(directory)) = (parse(file), super::directory(file)) {
-        for path in &raw.policy.files {
-            let path = directory.join(path);
-            watched.extend(files::in_folder(&path).unwrap_or_default());
-            watched.push(path);
-        }
+        watched.extend(raw.policy.files.iter().map(|path| directory.join(path)));
     }
     watched
+}
+
+/// The policies in `path`, if it is a folder that can be read.
+#[must_use]
+pub fn policies_in(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![];
+    }
+    files::in_folder(path).unwrap_or_default()
 }
 
 /// A hash of each section of `file` that is not read again.

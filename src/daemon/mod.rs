@@ -10,6 +10,7 @@ mod logout;
 mod notify;
 mod own_keys;
 mod policy;
+mod reload;
 mod serve;
 mod session;
 mod session_key;

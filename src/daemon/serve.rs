@@ -21,6 +21,7 @@ use crate::coordination::LocalStore;
 use crate::daemon::activation::Passed;
 use crate::daemon::notify::Notifier;
 use crate::daemon::own_keys::OwnKeys;
+use crate::daemon::reload::{Reloader, Seen};
 use crate::daemon::signals::{Asked, Signals};
 use crate::daemon::{descriptors, load_all, session_key, settings, start_log};
 use crate::domain::{Credential, Mounts, SecretPath, Target};
@@ -46,12 +47,14 @@ pub async fn serve(file: &Path) -> Result<(), Failure> {
 
 async fn serve_here(file: &Path) -> Result<(), Failure> {
     forbid_inspection()?;
+    // Before they are read, so that what is written meanwhile shows.
+    let seen = Seen::now(file);
     let (config, environment) = load_all(file)?;
     start_log(&config.log)?;
     let credentials = config.credentials.iter().map(|it| &it.socket);
     let sockets = config.sockets.iter().chain(credentials);
     descriptors::allow(sockets.map(|it| it.max_connections).sum())?;
-    let notifier = Notifier::new(&environment);
+    let notifier = Arc::new(Notifier::new(&environment));
     let passed = Passed::take(&environment).map_err(|error| Failure::new(Exit::Config, error))?;
     drop(environment);
     lock_memory();
@@ -61,8 +64,8 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
         key = find_key(config.telegram.as_ref()) => key?,
         () = signals.stop() => return Err(Failure::new(Exit::Cancelled, "stopped")),
     };
-    Daemon::open(config, key, passed)?
-        .run(signals, &notifier)
+    Daemon::open(file, seen, config, key, passed)?
+        .run(signals, notifier)
         .await
 }
 
@@ -113,12 +116,19 @@ struct Daemon {
     sockets: Vec<Listener>,
     credentials: Option<(Listener, BTreeMap<Credential, Target>)>,
     attestor: Attestor,
+    reloader: Reloader,
     telegram: Option<Account>,
 }
 
 impl Daemon {
     /// Opens files, session and socket; connects to nothing.
-    fn open(config: Config, key: Option<SessionKey>, mut passed: Passed) -> Result<Self, Failure> {
+    fn open(
+        file: &Path,
+        seen: Seen,
+        config: Config,
+        key: Option<SessionKey>,
+        mut passed: Passed,
+    ) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let attestor = Attestor::new(config.rules.policy.speaks_of_hashes());
         let rules = Rules {
@@ -183,6 +193,14 @@ impl Daemon {
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
         let broker = Arc::new(Broker::new(rules, ports()));
+        let in_force = (config.rules.hash, config.rules.hangs_on);
+        let reloader = Reloader::new(
+            file.to_owned(),
+            seen,
+            in_force,
+            Arc::clone(&broker),
+            attestor.clone(),
+        );
         Ok(Self {
             broker,
             vault,
@@ -193,12 +211,13 @@ impl Daemon {
             sockets,
             credentials,
             attestor,
+            reloader,
             telegram,
         })
     }
 
     /// Serves until a signal, or until a part of it ends by itself.
-    async fn run(self, mut signals: Signals, notifier: &Notifier) -> Result<(), Failure> {
+    async fn run(self, mut signals: Signals, notifier: Arc<Notifier>) -> Result<(), Failure> {
         self.broker.recover_leases().await.map_err(unavailable)?;
         // Fronts stop first, so that what is in flight can still read; then the leases go, and
         // Vault's token last.
@@ -220,6 +239,12 @@ impl Daemon {
         let (cache, stop) = (self.cache, stop_back.clone());
         running.push(back.spawn(async move {
             cache.run(stop).await;
+            Ok(())
+        }));
+        let (reload, stop) = (self.reloader.asked(), stop_fronts.clone());
+        let reloading = self.reloader.run(Arc::clone(&notifier), stop);
+        running.push(fronts.spawn(async move {
+            reloading.await;
             Ok(())
         }));
         let beside_socket = !self.sockets.is_empty() || self.credentials.is_some();
@@ -264,7 +289,7 @@ impl Daemon {
                         tracing::info!(event = "daemon.stopping");
                         break Ok(());
                     }
-                    Asked::Reload => notifier.not_reloaded(),
+                    Asked::Reload => reload.notify_one(),
                 },
                 Some(part) = running.next() => break part.map_err(unavailable).flatten().and_then(|()| {
                     Err(unavailable("a part of vaultgram ended by itself; see the log"))

@@ -50,6 +50,12 @@ impl Handler {
                     reply.text.push('\n');
                     reply.text.push_str(&Reply::locked().text);
                 }
+                if self.broker.policy_news().borrow().problem.is_some() {
+                    reply.text.push_str(
+                        "\nThe policy in force is older than its files: something is wrong with \
+                         them, as the log says.",
+                    );
+                }
                 if self.status.is_blind() {
                     reply.text.push_str(
                         "\nI cannot look at my account's devices: a new one would go unnoticed.",

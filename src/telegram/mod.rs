@@ -31,6 +31,7 @@ mod lagging;
 mod leases;
 mod line;
 pub mod login;
+mod news;
 mod outbox;
 mod outgoing;
 mod own_words;
@@ -221,6 +222,7 @@ pub async fn run(
         })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
         AbortOnDropHandle::new(services.spawn(async move { watchdog.run().await })),
+        AbortOnDropHandle::new(services.spawn(Arc::clone(&handler).tell_of_policy())),
     ];
     let saving = services.spawn(keep_saving(session, progress, handler.closed.clone()));
     let closing = handler.closed.clone().drop_guard();

@@ -24,7 +24,7 @@ pub(crate) fn check(config: &str, policy: &str, variables: &[(&str, &str)]) -> R
     ran
 }
 
-fn mode(path: &Path, mode: u32) {
+pub(crate) fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
@@ -439,119 +439,5 @@ fn the_second_net_and_the_unix_users_are_checked() {
         let (code, err) = check(&format!("unix_users = {{ {users} }}"));
         assert_eq!(code == 0, said.is_empty(), "{users}: {err}");
         assert!(err.contains(said), "{users}: {err}");
-    }
-}
-
-#[test]
-fn an_account_is_one_persons_and_members_exist() {
-    let telegram = "[telegram]\nallowed_users = [1001, 1002]\nunix_users = { 1001 = 990 }\n";
-    for (more, said) in [
-        (
-            "[people]\nalice = [\"telegram:1001\", \"uid:990\"]\n[groups]\na = [\"person:alice\"]\n",
-            "",
-        ),
-        (
-            "[people]\nalice = [\"gid:5\"]\n",
-            "[people] alice: account 1 is not \"telegram:1001\"",
-        ),
-        (
-            "[people]\n\"a b\" = []\n",
-            "[people]: a name has 1 to 64 letters",
-        ),
-        (
-            "[people]\nalice = [\"uid:5\"]\nbob = [\"uid:5\"]\n",
-            "[people]: uid:5 is in \"alice\" and in \"bob\"",
-        ),
-        (
-            "[people]\nalice = [\"telegram:1001\"]\nbob = [\"uid:990\"]\n",
-            "[people]: telegram:1001 and uid:990 are one person by [telegram] unix_users",
-        ),
-        (
-            "[groups]\na = [\"person:bob\"]\n",
-            "nobody is called \"bob\"; add them to [people]",
-        ),
-    ] {
-        let ran = check(&format!("{telegram}{more}"), "", VARIABLES);
-        let code = if said.is_empty() { 0 } else { 78 };
-        assert_eq!(ran.code, code, "{more}: {}", ran.err);
-        assert!(ran.err.contains(said), "{more}: {}", ran.err);
-    }
-}
-
-#[test]
-fn policies_may_be_a_folder_and_zones_and_admins_must_exist() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = "[telegram]\n[policy]\nfiles = [\"rules\"]\n";
-    std::fs::write(directory.path().join("vaultgram.toml"), config).unwrap();
-    let rules = directory.path().join("rules");
-    std::fs::create_dir(&rules).unwrap();
-    let check = || vaultgram(directory.path(), VARIABLES, &["check"]);
-    let ran = check();
-    assert!(
-        ran.code == 78 && ran.err.contains("rules: has no *.cedar in it"),
-        "{}",
-        ran.err
-    );
-    let permit = |id: &str| {
-        format!("@id(\"{id}\")\npermit(principal, action == Action::\"read\", resource);")
-    };
-    std::fs::write(rules.join("20-b.cedar"), permit("b")).unwrap();
-    // As Kubernetes lays it out.
-    std::fs::create_dir(rules.join("..2026")).unwrap();
-    std::fs::write(rules.join("..2026/10-a.cedar"), permit("a")).unwrap();
-    std::os::unix::fs::symlink("..2026", rules.join("..data")).unwrap();
-    std::os::unix::fs::symlink("..data/10-a.cedar", rules.join("10-a.cedar")).unwrap();
-    for left in [
-        ".hidden.cedar",
-        ".#20-b.cedar",
-        "20-b.cedar~",
-        "README.md",
-        "#20-b.cedar#",
-    ] {
-        std::fs::write(rules.join(left), "not a policy").unwrap();
-    }
-    let ran = check();
-    assert!(
-        ran.code == 0 && ran.out.contains("policy    2 policies"),
-        "{} {}",
-        ran.out,
-        ran.err
-    );
-    std::fs::write(rules.join("30-c.cedar"), permit("a")).unwrap();
-    let ran = check();
-    assert!(
-        ran.err
-            .contains("rules/30-c.cedar:1:1: the id \"a\" is taken: rules/10-a.cedar:1:1"),
-        "{}",
-        ran.err
-    );
-    std::fs::remove_file(rules.join("30-c.cedar")).unwrap();
-    mode(&rules, 0o777);
-    let ran = check();
-    assert!(
-        ran.code == 78 && ran.err.contains("run: chmod go-w"),
-        "{}",
-        ran.err
-    );
-
-    for (policy, said) in [
-        ("timezone = \"Europe/Berlin\"", ""),
-        (
-            "timezone = \"hunter2\"",
-            "[policy] timezone: this system knows no such zone",
-        ),
-        ("admins = \"ops\"\n[groups]\nops = []", ""),
-        (
-            "admins = \"ops\"",
-            "[policy] admins: the group \"ops\" is not defined",
-        ),
-    ] {
-        let ran = self::check(&format!("[telegram]\n[policy]\n{policy}\n"), "", VARIABLES);
-        assert_eq!(ran.code == 0, said.is_empty(), "{policy}: {}", ran.err);
-        assert!(
-            ran.err.contains(said) && !ran.err.contains("hunter2"),
-            "{}",
-            ran.err
-        );
     }
 }

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod examples;
 mod local;
 mod people;
 mod when;

@@ -14,7 +14,7 @@ mod process;
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -33,17 +33,26 @@ const LOOKUP_TIME: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Attestor {
     lookups: Arc<Lookups>,
-    hashes: Option<Arc<Hashes>>,
+    hashes: Arc<OnceLock<Arc<Hashes>>>,
 }
 
 impl Attestor {
     /// It looks at the hashes of executables only if `with_hashes`.
     #[must_use]
     pub fn new(with_hashes: bool) -> Self {
-        Self {
+        let attestor = Self {
             lookups: Arc::new(Lookups::new(LOOKUP_TIME)),
-            hashes: with_hashes.then(Arc::default),
+            hashes: Arc::default(),
+        };
+        if with_hashes {
+            attestor.with_hashes();
         }
+        attestor
+    }
+
+    /// Looks at the hashes of executables from now on.
+    pub fn with_hashes(&self) {
+        self.hashes.get_or_init(Arc::default);
     }
 
     /// The peer of `stream`, which came by `socket`. What cannot be made sure of is left out.
@@ -63,7 +72,7 @@ impl Attestor {
             // The process has ended, and its number may be another's by now.
             Err(_) => return Ok(peer),
         };
-        let (asked, hashes) = (peer.clone(), self.hashes.clone());
+        let (asked, hashes) = (peer.clone(), self.hashes.get().cloned());
         let look = move || process::examine(asked, pidfd.as_ref(), hashes.as_deref());
         Ok(self.lookups.run(peer.uid, look).await.unwrap_or(peer))
     }
