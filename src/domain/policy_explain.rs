@@ -3,6 +3,8 @@
 //! Everything is asked of the policies themselves, by the same code as every request: what is said
 //! to help was seen to help.
 
+use std::collections::BTreeSet;
+
 use time::{Duration, OffsetDateTime};
 
 use crate::domain::caller::{ChatKind, UnixPeer};
@@ -166,7 +168,7 @@ impl Policy {
         ] {
             let policies = self.policies.policies();
             let compared = policies.flat_map(|it| policy_lint::compared(it, name));
-            let texts: std::collections::BTreeSet<String> = compared.collect();
+            let texts: BTreeSet<String> = compared.collect();
             for text in texts {
                 let mut other = peer.clone();
                 let Some(fact) = fact(&mut other, name) else {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use grammers_session::types::PeerId;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use super::backoff::Backoff;
@@ -79,39 +79,41 @@ impl Handler {
         let mut news = self.broker.policy_news();
         let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_hours(1));
         let mut told: Option<String> = None;
+        // The problem to tell of, with an id that stays the same however often it is tried.
+        let mut due: Option<(String, i64)> = None;
         loop {
             let problem = news.borrow_and_update().problem.clone();
-            let mut again = false;
-            if let Some(problem) = problem.filter(|problem| told.as_ref() != Some(problem)) {
+            if problem.is_none() {
+                told = None;
+            }
+            let problem = problem.filter(|problem| told.as_ref() != Some(problem));
+            due = match (problem, due) {
+                (None, _) => None,
+                (Some(problem), Some(due)) if due.0 == problem => Some(due),
+                (Some(problem), _) => {
+                    backoff.reset();
+                    let id = id(&problem, self.clock.now().unix_timestamp());
+                    Some((problem, id))
+                }
+            };
+            if let Some((problem, id)) = &due {
                 let deadline = Instant::now() + TELL;
-                let text = said(&problem);
                 if self
-                    .tell_admins(&text, id(&problem), deadline, POLICY)
+                    .tell_admins(&said(problem), *id, deadline, POLICY)
                     .await
                 {
-                    told = Some(problem);
-                    backoff.reset();
-                } else {
-                    again = true;
+                    told = due.take().map(|(problem, _)| problem);
                 }
             }
-            let pause = backoff_pause(again, &mut backoff);
-            tokio::select! {
-                changed = news.changed() => if changed.is_err() {
-                    return;
-                },
-                () = sleep(pause), if again => {}
+            let changed = match &due {
+                Some(_) => timeout(backoff.next(), news.changed()).await,
+                None => Ok(news.changed().await),
+            };
+            // The broker is no more.
+            if let Ok(Err(_)) = changed {
+                return;
             }
         }
-    }
-}
-
-/// How long until the next try, where there is one.
-fn backoff_pause(again: bool, backoff: &mut Backoff) -> Duration {
-    if again {
-        backoff.next()
-    } else {
-        Duration::ZERO
     }
 }
 
@@ -126,9 +128,9 @@ fn said(problem: &str) -> String {
     )
 }
 
-/// Equal problems have equal ids.
-fn id(problem: &str) -> i64 {
+/// Names this problem, as it came up then.
+fn id(problem: &str, since: i64) -> i64 {
     let mut hasher = DefaultHasher::new();
-    problem.hash(&mut hasher);
+    (problem, since).hash(&mut hasher);
     hasher.finish().cast_signed()
 }

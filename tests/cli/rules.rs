@@ -337,7 +337,7 @@ fn cases_are_tested_and_each_that_fails_is_placed() {
     let ran = test(&good, &[]);
     assert_eq!(
         (ran.code, ran.out.as_str()),
-        (0, "1 cases, all as expected\n")
+        (0, "1 case, all as expected\n")
     );
     let bad = case("expect = \"deny\"");
     let ran = test(&format!("{good}\n{bad}"), &[]);
@@ -347,8 +347,7 @@ fn cases_are_tested_and_each_that_fails_is_placed() {
         "t.toml:9: one: expected deny, got allow by by-day (policy.cedar:2), for telegram:1001\n"
     );
     assert!(
-        ran.err
-            .contains("1 answers are not as expected, in 2 cases"),
+        ran.err.contains("1 answer not as expected, in 2 cases"),
         "{}",
         ran.err
     );

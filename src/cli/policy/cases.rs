@@ -92,19 +92,23 @@ fn report(json: bool, count: usize, failed: &[Failed], out: &mut dyn Write) -> R
     } else {
         let mut lines: String = failed.iter().map(|it| format!("{it}\n")).collect();
         if failed.is_empty() {
-            lines = format!("{count} cases, all as expected\n");
+            lines = format!("{}, all as expected\n", counted(count, "case"));
         }
         show::write(lines.as_bytes(), out)?;
     }
     if failed.is_empty() {
         return Ok(());
     }
-    let what = format!(
-        "{} answers are not as expected, in {count} cases",
-        failed.len()
-    );
+    let (failed, cases) = (counted(failed.len(), "answer"), counted(count, "case"));
+    let what = format!("{failed} not as expected, in {cases}");
     Err(Failure::new(Exit::Failed, what)
         .hint("`vaultgram policy explain` says why, for each with the same options"))
+}
+
+/// `1 case`, `2 cases`.
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 fn title(case: &Asked) -> String {

@@ -11,7 +11,7 @@ use crate::cli::policy::asked::Question;
 use crate::cli::policy::{ExplainArgs, Standing};
 use crate::cli::show;
 use crate::domain::policy_explain::Change;
-use crate::domain::{Caller, Decision, Policy, span};
+use crate::domain::{Caller, Decision, Delivery, Permit, Policy, span};
 
 /// Asks and prints.
 ///
@@ -124,7 +124,7 @@ fn described(policy: &Policy, name: &str) -> String {
     format!("{name} ({file}:{line}){}", description.unwrap_or_default())
 }
 
-fn terms(permit: &crate::domain::Permit) -> Vec<String> {
+fn terms(permit: &Permit) -> Vec<String> {
     let terms = permit.terms();
     let role = terms.vault_role.as_ref();
     let role = role.map(|role| format!("Vault is asked with a token of the role {role}"));
@@ -195,7 +195,7 @@ fn as_json(policy: &Policy, question: &Question) -> Value {
         "person": policy.groups().person(&request.caller).name(),
         "action": request.action.name(),
         "path": request.target.path.to_string(),
-        "delivery": request.action.delivery().map(crate::domain::Delivery::name),
+        "delivery": request.action.delivery().map(Delivery::name),
         "at": question.at.unix_timestamp(),
         "denied_because": why,
         "policies": policies,
