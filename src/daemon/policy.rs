@@ -56,11 +56,14 @@ fn validate(arguments: &ValidateArgs, out: &mut dyn Write) -> Result<(), Failure
         };
         writeln!(out, "{answer}")
     } else if let Ok(rules) = &loaded {
-        let warnings = any_action(rules).into_iter().map(|name| {
-            format!("warning: {name} permits every action, so writing and deleting too\n")
-        });
-        let warnings: String = warnings.collect();
-        writeln!(out, "{warnings}{} policies, correct", rules.policy.len())
+        let mut lines: Vec<String> = any_action(rules)
+            .iter()
+            .map(|name| {
+                format!("warning: {name} permits every action, so writing and deleting too")
+            })
+            .collect();
+        lines.push(format!("{} policies, correct", rules.policy.len()));
+        writeln!(out, "{}", lines.join("\n"))
     } else {
         Ok(())
     };

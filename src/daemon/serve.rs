@@ -227,26 +227,16 @@ impl Daemon {
         let mut running = FuturesUnordered::new();
 
         let (vault, stop) = (Arc::clone(&self.vault), stop_back.clone());
-        running.push(back.spawn(async move {
-            vault.run(stop).await;
-            Ok(())
-        }));
+        running.push(back.spawn(ended(async move { vault.run(stop).await })));
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
-        running.push(leases.spawn(async move {
-            broker.run_leases(stop).await;
-            Ok(())
-        }));
+        running.push(leases.spawn(ended(async move { broker.run_leases(stop).await })));
         let (cache, stop) = (self.cache, stop_back.clone());
-        running.push(back.spawn(async move {
-            cache.run(stop).await;
-            Ok(())
-        }));
-        let (reload, stop) = (self.reloader.asked(), stop_fronts.clone());
-        let reloading = self.reloader.run(Arc::clone(&notifier), stop);
-        running.push(fronts.spawn(async move {
-            reloading.await;
-            Ok(())
-        }));
+        running.push(back.spawn(ended(async move { cache.run(stop).await })));
+        let reload = self.reloader.asked();
+        let reloading = self
+            .reloader
+            .run(Arc::clone(&notifier), stop_fronts.clone());
+        running.push(fronts.spawn(ended(reloading)));
         let beside_socket = !self.sockets.is_empty() || self.credentials.is_some();
         for socket in self.sockets {
             let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
@@ -326,6 +316,12 @@ impl Daemon {
         tracing::info!(event = "daemon.stopped");
         ended
     }
+}
+
+/// What only ends when it is told to.
+async fn ended(work: impl Future<Output = ()>) -> Result<(), Failure> {
+    work.await;
+    Ok(())
 }
 
 /// Answers in Telegram until `stop`. Signed out, it waits for that `beside_socket`, which goes on.

@@ -118,19 +118,23 @@ impl Policy {
             ..request.clone()
         };
         let mut variants = vec![];
-        for delivery in deliveries(&request.caller) {
-            let action = match request.action {
-                Action::Read(now) if now != *delivery => Action::Read(*delivery),
-                Action::Invoke(now) if now != *delivery => Action::Invoke(*delivery),
-                _ => continue,
-            };
-            variants.push((Change::Delivery(*delivery), with_action(action)));
+        if let Some(now) = request.action.delivery() {
+            let others = deliveries(&request.caller).iter().copied();
+            variants.extend(others.filter(|other| *other != now).map(|other| {
+                let action = if let Action::Invoke(_) = request.action {
+                    Action::Invoke(other)
+                } else {
+                    Action::Read(other)
+                };
+                (Change::Delivery(other), with_action(action))
+            }));
         }
         if let Some(cas) = request.action.cas() {
             let over = (!cas).then_some(0);
-            let action = match request.action {
-                Action::Patch { .. } => Action::Patch { over },
-                _ => Action::Put { over },
+            let action = if let Action::Patch { .. } = request.action {
+                Action::Patch { over }
+            } else {
+                Action::Put { over }
             };
             variants.push((Change::Cas(!cas), with_action(action)));
         }

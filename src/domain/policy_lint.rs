@@ -142,11 +142,18 @@ pub(in crate::domain) fn speaks_of_hashes(policy: &Policy) -> bool {
 /// Whether `policy` looks at `name` in the context, or at all of it.
 pub(in crate::domain) fn speaks_of(policy: &Policy, name: &str) -> bool {
     let context = |expr: &Expr| matches!(expr, Expr::Var(Var::Context));
-    let found = gather(policy, &|part| match part {
-        Expr::GetAttr { expr, attr } if context(expr) => Some(vec![attr.to_string()]),
-        Expr::HasAttr { expr, attrs } if context(expr) => Some(vec![attrs.first().to_string()]),
-        whole if context(whole) => Some(vec![name.to_owned()]),
-        _ => None,
+    let found = gather(policy, &|part| {
+        if let Expr::GetAttr { expr, attr } = part
+            && context(expr)
+        {
+            return Some(vec![attr.to_string()]);
+        }
+        if let Expr::HasAttr { expr, attrs } = part
+            && context(expr)
+        {
+            return Some(vec![attrs.first().to_string()]);
+        }
+        context(part).then(|| vec![name.to_owned()])
     });
     found.iter().any(|it| it == name) || policy.to_pst().is_err()
 }

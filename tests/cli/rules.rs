@@ -1,7 +1,9 @@
 //! People, groups and policies in the configuration, and the commands about them.
 
+use std::path::Path;
+
 use crate::config::{VARIABLES, check, mode};
-use crate::vaultgram;
+use crate::{Ran, vaultgram};
 
 #[test]
 fn an_account_is_one_persons_and_members_exist() {
@@ -202,14 +204,16 @@ fn policies_are_validated_without_anything_else() {
     );
 }
 
+fn explain(folder: &Path, line: &str) -> Ran {
+    let words = ["policy", "explain"].into_iter().chain(line.split(' '));
+    let arguments: Vec<&str> = words.collect();
+    vaultgram(folder, &[], &arguments)
+}
+
 #[test]
 fn an_answer_is_explained_with_what_would_change_it() {
     let directory = folder();
-    let run = |line: &str| {
-        let words = ["policy", "explain"].into_iter().chain(line.split(' '));
-        let arguments: Vec<&str> = words.collect();
-        vaultgram(directory.path(), &[], &arguments)
-    };
+    let run = |line: &str| explain(directory.path(), line);
     let day = "--at 2026-11-30T09:00";
     let night = "--at 2026-11-30T20:07";
     let ran = run(&format!("--as person:alice --read secret/a/x {day}"));
@@ -279,6 +283,11 @@ fn an_answer_is_explained_with_what_would_change_it() {
     );
     // Two things at once are missing: nothing is promised.
     assert_eq!(changes("--as uid:990 --put secret/c"), (deny, none, vec![]));
+}
+
+#[test]
+fn questions_that_mean_nothing_are_refused() {
+    let directory = folder();
     for (line, said) in [
         (
             "--as alice --read secret/a",
@@ -307,7 +316,7 @@ fn an_answer_is_explained_with_what_would_change_it() {
         ("--as uid:1", "required"),
         ("--as uid:1 --read a --list b", "cannot be used with"),
     ] {
-        let ran = run(line);
+        let ran = explain(directory.path(), line);
         assert!(
             ran.code == 64 && ran.err.contains(said),
             "{line}: {} {}",

@@ -273,9 +273,10 @@ impl Asked {
             return Err("cas: is of put and patch".to_owned());
         }
         let mounts = standing.mounts;
-        let target = match action {
-            Action::List => mounts.parse_folder(path),
-            _ => mounts.parse(path),
+        let target = if action == Action::List {
+            mounts.parse_folder(path)
+        } else {
+            mounts.parse(path)
         };
         let target = target.map_err(|error| format!("{}: {error}", action.name()))?;
         Ok((action, target))

@@ -90,10 +90,11 @@ fn report(json: bool, count: usize, failed: &[Failed], out: &mut dyn Write) -> R
         let failed: Vec<_> = failed.collect();
         show::json(&json!({ "cases": count, "failed": failed }), out)?;
     } else {
-        let mut lines: String = failed.iter().map(|it| format!("{it}\n")).collect();
+        let mut lines: Vec<String> = failed.iter().map(ToString::to_string).collect();
         if failed.is_empty() {
-            lines = format!("{}, all as expected\n", counted(count, "case"));
+            lines.push(format!("{}, all as expected", counted(count, "case")));
         }
+        let lines = lines.join("\n") + "\n";
         show::write(lines.as_bytes(), out)?;
     }
     if failed.is_empty() {
@@ -133,7 +134,9 @@ fn check(case: &Asked, standing: Standing<'_>) -> Result<Vec<(String, String)>, 
             return Err(format!("by: no policy is called {name:?}"));
         }
     }
-    by.iter_mut().for_each(|names| names.sort());
+    if let Some(by) = &mut by {
+        by.sort();
+    }
     let mut differing = vec![];
     for question in case.questions(standing)? {
         let reason = question.reason.as_deref();

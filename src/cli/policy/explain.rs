@@ -1,6 +1,5 @@
 //! `vaultgram policy explain`: the answer, the policies behind it, and what would change it.
 
-use std::fmt::Write as _;
 use std::io::Write;
 
 use serde_json::{Value, json};
@@ -54,37 +53,33 @@ fn as_text(policy: &Policy, question: &Question) -> String {
         request.target.path,
         circumstances(policy, question)
     );
-    let mut text = String::new();
-    match decide(policy, question) {
+    let lines = match decide(policy, question) {
         Decision::Allow(permit) => {
-            let _ = writeln!(text, "allowed: {who} may {what}");
-            for name in permit.policies() {
-                let _ = writeln!(text, "  by {}", described(policy, name));
-            }
-            for term in terms(&permit) {
-                let _ = writeln!(text, "  {term}");
-            }
+            let mut lines = vec![format!("allowed: {who} may {what}")];
+            let by = permit.policies().iter();
+            lines.extend(by.map(|name| format!("  by {}", described(policy, name))));
+            lines.extend(terms(&permit).iter().map(|term| format!("  {term}")));
+            lines
         }
         Decision::Deny(denial) => {
-            let _ = writeln!(text, "denied: {who} may not {what}");
+            let mut lines = vec![format!("denied: {who} may not {what}")];
             if denial.policies.is_empty() {
-                let _ = writeln!(text, "  no policy permits it");
+                lines.push("  no policy permits it".to_owned());
             }
-            for name in &denial.policies {
-                let _ = writeln!(text, "  forbidden by {}", described(policy, name));
-            }
+            let by = denial.policies.iter();
+            lines.extend(by.map(|name| format!("  forbidden by {}", described(policy, name))));
             let changes = changes(policy, question);
-            if changes.is_empty() {
-                let _ = writeln!(text, "  nothing that was tried by itself would allow it");
+            lines.push(if changes.is_empty() {
+                "  nothing that was tried by itself would allow it".to_owned()
             } else {
-                let _ = writeln!(text, "  it would be allowed");
-            }
-            for change in changes {
-                let _ = writeln!(text, "    {}", spoken(policy, &change));
-            }
+                "  it would be allowed".to_owned()
+            });
+            let spoken = changes.iter().map(|change| spoken(policy, change));
+            lines.extend(spoken.map(|change| format!("    {change}")));
+            lines
         }
-    }
-    text
+    };
+    lines.join("\n") + "\n"
 }
 
 /// How, from where and when.

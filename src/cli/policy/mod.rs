@@ -32,7 +32,7 @@ Exit codes: 0 done, 64 usage, 73 cannot write.")]
     Validate(ValidateArgs),
     /// Say whether somebody may do something, which policies decide, and what would have to be
     /// different
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Check what policies decide against what they should
     Test(TestArgs),
 }
