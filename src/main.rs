@@ -44,6 +44,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Logout(arguments) => daemon::logout(&arguments, out).await,
         Command::Session(Session::Show(arguments)) => daemon::session_show(&arguments, out).await,
         Command::Serve(arguments) => daemon::serve(&arguments.config).await,
+        Command::Policy(command) => daemon::policy(&command, out),
         Command::Audit(Audit::Verify(arguments)) => cli::audit::run(&arguments, out),
         Command::Client(client) => {
             let terminal = out.is_terminal();

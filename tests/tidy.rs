@@ -41,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const DOMAIN_LIBRARIES: &[&str] = &[
     "std",
     "time",
+    "jiff",
     "zeroize",
     "cedar_policy",
     "miette",

@@ -115,6 +115,10 @@ pub struct Health {
     pub cluster_id: String,
     /// Our own addition: the store's state in words, such as `unreachable`.
     pub store: String,
+    /// Our own addition too: `current`, or `outdated` where something is wrong with the files, so
+    /// that an older policy is in force.
+    #[serde(default)]
+    pub policy: String,
 }
 
 /// What `sys/seal-status` says. There is nothing to unseal here, so what is said of keys is nought.

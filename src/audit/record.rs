@@ -119,6 +119,7 @@ enum About<'a> {
         lease: &'a str,
     },
     Chat {},
+    Policy {},
 }
 
 #[derive(Serialize)]
@@ -171,6 +172,10 @@ enum Event<'a> {
     KeyForgotten,
     ChatLocked,
     ChatUnlocked,
+    PolicyLoaded {
+        policy_hash: &'a str,
+        policies_loaded: usize,
+    },
     LeaseKept {
         seconds: u64,
     },
@@ -257,6 +262,10 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::KeyForgotten => Self::KeyForgotten,
             AuditEvent::ChatLocked => Self::ChatLocked,
             AuditEvent::ChatUnlocked => Self::ChatUnlocked,
+            AuditEvent::PolicyLoaded { hash, policies } => Self::PolicyLoaded {
+                policy_hash: hash,
+                policies_loaded: *policies,
+            },
             AuditEvent::LeaseKept { seconds } => Self::LeaseKept { seconds: *seconds },
             AuditEvent::LeaseRenewed { seconds } => Self::LeaseRenewed { seconds: *seconds },
             AuditEvent::LeaseRevoked => Self::LeaseRevoked,
@@ -305,6 +314,7 @@ impl<'a> From<&'a Subject> for About<'a> {
             },
             Subject::Key(key) => Self::Key { key },
             Subject::Chat => Self::Chat {},
+            Subject::Policy => Self::Policy {},
             Subject::Lease {
                 action,
                 lease,

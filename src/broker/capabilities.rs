@@ -20,6 +20,6 @@ impl Broker {
                 version: None,
             },
         };
-        fitting(&request, &self.rules.mounts).is_ok() && self.rules.policy.would_allow(&request)
+        fitting(&request, &self.rules.mounts).is_ok() && self.rules.policy.get().would_allow(&request, self.now())
     }
 }

@@ -6,6 +6,7 @@ mod confirm;
 mod error;
 mod execute;
 mod fitting;
+mod in_force;
 mod keys;
 mod lease;
 mod leases;
@@ -24,6 +25,7 @@ pub use self::collect::{Collected, Offer};
 pub use self::confirm::Asked;
 pub use self::error::BrokerError;
 pub use self::execute::Sealed;
+pub use self::in_force::{InForce, PolicyNews};
 pub use self::keys::RegisteredKey;
 pub use self::leases::{Keeping, LeaseInfo, LeaseName, MAX_KEPT};
 pub use self::versions::ChangedVersions;
@@ -33,8 +35,8 @@ use crate::broker::ports::{
 };
 use crate::domain::policy::DenialReason;
 use crate::domain::{
-    AuditEntry, Caller, Decision, Denial, Field, History, Mounts, Policy, Request, RequestId,
-    Secret, VersionFacts,
+    AuditEntry, Caller, Decision, Denial, Field, History, Mounts, Request, RequestId, Secret,
+    VersionFacts,
 };
 
 /// How long a message stays claimed: far longer than an old command is accepted.
@@ -51,15 +53,15 @@ pub struct Broker {
 
 /// What the broker goes by.
 pub struct Rules {
-    /// Who may have what.
-    pub policy: Policy,
+    /// Who may have what, and who the administrators are but for [`Rules::admins`].
+    pub policy: InForce,
     /// The mounts that may be asked for.
     pub mounts: Mounts,
     /// How long a wrapping token lives.
     pub wrap_ttl: Duration,
     /// The Unix user of each Telegram account that may collect secrets on this host.
     pub unix_users: BTreeMap<i64, u32>,
-    /// The Telegram accounts that may look after everybody's leases.
+    /// The Telegram accounts that look after what is everybody's.
     pub admins: BTreeSet<i64>,
 }
 
@@ -197,7 +199,7 @@ impl Broker {
                 policies: vec![],
             })
         } else {
-            self.rules.policy.decide(request, now)
+            self.rules.policy.get().decide(request, now)
         };
         let entry = AuditEntry::decided(request, &decision, now);
         Ok((decision, entry))

@@ -8,6 +8,8 @@ use clap::builder::styling::{AnsiColor, Style};
 /// Exit codes, from `sysexits.h` but for the last ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
+    /// What was to be checked is not as it should be.
+    Failed = 1,
     /// `EX_USAGE`: the command was typed wrong.
     Usage = 64,
     /// `EX_DATAERR`: the data is not what it should be.

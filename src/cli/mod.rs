@@ -21,6 +21,7 @@ pub mod list;
 pub mod manual;
 pub mod open;
 pub mod parameter;
+pub mod policy;
 mod progress;
 pub mod put;
 pub mod render;
@@ -114,6 +115,9 @@ pub enum Command {
     /// Run the broker
     #[command(after_help = SERVE)]
     Serve(ConfigArgs),
+    /// Look at policies, ask them, and test them
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Work with the audit
     #[command(subcommand)]
     Audit(audit::Audit),

@@ -17,6 +17,9 @@ use crate::domain::signs::one_line;
 /// What the store's state is called when secrets can be read.
 const READY: &str = "ready";
 
+/// What the policy is called when something is wrong with the one that should be in force.
+const OUTDATED: &str = "outdated";
+
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -40,6 +43,7 @@ struct Printed<'a> {
     store: &'a str,
     store_version: &'a str,
     sealed: bool,
+    policy: &'a str,
     caller: &'a BTreeMap<String, String>,
 }
 
@@ -63,6 +67,7 @@ pub async fn run(arguments: &StatusArgs, out: &mut dyn Write) -> Result<(), Fail
         store: &health.store,
         store_version: &health.version,
         sealed: health.sealed,
+        policy: &health.policy,
         caller: &caller.data.meta,
     };
     if arguments.common.json {
@@ -89,6 +94,10 @@ fn described(printed: &Printed<'_>) -> String {
         ("socket", one_line(printed.socket)),
         ("store", format!("{}{version}", one_line(printed.store))),
     ];
+    if printed.policy == OUTDATED {
+        let what = "older than its files, in which something is wrong; `vaultgram policy validate`";
+        lines.push(("policy", what.to_owned()));
+    }
     let caller = printed.caller.iter();
     lines.extend(caller.map(|(name, value)| (name.as_str(), one_line(value))));
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);

@@ -4,9 +4,12 @@
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
+
+/// The most files in a folder of policies, whatever they are.
+const MAX_ENTRIES: usize = 10_000;
 
 /// What a file must be kept safe from.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +84,44 @@ pub(super) fn read_text(
             Err(format!("{}: is not UTF-8 text", path.display()))
         }
     }
+}
+
+/// The policies in the folder at `path`, by name: every `*.cedar` but hidden ones, such as
+/// editors keep beside what they edit. Links are followed: Kubernetes makes its folders of them.
+///
+/// # Errors
+/// When it cannot be read, or others could put files into it.
+pub(super) fn in_folder(path: &Path) -> Result<Vec<PathBuf>, String> {
+    let name = path.display();
+    let unreadable = |error: std::io::Error| format!("{name}: cannot be read: {error}");
+    let metadata = path.metadata().map_err(unreadable)?;
+    let own = rustix::process::geteuid().as_raw();
+    // Kubernetes lets everybody write to its folders, and mounts them read-only.
+    let read_only = rustix::fs::statvfs(path)
+        .is_ok_and(|it| it.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+    if let Some(problem) = unsafe_because(path, &metadata, Guard::Change, own)
+        && !read_only
+    {
+        return Err(format!("{name}: {problem}"));
+    }
+    let mut found = vec![];
+    for entry in std::fs::read_dir(path)
+        .map_err(unreadable)?
+        .take(MAX_ENTRIES + 1)
+    {
+        found.push(entry.map_err(unreadable)?.path());
+    }
+    if found.len() > MAX_ENTRIES {
+        return Err(format!("{name}: has more than {MAX_ENTRIES} files in it"));
+    }
+    found.retain(|path| {
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.extension().is_some_and(|it| it == "cedar")
+    });
+    found.sort();
+    Ok(found)
 }
 
 /// Why a file with `metadata` is not guarded as it must be, to the user with the id `own`.

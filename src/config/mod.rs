@@ -8,10 +8,12 @@ mod credentials;
 mod dotenv;
 pub mod environment;
 mod files;
+mod groups;
 mod limits;
 mod policy;
 mod proxy;
 mod raw;
+mod rules;
 mod socket;
 mod state;
 mod telegram;
@@ -27,6 +29,7 @@ pub use credentials::CredentialsConfig;
 pub use environment::Environment;
 pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
+pub use rules::{HangsOn, RulesConfig, other_sections, policies_in, watched};
 pub use socket::SocketConfig;
 pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
 pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig};
@@ -35,8 +38,6 @@ pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
 pub use vault_tls::VaultTls;
 
 use zeroize::Zeroizing;
-
-use crate::domain::Policy;
 
 /// Largest configuration or policy file read, in bytes.
 pub(crate) const MAX_FILE: u64 = 1 << 20;
@@ -51,7 +52,7 @@ pub struct Config {
     /// The secret store.
     pub vault: VaultConfig,
     /// Who may have what.
-    pub policy: Policy,
+    pub rules: RulesConfig,
     /// The Unix sockets, that of `[socket]` first; none where only Telegram is served.
     pub sockets: Vec<SocketConfig>,
     /// What may be taken of each.
@@ -83,11 +84,11 @@ impl Config {
     pub fn load(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let (parts, mut problems) = Parts::read(file, environment)?;
         problems.found.append(&mut problems.tokens);
-        match (parts.vault, parts.policy) {
-            (Some(vault), Some(policy)) if problems.found.is_empty() => Ok(Self {
+        match (parts.vault, parts.rules) {
+            (Some(vault), Some(rules)) if problems.found.is_empty() => Ok(Self {
                 telegram: parts.telegram,
                 vault,
-                policy,
+                rules,
                 sockets: parts.sockets,
                 limits: parts.limits,
                 credentials: parts.credentials,
@@ -127,7 +128,7 @@ impl AccountConfig {
 struct Parts {
     telegram: Option<TelegramConfig>,
     vault: Option<VaultConfig>,
-    policy: Option<Policy>,
+    rules: Option<RulesConfig>,
     sockets: Vec<SocketConfig>,
     limits: LimitsConfig,
     credentials: Option<CredentialsConfig>,
@@ -140,20 +141,16 @@ impl Parts {
     fn read(file: &Path, environment: &Environment) -> Result<(Self, Problems), ConfigError> {
         let text = read_deciding(file).map_err(|problem| ConfigError(vec![problem]))?;
         let raw = raw::parse(file, &text).map_err(|problem| ConfigError(vec![problem]))?;
-        let directory = std::path::absolute(file.parent().unwrap_or(Path::new("")).join("."))
-            .map_err(|error| ConfigError(vec![format!("the current folder: {error}")]))?;
-        let mut problems = Problems {
-            file: file.to_owned(),
-            found: vec![],
-            tokens: vec![],
-        };
+        let directory = directory(file).map_err(|problem| ConfigError(vec![problem]))?;
+        let mut problems = Problems::of(file);
 
+        let mounts = vault::mounts(&raw.vault, &mut problems);
+        let rules = rules::typed(&raw, mounts.as_ref(), &directory, &mut problems);
         let no_socket = raw.socket.is_none() && raw.sockets.is_empty();
         let credentials = raw.credentials.filter(|it| !it.units.is_empty());
         if raw.telegram.is_none() && no_socket && credentials.is_none() {
             problems.push("nothing to serve: add a [telegram] or a [socket] section");
         }
-        let mounts = vault::mounts(&raw.vault, &mut problems);
         if no_socket
             && raw
                 .telegram
@@ -168,28 +165,17 @@ impl Parts {
         let telegram = raw.telegram.and_then(|raw| {
             telegram::typed(raw, mounts.as_ref(), &directory, environment, &mut problems)
         });
-        let mut names = vec![socket::DEFAULT.to_owned()];
-        names.extend(raw.sockets.keys().cloned());
         let sockets = socket::typed(raw.socket, raw.sockets, &directory, &mut problems);
         let credentials = credentials.map(|raw| {
-            names.push(socket::CREDENTIALS.to_owned());
             credentials::typed(raw, mounts.as_ref(), &sockets, &directory, &mut problems)
         });
-        let policy = policy::typed(
-            raw.policy,
-            &raw.groups,
-            mounts.as_ref(),
-            &names,
-            &directory,
-            &mut problems,
-        );
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         let (audit, state, log) =
             state::typed(raw.audit, raw.state, &raw.log, &directory, environment);
         let parts = Self {
             telegram,
             vault,
-            policy,
+            rules,
             sockets,
             limits: raw.limits,
             credentials,
@@ -201,6 +187,12 @@ impl Parts {
     }
 }
 
+/// The folder that the paths in `file` are seen from.
+fn directory(file: &Path) -> Result<PathBuf, String> {
+    std::path::absolute(file.parent().unwrap_or(Path::new("")).join("."))
+        .map_err(|error| format!("the current folder: {error}"))
+}
+
 /// What is wrong so far.
 struct Problems {
     file: PathBuf,
@@ -210,6 +202,14 @@ struct Problems {
 }
 
 impl Problems {
+    fn of(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            found: vec![],
+            tokens: vec![],
+        }
+    }
+
     /// A mistake in the configuration file.
     fn push(&mut self, problem: impl fmt::Display) {
         self.found

@@ -14,6 +14,7 @@ pub(super) struct Raw {
     pub(super) vault: Vault,
     pub(super) policy: Policy,
     pub(super) groups: BTreeMap<String, Vec<String>>,
+    pub(super) people: BTreeMap<String, Vec<String>>,
     pub(super) socket: Option<Socket>,
     pub(super) sockets: BTreeMap<String, Socket>,
     pub(super) limits: super::LimitsConfig,
@@ -165,12 +166,17 @@ impl Default for Vault {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Policy {
     pub(super) files: Vec<PathBuf>,
+    pub(super) timezone: String,
+    /// The group whose members look after what is everybody's.
+    pub(super) admins: Option<String>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self {
             files: vec!["policy.cedar".into()],
+            timezone: "UTC".to_owned(),
+            admins: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Problems, raw};
 
 /// What policies call the socket of `[socket]`.
-pub(super) const DEFAULT: &str = "default";
+const DEFAULT: &str = "default";
 
 /// What policies call the socket of `[credentials]`.
 pub(super) const CREDENTIALS: &str = "credentials";
@@ -45,6 +45,17 @@ fn section(name: &str) -> String {
         CREDENTIALS => "[credentials]".to_owned(),
         name => format!("[sockets.{name}]"),
     }
+}
+
+/// What policies can call the sockets there are.
+pub(super) fn names(raw: &raw::Raw) -> Vec<String> {
+    let mut names = vec![DEFAULT.to_owned()];
+    names.extend(raw.sockets.keys().cloned());
+    let credentials = raw.credentials.as_ref();
+    if credentials.is_some_and(|it| !it.units.is_empty()) {
+        names.push(CREDENTIALS.to_owned());
+    }
+    names
 }
 
 /// All sockets, that of `[socket]` first.

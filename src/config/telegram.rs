@@ -26,8 +26,6 @@ pub struct TelegramConfig {
     pub application: ApplicationConfig,
     /// The numeric ids of the accounts that are listened to. Empty: nobody.
     pub allowed_users: BTreeSet<i64>,
-    /// The Unix user of each account that may collect secrets on this host.
-    pub unix_users: BTreeMap<i64, u32>,
     /// What everybody else hears.
     pub stranger_reply: StrangerReply,
     /// The age over which a command is refused.
@@ -118,24 +116,6 @@ pub(super) fn typed(
         .map_err(|problem| problems.elsewhere(problem))
         .ok();
     let application = application::typed(&raw.keys, mounts, directory, environment, problems);
-    let mut unix_users = BTreeMap::new();
-    for (account, user) in raw.unix_users {
-        let Some(id) = account
-            .parse()
-            .ok()
-            .filter(|id| raw.allowed_users.contains(id))
-        else {
-            problems.push(
-                "[telegram] unix_users: each key must be a number from allowed_users, as in \
-                 unix_users = { 1001 = 990 }",
-            );
-            continue;
-        };
-        match uid(user) {
-            Ok(uid) => drop(unix_users.insert(id, uid)),
-            Err(problem) => problems.push(format!("[telegram] unix_users: {problem}")),
-        }
-    }
     let path = |mounts: &Mounts| mounts.parse(&raw.keys_path).is_ok();
     if !mounts.is_none_or(path) {
         problems.push("[telegram] keys_path: must be a path such as secret/telegram");
@@ -151,7 +131,6 @@ pub(super) fn typed(
         session_key: session_key?,
         application: application?,
         allowed_users: raw.allowed_users.into_iter().collect(),
-        unix_users,
         stranger_reply: if raw.stranger_reply.is_empty() {
             StrangerReply::Silence
         } else {
@@ -169,11 +148,34 @@ pub(super) fn typed(
     })
 }
 
+/// The Unix user of each account that has one.
+pub(super) fn unix_users(raw: &raw::Telegram, problems: &mut Problems) -> BTreeMap<i64, u32> {
+    let mut unix_users = BTreeMap::new();
+    for (account, user) in &raw.unix_users {
+        let Some(id) = account
+            .parse()
+            .ok()
+            .filter(|id| raw.allowed_users.contains(id))
+        else {
+            problems.push(
+                "[telegram] unix_users: each key must be a number from allowed_users, as in \
+                 unix_users = { 1001 = 990 }",
+            );
+            continue;
+        };
+        match uid(user) {
+            Ok(uid) => drop(unix_users.insert(id, uid)),
+            Err(problem) => problems.push(format!("[telegram] unix_users: {problem}")),
+        }
+    }
+    unix_users
+}
+
 /// The number of a user of this host.
-fn uid(user: raw::UnixUser) -> Result<u32, String> {
+fn uid(user: &raw::UnixUser) -> Result<u32, String> {
     match user {
-        raw::UnixUser::Number(uid) => Ok(uid),
-        raw::UnixUser::Name(name) => match nix::unistd::User::from_name(&name) {
+        raw::UnixUser::Number(uid) => Ok(*uid),
+        raw::UnixUser::Name(name) => match nix::unistd::User::from_name(name) {
             Ok(Some(user)) => Ok(user.uid.as_raw()),
             Ok(None) => Err(format!("there is no user {name:?} on this host")),
             Err(error) => Err(format!("cannot look up user {name:?}: {error}")),

@@ -40,6 +40,7 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
     if let Some(telegram) = &config.telegram
         && telegram.lock_on_new_device
         && telegram.admins.is_empty()
+        && config.rules.policy.groups().telegram_admins().is_empty()
     {
         writeln!(
             out,
@@ -58,11 +59,11 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         within.unwrap_or_default(),
         vault.auth.name()
     )?;
-    match config.policy.len() {
+    match config.rules.policy.len() {
         0 => writeln!(out, "policy    none, so everything is refused")?,
         count => writeln!(out, "policy    {count} policies")?,
     }
-    for policy in config.policy.for_any_action() {
+    for policy in config.rules.policy.for_any_action() {
         writeln!(
             out,
             "          warning: {policy} permits every action, so writing and deleting too; where \

@@ -102,6 +102,13 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
         let found = examine_socket(credentials.socket, false).await;
         findings.push(Finding::of("credentials", found));
     }
+    if let Some(socket) = socket.as_ref().filter(|_| running)
+        && is_outdated(socket).await
+    {
+        let problem = "the vaultgram that runs goes by older policies than its files hold; its log \
+                       says what is wrong, or: vaultgram policy validate";
+        findings.push(Finding::of::<String>("policy", Err(problem.to_owned())));
+    }
     if let Some(telegram) = config.telegram {
         findings.push(Finding::of(
             "telegram",
@@ -310,6 +317,13 @@ async fn ask_about_vault(socket: &Path) -> Result<(), String> {
             "Vault answers here, but not to the vaultgram that runs; its log says why".to_owned(),
         ),
     }
+}
+
+/// Whether the broker that runs could not take the policies in its files.
+async fn is_outdated(socket: &Path) -> bool {
+    let answer = Socket::at(socket).get("/v1/sys/health").await.ok();
+    let health = answer.and_then(|answer| serde_json::from_slice::<Health>(&answer.body).ok());
+    health.is_some_and(|health| health.policy == "outdated")
 }
 
 /// What the broker that runs says of its connection, in its metrics.

@@ -9,6 +9,8 @@ mod login;
 mod logout;
 mod notify;
 mod own_keys;
+mod policy;
+mod reload;
 mod serve;
 mod session;
 mod session_key;
@@ -23,6 +25,7 @@ pub use check::check;
 pub use doctor::doctor;
 pub use login::login;
 pub use logout::logout;
+pub use policy::policy;
 pub use serve::serve;
 pub use session::session_show;
 

@@ -52,15 +52,17 @@ impl Notifier {
         self.send("READY=1");
     }
 
-    /// We were asked to read our settings again, which only a restart does.
-    pub(super) fn not_reloaded(&self) {
+    /// We begin to read the policy again.
+    pub(super) fn reloading(&self) {
         if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
             let now = Duration::from(now).as_micros();
             self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now}"));
-            self.send(
-                "READY=1\nSTATUS=Nothing was reloaded: restart vaultgram to change its settings",
-            );
         }
+    }
+
+    /// That is done; what came of it.
+    pub(super) fn reloaded(&self, said: &str) {
+        self.send(&format!("READY=1\nSTATUS={}", said.replace('\n', " ")));
     }
 
     /// We begin to stop.
@@ -180,13 +182,14 @@ mod tests {
             let notifier = notifier(&[("NOTIFY_SOCKET", &name)]);
             notifier.ready();
             assert_eq!(next(), "READY=1");
-            notifier.not_reloaded();
+            notifier.reloading();
             let reloading = next();
             let since = reloading
                 .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
                 .unwrap();
             assert!(since.parse::<u64>().unwrap() > 0);
-            assert!(next().starts_with("READY=1\nSTATUS=Nothing was reloaded"));
+            notifier.reloaded("3 policies\nin force");
+            assert_eq!(next(), "READY=1\nSTATUS=3 policies in force");
         }
         // Nobody to tell is no mistake.
         notifier(&[]).ready();

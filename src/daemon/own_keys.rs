@@ -35,7 +35,7 @@ impl OwnKeys {
     /// When there can be no policy for it.
     pub(super) fn new(path: SecretPath, mounts: Mounts, ports: Ports) -> Result<Self, String> {
         let rules = Rules {
-            policy: policy(&path, &mounts)?,
+            policy: policy(&path, &mounts)?.into(),
             mounts,
             // Nothing is wrapped, and nobody collects.
             wrap_ttl: Duration::ZERO,
@@ -112,7 +112,7 @@ fn policy(path: &SecretPath, mounts: &Mounts) -> Result<Policy, String> {
              resource == Path::\"{path}\");"
         ),
     };
-    let groups = Groups::new(&BTreeMap::new()).map_err(|error| error.to_string())?;
+    let groups = Groups::default();
     Policy::load(&[source], groups, mounts).map_err(|error| error.to_string())
 }
 

@@ -21,6 +21,7 @@ use crate::coordination::LocalStore;
 use crate::daemon::activation::Passed;
 use crate::daemon::notify::Notifier;
 use crate::daemon::own_keys::OwnKeys;
+use crate::daemon::reload::{Reloader, Seen};
 use crate::daemon::signals::{Asked, Signals};
 use crate::daemon::{descriptors, load_all, session_key, settings, start_log};
 use crate::domain::{Credential, Mounts, SecretPath, Target};
@@ -48,12 +49,14 @@ pub async fn serve(file: &Path) -> Result<(), Failure> {
 
 async fn serve_here(file: &Path) -> Result<(), Failure> {
     forbid_inspection()?;
+    // Before they are read, so that what is written meanwhile shows.
+    let seen = Seen::now(file);
     let (config, environment) = load_all(file)?;
     start_log(&config.log)?;
     let credentials = config.credentials.iter().map(|it| &it.socket);
     let sockets = config.sockets.iter().chain(credentials);
     descriptors::allow(sockets.map(|it| it.max_connections).sum())?;
-    let notifier = Notifier::new(&environment);
+    let notifier = Arc::new(Notifier::new(&environment));
     let passed = Passed::take(&environment).map_err(|error| Failure::new(Exit::Config, error))?;
     drop(environment);
     lock_memory();
@@ -63,8 +66,8 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
         key = find_key(config.telegram.as_ref()) => key?,
         () = signals.stop() => return Err(Failure::new(Exit::Cancelled, "stopped")),
     };
-    Daemon::open(config, key, passed)?
-        .run(signals, &notifier)
+    Daemon::open(file, seen, config, key, passed)?
+        .run(signals, notifier)
         .await
 }
 
@@ -115,22 +118,26 @@ struct Daemon {
     sockets: Vec<Listener>,
     credentials: Option<(Listener, BTreeMap<Credential, Target>)>,
     attestor: Attestor,
+    reloader: Reloader,
     telegram: Option<Account>,
 }
 
 impl Daemon {
     /// Opens files, session and socket; connects to nothing.
-    fn open(config: Config, key: Option<SessionKey>, mut passed: Passed) -> Result<Self, Failure> {
+    fn open(
+        file: &Path,
+        seen: Seen,
+        config: Config,
+        key: Option<SessionKey>,
+        mut passed: Passed,
+    ) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let attestor = Attestor::new(config.policy.speaks_of_hashes(), Path::new(SUBUID));
+        let attestor = Attestor::new(config.rules.policy.speaks_of_hashes(), Path::new(SUBUID));
         let rules = Rules {
-            policy: config.policy,
+            policy: config.rules.policy.into(),
             mounts: config.vault.mounts.clone(),
             wrap_ttl: config.vault.wrap_ttl,
-            unix_users: match &config.telegram {
-                Some(telegram) => telegram.unix_users.clone(),
-                None => BTreeMap::new(),
-            },
+            unix_users: config.rules.hangs_on.unix_users.clone(),
             admins: match &config.telegram {
                 Some(telegram) => telegram.admins.clone(),
                 None => BTreeSet::new(),
@@ -188,6 +195,14 @@ impl Daemon {
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
         let broker = Arc::new(Broker::new(rules, ports()));
+        let in_force = (config.rules.hash, config.rules.hangs_on);
+        let reloader = Reloader::new(
+            file.to_owned(),
+            seen,
+            in_force,
+            Arc::clone(&broker),
+            attestor.clone(),
+        );
         Ok(Self {
             broker,
             vault,
@@ -198,12 +213,13 @@ impl Daemon {
             sockets,
             credentials,
             attestor,
+            reloader,
             telegram,
         })
     }
 
     /// Serves until a signal, or until a part of it ends by itself.
-    async fn run(self, mut signals: Signals, notifier: &Notifier) -> Result<(), Failure> {
+    async fn run(self, mut signals: Signals, notifier: Arc<Notifier>) -> Result<(), Failure> {
         self.broker.recover_leases().await.map_err(unavailable)?;
         // Fronts stop first, so that what is in flight can still read; then the leases go, and
         // Vault's token last.
@@ -213,20 +229,16 @@ impl Daemon {
         let mut running = FuturesUnordered::new();
 
         let (vault, stop) = (Arc::clone(&self.vault), stop_back.clone());
-        running.push(back.spawn(async move {
-            vault.run(stop).await;
-            Ok(())
-        }));
+        running.push(back.spawn(ended(async move { vault.run(stop).await })));
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
-        running.push(leases.spawn(async move {
-            broker.run_leases(stop).await;
-            Ok(())
-        }));
+        running.push(leases.spawn(ended(async move { broker.run_leases(stop).await })));
         let (cache, stop) = (self.cache, stop_back.clone());
-        running.push(back.spawn(async move {
-            cache.run(stop).await;
-            Ok(())
-        }));
+        running.push(back.spawn(ended(async move { cache.run(stop).await })));
+        let reload = self.reloader.asked();
+        let reloading = self
+            .reloader
+            .run(Arc::clone(&notifier), stop_fronts.clone());
+        running.push(fronts.spawn(ended(reloading)));
         let beside_socket = !self.sockets.is_empty() || self.credentials.is_some();
         for socket in self.sockets {
             let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
@@ -269,7 +281,7 @@ impl Daemon {
                         tracing::info!(event = "daemon.stopping");
                         break Ok(());
                     }
-                    Asked::Reload => notifier.not_reloaded(),
+                    Asked::Reload => reload.notify_one(),
                 },
                 Some(part) = running.next() => break part.map_err(unavailable).flatten().and_then(|()| {
                     Err(unavailable("a part of vaultgram ended by itself; see the log"))
@@ -306,6 +318,12 @@ impl Daemon {
         tracing::info!(event = "daemon.stopped");
         ended
     }
+}
+
+/// What only ends when it is told to.
+async fn ended(work: impl Future<Output = ()>) -> Result<(), Failure> {
+    work.await;
+    Ok(())
 }
 
 /// Answers in Telegram until `stop`. Signed out, it waits for that `beside_socket`, which goes on.

@@ -133,7 +133,6 @@ pub(super) fn telegram(
         vault_address,
         request_timeout: config.request_timeout,
         proxy: proxy(config),
-        admins: config.admins.clone(),
         keys_path: config.keys_path.clone(),
         watchdog_interval: config.watchdog_interval,
         lock_on_new_device: config.lock_on_new_device,

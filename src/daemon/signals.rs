@@ -43,7 +43,7 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hangup.recv() => {
-                tracing::warn!(event = "daemon.hangup", hint = "restart vaultgram to change its settings");
+                tracing::info!(event = "daemon.hangup");
                 Asked::Reload
             }
         }

@@ -40,6 +40,8 @@ pub enum Subject {
     Key(String),
     /// Chat as a whole.
     Chat,
+    /// The policy as a whole.
+    Policy,
     /// The lease of a dynamic secret that was handed over.
     Lease {
         /// What was to be done.
@@ -150,6 +152,13 @@ pub enum AuditEvent {
     ChatLocked,
     /// Chat is unlocked once this is written.
     ChatUnlocked,
+    /// These policies are in force once this is written.
+    PolicyLoaded {
+        /// Names their text, with the groups and people they speak of.
+        hash: String,
+        /// How many there are.
+        policies: usize,
+    },
     /// The lease is renewed from now on, for so many seconds.
     LeaseKept {
         /// So many.
@@ -215,6 +224,7 @@ impl AuditEvent {
             | Self::KeyForgotten
             | Self::ChatLocked
             | Self::ChatUnlocked
+            | Self::PolicyLoaded { .. }
             | Self::LeaseKept { .. }
             | Self::LeaseRenewed { .. }
             | Self::LeaseRevoked

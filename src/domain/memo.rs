@@ -3,23 +3,40 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use time::OffsetDateTime;
+
 use crate::domain::policy::Denial;
 use crate::domain::{Action, Caller, Request, SecretPath, Terms};
 
 /// The most answers that are remembered; one more, and it begins anew.
 const MAX_ANSWERS: usize = 4096;
 
-/// Everything that policies may look at. What is added to their context belongs here too: the
-/// time of day would have to be a part of it.
+/// Everything that policies may look at. What is added to their context belongs here too.
 #[derive(PartialEq, Eq, Hash)]
 pub(in crate::domain) struct Question {
     caller: Caller,
     action: Action,
     path: SecretPath,
+    /// Where policies speak of time: the minute, which is all they see of it.
+    minute: Option<i64>,
+    /// Where policies speak of reasons.
+    reason: Option<String>,
+}
+
+/// What is so rarely spoken of, and so rarely the same, that it only counts where it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::domain) struct Spoken {
+    pub(in crate::domain) time: bool,
+    pub(in crate::domain) reason: bool,
 }
 
 impl Question {
-    pub(in crate::domain) fn of(request: &Request) -> Self {
+    pub(in crate::domain) fn of(
+        request: &Request,
+        reason: Option<&str>,
+        now: OffsetDateTime,
+        spoken: Spoken,
+    ) -> Self {
         let mut caller = request.caller.clone();
         if let Caller::Unix(peer) = &mut caller {
             // No policy sees it, and each process has another.
@@ -29,6 +46,8 @@ impl Question {
             caller,
             action: request.action,
             path: request.target.path.clone(),
+            minute: spoken.time.then(|| now.unix_timestamp().div_euclid(60)),
+            reason: reason.filter(|_| spoken.reason).map(str::to_owned),
         }
     }
 }
@@ -78,6 +97,8 @@ mod tests {
     use crate::domain::policy::DenialReason;
     use crate::domain::{Delivery, RequestId, Target};
 
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
     fn request(path: &str, pid: i32, uid: u32, delivery: Delivery) -> Request {
         Request {
             id: RequestId::Connection(1),
@@ -92,11 +113,38 @@ mod tests {
     }
 
     #[test]
+    fn time_and_reason_count_only_where_policies_speak_of_them() {
+        let request = request("a", 1, 1, Delivery::Socket);
+        let of = |reason, seconds, spoken| {
+            let now = NOW + time::Duration::seconds(seconds);
+            Question::of(&request, reason, now, spoken)
+        };
+        let silent = Spoken::default();
+        assert!(of(Some("x"), 0, silent) == of(Some("y"), 3600, silent));
+        let time = Spoken {
+            time: true,
+            reason: false,
+        };
+        assert!(of(Some("x"), 0, time) == of(None, 59, time));
+        assert!(of(None, 0, time) != of(None, 60, time));
+        assert!(of(None, -1, time) != of(None, 0, time));
+        let reason = Spoken {
+            time: false,
+            reason: true,
+        };
+        assert!(of(Some("x"), 0, reason) == of(Some("x"), 60, reason));
+        assert!(of(Some("x"), 0, reason) != of(Some("y"), 0, reason));
+        assert!(of(Some("x"), 0, reason) != of(None, 0, reason));
+    }
+
+    #[test]
     fn only_equal_questions_share_an_answer_and_none_is_kept_for_ever() {
         let memo = Memo::default();
         let mut asked = 0;
         let mut ask = |path: &str, pid, uid, delivery| {
-            memo.answer(Question::of(&request(path, pid, uid, delivery)), || {
+            let request = request(path, pid, uid, delivery);
+            let question = Question::of(&request, None, NOW, Spoken::default());
+            memo.answer(question, || {
                 asked += 1;
                 Answer::Deny(Denial {
                     reason: DenialReason::NotPermitted,

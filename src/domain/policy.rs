@@ -6,11 +6,13 @@ use cedar_policy::{
     ActionConstraint, Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName,
     EntityUid, PolicyId, PolicySet, RestrictedExpression, Schema,
 };
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::domain::group::Groups;
-use crate::domain::memo::{Answer, Memo, Question};
-use crate::domain::{Caller, Permit, Request, SecretPath, Terms};
+use crate::domain::memo::{Answer, Memo, Question, Spoken};
+use crate::domain::policy_explain::About;
+use crate::domain::zone::day;
+use crate::domain::{Caller, Permit, Request, SecretPath, Terms, Zone};
 
 /// The answer to one request.
 #[derive(Debug)]
@@ -68,24 +70,44 @@ pub struct Policy {
     pub(in crate::domain) types: EntityTypes,
     /// Of the policies that name any.
     pub(in crate::domain) terms: BTreeMap<PolicyId, Terms>,
+    /// By the name of each policy.
+    pub(in crate::domain) about: BTreeMap<String, About>,
+    pub(in crate::domain) zone: Zone,
+    /// What any of the policies speaks of.
+    pub(in crate::domain) spoken: Spoken,
     pub(in crate::domain) memo: Memo,
 }
 
 /// The entity types of the schema, parsed once.
+#[derive(Clone)]
 pub(in crate::domain) struct EntityTypes {
     pub(in crate::domain) group: EntityTypeName,
+    pub(in crate::domain) person: EntityTypeName,
     pub(in crate::domain) telegram_user: EntityTypeName,
     pub(in crate::domain) unix_peer: EntityTypeName,
     pub(in crate::domain) path: EntityTypeName,
     pub(in crate::domain) action: EntityTypeName,
+    pub(in crate::domain) weekday: EntityTypeName,
 }
 
 impl Policy {
     /// Decides `request` at `now`. Anything unclear is a refusal.
     #[must_use]
     pub fn decide(&self, request: &Request, now: OffsetDateTime) -> Decision {
-        let question = Question::of(request);
-        match self.memo.answer(question, || self.judge(request)) {
+        self.decide_with(request, None, now)
+    }
+
+    /// As [`Policy::decide`], with the reason that was given for `request`.
+    #[must_use]
+    pub fn decide_with(
+        &self,
+        request: &Request,
+        reason: Option<&str>,
+        now: OffsetDateTime,
+    ) -> Decision {
+        let question = Question::of(request, reason, now, self.spoken);
+        let judge = || self.judge(request, reason, now);
+        match self.memo.answer(question, judge) {
             Answer::Allow { policies, terms } => {
                 Decision::Allow(Permit::mint(request.clone(), policies, terms, now))
             }
@@ -96,17 +118,17 @@ impl Policy {
     /// Whether `request` would be allowed, were it made. The answer is not remembered: those who only
     /// ask push nothing out of the memo that others need.
     #[must_use]
-    pub fn would_allow(&self, request: &Request) -> bool {
-        let known = self.memo.known(&Question::of(request));
-        match known.unwrap_or_else(|| self.judge(request)) {
+    pub fn would_allow(&self, request: &Request, now: OffsetDateTime) -> bool {
+        let known = self.memo.known(&Question::of(request, None, now, self.spoken));
+        match known.unwrap_or_else(|| self.judge(request, None, now)) {
             Answer::Allow { .. } => true,
             Answer::Deny(_) => false,
         }
     }
 
     /// What Cedar says.
-    fn judge(&self, request: &Request) -> Answer {
-        let Some((query, entities)) = self.question(request) else {
+    fn judge(&self, request: &Request, reason: Option<&str>, now: OffsetDateTime) -> Answer {
+        let Some((query, entities)) = self.question(request, reason, now) else {
             return Answer::Deny(Denial {
                 reason: DenialReason::EvaluationFailed,
                 policies: vec![],
@@ -165,16 +187,44 @@ impl Policy {
             .map_or_else(|| id.to_string(), str::to_owned)
     }
 
-    fn question(&self, request: &Request) -> Option<(cedar_policy::Request, Entities)> {
+    /// Where policies read the clock.
+    #[must_use]
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// With the clock read in `zone` instead of UTC.
+    #[must_use]
+    pub fn in_zone(self, zone: Zone) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// The groups and people that policies speak of.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    fn question(
+        &self,
+        request: &Request,
+        reason: Option<&str>,
+        now: OffsetDateTime,
+    ) -> Option<(cedar_policy::Request, Entities)> {
         let (principal, attributes) = self.principal(&request.caller);
         let groups = self.groups.of(&request.caller);
-        let parents = groups.map(|name| uid(&self.types.group, name)).collect();
+        let groups = groups.map(|name| uid(&self.types.group, name));
+        let person = self.groups.person(&request.caller);
+        let known = self.groups.people().named(person.name());
+        let person = known.map(|person| uid(&self.types.person, person.name()));
+        let parents = groups.chain(person).collect();
         let principal_entity = Entity::new(principal.clone(), attributes, parents).ok()?;
 
         let resource = uid(&self.types.path, &request.target.path.to_string());
         let resource_entity = self.path_entity(&request.target.path)?;
 
-        let mut context = vec![];
+        let mut context = vec![("time".to_owned(), self.time(now)?)];
+        context.extend(reason.map(|reason| ("reason".to_owned(), string(reason))));
         if let Some(delivery) = request.action.delivery() {
             context.push(("delivery".to_owned(), string(delivery.name())));
         }
@@ -205,6 +255,25 @@ impl Policy {
             Entities::from_entities([principal_entity, resource_entity], Some(&self.schema))
                 .ok()?;
         Some((query, entities))
+    }
+
+    /// `context.time`.
+    fn time(&self, now: OffsetDateTime) -> Option<RestrictedExpression> {
+        let local = self.zone.local(now);
+        let utc = now.to_offset(UtcOffset::UTC);
+        let begun = format!("{}T{:02}:{:02}:00Z", utc.date(), utc.hour(), utc.minute());
+        let weekday = uid(&self.types.weekday, day(local.weekday()));
+        let number = |number: u8| RestrictedExpression::new_long(number.into());
+        RestrictedExpression::new_record([
+            ("hour".to_owned(), number(local.hour())),
+            ("minute".to_owned(), number(local.minute())),
+            (
+                "weekday".to_owned(),
+                RestrictedExpression::new_entity_uid(weekday),
+            ),
+            ("now".to_owned(), RestrictedExpression::new_datetime(begun)),
+        ])
+        .ok()
     }
 
     fn principal(&self, caller: &Caller) -> (EntityUid, HashMap<String, RestrictedExpression>) {

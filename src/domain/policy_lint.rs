@@ -1,8 +1,9 @@
 //! What is looked for in policies beyond what Cedar checks.
 //!
 //! Of a local process some things are known only when all goes well: not the unit, say, of one that
-//! has just ended. Not to be known must never get anybody more: a `permit` may ask that something is
-//! known, and a `forbid` may only let those pass of whom it is.
+//! has just ended; and a reason is there only where somebody gave one. Not to be known must never
+//! get anybody more: a `permit` may ask that something is known, and a `forbid` may only let those
+//! pass of whom it is.
 
 use cedar_policy::Policy;
 use cedar_policy::pst::{
@@ -22,6 +23,9 @@ const UNCERTAIN: [&str; 7] = [
     "container",
     "pod",
 ];
+
+/// What the context does not always have, and whoever asks may leave out.
+const REASON: &str = "reason";
 
 /// What `policy` asks in such a way that not to be known gets more, and what to do.
 pub(in crate::domain) fn open_to_unknown(
@@ -84,6 +88,9 @@ fn asked_wrongly(condition: &Expr, fine: bool, groups: &Groups) -> Option<String
 fn asked(part: &Expr, groups: &Groups) -> Option<String> {
     if let Expr::HasAttr { attrs, .. } = part {
         let name = attrs.first().as_str();
+        if name == REASON {
+            return Some(format!("context has {name}"));
+        }
         let uncertain = UNCERTAIN.contains(&name);
         return uncertain.then(|| format!("principal has {name}"));
     }
@@ -98,7 +105,7 @@ fn membership(uid: &EntityUID, groups: &Groups) -> Option<String> {
     uncertain.then(|| format!("principal in Group::{:?}", uid.eid))
 }
 
-/// Whether it is one question about the principal, such as `principal has unit`.
+/// Whether it is one question about the principal or context, such as `principal has unit`.
 fn is_plain(condition: &Expr) -> bool {
     let literal = |expr: &Expr| matches!(expr, Expr::Literal(_));
     let named = |expr: &Expr| {
@@ -111,7 +118,7 @@ fn is_plain(condition: &Expr) -> bool {
     };
     let principal = |expr: &Expr| matches!(expr, Expr::Var(Var::Principal));
     if let Expr::HasAttr { expr, .. } = condition {
-        principal(expr)
+        matches!(**expr, Expr::Var(Var::Principal | Var::Context))
     } else if let Expr::Is { expr, in_expr, .. } = condition {
         principal(expr) && in_expr.as_ref().is_none_or(|group| named(group))
     } else if let Expr::BinaryOp { op, left, right } = condition {
@@ -132,23 +139,42 @@ pub(in crate::domain) fn speaks_of_hashes(policy: &Policy) -> bool {
     found.iter().any(|name| name == "executable_sha256")
 }
 
-/// What `policy` compares the socket's name with.
-pub(in crate::domain) fn sockets(policy: &Policy) -> Vec<String> {
+/// Whether `policy` looks at `name` in the context, or at all of it.
+pub(in crate::domain) fn speaks_of(policy: &Policy, name: &str) -> bool {
+    let context = |expr: &Expr| matches!(expr, Expr::Var(Var::Context));
+    let found = gather(policy, &|part| {
+        if let Expr::GetAttr { expr, attr } = part
+            && context(expr)
+        {
+            return Some(vec![attr.to_string()]);
+        }
+        if let Expr::HasAttr { expr, attrs } = part
+            && context(expr)
+        {
+            return Some(vec![attrs.first().to_string()]);
+        }
+        context(part).then(|| vec![name.to_owned()])
+    });
+    found.iter().any(|it| it == name) || policy.to_pst().is_err()
+}
+
+/// What `policy` compares `name` with, in the context or of the principal: a socket's name, say.
+pub(in crate::domain) fn compared(policy: &Policy, name: &str) -> Vec<String> {
     gather(policy, &|part| {
         let Expr::BinaryOp { left, right, .. } = part else {
             return None;
         };
         let sides = [left, right];
-        let compared = sides.iter().any(|side| is_socket(side));
+        let compared = sides.iter().any(|side| is_attribute(side, name));
         compared.then(|| sides.iter().flat_map(|side| strings(side)).collect())
     })
 }
 
-fn is_socket(expr: &Expr) -> bool {
+fn is_attribute(expr: &Expr, name: &str) -> bool {
     let Expr::GetAttr { expr, attr } = expr else {
         return false;
     };
-    attr == "socket" && matches!(**expr, Expr::Var(Var::Context))
+    attr == name && matches!(**expr, Expr::Var(Var::Context | Var::Principal))
 }
 
 fn strings(expr: &Expr) -> Vec<String> {

@@ -9,10 +9,11 @@ use cedar_policy::{EntityTypeName, PolicyId, PolicySet, Schema, ValidationMode, 
 use miette::Diagnostic;
 
 use crate::domain::group::Groups;
-use crate::domain::memo::Memo;
+use crate::domain::memo::{Memo, Spoken};
 use crate::domain::policy::{EntityTypes, Policy};
+use crate::domain::policy_explain::About;
 use crate::domain::terms;
-use crate::domain::{Mounts, Terms, policy_lint, policy_names};
+use crate::domain::{Mounts, Terms, Zone, policy_lint, policy_names};
 
 /// The schema policies are checked against, in Cedar's own notation.
 pub const SCHEMA: &str = include_str!("vaultgram.cedarschema");
@@ -58,7 +59,9 @@ impl Policy {
         }
         let mut policies = PolicySet::new();
         let mut terms = BTreeMap::new();
+        let mut about = BTreeMap::new();
         for found in parsed.policies {
+            about.insert(found.name(), found.about());
             if found.terms != Terms::default() {
                 terms.insert(found.policy.id().clone(), found.terms);
             }
@@ -66,12 +69,23 @@ impl Policy {
                 .add(found.policy)
                 .map_err(|error| PolicyError(vec![error.to_string()]))?;
         }
+        let spoken = Spoken {
+            time: policies
+                .policies()
+                .any(|it| policy_lint::speaks_of(it, "time")),
+            reason: policies
+                .policies()
+                .any(|it| policy_lint::speaks_of(it, "reason")),
+        };
         Ok(Self {
             policies,
             schema: parsed.schema,
             groups,
             types: parsed.types,
             terms,
+            about,
+            zone: Zone::default(),
+            spoken,
             memo: Memo::default(),
         })
     }
@@ -89,7 +103,7 @@ impl Policy {
     pub fn check_sockets(&self, known: &[String]) -> Result<(), PolicyError> {
         let mut problems = vec![];
         for policy in self.policies.policies() {
-            let named = policy_lint::sockets(policy).into_iter();
+            let named = policy_lint::compared(policy, "socket").into_iter();
             for name in named.filter(|name| !known.contains(name)) {
                 let (id, known) = (self.display_id(policy.id()), known.join("\", \""));
                 problems.push(format!(
@@ -123,10 +137,12 @@ fn schema() -> Result<(Schema, EntityTypes), String> {
     let kind = |name| EntityTypeName::from_str(name).map_err(|error| error.to_string());
     let types = EntityTypes {
         group: kind("Group")?,
+        person: kind("Person")?,
         telegram_user: kind("TelegramUser")?,
         unix_peer: kind("UnixPeer")?,
         path: kind("Path")?,
         action: kind("Action")?,
+        weekday: kind("Weekday")?,
     };
     Ok((schema, types))
 }
@@ -147,6 +163,21 @@ struct Found<'s> {
 }
 
 impl Found<'_> {
+    /// The name people gave it with `@id("…")`, else its file and number.
+    fn name(&self) -> String {
+        let id = self.policy.annotation("id");
+        id.map_or_else(|| self.policy.id().to_string(), str::to_owned)
+    }
+
+    fn about(&self) -> About {
+        let before = self.source.text.get(..self.place.start);
+        About {
+            file: self.source.name.clone(),
+            line: before.unwrap_or_default().matches('\n').count() + 1,
+            description: self.policy.annotation("description").map(str::to_owned),
+        }
+    }
+
     /// `file:line:column: problem`, where `part` stands in this policy, else where it begins.
     fn at(&self, part: &str, problem: &str) -> String {
         let text = self.source.text.get(self.place.clone());
@@ -187,8 +218,7 @@ fn repeated(policies: &[Found<'_>]) -> Vec<String> {
     let mut seen: BTreeMap<String, &Found<'_>> = BTreeMap::new();
     let mut problems = vec![];
     for found in policies {
-        let id = found.policy.annotation("id");
-        let name = id.map_or_else(|| found.policy.id().to_string(), str::to_owned);
+        let name = found.name();
         if let Some(first) = seen.get(&name) {
             let first = first.at("@id", "has it too");
             problems.push(found.at(

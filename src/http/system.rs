@@ -84,6 +84,10 @@ impl VaultApi {
             replication_dr_mode: "disabled".to_owned(),
             server_time_utc: self.asker.broker.now().unix_timestamp(),
             store: health.name().to_owned(),
+            policy: match self.asker.broker.policy_news().borrow().problem {
+                Some(_) => "outdated".to_owned(),
+                None => "current".to_owned(),
+            },
             version: version(health),
             cluster_name: NAME.to_owned(),
             cluster_id: String::new(),

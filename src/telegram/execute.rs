@@ -50,6 +50,12 @@ impl Handler {
                     reply.text.push('\n');
                     reply.text.push_str(&Reply::locked().text);
                 }
+                if self.broker.policy_news().borrow().problem.is_some() {
+                    reply.text.push_str(
+                        "\nThe policy in force is older than its files: something is wrong with \
+                         them, as the log says.",
+                    );
+                }
                 if self.status.is_blind() {
                     reply.text.push_str(
                         "\nI cannot look at my account's devices: a new one would go unnoticed.",
@@ -272,7 +278,7 @@ impl Handler {
 
     /// The broker's own Telegram keys: for administrators, as far as policy lets them.
     async fn get_keys(&self, origin: &Origin) -> Option<Reply> {
-        if !self.settings.admins.contains(&origin.user.id) {
+        if !self.broker.is_admin(&Caller::Telegram(origin.user.clone())) {
             return self
                 .once(origin, Reply::denied(DenialReason::NotPermitted))
                 .await;

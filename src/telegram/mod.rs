@@ -31,6 +31,7 @@ mod lagging;
 mod leases;
 mod line;
 pub mod login;
+mod news;
 mod outbox;
 mod outgoing;
 mod own_words;
@@ -110,9 +111,6 @@ pub struct Settings {
     pub probe_interval: Duration,
     /// The way to Telegram; by default a direct one.
     pub proxy: Option<Proxy>,
-    /// Numeric ids of those who are told of new devices on the account, and may `/get_keys`; the
-    /// broker has them too, for the leases.
-    pub admins: BTreeSet<i64>,
     /// Where Vault has the account's keys, for `/get_keys`; by default `secret/telegram`.
     pub keys_path: String,
     /// How often the account's devices are looked at; by default 30 s.
@@ -136,7 +134,6 @@ impl Settings {
             request_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(20),
             proxy: None,
-            admins: BTreeSet::new(),
             keys_path: "secret/telegram".to_owned(),
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
@@ -225,6 +222,7 @@ pub async fn run(
         })),
         AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
         AbortOnDropHandle::new(services.spawn(async move { watchdog.run().await })),
+        AbortOnDropHandle::new(services.spawn(Arc::clone(&handler).tell_of_policy())),
     ];
     let saving = services.spawn(keep_saving(session, progress, handler.closed.clone()));
     let closing = handler.closed.clone().drop_guard();

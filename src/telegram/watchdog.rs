@@ -11,17 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use grammers_session::types::PeerId;
 use grammers_tl_types as tl;
 use metrics::{counter, gauge};
-use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, error, info, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::call::CallError;
 use super::handler::Handler;
-use super::outbox::input_peer;
-use super::reply::Reply;
+use super::news::{Named, TELL};
 use crate::broker::ports::{Coordination, CoordinationError};
 use crate::domain::signs::one_line;
 use crate::telemetry::metrics::{DEVICES_LOOKED_AT, NEW_DEVICES, NEW_DEVICES_UNTOLD};
@@ -34,14 +32,17 @@ const LOGIN: &str = "watchdog/login";
 const UNSHOWN: &str = "watchdog/unshown";
 /// What the entry of a device says until the admins are told of it.
 const UNTOLD: &[u8] = b"untold";
-/// How long all admins together may take to be told; then it is tried again later.
-const TELL: Duration = Duration::from_secs(20);
 /// Longest text shown of what a device says of itself, in characters.
 const MAX_TEXT: usize = 64;
 /// Devices shown in one message; there is no room for more.
 const MAX_SHOWN: usize = 10;
 /// Without a look for so long, we are blind.
 const BLIND: Duration = Duration::from_mins(10);
+
+const DEVICE: Named = Named {
+    told: "telegram.new_device.told",
+    untold: "telegram.new_device.untold",
+};
 
 type Device = tl::types::Authorization;
 
@@ -277,7 +278,7 @@ impl Watchdog {
         let deadline = Instant::now() + TELL;
         let telling = due
             .iter()
-            .map(|(_, _, text, id)| self.tell(text, *id, deadline));
+            .map(|(_, _, text, id)| self.handler.tell_admins(text, *id, deadline, DEVICE));
         let told = join_all(telling).await;
         let mut all = true;
         for ((key, once, ..), told) in due.iter().zip(told) {
@@ -311,48 +312,6 @@ impl Watchdog {
              it in Telegram: Settings, Devices.{locked}",
             line(device)
         )
-    }
-
-    /// Tells every admin by the deadline; whether that is done with: somebody heard it, and
-    /// nobody else may hear it later.
-    async fn tell(&self, text: &str, id: i64, deadline: Instant) -> bool {
-        let admins = &self.handler.settings.admins;
-        let sendings = admins.iter().filter_map(|admin| {
-            let user = PeerId::user(*admin)?;
-            // Contacts, and anybody for a bot, can be named without a hash.
-            let hash = self.handler.session.access_hash(user).unwrap_or(0);
-            // The same in every round and after every restart, so that nobody is told twice.
-            let random_id = id ^ admin.rotate_left(32);
-            let reply = Reply::plain(text.to_owned());
-            let sending = self
-                .handler
-                .outbox
-                .send(input_peer(user, hash), reply, None, random_id);
-            let left = deadline.saturating_duration_since(Instant::now());
-            Some(async move { (admin, timeout(left, sending).await) })
-        });
-        let (mut heard, mut later) = (admins.is_empty(), false);
-        for (user, sent) in join_all(sendings).await {
-            match sent.map(|sent| sent.result) {
-                Ok(Ok(_)) => {
-                    debug!(event = "telegram.new_device.told", user);
-                    heard = true;
-                }
-                Ok(Err(error)) => {
-                    warn!(event = "telegram.new_device.untold", user, %error);
-                    later |= error.may_pass();
-                }
-                Err(_) => {
-                    warn!(
-                        event = "telegram.new_device.untold",
-                        user,
-                        error = "time-out"
-                    );
-                    later = true;
-                }
-            }
-        }
-        heard && !later
     }
 }
 

@@ -51,6 +51,11 @@ pub const CACHE_READS: &str = "vaultgram_cache_reads_total";
 /// Gauge: secrets that are kept now.
 pub const CACHE_ENTRIES: &str = "vaultgram_cache_entries";
 
+/// Gauge: whether the policy in force is older than its files, as something is wrong with them.
+pub const POLICY_OUTDATED: &str = "vaultgram_policy_outdated";
+/// Counter, by `result` (`loaded`, `unchanged`, `refused`): times the policy was read again.
+pub const POLICY_RELOADS: &str = "vaultgram_policy_reloads_total";
+
 /// Counter, by `why` (`rate`, `connections`, `full`, `in_flight`): requests and connections that
 /// took more than their user's share.
 pub const SOCKET_REFUSED: &str = "vaultgram_socket_refused_total";
@@ -136,6 +141,14 @@ pub fn start() {
         "Reads of secrets that policy lets be kept, by where the answer came from."
     );
     describe_gauge!(CACHE_ENTRIES, "Secrets that are kept now.");
+    describe_gauge!(
+        POLICY_OUTDATED,
+        "1 while the policy in force is older than its files, as something is wrong with them."
+    );
+    describe_counter!(
+        POLICY_RELOADS,
+        "Times the policy was read again, by what came of it."
+    );
     describe_counter!(
         SOCKET_REFUSED,
         "Requests and connections refused because their user had taken enough, by what of."

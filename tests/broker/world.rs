@@ -75,7 +75,7 @@ impl World {
         };
         let policy = Policy::load(&[source], Groups::default(), &mounts).unwrap();
         let rules = Rules {
-            policy,
+            policy: policy.into(),
             mounts,
             wrap_ttl: Duration::from_mins(5),
             unix_users: self.unix_users.clone(),

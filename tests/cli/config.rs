@@ -24,7 +24,7 @@ pub(crate) fn check(config: &str, policy: &str, variables: &[(&str, &str)]) -> R
     ran
 }
 
-fn mode(path: &Path, mode: u32) {
+pub(crate) fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
@@ -109,7 +109,7 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             "[socket]\n[groups]\na = [\"alice\"]\n",
-            "[groups] a: member 1 is not \"telegram:1001\", \"uid:990\", \"gid:27\", \"unit:deploy.service\" or \"group:admins\"",
+            "[groups] a: member 1 is not \"telegram:1001\", \"uid:990\", \"gid:27\", \"unit:deploy.service\", \"person:alice\" or \"group:admins\"",
         ),
         (
             "[socket]\n[groups]\na = [\"uid:0\", \"telegram:-5\"]\n",

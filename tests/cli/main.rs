@@ -16,6 +16,7 @@ mod open;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod render;
+mod rules;
 mod served;
 mod server;
 mod sockets;

@@ -29,6 +29,7 @@ mod outage;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod proxy;
+mod reload;
 mod secrecy;
 mod session;
 mod sign_in;

@@ -6,7 +6,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod examples;
 mod local;
+mod people;
+mod when;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +21,7 @@ use vaultgram::domain::policy::DenialReason;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::terms::CacheTerms;
 use vaultgram::domain::{
-    Action, Caller, Decision, Delivery, Mounts, Policy, Recipe, Request, RequestId, Terms,
+    Action, Caller, Decision, Delivery, Mounts, People, Policy, Recipe, Request, RequestId, Terms,
 };
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -49,7 +52,10 @@ fn load(text: &str) -> Result<Policy, Vec<String>> {
         name: "policy.cedar".into(),
         text: text.into(),
     };
-    let groups = Groups::new(&BTreeMap::from(members)).unwrap();
+    let accounts = ["telegram:1003", "uid:1000"].map(|account| account.parse().unwrap());
+    let people = BTreeMap::from([("alice".to_owned(), accounts.to_vec())]);
+    let people = People::new(&people, &BTreeMap::new()).unwrap();
+    let groups = Groups::new(&BTreeMap::from(members), people).unwrap();
     Policy::load(&[source], groups, &mounts()).map_err(|error| error.0)
 }
 

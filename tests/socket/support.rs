@@ -296,7 +296,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
     let coordination = Arc::new(Memory::default());
     let broker = Arc::new(Broker::new(
         Rules {
-            policy,
+            policy: policy.into(),
             mounts,
             wrap_ttl: Duration::from_mins(5),
             unix_users: BTreeMap::from([(1001, own_uid())]),

@@ -437,7 +437,7 @@ async fn keys_are_registered_and_forgotten_when_confirmed() {
 #[tokio::test]
 async fn administrators_get_the_accounts_keys() {
     let mut world = World::keeping().await;
-    world.settings.admins.insert(ALICE);
+    world.admins.insert(ALICE);
     world
         .kept
         .as_ref()

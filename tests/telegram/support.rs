@@ -63,6 +63,7 @@ pub(crate) struct World {
     pub(crate) coordination: Arc<Memory>,
     pub(crate) audit: Arc<Entries>,
     pub(crate) settings: Settings,
+    pub(crate) admins: BTreeSet<i64>,
     /// Serves in place of `store`.
     pub(crate) kept: Option<Arc<KeptStore>>,
     pub(crate) policy: &'static str,
@@ -105,6 +106,7 @@ impl World {
             coordination: Arc::default(),
             audit: Arc::default(),
             settings,
+            admins: BTreeSet::new(),
             kept: None,
             policy: POLICY,
             clock: Arc::default(),
@@ -138,15 +140,15 @@ impl World {
             name: "test.cedar".into(),
             text: self.policy.into(),
         };
-        let groups = Groups::new(&BTreeMap::new()).unwrap();
+        let groups = Groups::default();
         let mounts = Mounts::new(vec!["secret".into()]).unwrap();
         let broker = Broker::new(
             Rules {
-                policy: Policy::load(&[source], groups, &mounts).unwrap(),
+                policy: Policy::load(&[source], groups, &mounts).unwrap().into(),
                 mounts,
                 wrap_ttl: self.wrap_ttl,
                 unix_users: BTreeMap::from([(ALICE, 990)]),
-                admins: BTreeSet::new(),
+                admins: self.admins.clone(),
             },
             broker::Ports {
                 store: match &self.kept {

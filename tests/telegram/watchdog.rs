@@ -10,7 +10,7 @@ use super::support::{ALICE, BROKER, GET, VALUE, World};
 #[tokio::test]
 async fn a_device_locks_once_and_is_told_once() {
     let mut world = World::new().await;
-    world.settings.admins.insert(ALICE);
+    world.admins.insert(ALICE);
     world.settings.lock_on_new_device = true;
     world.settings.watchdog_interval = Duration::from_millis(100);
     let _process = world.start().await;

@@ -16,7 +16,7 @@ mod process;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -37,7 +37,7 @@ const LOOKUP_TIME: Duration = Duration::from_secs(2);
 pub struct Attestor {
     lookups: Arc<Lookups>,
     owners: Arc<Owners>,
-    hashes: Option<Arc<Hashes>>,
+    hashes: Arc<OnceLock<Arc<Hashes>>>,
 }
 
 impl Attestor {
@@ -45,11 +45,20 @@ impl Attestor {
     /// are, `subuid` says, which is read now.
     #[must_use]
     pub fn new(with_hashes: bool, subuid: &Path) -> Self {
-        Self {
+        let attestor = Self {
             lookups: Arc::new(Lookups::new(LOOKUP_TIME)),
             owners: Arc::new(Owners::read(subuid)),
-            hashes: with_hashes.then(Arc::default),
+            hashes: Arc::default(),
+        };
+        if with_hashes {
+            attestor.with_hashes();
         }
+        attestor
+    }
+
+    /// Looks at the hashes of executables from now on.
+    pub fn with_hashes(&self) {
+        self.hashes.get_or_init(Arc::default);
     }
 
     /// Who has what user `uid` takes counted as theirs.
@@ -74,7 +83,7 @@ impl Attestor {
             // The process has ended, and its number may be another's by now.
             Err(_) => return Ok(peer),
         };
-        let (asked, hashes) = (peer.clone(), self.hashes.clone());
+        let (asked, hashes) = (peer.clone(), self.hashes.get().cloned());
         let look = move || process::examine(asked, pidfd.as_ref(), hashes.as_deref());
         let owner = self.owner(peer.uid);
         Ok(self.lookups.run(owner, look).await.unwrap_or(peer))

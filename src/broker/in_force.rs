@@ -1,0 +1,107 @@
+//! The policy in force, which a reload replaces whole, and who looks after everything by it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use crate::broker::Broker;
+use crate::broker::lock::itself;
+use crate::broker::ports::AuditError;
+use crate::domain::{AuditEntry, AuditEvent, Caller, Policy, RequestId, Subject};
+
+/// The policy that decides now. Who looks at it keeps what it saw until done.
+pub struct InForce {
+    policy: RwLock<Arc<Policy>>,
+    news: watch::Sender<PolicyNews>,
+}
+
+/// How the policy in force compares with the one in the files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyNews {
+    /// What is wrong with the files, so that an older policy is in force; a mistake a line.
+    pub problem: Option<String>,
+}
+
+impl From<Policy> for InForce {
+    fn from(policy: Policy) -> Self {
+        Self {
+            policy: RwLock::new(Arc::new(policy)),
+            news: watch::Sender::default(),
+        }
+    }
+}
+
+impl InForce {
+    /// It.
+    #[must_use]
+    pub fn get(&self) -> Arc<Policy> {
+        // It is replaced in one step, so a panic leaves it whole.
+        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&policy)
+    }
+
+    fn set(&self, policy: Policy) {
+        let policy = Arc::new(policy);
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+}
+
+impl Broker {
+    /// Puts `policy` in force, for every request that is decided from now on. `hash` names it on
+    /// record, before anything is decided by it.
+    ///
+    /// # Errors
+    /// When the audit cannot record it; then the one before stays in force.
+    pub async fn replace_policy(&self, policy: Policy, hash: &str) -> Result<(), AuditError> {
+        let entry = AuditEntry {
+            at: self.now(),
+            id: RequestId::Connection(self.number()),
+            caller: Caller::Unix(itself()),
+            subject: Subject::Policy,
+            event: AuditEvent::PolicyLoaded {
+                hash: hash.to_owned(),
+                policies: policy.len(),
+            },
+        };
+        self.ports.audit.record(entry).await?;
+        self.rules.policy.set(policy);
+        self.policy_is_current();
+        Ok(())
+    }
+
+    /// Says that the files hold what is in force.
+    pub fn policy_is_current(&self) {
+        self.rules.policy.news.send_replace(PolicyNews::default());
+    }
+
+    /// Says that the files hold something that cannot be put in force.
+    pub fn keep_policy(&self, problem: String) {
+        let problem = Some(problem);
+        self.rules.policy.news.send_replace(PolicyNews { problem });
+    }
+
+    /// How the policy in force compares with the one in the files.
+    #[must_use]
+    pub fn policy_news(&self) -> watch::Receiver<PolicyNews> {
+        self.rules.policy.news.subscribe()
+    }
+
+    /// Whether `caller` looks after what is everybody's.
+    #[must_use]
+    pub fn is_admin(&self, caller: &Caller) -> bool {
+        let listed = match caller {
+            Caller::Telegram(user) => self.rules.admins.contains(&user.id),
+            Caller::Unix(_) => false,
+        };
+        listed || self.rules.policy.get().groups().is_admin(caller)
+    }
+
+    /// The Telegram accounts of those who do.
+    #[must_use]
+    pub fn telegram_admins(&self) -> BTreeSet<i64> {
+        let policy = self.rules.policy.get();
+        let grouped = policy.groups().telegram_admins();
+        self.rules.admins.iter().copied().chain(grouped).collect()
+    }
+}

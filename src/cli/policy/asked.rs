@@ -1,0 +1,284 @@
+//! Who asks for what, as it is typed for `policy explain` and written for `policy test`.
+
+use std::collections::BTreeSet;
+
+use clap::{ArgGroup, Args};
+use serde::Deserialize;
+use time::OffsetDateTime;
+
+use crate::cli::policy::Standing;
+use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+use crate::domain::person::Account;
+use crate::domain::{Action, Caller, Delivery, Recipe, Request, RequestId, Target};
+
+/// Who asks for what, and how.
+#[derive(Args, Deserialize, Debug, Default)]
+#[command(group = ArgGroup::new("action").required(true).multiple(false))]
+#[serde(deny_unknown_fields, default)]
+pub struct Asked {
+    /// Who: telegram:1001, uid:990, or person:alice for each of her accounts
+    #[arg(long = "as", value_name = "WHO")]
+    #[serde(rename = "as")]
+    who: String,
+    /// Read a secret
+    #[arg(long, group = "action", value_name = "PATH")]
+    read: Option<String>,
+    /// List a folder
+    #[arg(long, group = "action", value_name = "PATH")]
+    list: Option<String>,
+    /// List a secret's versions
+    #[arg(long, group = "action", value_name = "PATH")]
+    versions: Option<String>,
+    /// Write a secret
+    #[arg(long, group = "action", value_name = "PATH")]
+    put: Option<String>,
+    /// Change some fields of a secret
+    #[arg(long, group = "action", value_name = "PATH")]
+    patch: Option<String>,
+    /// Delete a version
+    #[arg(long, group = "action", value_name = "PATH")]
+    delete: Option<String>,
+    /// Bring a deleted version back
+    #[arg(long, group = "action", value_name = "PATH")]
+    undelete: Option<String>,
+    /// Remove a version for good
+    #[arg(long, group = "action", value_name = "PATH")]
+    destroy: Option<String>,
+    /// Replace a field by a random value
+    #[arg(long, group = "action", value_name = "PATH")]
+    rotate: Option<String>,
+    /// Ask an engine to do something
+    #[arg(long, group = "action", value_name = "PATH")]
+    invoke: Option<String>,
+    /// Open a wrapping token made by reading this
+    #[arg(long, group = "action", value_name = "PATH")]
+    unwrap: Option<String>,
+    /// How it is handed over: message, wrapped, sealed or socket [default: message in Telegram,
+    /// socket for local programs]
+    #[arg(long, value_name = "HOW")]
+    delivery: Option<String>,
+    /// With check-and-set, as every put from chat
+    #[arg(long)]
+    cas: bool,
+    /// How the random value is made: password, alphanumeric, hex or pin [default: password]
+    #[arg(long, value_name = "NAME")]
+    recipe: Option<String>,
+    /// In Telegram, where it is asked: private or group [default: private]
+    #[arg(long, value_name = "KIND")]
+    chat: Option<String>,
+    /// The program's Unix group, by number [default: the user's number]
+    #[arg(long, value_name = "GID")]
+    gid: Option<u32>,
+    /// A further Unix group of the program, by number; can be repeated
+    #[arg(long = "group", value_name = "GID")]
+    groups: Vec<u32>,
+    /// The program's systemd unit
+    #[arg(long, value_name = "NAME")]
+    unit: Option<String>,
+    /// Its systemd slice
+    #[arg(long, value_name = "NAME")]
+    slice: Option<String>,
+    /// Its executable
+    #[arg(long, value_name = "FILE")]
+    executable: Option<String>,
+    /// The SHA-256 of its executable
+    #[arg(long, value_name = "HEX")]
+    executable_sha256: Option<String>,
+    /// Its container
+    #[arg(long, value_name = "ID")]
+    container: Option<String>,
+    /// Its pod
+    #[arg(long, value_name = "UID")]
+    pod: Option<String>,
+    /// The name of the socket it comes by
+    #[arg(long, value_name = "NAME")]
+    socket: Option<String>,
+    /// When: 2026-12-24T22:00, in the policy's time zone [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// The reason that is given
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// What a case is called.
+    #[arg(skip)]
+    pub(super) name: String,
+    /// What a case expects: `allow` or `deny`.
+    #[arg(skip)]
+    pub(super) expect: String,
+    /// The policies that a case expects to decide.
+    #[arg(skip)]
+    pub(super) by: Option<Vec<String>>,
+}
+
+/// One question, ready to be asked.
+pub(super) struct Question {
+    pub(super) request: Request,
+    pub(super) reason: Option<String>,
+    pub(super) at: OffsetDateTime,
+}
+
+impl Asked {
+    /// The questions: one for each account of a person, else one.
+    ///
+    /// # Errors
+    /// Says what is wrong with them.
+    pub(super) fn questions(&self, standing: Standing<'_>) -> Result<Vec<Question>, String> {
+        let zone = standing.policy.zone();
+        let at = match &self.at {
+            None => standing.now,
+            Some(text) => zone.read(text).ok_or_else(|| {
+                format!("at: {text:?} is no time; write it like 2026-12-24T22:00")
+            })?,
+        };
+        let callers = self.callers(standing)?;
+        let asked = |caller: Caller| {
+            let (action, target) = self.action(&caller, standing)?;
+            let request = Request {
+                id: RequestId::Connection(0),
+                caller,
+                action,
+                target,
+            };
+            let reason = self.reason.clone();
+            Ok(Question {
+                request,
+                reason,
+                at,
+            })
+        };
+        callers.into_iter().map(asked).collect()
+    }
+
+    fn callers(&self, standing: Standing<'_>) -> Result<Vec<Caller>, String> {
+        let people = standing.policy.groups().people();
+        let accounts: Vec<Account> = match self.who.strip_prefix("person:") {
+            None => {
+                let account = self
+                    .who
+                    .parse()
+                    .map_err(|_| "as: write telegram:1001, uid:990 or person:alice".to_owned())?;
+                vec![account]
+            }
+            Some(name) => {
+                let person = people
+                    .named(name)
+                    .ok_or_else(|| format!("as: nobody is called {name:?} in [people]"))?;
+                people.accounts(&person).collect()
+            }
+        };
+        if accounts.is_empty() {
+            return Err(format!("as: {} has no account", self.who));
+        }
+        let several = accounts.len() > 1;
+        let callers = accounts.into_iter().map(|account| match account {
+            Account::Telegram(id) => self.in_telegram(id, several),
+            Account::Uid(uid) => self.on_a_socket(uid, several),
+        });
+        callers.collect()
+    }
+
+    /// With `several` accounts, what is said of the other kind is no mistake.
+    fn in_telegram(&self, id: i64, several: bool) -> Result<Caller, String> {
+        if !several && let Some((name, _)) = self.of_a_program().find(|(_, given)| *given) {
+            return Err(format!(
+                "{name}: is of local programs; this is {}",
+                self.who
+            ));
+        }
+        let chat = match self.chat.as_deref() {
+            None | Some("private") => ChatKind::Private,
+            Some("group") => ChatKind::Group,
+            Some(_) => return Err("chat: write private or group".to_owned()),
+        };
+        Ok(Caller::Telegram(TelegramUser { id, chat }))
+    }
+
+    fn on_a_socket(&self, uid: u32, several: bool) -> Result<Caller, String> {
+        if !several && self.chat.is_some() {
+            return Err(format!("chat: is of Telegram; this is {}", self.who));
+        }
+        let gid = self.gid.unwrap_or(uid);
+        let mut peer = UnixPeer::known(uid, gid, 0);
+        if self.gid.is_some() || !self.groups.is_empty() {
+            let groups = self.groups.iter().copied().chain([gid]);
+            peer.groups = Some(groups.collect::<BTreeSet<_>>());
+        }
+        peer.unit.clone_from(&self.unit);
+        peer.slice.clone_from(&self.slice);
+        peer.executable.clone_from(&self.executable);
+        peer.executable_sha256.clone_from(&self.executable_sha256);
+        peer.container.clone_from(&self.container);
+        peer.pod.clone_from(&self.pod);
+        peer.socket.clone_from(&self.socket);
+        Ok(Caller::Unix(peer))
+    }
+
+    fn of_a_program(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        [
+            ("gid", self.gid.is_some()),
+            ("groups", !self.groups.is_empty()),
+            ("unit", self.unit.is_some()),
+            ("slice", self.slice.is_some()),
+            ("executable", self.executable.is_some()),
+            ("executable_sha256", self.executable_sha256.is_some()),
+            ("container", self.container.is_some()),
+            ("pod", self.pod.is_some()),
+            ("socket", self.socket.is_some()),
+        ]
+        .into_iter()
+    }
+
+    fn action(&self, caller: &Caller, standing: Standing<'_>) -> Result<(Action, Target), String> {
+        let delivery = match (&self.delivery, caller) {
+            (Some(name), _) => {
+                Delivery::named(name).ok_or("delivery: write message, wrapped, sealed or socket")?
+            }
+            (None, Caller::Telegram(_)) => Delivery::Message,
+            (None, Caller::Unix(_)) => Delivery::Socket,
+        };
+        let recipe = match &self.recipe {
+            Some(name) => {
+                Recipe::named(name).ok_or("recipe: write password, alphanumeric, hex or pin")?
+            }
+            None => Recipe::default(),
+        };
+        let chat = matches!(caller, Caller::Telegram(_));
+        let over = (self.cas || chat).then_some(0);
+        let all = [
+            (&self.read, Action::Read(delivery)),
+            (&self.list, Action::List),
+            (&self.versions, Action::Versions),
+            (&self.put, Action::Put { over }),
+            (&self.patch, Action::Patch { over }),
+            (&self.delete, Action::Delete),
+            (&self.undelete, Action::Undelete),
+            (&self.destroy, Action::Destroy),
+            (&self.rotate, Action::Rotate { recipe, over }),
+            (&self.invoke, Action::Invoke(delivery)),
+            (&self.unwrap, Action::Unwrap),
+        ];
+        let mut given = all
+            .into_iter()
+            .filter_map(|(path, action)| Some((path.as_ref()?, action)));
+        let (Some((path, action)), None) = (given.next(), given.next()) else {
+            return Err("name one action with its path, such as read = \"secret/app\"".to_owned());
+        };
+        if self.delivery.is_some() && action.delivery().is_none() {
+            return Err("delivery: is of read and invoke".to_owned());
+        }
+        if self.recipe.is_some() && action.recipe().is_none() {
+            return Err("recipe: is of rotate".to_owned());
+        }
+        if self.cas && action.cas().is_none() {
+            return Err("cas: is of put and patch".to_owned());
+        }
+        let mounts = standing.mounts;
+        let target = if action == Action::List {
+            mounts.parse_folder(path)
+        } else {
+            mounts.parse(path)
+        };
+        let target = target.map_err(|error| format!("{}: {error}", action.name()))?;
+        Ok((action, target))
+    }
+}
