@@ -151,7 +151,8 @@ impl SecretStore for Store {
     async fn exists(&self, permit: &Permit) -> Result<bool, StoreError> {
         let target = permit.target();
         let kind = self.kind(target)?;
-        meant(permit, permit.action().changes() && kind == MountKind::Kv1)?;
+        let looks = permit.action().changes() || permit.action() == Action::Versions;
+        meant(permit, looks && kind == MountKind::Kv1)?;
         self.logged_in(permit, move |session| async move {
             self.engine(kind, &session).exists(&target.path).await
         })

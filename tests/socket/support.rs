@@ -206,6 +206,27 @@ impl Coordination for Memory {
         self.0.lock().unwrap().remove(key);
         Ok(())
     }
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, CoordinationError> {
+        Ok(self.0.lock().unwrap().get(key).cloned())
+    }
+
+    async fn swap(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<bool, CoordinationError> {
+        let mut entries = self.0.lock().unwrap();
+        if entries.get(key).map(Vec::as_slice) != expected {
+            return Ok(false);
+        }
+        match new {
+            Some(new) => entries.insert(key.to_owned(), new.to_vec()),
+            None => entries.remove(key),
+        };
+        Ok(true)
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
         let entries = self.0.lock().unwrap();
         let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));

@@ -423,6 +423,28 @@ impl Coordination for Memory {
         Ok(())
     }
 
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, CoordinationError> {
+        Ok(self.entries.lock().unwrap().get(key).cloned())
+    }
+
+    async fn swap(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<bool, CoordinationError> {
+        self.check()?;
+        let mut entries = self.entries.lock().unwrap();
+        if entries.get(key).map(Vec::as_slice) != expected {
+            return Ok(false);
+        }
+        match new {
+            Some(new) => entries.insert(key.to_owned(), new.to_vec()),
+            None => entries.remove(key),
+        };
+        Ok(true)
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
         let entries = self.entries.lock().unwrap();
         let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));
