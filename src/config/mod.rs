@@ -8,6 +8,7 @@ mod credentials;
 mod dotenv;
 pub mod environment;
 mod files;
+mod groups;
 mod limits;
 mod policy;
 mod proxy;
@@ -165,8 +166,20 @@ impl Parts {
                  opens the lock over the socket",
             );
         }
-        let telegram = raw.telegram.and_then(|raw| {
-            telegram::typed(raw, mounts.as_ref(), &directory, environment, &mut problems)
+        let mut raw_telegram = raw.telegram;
+        let unix_users = raw_telegram.as_mut();
+        let unix_users = unix_users.map(|raw| telegram::unix_users(raw, &mut problems));
+        let unix_users = unix_users.unwrap_or_default();
+        let groups = groups::typed(&raw.groups, &raw.people, &unix_users, &mut problems);
+        let telegram = raw_telegram.and_then(|raw| {
+            telegram::typed(
+                raw,
+                mounts.as_ref(),
+                &directory,
+                unix_users,
+                environment,
+                &mut problems,
+            )
         });
         let mut names = vec![socket::DEFAULT.to_owned()];
         names.extend(raw.sockets.keys().cloned());
@@ -177,7 +190,7 @@ impl Parts {
         });
         let policy = policy::typed(
             raw.policy,
-            &raw.groups,
+            groups,
             mounts.as_ref(),
             &names,
             &directory,

@@ -1,22 +1,20 @@
-//! The `[policy]` and `[groups]` sections.
+//! The `[policy]` section.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::{Problems, raw, read_deciding};
-use crate::domain::group::{Groups, Member};
+use crate::domain::group::Groups;
 use crate::domain::policy_load::{self, PolicySource};
 use crate::domain::{Mounts, Policy};
 
 pub(super) fn typed(
     raw: raw::Policy,
-    groups: &BTreeMap<String, Vec<String>>,
+    groups: Option<Groups>,
     mounts: Option<&Mounts>,
     sockets: &[String],
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<Policy> {
-    let groups = typed_groups(groups, problems);
     if raw.files.is_empty() {
         problems.push("[policy] files: name at least one; without a policy nobody gets anything");
     }
@@ -40,22 +38,4 @@ pub(super) fn typed(
         .map_err(|error| problems.elsewhere(error))
         .ok()
         .flatten()
-}
-
-fn typed_groups(groups: &BTreeMap<String, Vec<String>>, problems: &mut Problems) -> Option<Groups> {
-    let mut members: BTreeMap<String, Vec<Member>> = BTreeMap::new();
-    for (name, texts) in groups {
-        let entry = members.entry(name.clone()).or_default();
-        for (index, text) in texts.iter().enumerate() {
-            match text.parse() {
-                Ok(member) => entry.push(member),
-                Err(error) => {
-                    problems.push(format!("[groups] {name}: member {} {error}", index + 1));
-                }
-            }
-        }
-    }
-    Groups::new(&members)
-        .map_err(|error| problems.push(format!("[groups]: {error}")))
-        .ok()
 }

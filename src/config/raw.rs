@@ -14,6 +14,7 @@ pub(super) struct Raw {
     pub(super) vault: Vault,
     pub(super) policy: Policy,
     pub(super) groups: BTreeMap<String, Vec<String>>,
+    pub(super) people: BTreeMap<String, Vec<String>>,
     pub(super) socket: Option<Socket>,
     pub(super) sockets: BTreeMap<String, Socket>,
     pub(super) limits: super::LimitsConfig,

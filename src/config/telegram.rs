@@ -76,6 +76,7 @@ pub(super) fn typed(
     raw: raw::Telegram,
     mounts: Option<&Mounts>,
     directory: &Path,
+    unix_users: BTreeMap<i64, u32>,
     environment: &Environment,
     problems: &mut Problems,
 ) -> Option<TelegramConfig> {
@@ -118,24 +119,6 @@ pub(super) fn typed(
         .map_err(|problem| problems.elsewhere(problem))
         .ok();
     let application = application::typed(&raw.keys, mounts, directory, environment, problems);
-    let mut unix_users = BTreeMap::new();
-    for (account, user) in raw.unix_users {
-        let Some(id) = account
-            .parse()
-            .ok()
-            .filter(|id| raw.allowed_users.contains(id))
-        else {
-            problems.push(
-                "[telegram] unix_users: each key must be a number from allowed_users, as in \
-                 unix_users = { 1001 = 990 }",
-            );
-            continue;
-        };
-        match uid(user) {
-            Ok(uid) => drop(unix_users.insert(id, uid)),
-            Err(problem) => problems.push(format!("[telegram] unix_users: {problem}")),
-        }
-    }
     let path = |mounts: &Mounts| mounts.parse(&raw.keys_path).is_ok();
     if !mounts.is_none_or(path) {
         problems.push("[telegram] keys_path: must be a path such as secret/telegram");
@@ -167,6 +150,29 @@ pub(super) fn typed(
         watchdog_interval: raw.watchdog_interval,
         lock_on_new_device: raw.lock_on_new_device,
     })
+}
+
+/// The Unix user of each account that has one.
+pub(super) fn unix_users(raw: &mut raw::Telegram, problems: &mut Problems) -> BTreeMap<i64, u32> {
+    let mut unix_users = BTreeMap::new();
+    for (account, user) in std::mem::take(&mut raw.unix_users) {
+        let Some(id) = account
+            .parse()
+            .ok()
+            .filter(|id| raw.allowed_users.contains(id))
+        else {
+            problems.push(
+                "[telegram] unix_users: each key must be a number from allowed_users, as in \
+                 unix_users = { 1001 = 990 }",
+            );
+            continue;
+        };
+        match uid(user) {
+            Ok(uid) => drop(unix_users.insert(id, uid)),
+            Err(problem) => problems.push(format!("[telegram] unix_users: {problem}")),
+        }
+    }
+    unix_users
 }
 
 /// The number of a user of this host.

@@ -112,7 +112,7 @@ fn policy(path: &SecretPath, mounts: &Mounts) -> Result<Policy, String> {
              resource == Path::\"{path}\");"
         ),
     };
-    let groups = Groups::new(&BTreeMap::new()).map_err(|error| error.to_string())?;
+    let groups = Groups::default();
     Policy::load(&[source], groups, mounts).map_err(|error| error.to_string())
 }
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use crate::domain::Caller;
 use crate::domain::caller::is_unit;
+use crate::domain::person::Account;
+use crate::domain::{Caller, People, Person};
 
-/// A member of a group: `telegram:1001`, `uid:990`, `gid:27`, `unit:deploy.service` or
-/// `group:admins`.
+/// A member of a group: `telegram:1001`, `uid:990`, `gid:27`, `unit:deploy.service`,
+/// `person:alice` or `group:admins`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Member {
     /// A Telegram account by numeric id.
@@ -19,6 +20,8 @@ pub enum Member {
     Gid(u32),
     /// Every process of a systemd unit of the system's.
     Unit(String),
+    /// Every account of a person.
+    Person(String),
     /// All members of another group.
     Group(String),
 }
@@ -27,11 +30,16 @@ impl FromStr for Member {
     type Err = GroupError;
 
     fn from_str(text: &str) -> Result<Self, GroupError> {
+        if let Ok(account) = text.parse() {
+            return Ok(match account {
+                Account::Telegram(id) => Self::Telegram(id),
+                Account::Uid(uid) => Self::Uid(uid),
+            });
+        }
         let member = match text.split_once(':') {
-            Some(("telegram", id)) => id.parse().ok().filter(|id| *id > 0).map(Self::Telegram),
-            Some(("uid", id)) => id.parse().ok().map(Self::Uid),
             Some(("gid", id)) => id.parse().ok().map(Self::Gid),
             Some(("unit", name)) => is_unit(name).then(|| Self::Unit(name.to_owned())),
+            Some(("person", name)) => Some(Self::Person(name.to_owned())),
             Some(("group", name)) => Some(Self::Group(name.to_owned())),
             _ => None,
         };
@@ -39,7 +47,7 @@ impl FromStr for Member {
     }
 }
 
-/// The groups, resolved: who is in which, nested groups included.
+/// The groups, resolved: who is in which, nested groups included; and the people in them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Groups {
     names: BTreeSet<String>,
@@ -47,16 +55,18 @@ pub struct Groups {
     uid: BTreeMap<u32, BTreeSet<String>>,
     gid: BTreeMap<u32, BTreeSet<String>>,
     unit: BTreeMap<String, BTreeSet<String>>,
+    people: People,
 }
 
 impl Groups {
     /// Resolves nesting.
     ///
     /// # Errors
-    /// When a group names one that does not exist, or contains itself.
-    pub fn new(groups: &BTreeMap<String, Vec<Member>>) -> Result<Self, GroupError> {
+    /// When a group names one that does not exist, or contains itself, or names nobody's name.
+    pub fn new(groups: &BTreeMap<String, Vec<Member>>, people: People) -> Result<Self, GroupError> {
         let mut resolved = Self {
             names: groups.keys().cloned().collect(),
+            people,
             ..Self::default()
         };
         for name in groups.keys() {
@@ -82,15 +92,8 @@ impl Groups {
         trail.push(group.to_owned());
         for member in members {
             match member {
-                Member::Telegram(id) => {
-                    self.telegram
-                        .entry(*id)
-                        .or_default()
-                        .insert(into.to_owned());
-                }
-                Member::Uid(uid) => {
-                    self.uid.entry(*uid).or_default().insert(into.to_owned());
-                }
+                Member::Telegram(id) => self.add_account(into, Account::Telegram(*id)),
+                Member::Uid(uid) => self.add_account(into, Account::Uid(*uid)),
                 Member::Gid(gid) => {
                     self.gid.entry(*gid).or_default().insert(into.to_owned());
                 }
@@ -98,11 +101,27 @@ impl Groups {
                     let groups = self.unit.entry(unit.clone()).or_default();
                     groups.insert(into.to_owned());
                 }
+                Member::Person(name) => {
+                    let person = self.people.named(name);
+                    let person = person.ok_or_else(|| GroupError::Nobody(name.clone()))?;
+                    let accounts: Vec<_> = self.people.accounts(&person).collect();
+                    accounts
+                        .into_iter()
+                        .for_each(|it| self.add_account(into, it));
+                }
                 Member::Group(inner) => self.add(into, inner, groups, trail)?,
             }
         }
         trail.pop();
         Ok(())
+    }
+
+    fn add_account(&mut self, into: &str, account: Account) {
+        let groups = match account {
+            Account::Telegram(id) => self.telegram.entry(id).or_default(),
+            Account::Uid(uid) => self.uid.entry(uid).or_default(),
+        };
+        groups.insert(into.to_owned());
     }
 
     /// The names of all groups, those without members included.
@@ -127,6 +146,29 @@ impl Groups {
         names.into_iter()
     }
 
+    /// The names of the groups that any account of `person` is in. Those it is in as a process,
+    /// by Unix group or unit, are none of the person's.
+    pub fn of_person(&self, person: &Person) -> impl Iterator<Item = &str> {
+        let groups = self.people.accounts(person).filter_map(|it| match it {
+            Account::Telegram(id) => self.telegram.get(&id),
+            Account::Uid(uid) => self.uid.get(&uid),
+        });
+        let names: BTreeSet<&str> = groups.flatten().map(String::as_str).collect();
+        names.into_iter()
+    }
+
+    /// Who `caller` is.
+    #[must_use]
+    pub fn person(&self, caller: &Caller) -> Person {
+        self.people.of(caller.into())
+    }
+
+    /// Everybody who is known by name, and whose accounts are whose.
+    #[must_use]
+    pub fn people(&self) -> &People {
+        &self.people
+    }
+
     /// Whether somebody may be in the group `name` without our finding out.
     #[must_use]
     pub fn is_uncertain(&self, name: &str) -> bool {
@@ -142,6 +184,8 @@ pub enum GroupError {
     Member,
     /// A member names a group that is not defined.
     Unknown(String),
+    /// A member names a person who is not defined.
+    Nobody(String),
     /// A group contains itself.
     Cycle(String),
 }
@@ -151,11 +195,14 @@ impl fmt::Display for GroupError {
         match self {
             Self::Member => write!(
                 f,
-                "is not \"telegram:1001\", \"uid:990\", \"gid:27\", \"unit:deploy.service\" or \
-                 \"group:admins\"; write it like one of these"
+                "is not \"telegram:1001\", \"uid:990\", \"gid:27\", \"unit:deploy.service\", \
+                 \"person:alice\" or \"group:admins\"; write it like one of these"
             ),
             Self::Unknown(name) => {
                 write!(f, "the group \"{name}\" is not defined; add it to [groups]")
+            }
+            Self::Nobody(name) => {
+                write!(f, "nobody is called \"{name}\"; add them to [people]")
             }
             Self::Cycle(name) => write!(
                 f,
@@ -173,6 +220,9 @@ mod tests {
     use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 
     fn groups(definition: &[(&str, &[&str])]) -> Result<Groups, GroupError> {
+        let accounts = ["telegram:1", "uid:5"].map(|account| account.parse().unwrap());
+        let people = BTreeMap::from([("alice".to_owned(), accounts.to_vec())]);
+        let people = People::new(&people, &BTreeMap::from([(1, 5)])).unwrap();
         let mut groups = BTreeMap::new();
         for (name, members) in definition {
             let members = members
@@ -181,7 +231,7 @@ mod tests {
                 .collect::<Result<_, _>>()?;
             groups.insert((*name).to_owned(), members);
         }
-        Groups::new(&groups)
+        Groups::new(&groups, people)
     }
 
     #[test]
@@ -238,6 +288,34 @@ mod tests {
     }
 
     #[test]
+    fn a_person_is_a_member_by_whatever_way() {
+        let groups = groups(&[
+            ("ops", &["person:alice"]),
+            ("chat", &["telegram:1"]),
+            ("staff", &["gid:50"]),
+        ])
+        .unwrap();
+        let chat = Caller::Telegram(TelegramUser {
+            id: 1,
+            chat: ChatKind::Private,
+        });
+        let peer = |uid| Caller::Unix(UnixPeer::known(uid, 50, 1));
+        assert_eq!(groups.of(&chat).collect::<Vec<_>>(), ["chat", "ops"]);
+        assert_eq!(groups.of(&peer(5)).collect::<Vec<_>>(), ["ops", "staff"]);
+        let alice = groups.person(&chat);
+        assert_eq!((alice.name(), &groups.person(&peer(5))), ("alice", &alice));
+        assert_eq!(
+            groups.of_person(&alice).collect::<Vec<_>>(),
+            ["chat", "ops"]
+        );
+        let other = groups.person(&peer(6));
+        assert_eq!(
+            (other.name(), groups.of_person(&other).count()),
+            ("uid:6", 0)
+        );
+    }
+
+    #[test]
     fn says_what_is_wrong() {
         assert_eq!(
             groups(&[("a", &["group:b"])]),
@@ -246,6 +324,10 @@ mod tests {
         assert_eq!(
             groups(&[("a", &["group:b"]), ("b", &["group:a"])]),
             Err(GroupError::Cycle("a".into()))
+        );
+        assert_eq!(
+            groups(&[("a", &["person:bob"])]),
+            Err(GroupError::Nobody("bob".into()))
         );
         for member in [
             "alice",

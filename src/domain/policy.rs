@@ -74,6 +74,7 @@ pub struct Policy {
 /// The entity types of the schema, parsed once.
 pub(in crate::domain) struct EntityTypes {
     pub(in crate::domain) group: EntityTypeName,
+    pub(in crate::domain) person: EntityTypeName,
     pub(in crate::domain) telegram_user: EntityTypeName,
     pub(in crate::domain) unix_peer: EntityTypeName,
     pub(in crate::domain) path: EntityTypeName,
@@ -157,7 +158,11 @@ impl Policy {
     fn question(&self, request: &Request) -> Option<(cedar_policy::Request, Entities)> {
         let (principal, attributes) = self.principal(&request.caller);
         let groups = self.groups.of(&request.caller);
-        let parents = groups.map(|name| uid(&self.types.group, name)).collect();
+        let groups = groups.map(|name| uid(&self.types.group, name));
+        let person = self.groups.person(&request.caller);
+        let known = self.groups.people().named(person.name());
+        let person = known.map(|person| uid(&self.types.person, person.name()));
+        let parents = groups.chain(person).collect();
         let principal_entity = Entity::new(principal.clone(), attributes, parents).ok()?;
 
         let resource = uid(&self.types.path, &request.target.path.to_string());

@@ -123,6 +123,7 @@ fn schema() -> Result<(Schema, EntityTypes), String> {
     let kind = |name| EntityTypeName::from_str(name).map_err(|error| error.to_string());
     let types = EntityTypes {
         group: kind("Group")?,
+        person: kind("Person")?,
         telegram_user: kind("TelegramUser")?,
         unix_peer: kind("UnixPeer")?,
         path: kind("Path")?,

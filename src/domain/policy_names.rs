@@ -1,4 +1,4 @@
-//! The names policies speak of: a group, a path, an account or a user that cannot exist is refused.
+//! The names policies speak of: a group, a person, a path, an account or a user that cannot exist is refused.
 //!
 //! Cedar's schema checks types only. A misspelt name in a `forbid` would never apply, and so
 //! open what it was written to close.
@@ -19,6 +19,8 @@ pub(in crate::domain) fn wrong(
     let (kind, name) = (uid.type_name(), uid.id().unescaped());
     if *kind == types.group {
         wrong_group(name, groups)
+    } else if *kind == types.person {
+        wrong_person(name, groups)
     } else if *kind == types.path {
         wrong_path(name, mounts)
     } else if *kind == types.telegram_user {
@@ -41,13 +43,24 @@ fn wrong_group(name: &str, groups: &Groups) -> Option<String> {
     if groups.names().any(|known| known == name) {
         return None;
     }
-    let known: Vec<String> = groups.names().map(|name| format!("{name:?}")).collect();
-    let known = if known.is_empty() {
-        "it has none".to_owned()
-    } else {
-        format!("it has {}", known.join(", "))
-    };
+    let known = known(groups.names());
     Some(format!("the group {name:?} is not in [groups]; {known}"))
+}
+
+fn wrong_person(name: &str, groups: &Groups) -> Option<String> {
+    if groups.people().named(name).is_some() {
+        return None;
+    }
+    let known = known(groups.people().names());
+    Some(format!("the person {name:?} is not in [people]; {known}"))
+}
+
+fn known<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
+    if names.is_empty() {
+        return "it has none".to_owned();
+    }
+    format!("it has {}", names.join(", "))
 }
 
 fn wrong_path(name: &str, mounts: &Mounts) -> Option<String> {

@@ -441,3 +441,39 @@ fn the_second_net_and_the_unix_users_are_checked() {
         assert!(err.contains(said), "{users}: {err}");
     }
 }
+
+#[test]
+fn an_account_is_one_persons_and_members_exist() {
+    let telegram = "[telegram]\nallowed_users = [1001, 1002]\nunix_users = { 1001 = 990 }\n";
+    for (more, said) in [
+        (
+            "[people]\nalice = [\"telegram:1001\", \"uid:990\"]\n[groups]\na = [\"person:alice\"]\n",
+            "",
+        ),
+        (
+            "[people]\nalice = [\"gid:5\"]\n",
+            "[people] alice: account 1 is not \"telegram:1001\"",
+        ),
+        (
+            "[people]\n\"a b\" = []\n",
+            "[people]: a name has 1 to 64 letters",
+        ),
+        (
+            "[people]\nalice = [\"uid:5\"]\nbob = [\"uid:5\"]\n",
+            "[people]: uid:5 is in \"alice\" and in \"bob\"",
+        ),
+        (
+            "[people]\nalice = [\"telegram:1001\"]\nbob = [\"uid:990\"]\n",
+            "[people]: telegram:1001 and uid:990 are one person by [telegram] unix_users",
+        ),
+        (
+            "[groups]\na = [\"person:bob\"]\n",
+            "nobody is called \"bob\"; add them to [people]",
+        ),
+    ] {
+        let ran = check(&format!("{telegram}{more}"), "", VARIABLES);
+        let code = if said.is_empty() { 0 } else { 78 };
+        assert_eq!(ran.code, code, "{more}: {}", ran.err);
+        assert!(ran.err.contains(said), "{more}: {}", ran.err);
+    }
+}

@@ -18,7 +18,7 @@ use vaultgram::domain::policy::DenialReason;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::terms::CacheTerms;
 use vaultgram::domain::{
-    Action, Caller, Decision, Delivery, Mounts, Policy, Recipe, Request, RequestId, Terms,
+    Action, Caller, Decision, Delivery, Mounts, People, Policy, Recipe, Request, RequestId, Terms,
 };
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -49,7 +49,10 @@ fn load(text: &str) -> Result<Policy, Vec<String>> {
         name: "policy.cedar".into(),
         text: text.into(),
     };
-    let groups = Groups::new(&BTreeMap::from(members)).unwrap();
+    let accounts = ["telegram:1003", "uid:1000"].map(|account| account.parse().unwrap());
+    let people = BTreeMap::from([("alice".to_owned(), accounts.to_vec())]);
+    let people = People::new(&people, &BTreeMap::new()).unwrap();
+    let groups = Groups::new(&BTreeMap::from(members), people).unwrap();
     Policy::load(&[source], groups, &mounts()).map_err(|error| error.0)
 }
 
@@ -213,6 +216,21 @@ fn folders_and_groups_are_hierarchies() {
     assert!(
         !allows(&policy, telegram(990, ChatKind::Private), "a"),
         "a uid is no Telegram id"
+    );
+}
+
+#[test]
+fn a_person_is_known_by_whichever_account() {
+    let policy =
+        load(r#"permit(principal in Person::"alice", action == Action::"read", resource);"#)
+            .unwrap();
+    assert!(allows(&policy, telegram(1003, ChatKind::Private), "a"));
+    assert!(allows(&policy, unix(1000), "a"));
+    assert!(!allows(&policy, unix(1003), "a"));
+    let problems = load("permit(principal in Person::\"bob\",\n action, resource);").err();
+    assert_eq!(
+        problems.unwrap(),
+        [r#"policy.cedar:1:21: the person "bob" is not in [people]; it has "alice""#]
     );
 }
 

@@ -138,7 +138,7 @@ impl World {
             name: "test.cedar".into(),
             text: self.policy.into(),
         };
-        let groups = Groups::new(&BTreeMap::new()).unwrap();
+        let groups = Groups::default();
         let mounts = Mounts::new(vec!["secret".into()]).unwrap();
         let broker = Broker::new(
             Rules {
