@@ -1,5 +1,7 @@
 //! The broker: every way in ends at [`Broker::handle`], and there is no other way to a secret.
 
+mod approvals;
+mod approve;
 mod capabilities;
 mod collect;
 mod confirm;
@@ -20,6 +22,10 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub use self::approvals::{
+    ApprovalError, ApprovalInfo, ApprovalRules, Filter, Opened, Told, Waiting,
+};
+pub use self::approve::Vote;
 pub use self::collect::{Collected, Offer};
 pub use self::confirm::Asked;
 pub use self::error::BrokerError;
@@ -47,6 +53,7 @@ pub struct Broker {
     /// Held while somebody's keys change, so that two at once are not more than the most.
     keys_change: tokio::sync::Mutex<()>,
     leases: leases::Registry,
+    approvals: approvals::Desk,
 }
 
 /// What the broker goes by.
@@ -61,6 +68,8 @@ pub struct Rules {
     pub unix_users: BTreeMap<i64, u32>,
     /// The Telegram accounts that may look after everybody's leases.
     pub admins: BTreeSet<i64>,
+    /// How many requests for approval there may be.
+    pub approvals: ApprovalRules,
 }
 
 /// What the broker works with.
@@ -123,6 +132,8 @@ pub enum Outcome {
     Destroyed(u64),
     /// Policy refused.
     Denied(Denial),
+    /// Not without somebody's agreement: what was done about that, or is to be.
+    NeedsApproval(Waiting),
     /// This very request was handled before, here or by another replica: stay silent.
     Duplicate,
     /// This very request was begun by a process that then ended: nobody knows whether it was
@@ -139,6 +150,7 @@ impl Broker {
             ports,
             keys_change: tokio::sync::Mutex::new(()),
             leases: leases::Registry::default(),
+            approvals: approvals::Desk::default(),
         }
     }
 
@@ -164,8 +176,21 @@ impl Broker {
             Claim::Taken => return Ok(Outcome::Duplicate),
             Claim::Abandoned => return Ok(Outcome::Interrupted),
         }
+        self.handle_claimed(request, beside).await
+    }
+
+    /// As [`Broker::handle_with`], of a request that was claimed already.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    pub async fn handle_claimed(
+        &self,
+        request: Request,
+        beside: Beside<'_>,
+    ) -> Result<Outcome, BrokerError> {
         let (decision, decided) = self.judge(&request).await?;
         if let Decision::Allow(permit) = &decision
+            && permit.grant().is_none()
             && let Some(secret) = self.at_hand(permit)
         {
             return self.hand_out(permit, decided, secret).await;
@@ -173,7 +198,19 @@ impl Broker {
         self.ports.audit.record(decided).await?;
         match decision {
             Decision::Deny(denial) => Ok(Outcome::Denied(denial)),
-            Decision::Allow(permit) => self.execute(permit, beside).await,
+            Decision::NeedsApproval(need) => {
+                let waiting = self.wait_for(&request, &need).await?;
+                Ok(Outcome::NeedsApproval(waiting))
+            }
+            Decision::Allow(permit) => {
+                self.spend(&permit).await?;
+                let grant = permit.grant().cloned();
+                let done = self.execute(permit, beside).await;
+                if let Err(error) = &done {
+                    self.unspend(&request, grant.as_ref(), error).await;
+                }
+                done
+            }
         }
     }
 
@@ -186,6 +223,17 @@ impl Broker {
 
     /// As [`Broker::decide`], with what is still to be put on record.
     async fn judge(&self, request: &Request) -> Result<(Decision, AuditEntry), BrokerError> {
+        let (decision, entry) = self.judge_alone(request).await?;
+        let Decision::NeedsApproval(need) = decision else {
+            return Ok((decision, entry));
+        };
+        let decision = self.decide_by_grants(request, need).await?;
+        let entry = AuditEntry::decided(request, &decision, self.now());
+        Ok((decision, entry))
+    }
+
+    /// As [`Broker::judge`], whatever was granted.
+    async fn judge_alone(&self, request: &Request) -> Result<(Decision, AuditEntry), BrokerError> {
         let locked = match request.caller {
             Caller::Telegram(_) => self.chat_locked().await?,
             Caller::Unix(_) => false,

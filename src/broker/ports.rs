@@ -66,6 +66,17 @@ pub trait SecretStore: Send + Sync {
         Err(StoreError::Unsupported)
     }
 
+    /// Whether `code` is what the authenticator of the TOTP key `key` shows now, and has not been
+    /// taken before; the engine is mounted at `mount`. No permit: it tells nothing else.
+    async fn check_code(
+        &self,
+        _mount: &str,
+        _key: &str,
+        _code: &SecretValue,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
     /// The names in a folder, sorted; those of folders end with a slash.
     async fn list(&self, _permit: &Permit) -> Result<Vec<String>, StoreError> {
         Err(StoreError::Unsupported)

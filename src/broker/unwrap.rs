@@ -53,7 +53,12 @@ impl Broker {
         };
         match self.decide(&request).await? {
             Decision::Deny(denial) => Ok(Outcome::Denied(denial)),
+            Decision::NeedsApproval(need) => {
+                let waiting = self.wait_for(&request, &need).await?;
+                Ok(Outcome::NeedsApproval(waiting))
+            }
             Decision::Allow(permit) => {
+                self.spend(&permit).await?;
                 let result = self.taken_out(&permit, token).await;
                 self.conclude(&permit, result).await
             }

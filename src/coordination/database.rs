@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use redb::{
-    AccessGuard, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition,
-    TableError,
+    AccessGuard, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table,
+    TableDefinition, TableError,
 };
 use thiserror::Error;
 

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::age::{AgeSealer, SessionKey};
 use crate::audit::AuditFile;
 use crate::broker::ports::{Clock, SystemClock, SystemRandom};
-use crate::broker::{Broker, Ports, Rules};
+use crate::broker::{ApprovalRules, Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{ApplicationConfig, Config, SocketConfig, TelegramConfig};
 use crate::coordination::LocalStore;
@@ -133,6 +133,7 @@ impl Daemon {
                 Some(telegram) => telegram.admins.clone(),
                 None => BTreeSet::new(),
             },
+            approvals: ApprovalRules::default(),
         };
         let vault_address = config.vault.public_address.clone();
         let vault = Arc::new(
@@ -218,6 +219,11 @@ impl Daemon {
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
         running.push(leases.spawn(async move {
             broker.run_leases(stop).await;
+            Ok(())
+        }));
+        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
+        running.push(leases.spawn(async move {
+            broker.keep_approvals(stop).await;
             Ok(())
         }));
         let (cache, stop) = (self.cache, stop_back.clone());

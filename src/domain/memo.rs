@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::domain::need::Need;
 use crate::domain::policy::Denial;
 use crate::domain::{Action, Caller, Request, SecretPath, Terms};
 
@@ -38,6 +39,7 @@ impl Question {
 pub(in crate::domain) enum Answer {
     Allow { policies: Vec<String>, terms: Terms },
     Deny(Denial),
+    Need(Need),
 }
 
 /// The answers of one set of policies.

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName,
-    EntityUid, PolicyId, PolicySet, RestrictedExpression, Schema,
+    ActionConstraint, Context, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid,
+    PolicyId, PolicySet, RestrictedExpression, Schema,
 };
 use time::OffsetDateTime;
 
+use crate::domain::approval::Approval;
+use crate::domain::demand::Demand;
 use crate::domain::group::Groups;
 use crate::domain::memo::{Answer, Memo, Question};
+use crate::domain::need::Need;
 use crate::domain::{Caller, Permit, Request, SecretPath, Terms};
 
 /// The answer to one request.
@@ -23,6 +26,8 @@ pub enum Decision {
     Allow(Permit),
     /// Refused.
     Deny(Denial),
+    /// Not without somebody's agreement.
+    NeedsApproval(Need),
 }
 
 /// A refusal, for the audit. Callers only learn that they were refused.
@@ -45,6 +50,8 @@ pub enum DenialReason {
     EvaluationFailed,
     /// Chat is locked, whatever policy says.
     ChatLocked,
+    /// Somebody would have to agree to it.
+    NeedsApproval,
 }
 
 impl DenialReason {
@@ -56,6 +63,7 @@ impl DenialReason {
             Self::Forbidden => "forbidden",
             Self::EvaluationFailed => "evaluation_failed",
             Self::ChatLocked => "chat_locked",
+            Self::NeedsApproval => "needs_approval",
         }
     }
 }
@@ -66,8 +74,12 @@ pub struct Policy {
     pub(in crate::domain) schema: Schema,
     pub(in crate::domain) groups: Groups,
     pub(in crate::domain) types: EntityTypes,
+    /// Without the `forbid`s that approvals lift.
+    pub(in crate::domain) lifted: PolicySet,
     /// Of the policies that name any.
     pub(in crate::domain) terms: BTreeMap<PolicyId, Terms>,
+    /// Of the policies that have any.
+    pub(in crate::domain) demands: BTreeMap<PolicyId, Demand>,
     pub(in crate::domain) memo: Memo,
 }
 
@@ -88,53 +100,65 @@ impl Policy {
         let question = Question::of(request);
         match self.memo.answer(question, || self.judge(request)) {
             Answer::Allow { policies, terms } => {
-                Decision::Allow(Permit::mint(request.clone(), policies, terms, now))
+                Decision::Allow(Permit::mint(request.clone(), policies, terms, None, now))
             }
             Answer::Deny(denial) => Decision::Deny(denial),
+            Answer::Need(need) => Decision::NeedsApproval(need),
         }
     }
 
-    /// What Cedar says.
-    fn judge(&self, request: &Request) -> Answer {
-        let Some((query, entities)) = self.question(request) else {
-            return Answer::Deny(Denial {
-                reason: DenialReason::EvaluationFailed,
-                policies: vec![],
-            });
+    /// As [`Policy::decide`], with what was approved: only as long as the votes for it that count
+    /// today meet what policy wants today. So neither an approver who is none any more nor a
+    /// policy that has become stricter leaves anything behind.
+    #[must_use]
+    pub fn decide_granted(
+        &self,
+        request: &Request,
+        approval: &Approval,
+        now: OffsetDateTime,
+    ) -> Decision {
+        let need = match self.decide(request, now) {
+            Decision::NeedsApproval(need) => need,
+            decided @ (Decision::Allow(_) | Decision::Deny(_)) => return decided,
         };
-        let response = Authorizer::new().is_authorized(&query, &self.policies, &entities);
-        let mut policies: Vec<String> = response
-            .diagnostics()
-            .reason()
-            .map(|id| self.display_id(id))
-            .collect();
-        policies.sort();
-        // Cedar skips a policy that fails to evaluate; skipping a `forbid` would open the door.
-        if response.diagnostics().errors().next().is_some() {
-            return Answer::Deny(Denial {
-                reason: DenialReason::EvaluationFailed,
-                policies,
-            });
+        match self.granted(request, &need, approval, now) {
+            Some(permit) => Decision::Allow(permit),
+            None => Decision::NeedsApproval(need),
         }
-        match response.decision() {
-            cedar_policy::Decision::Allow => {
-                let reason = response.diagnostics().reason();
-                let mut named: Vec<_> = reason
-                    .filter_map(|id| Some((self.display_id(id), self.terms.get(id)?)))
-                    .collect();
-                named.sort_by(|(one, _), (other, _)| one.cmp(other));
-                let terms = Terms::all(named.into_iter().map(|(_, terms)| terms));
-                Answer::Allow { policies, terms }
-            }
-            cedar_policy::Decision::Deny => {
-                let reason = if policies.is_empty() {
-                    DenialReason::NotPermitted
-                } else {
-                    DenialReason::Forbidden
-                };
-                Answer::Deny(Denial { reason, policies })
-            }
+    }
+
+    fn granted(
+        &self,
+        request: &Request,
+        need: &Need,
+        approval: &Approval,
+        now: OffsetDateTime,
+    ) -> Option<Permit> {
+        if !approval.is_live(now) || !approval.covers(request, &self.groups) {
+            return None;
         }
+        let met = match approval.review {
+            Some(_) => need.broken().map(|(met, _)| met),
+            None => need.met(
+                &approval.cast(&self.groups),
+                approval.reason.chars().count(),
+            ),
+        };
+        let (met, grant) = (met?, approval.grant.as_ref()?);
+        let until = grant.until.min(grant.since + met.grant);
+        // What was granted for any number of uses is not what is to be used once.
+        if until <= now || (met.once && !grant.once) {
+            return None;
+        }
+        let under = Some((approval.id.clone(), until));
+        let request = request.clone();
+        Some(Permit::mint(request, met.policies, met.terms, under, now))
+    }
+
+    /// The groups and people that policies speak of.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// The policies that permit whatever action there is, those that change secrets included.
@@ -155,7 +179,10 @@ impl Policy {
             .map_or_else(|| id.to_string(), str::to_owned)
     }
 
-    fn question(&self, request: &Request) -> Option<(cedar_policy::Request, Entities)> {
+    pub(in crate::domain) fn question(
+        &self,
+        request: &Request,
+    ) -> Option<(cedar_policy::Request, Entities)> {
         let (principal, attributes) = self.principal(&request.caller);
         let groups = self.groups.of(&request.caller);
         let groups = groups.map(|name| uid(&self.types.group, name));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{Beside, Broker, BrokerError, ChangedVersions, Collected, Outcome};
+use crate::broker::{Beside, Broker, BrokerError, ChangedVersions, Collected, Outcome, Waiting};
 use crate::domain::caller::UnixPeer;
 use crate::domain::{Action, Field, Request, RequestId, Secret, SecretPath, SecretValue};
 
@@ -19,6 +19,8 @@ use crate::domain::{Action, Field, Request, RequestId, Secret, SecretPath, Secre
 pub(super) enum NoAnswer {
     /// Policy refuses.
     Denied,
+    /// Not without somebody's agreement.
+    NeedsApproval(Waiting),
     /// It was tried.
     Failed(BrokerError),
     /// A fault of our own.
@@ -110,6 +112,7 @@ impl Asker {
         match self.see_to(id, work, |_| None).await?? {
             ChangedVersions::Done(changed) => Ok(changed),
             ChangedVersions::Denied(_) => Err(NoAnswer::Denied),
+            ChangedVersions::NeedsApproval(waiting) => Err(NoAnswer::NeedsApproval(waiting)),
         }
     }
 
@@ -140,6 +143,9 @@ impl Asker {
 fn allowed(outcome: Outcome) -> Result<Outcome, NoAnswer> {
     if let Outcome::Denied(_) = outcome {
         return Err(NoAnswer::Denied);
+    }
+    if let Outcome::NeedsApproval(waiting) = outcome {
+        return Err(NoAnswer::NeedsApproval(waiting));
     }
     Ok(outcome)
 }

@@ -13,7 +13,7 @@ use vaultgram::broker::ports::{
     AuditError, AuditSink, Clock, SecretStore, StoreError, StoreHealth, SystemClock, SystemRandom,
     Wrapped, WrappedFacts,
 };
-use vaultgram::broker::{Beside, Broker, BrokerError, Outcome, Ports, Rules};
+use vaultgram::broker::{ApprovalRules, Beside, Broker, BrokerError, Outcome, Ports, Rules};
 use vaultgram::coordination::LocalStore;
 use vaultgram::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use vaultgram::domain::group::Groups;
@@ -80,6 +80,7 @@ impl World {
             wrap_ttl: Duration::from_mins(5),
             unix_users: self.unix_users.clone(),
             admins: BTreeSet::from([CAROL]),
+            approvals: ApprovalRules::default(),
         };
         let ports = Ports {
             store: self.store.clone(),

@@ -88,13 +88,13 @@ fn allows(policy: &Policy, caller: Caller, path: &str) -> bool {
             assert_eq!(permit.target().path.path(), path);
             true
         }
-        Decision::Deny(_) => false,
+        Decision::Deny(_) | Decision::NeedsApproval(_) => false,
     }
 }
 
 fn denial(policy: &Policy, caller: Caller, path: &str) -> (DenialReason, Vec<String>) {
     match decide(policy, caller, path) {
-        Decision::Allow(_) => panic!("allowed"),
+        Decision::Allow(_) | Decision::NeedsApproval(_) => panic!("not denied"),
         Decision::Deny(denial) => (denial.reason, denial.policies),
     }
 }

@@ -21,7 +21,7 @@ use vaultgram::broker::ports::{
     AuditError, AuditSink, Claim, Coordination, CoordinationError, SecretStore, Serving,
     StoreError, StoreHealth, SystemClock, SystemRandom,
 };
-use vaultgram::broker::{Broker, Ports, Rules};
+use vaultgram::broker::{ApprovalRules, Broker, Ports, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
@@ -303,6 +303,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
             wrap_ttl: Duration::from_mins(5),
             unix_users: BTreeMap::from([(1001, own_uid())]),
             admins: BTreeSet::new(),
+            approvals: ApprovalRules::default(),
         },
         Ports {
             store: Arc::clone(&store) as Arc<dyn SecretStore>,

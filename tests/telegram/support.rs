@@ -17,7 +17,7 @@ use vaultgram::broker::ports::{
     AuditError, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore, Serving,
     StoreError, StoreHealth, SystemClock, SystemRandom, Wrapped, WrappedFacts,
 };
-use vaultgram::broker::{self, Broker, Rules};
+use vaultgram::broker::{self, ApprovalRules, Broker, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
@@ -147,6 +147,7 @@ impl World {
                 wrap_ttl: self.wrap_ttl,
                 unix_users: BTreeMap::from([(ALICE, 990)]),
                 admins: BTreeSet::new(),
+                approvals: ApprovalRules::default(),
             },
             broker::Ports {
                 store: match &self.kept {

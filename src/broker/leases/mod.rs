@@ -15,7 +15,7 @@ use tokio::time::Instant;
 pub(super) use self::registry::Registry;
 use self::registry::{Entry, MAX_EACH, PREFIX, after};
 use crate::broker::ports::{AuditError, StoreError};
-use crate::broker::{Broker, BrokerError};
+use crate::broker::{ApprovalError, Broker, BrokerError};
 use crate::domain::{
     AuditEntry, AuditEvent, Caller, Lease, LeaseAction, Permit, RequestId, Subject,
 };
@@ -185,7 +185,10 @@ impl Broker {
         let holder = permit.request().caller.to_string();
         let about = (permit.target().path.to_string(), holder);
         let (now, granted) = (self.now(), lease.duration);
-        let entry = Entry::new((&lease.id, lease.renewable), granted, about, now);
+        let entry = Entry {
+            grant: permit.grant().map(ToString::to_string),
+            ..Entry::new((&lease.id, lease.renewable), granted, about, now)
+        };
         let value = entry.stored(now, granted)?;
         let added = self.leases.add(entry, || self.code(CODE_LENGTH));
         let code = added.ok_or(BrokerError::TooManyLeases(MAX_EACH))?;
@@ -193,6 +196,12 @@ impl Broker {
         if let Err(error) = coordination.put(&key(&code), &value).await {
             self.leases.all().remove(&code);
             return Err(error.into());
+        }
+        // Whoever took it back meanwhile did not know of this lease.
+        if let Some(grant) = permit.grant()
+            && !self.grant_holds(grant).await?
+        {
+            return Err(ApprovalError::Over.into());
         }
         Ok(code)
     }
@@ -272,6 +281,7 @@ impl Broker {
             reason: (!allowed).then_some("not_the_holder"),
             policies: vec![],
             vault_role: None,
+            grant: None,
         };
         self.record_lease(&asked, decided).await?;
         if !allowed {
