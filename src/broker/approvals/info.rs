@@ -51,6 +51,8 @@ pub struct ApprovalInfo {
 impl ApprovalInfo {
     fn of(approval: &Approval, now: OffsetDateTime) -> Self {
         let request = &approval.request;
+        // Time may have passed without anybody's noting it.
+        let (today, _) = approval.clone().tick(now);
         Self {
             id: approval.id.clone(),
             requester: approval.requester.clone(),
@@ -60,8 +62,8 @@ impl ApprovalInfo {
             reason: approval.reason.clone(),
             opened: approval.opened,
             waits_until: approval.waits_until,
-            state: approval.state_at(now),
-            since: approval.since,
+            state: today.state,
+            since: today.since,
             grant: approval.grant.clone(),
             review: approval.review.clone(),
             extends: approval.extends.clone(),
