@@ -1,6 +1,7 @@
 //! The machine under whatever anybody does in whatever order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -134,6 +135,13 @@ fn policy(text: &str, gone: &[&str]) -> Policy {
     Policy::load(&[source], groups(gone), &mounts).unwrap()
 }
 
+/// [`POLICIES`], read once.
+fn loaded() -> &'static [Policy] {
+    static LOADED: OnceLock<Vec<Policy>> = OnceLock::new();
+    let load = || POLICIES.iter().map(|(text, _)| policy(text, &[])).collect();
+    LOADED.get_or_init(load)
+}
+
 fn request(by: &str, path: &str) -> Request {
     let caller = match account(by) {
         Account::Telegram(id) => Caller::Telegram(TelegramUser {
@@ -224,12 +232,12 @@ proptest! {
         requester in 0..ACCOUNTS.len(),
         deeds in deeds(),
     ) {
-        let (text, enough) = POLICIES[which];
-        let policy = policy(text, &[]);
+        let (_, enough) = POLICIES[which];
+        let policy = &loaded()[which];
         let groups = policy.groups();
         let own = ACCOUNTS[requester];
-        let mut approval = opened(&policy, own);
-        let (wanted, need) = (approval.request.clone(), need(&policy, &approval.request));
+        let mut approval = opened(policy, own);
+        let (wanted, need) = (approval.request.clone(), need(policy, &approval.request));
         let (mut now, mut seen) = (START, Seen::default());
         for deed in deeds {
             let by = |who: usize| account(ACCOUNTS[who]);
@@ -320,11 +328,11 @@ proptest! {
                 }
             }
             let live = !seen.over && seen.granted.is_some_and(|until| now < until);
-            let has = allowed(&policy, &wanted, &approval, now);
+            let has = allowed(policy, &wanted, &approval, now);
             prop_assert_eq!(has, live && seen.uses == 0, "{:?}", approval.state);
-            prop_assert!(!allowed(&policy, &request(own, "other"), &approval, now));
+            prop_assert!(!allowed(policy, &request(own, "other"), &approval, now));
             for other in ACCOUNTS.iter().filter(|other| person(other) != person(own)) {
-                prop_assert!(!allowed(&policy, &request(other, "app"), &approval, now));
+                prop_assert!(!allowed(policy, &request(other, "app"), &approval, now));
             }
         }
     }
