@@ -153,11 +153,11 @@ fn mistakes_about_approvals_are_placed() {
         ),
         (
             with(&format!("{ONE} @security_review(\"developers\")")),
-            "policy.cedar:1:43: whoever reviews is none of the 1 who approve",
+            "policy.cedar:1:42: whoever reviews is none of the 1 who approve",
         ),
         (
             with(&format!("{ONE} @security_review(\"nowhere\")")),
-            "policy.cedar:1:43: the group \"nowhere\" is not in [groups]",
+            "policy.cedar:1:42: the group \"nowhere\" is not in [groups]",
         ),
         (
             with("@break_glass(\"15m\")"),
@@ -165,7 +165,7 @@ fn mistakes_about_approvals_are_placed() {
         ),
         (
             format!("{ONE} @break_glass(\"15m\") forbid(principal, action, resource);"),
-            "policy.cedar:1:43: what a forbid closes opens with its approvals only",
+            "policy.cedar:1:42: what a forbid closes opens with its approvals only",
         ),
         (
             with("@aprovals(\"1\")"),

@@ -77,6 +77,7 @@ async fn nobody_guesses() {
     let found = vote_with(&world, &another, &approval, Some("123456")).await;
     assert_eq!(of_approval(found), ApprovalError::TooManyCodes);
     assert!(world.store.take_calls().is_empty());
+    // Nobody else has to wait for that, and what was right is forgotten.
     world.clock.pass(Duration::from_mins(5));
     assert!(
         vote_with(&world, &another, &approval, Some("123456"))
