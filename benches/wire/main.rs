@@ -194,5 +194,6 @@ fn permit() -> Permit {
     match policy.decide(&request, OffsetDateTime::UNIX_EPOCH) {
         Decision::Allow(permit) => permit,
         Decision::Deny(denial) => panic!("{denial:?}"),
+        Decision::NeedsApproval(need) => panic!("{need:?}"),
     }
 }

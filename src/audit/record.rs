@@ -4,6 +4,8 @@
 //! line before, and `hash` is the SHA-256 of the line itself up to `,"hash":`. Anyone can
 //! check a line: `sed -n 5p audit.jsonl | sed 's/,"hash":.*//' | tr -d '\n' | sha256sum`.
 
+mod approval;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,9 @@ use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::broker::ports::AuditError;
-use crate::domain::{Action, AuditEntry, AuditEvent, Caller, Delivery, Reading, Recipe, Subject};
+use crate::domain::{
+    Action, ApprovalId, AuditEntry, AuditEvent, Caller, Delivery, Reading, Recipe, Subject,
+};
 
 /// Longest line, in bytes, newline not counted. Far above any record of the broker.
 pub(super) const MAX_LINE: usize = 64 * 1024;
@@ -132,6 +136,8 @@ enum Event<'a> {
         policies: &'a [String],
         #[serde(skip_serializing_if = "Option::is_none")]
         vault_role: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        grant: Option<&'a str>,
     },
     ConfirmationAsked,
     Released(Read<'a>),
@@ -186,6 +192,8 @@ enum Event<'a> {
     Failed {
         reason: &'static str,
     },
+    #[serde(untagged)]
+    Approval(approval::Step<'a>),
 }
 
 /// What was read.
@@ -223,12 +231,15 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
                 reason,
                 policies,
                 vault_role,
+                grant,
             } => Self::Decided {
                 allowed: *allowed,
                 reason: *reason,
                 policies,
                 vault_role: vault_role.as_deref(),
+                grant: grant.as_ref().map(ApprovalId::as_str),
             },
+            AuditEvent::Approval(record) => Self::Approval(record.into()),
             AuditEvent::ConfirmationAsked => Self::ConfirmationAsked,
             AuditEvent::Released(reading) => Self::Released(reading.into()),
             AuditEvent::Wrapped { accessor, ttl } => Self::Wrapped {

@@ -20,6 +20,7 @@ impl Broker {
                 version: None,
             },
         };
-        fitting(&request, &self.rules.mounts).is_ok() && self.rules.policy.get().would_allow(&request, self.now())
+        fitting(&request, &self.rules.mounts).is_ok()
+            && self.rules.policy.get().would_allow(&request, self.now())
     }
 }

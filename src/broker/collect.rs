@@ -10,6 +10,7 @@ use crate::broker::fitting::fitting;
 use crate::broker::ports::{Claim, CoordinationError};
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+use crate::domain::policy::DenialReason;
 use crate::domain::recipe::normalise_code;
 use crate::domain::{
     Action, AuditEntry, AuditEvent, Caller, Decision, Delivery, Denial, Permit, Request, RequestId,
@@ -133,22 +134,26 @@ impl Broker {
             // A mount that is configured no more.
             target: target.map_err(|_| BrokerError::NothingToCollect)?,
         };
-        match self.decide(&request).await? {
-            Decision::Deny(denial) => {
-                tracing::warn!(
-                    event = "broker.collect_denied",
-                    request = %request.id,
-                    uid = peer.uid,
-                    user = stored.user,
-                    reason = denial.reason.name(),
-                );
-                Ok(Collected::Denied(denial))
-            }
+        let denial = match self.decide(&request).await? {
             Decision::Allow(permit) => {
                 let secret = self.hand_over(permit, &code, peer).await?;
-                Ok(Collected::Released(secret))
+                return Ok(Collected::Released(secret));
             }
-        }
+            Decision::Deny(denial) => denial,
+            // It was granted when it was offered.
+            Decision::NeedsApproval(need) => Denial {
+                reason: DenialReason::NeedsApproval,
+                policies: need.policies(),
+            },
+        };
+        tracing::warn!(
+            event = "broker.collect_denied",
+            request = %request.id,
+            uid = peer.uid,
+            user = stored.user,
+            reason = denial.reason.name(),
+        );
+        Ok(Collected::Denied(denial))
     }
 
     async fn hand_over(
@@ -158,7 +163,7 @@ impl Broker {
         peer: &UnixPeer,
     ) -> Result<Secret, BrokerError> {
         let result = match self.read_fitting(&permit).await {
-            Ok(secret) => match self.use_up(code).await {
+            Ok(secret) => match self.use_up(&permit, code).await {
                 Ok(()) => Ok(secret),
                 Err(error) => {
                     self.give_back(&permit.request().id, &secret).await;
@@ -194,7 +199,8 @@ impl Broker {
     }
 
     /// Takes the offer under `code` for one release, of however many that were begun.
-    async fn use_up(&self, code: &str) -> Result<(), BrokerError> {
+    async fn use_up(&self, permit: &Permit, code: &str) -> Result<(), BrokerError> {
+        self.spend_now(permit).await?;
         let coordination = &self.ports.coordination;
         let until = self.now() + 2 * LIFETIME;
         let once = format!("collected/{code}");

@@ -2,7 +2,7 @@
 
 use crate::broker::fitting::fitting;
 use crate::broker::ports::{Claim, StoreError};
-use crate::broker::{Broker, BrokerError};
+use crate::broker::{Broker, BrokerError, Waiting};
 use crate::domain::{Action, AuditEntry, AuditEvent, Decision, Denial, MountKind, Permit, Request};
 
 /// What the caller is to be told before they confirm.
@@ -16,6 +16,8 @@ pub enum Asked {
     },
     /// Policy refused.
     Denied(Denial),
+    /// Not without somebody's agreement.
+    NeedsApproval(Waiting),
     /// Handled before.
     Duplicate,
     /// Begun by a process that then ended.
@@ -35,6 +37,10 @@ impl Broker {
         }
         let permit = match self.decide(request).await? {
             Decision::Deny(denial) => return Ok(Asked::Denied(denial)),
+            Decision::NeedsApproval(need) => {
+                let waiting = self.wait_for(request, &need).await?;
+                return Ok(Asked::NeedsApproval(waiting));
+            }
             Decision::Allow(permit) => permit,
         };
         let current = self.current(&permit).await;

@@ -2,7 +2,9 @@
 
 use thiserror::Error;
 
+use crate::broker::approvals::ApprovalError;
 use crate::broker::ports::{AuditError, CoordinationError, KeyError, StoreError};
+use crate::domain::approval::Refusal;
 
 /// Names of fields for a sentence, unless the caller may not know them.
 fn has(names: &[String]) -> String {
@@ -124,6 +126,9 @@ pub enum BrokerError {
     /// More leases than anybody needs.
     #[error("you have {0} leases, which is the most")]
     TooManyLeases(usize),
+    /// Of a request for approval.
+    #[error("{0}")]
+    Approval(#[from] ApprovalError),
     /// A new device signed in, and nobody has looked at it.
     #[error(
         "chat is locked; an administrator must look at the new device and run `vaultgram unlock` \
@@ -140,6 +145,35 @@ impl BrokerError {
             self,
             Self::Store(StoreError::Unavailable | StoreError::LoggedOut | StoreError::Sealed)
                 | Self::Coordination(_)
+                | Self::Approval(ApprovalError::Busy)
+        )
+    }
+
+    /// Whether nothing was done and nothing handed over, for certain, so that what was granted for
+    /// one use is as good as before.
+    #[must_use]
+    pub(super) fn undone(&self) -> bool {
+        if let Self::Store(error) = self {
+            return !matches!(error, StoreError::Unclear | StoreError::Invalid);
+        }
+        matches!(
+            self,
+            Self::NoSuchField(_)
+                | Self::PermitExpired
+                | Self::WrappedField
+                | Self::NoKey
+                | Self::NoUnixUser
+                | Self::NothingToWrite
+                | Self::NoField
+                | Self::NewestNotDeleted
+                | Self::MeaninglessField
+                | Self::MeaninglessVersion
+                | Self::NoVersions
+                | Self::OnlyWhole
+                | Self::NotAnEngine
+                | Self::NotKv
+                | Self::InvokeOnHost
+                | Self::NoVersionNamed
         )
     }
 
@@ -177,7 +211,14 @@ impl BrokerError {
             Self::NotRenewable => "not_renewable",
             Self::KeptTooLong => "kept_too_long",
             Self::TooManyLeases(_) => "too_many_leases",
+            Self::Approval(error) => error.name(),
             Self::ChatLocked => "chat_locked",
         }
+    }
+}
+
+impl From<Refusal> for BrokerError {
+    fn from(refusal: Refusal) -> Self {
+        ApprovalError::from(refusal).into()
     }
 }

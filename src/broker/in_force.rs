@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::broker::Broker;
 use crate::broker::lock::itself;
 use crate::broker::ports::AuditError;
+use crate::domain::person::Account;
 use crate::domain::{AuditEntry, AuditEvent, Caller, Policy, RequestId, Subject};
 
 /// The policy that decides now. Who looks at it keeps what it saw until done.
@@ -21,6 +22,14 @@ pub struct InForce {
 pub struct PolicyNews {
     /// What is wrong with the files, so that an older policy is in force; a mistake a line.
     pub problem: Option<String>,
+}
+
+/// Whether `caller` administers this host, or is the user that runs us.
+pub(super) fn runs_the_host(caller: &Caller) -> bool {
+    match caller {
+        Caller::Telegram(_) => false,
+        Caller::Unix(peer) => peer.uid == 0 || peer.uid == rustix::process::geteuid().as_raw(),
+    }
 }
 
 impl From<Policy> for InForce {
@@ -87,14 +96,14 @@ impl Broker {
         self.rules.policy.news.subscribe()
     }
 
-    /// Whether `caller` looks after what is everybody's.
+    /// Whether `caller` looks after what is everybody's, by whatever account of theirs.
     #[must_use]
     pub fn is_admin(&self, caller: &Caller) -> bool {
-        let listed = match caller {
-            Caller::Telegram(user) => self.rules.admins.contains(&user.id),
-            Caller::Unix(_) => false,
-        };
-        listed || self.rules.policy.get().groups().is_admin(caller)
+        let policy = self.rules.policy.get();
+        let (groups, person) = (policy.groups(), policy.groups().person(caller));
+        let mut listed = self.rules.admins.iter();
+        listed.any(|id| groups.people().of(Account::Telegram(*id)) == person)
+            || groups.is_admin(caller)
     }
 
     /// The Telegram accounts of those who do.

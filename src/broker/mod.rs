@@ -1,5 +1,7 @@
 //! The broker: every way in ends at [`Broker::handle`], and there is no other way to a secret.
 
+mod approvals;
+mod approve;
 mod capabilities;
 mod collect;
 mod confirm;
@@ -21,6 +23,10 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub use self::approvals::{
+    ApprovalError, ApprovalInfo, ApprovalRules, Filter, Opened, Told, Waiting,
+};
+pub use self::approve::Vote;
 pub use self::collect::{Collected, Offer};
 pub use self::confirm::Asked;
 pub use self::error::BrokerError;
@@ -49,6 +55,7 @@ pub struct Broker {
     /// Held while somebody's keys change, so that two at once are not more than the most.
     keys_change: tokio::sync::Mutex<()>,
     leases: leases::Registry,
+    approvals: approvals::Desk,
 }
 
 /// What the broker goes by.
@@ -63,6 +70,8 @@ pub struct Rules {
     pub unix_users: BTreeMap<i64, u32>,
     /// The Telegram accounts that look after what is everybody's.
     pub admins: BTreeSet<i64>,
+    /// How many requests for approval there may be.
+    pub approvals: ApprovalRules,
 }
 
 /// What the broker works with.
@@ -125,6 +134,8 @@ pub enum Outcome {
     Destroyed(u64),
     /// Policy refused.
     Denied(Denial),
+    /// Not without somebody's agreement: what was done about that, or is to be.
+    NeedsApproval(Waiting),
     /// This very request was handled before, here or by another replica: stay silent.
     Duplicate,
     /// This very request was begun by a process that then ended: nobody knows whether it was
@@ -141,6 +152,7 @@ impl Broker {
             ports,
             keys_change: tokio::sync::Mutex::new(()),
             leases: leases::Registry::default(),
+            approvals: approvals::Desk::default(),
         }
     }
 
@@ -166,8 +178,21 @@ impl Broker {
             Claim::Taken => return Ok(Outcome::Duplicate),
             Claim::Abandoned => return Ok(Outcome::Interrupted),
         }
+        self.handle_claimed(request, beside).await
+    }
+
+    /// As [`Broker::handle_with`], of a request that was claimed already.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    pub async fn handle_claimed(
+        &self,
+        request: Request,
+        beside: Beside<'_>,
+    ) -> Result<Outcome, BrokerError> {
         let (decision, decided) = self.judge(&request).await?;
         if let Decision::Allow(permit) = &decision
+            && permit.grant().is_none()
             && let Some(secret) = self.at_hand(permit)
         {
             return self.hand_out(permit, decided, secret).await;
@@ -175,7 +200,21 @@ impl Broker {
         self.ports.audit.record(decided).await?;
         match decision {
             Decision::Deny(denial) => Ok(Outcome::Denied(denial)),
-            Decision::Allow(permit) => self.execute(permit, beside).await,
+            Decision::NeedsApproval(need) => {
+                let waiting = self.wait_for(&request, &need).await?;
+                Ok(Outcome::NeedsApproval(waiting))
+            }
+            Decision::Allow(permit) => {
+                if let Err(error) = self.spend(&permit).await {
+                    return self.conclude(&permit, Err(error)).await;
+                }
+                let grant = permit.grant().cloned();
+                let done = self.execute(permit, beside).await;
+                if let Err(error) = &done {
+                    self.unspend(&request, grant.as_ref(), error).await;
+                }
+                done
+            }
         }
     }
 
@@ -188,21 +227,31 @@ impl Broker {
 
     /// As [`Broker::decide`], with what is still to be put on record.
     async fn judge(&self, request: &Request) -> Result<(Decision, AuditEntry), BrokerError> {
+        let decision = self.judge_alone(request, None).await?;
+        let decision = self.decide_by_grants(request, decision).await?;
+        let entry = AuditEntry::decided(request, &decision, self.now());
+        Ok((decision, entry))
+    }
+
+    /// What policy says to `request` and the reason given for it, whatever was granted.
+    async fn judge_alone(
+        &self,
+        request: &Request,
+        reason: Option<&str>,
+    ) -> Result<Decision, BrokerError> {
         let locked = match request.caller {
             Caller::Telegram(_) => self.chat_locked().await?,
             Caller::Unix(_) => false,
         };
-        let now = self.now();
-        let decision = if locked {
+        Ok(if locked {
             Decision::Deny(Denial {
                 reason: DenialReason::ChatLocked,
                 policies: vec![],
             })
         } else {
-            self.rules.policy.get().decide(request, now)
-        };
-        let entry = AuditEntry::decided(request, &decision, now);
-        Ok((decision, entry))
+            let policy = self.rules.policy.get();
+            policy.decide_with(request, reason, self.now())
+        })
     }
 
     /// The mounts that may be asked for.

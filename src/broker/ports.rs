@@ -71,6 +71,17 @@ pub trait SecretStore: Send + Sync {
         Err(StoreError::Unsupported)
     }
 
+    /// Whether `code` is what the authenticator of the TOTP key `key` shows now, and has not been
+    /// taken before; the engine is mounted at `mount`. No permit: it tells nothing else.
+    async fn check_code(
+        &self,
+        _mount: &str,
+        _key: &str,
+        _code: &SecretValue,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::Unsupported)
+    }
+
     /// The names in a folder, sorted; those of folders end with a slash.
     async fn list(&self, _permit: &Permit) -> Result<Vec<String>, StoreError> {
         Err(StoreError::Unsupported)
@@ -237,6 +248,18 @@ pub trait Coordination: Send + Sync {
 
     /// Removes `key`; it need not exist.
     async fn delete(&self, key: &str) -> Result<(), CoordinationError>;
+
+    /// The value of `key`, if it is there.
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, CoordinationError>;
+
+    /// Sets `key` to `new` if its value is `expected` (`None`: it is not there, or is to be
+    /// removed); whether it was. Of several at once that expect the same, one succeeds.
+    async fn swap(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<bool, CoordinationError>;
 
     /// All keys that start with `prefix`, in order, with their values.
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError>;

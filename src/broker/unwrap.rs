@@ -57,7 +57,14 @@ impl Broker {
         };
         match self.decide(&request).await? {
             Decision::Deny(denial) => Ok(Outcome::Denied(denial)),
+            Decision::NeedsApproval(need) => {
+                let waiting = self.wait_for(&request, &need).await?;
+                Ok(Outcome::NeedsApproval(waiting))
+            }
             Decision::Allow(permit) => {
+                if let Err(error) = self.spend(&permit).await {
+                    return self.conclude(&permit, Err(error)).await;
+                }
                 let result = self.taken_out(&permit, token).await;
                 self.conclude(&permit, result).await
             }

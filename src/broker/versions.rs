@@ -1,10 +1,10 @@
 //! Several versions of a secret in one request: all are allowed before the first is touched.
 
-use crate::broker::{Beside, Broker, BrokerError};
+use crate::broker::{Beside, Broker, BrokerError, Waiting};
 use crate::domain::caller::UnixPeer;
 use crate::domain::{
-    Action, AuditEntry, AuditEvent, Caller, Decision, Denial, Permit, Request, RequestId,
-    SecretPath, Target,
+    Action, ApprovalId, AuditEntry, AuditEvent, Caller, Decision, Denial, Permit, Request,
+    RequestId, SecretPath, Target,
 };
 
 /// What came of a change to several versions.
@@ -14,6 +14,8 @@ pub enum ChangedVersions {
     Done(Vec<u64>),
     /// Policy refused.
     Denied(Denial),
+    /// Not without somebody's agreement.
+    NeedsApproval(Waiting),
 }
 
 impl Broker {
@@ -53,9 +55,24 @@ impl Broker {
                     self.ports.audit.record(entry).await?;
                     return Ok(ChangedVersions::Denied(denial));
                 }
+                Decision::NeedsApproval(need) => {
+                    self.ports.audit.record(entry).await?;
+                    let waiting = self.wait_for(&request, &need).await?;
+                    return Ok(ChangedVersions::NeedsApproval(waiting));
+                }
             }
         }
         self.ports.audit.record_all(decided).await?;
+        // One request is one use, however many versions it is about.
+        let mut spent: Vec<ApprovalId> = vec![];
+        for (_, permit) in &permits {
+            if let Some(grant) = permit.grant()
+                && !spent.contains(grant)
+            {
+                self.spend(permit).await?;
+                spent.push(grant.clone());
+            }
+        }
         let mut changed = vec![];
         let mut permits = permits.into_iter();
         while let Some((version, permit)) = permits.next() {

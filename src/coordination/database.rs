@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use redb::{
-    DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition,
-    TableError,
+    AccessGuard, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table,
+    TableDefinition, TableError,
 };
 use thiserror::Error;
 
@@ -87,6 +87,18 @@ impl Database {
             drop(tables);
             transaction.commit()?;
             Ok(result)
+        })
+    }
+
+    /// The value of `key`, if it is there and no claim that ended by `now`.
+    pub(super) fn get(&mut self, key: &str, now: i64) -> Result<Option<Vec<u8>>, String> {
+        self.with(|database| {
+            let entries = match database.begin_read()?.open_table(ENTRIES) {
+                Ok(entries) => entries,
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            Ok(current(entries.get(key)?, now))
         })
     }
 
@@ -199,6 +211,18 @@ fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The value of an entry, unless it is a claim that ended by `now`.
+fn current(
+    entry: Option<AccessGuard<'_, (Option<i64>, &'static [u8])>>,
+    now: i64,
+) -> Option<Vec<u8>> {
+    let entry = entry?;
+    let (until, value) = entry.value();
+    until
+        .is_none_or(|until| until > now)
+        .then(|| value.to_vec())
+}
+
 /// Both tables within one transaction. Times are milliseconds since 1970.
 pub(super) struct Tables<'t> {
     entries: Table<'t, &'static str, (Option<i64>, &'static [u8])>,
@@ -254,6 +278,24 @@ impl Tables<'_> {
             self.expiry.insert((until, key), ())?;
         }
         Ok(())
+    }
+
+    /// Sets `key` to `new`, or removes it, if its value is `expected`; whether it was.
+    pub(super) fn swap(
+        &mut self,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        now: i64,
+    ) -> Result<bool, StorageError> {
+        if current(self.entries.get(key)?, now).as_deref() != expected {
+            return Ok(false);
+        }
+        match new {
+            Some(new) => self.set(key, None, new)?,
+            None => self.delete(key)?,
+        }
+        Ok(true)
     }
 
     /// Removes `key`, if it is there.

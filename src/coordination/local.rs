@@ -40,16 +40,28 @@ pub struct LocalStore {
 
 enum Job {
     Write(Operation, Answer<Claim>),
-    List(String, Answer<Vec<(String, Vec<u8>)>>),
+    Read(Reading),
     Close(Answer<()>),
 }
 
-/// A change. Only a claim can turn out other than [`Claim::Ours`].
+/// What is looked up, after the changes that came before it.
+enum Reading {
+    Get(String, Answer<Option<Vec<u8>>>),
+    List(String, Answer<Vec<(String, Vec<u8>)>>),
+}
+
+/// A change. Only a claim can turn out other than [`Claim::Ours`], and a swap, which is
+/// [`Claim::Taken`] where the key has another value.
 enum Operation {
     Claim(String, OffsetDateTime),
     Finish(String),
     Put(String, Vec<u8>),
     Delete(String),
+    Swap {
+        key: String,
+        expected: Option<Vec<u8>>,
+        new: Option<Vec<u8>>,
+    },
 }
 
 type Answer<T> = oneshot::Sender<Result<T, CoordinationError>>;
@@ -115,11 +127,7 @@ impl Coordination for LocalStore {
     }
 
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError> {
-        if value.len() > MAX_VALUE {
-            let text = format!("a value of {} bytes; {MAX_VALUE} is the most", value.len());
-            return Err(failed(&text));
-        }
-        let operation = Operation::Put(checked(key)?, value.to_vec());
+        let operation = Operation::Put(checked(key)?, checked_value(value)?);
         self.ask(|answer| Job::Write(operation, answer)).await?;
         Ok(())
     }
@@ -130,9 +138,31 @@ impl Coordination for LocalStore {
         Ok(())
     }
 
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, CoordinationError> {
+        let key = checked(key)?;
+        self.ask(|answer| Job::Read(Reading::Get(key, answer)))
+            .await
+    }
+
+    async fn swap(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<bool, CoordinationError> {
+        let operation = Operation::Swap {
+            key: checked(key)?,
+            expected: expected.map(<[u8]>::to_vec),
+            new: new.map(checked_value).transpose()?,
+        };
+        let swapped = self.ask(|answer| Job::Write(operation, answer)).await?;
+        Ok(swapped == Claim::Ours)
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
         let prefix = checked(prefix)?;
-        self.ask(|answer| Job::List(prefix, answer)).await
+        self.ask(|answer| Job::Read(Reading::List(prefix, answer)))
+            .await
     }
 }
 
@@ -142,6 +172,14 @@ fn checked(key: &str) -> Result<String, CoordinationError> {
         return Err(failed(&text));
     }
     Ok(key.to_owned())
+}
+
+fn checked_value(value: &[u8]) -> Result<Vec<u8>, CoordinationError> {
+    if value.len() > MAX_VALUE {
+        let text = format!("a value of {} bytes; {MAX_VALUE} is the most", value.len());
+        return Err(failed(&text));
+    }
+    Ok(value.to_vec())
 }
 
 fn failed(text: &str) -> CoordinationError {
@@ -161,12 +199,12 @@ impl Owner {
     /// Runs until closed, or until the [`LocalStore`] is dropped.
     fn run(mut self) {
         while let Ok(first) = self.jobs.recv() {
-            let (mut changes, mut lists, mut closing) = (vec![], vec![], None);
+            let (mut changes, mut readings, mut closing) = (vec![], vec![], None);
             let mut next = Some(first);
             while let Some(job) = next {
                 match job {
                     Job::Write(operation, answer) => changes.push((operation, answer)),
-                    Job::List(prefix, answer) => lists.push((prefix, answer)),
+                    Job::Read(reading) => readings.push(reading),
                     Job::Close(answer) => {
                         closing = Some(answer);
                         break;
@@ -177,16 +215,28 @@ impl Owner {
                     .flatten();
             }
             self.commit(changes);
-            for (prefix, answer) in lists {
-                let now = milliseconds(self.clock.now());
-                let found = self.database.list(&prefix, now);
-                answer.send(found.map_err(CoordinationError)).ok();
+            for reading in readings {
+                self.look_up(reading);
             }
             if let Some(answer) = closing {
                 // The lock goes before the answer: who has it may open the file again.
                 drop(self.database);
                 answer.send(Ok(())).ok();
                 return;
+            }
+        }
+    }
+
+    fn look_up(&mut self, reading: Reading) {
+        let now = milliseconds(self.clock.now());
+        match reading {
+            Reading::Get(key, answer) => {
+                let found = self.database.get(&key, now);
+                answer.send(found.map_err(CoordinationError)).ok();
+            }
+            Reading::List(prefix, answer) => {
+                let found = self.database.list(&prefix, now);
+                answer.send(found.map_err(CoordinationError)).ok();
             }
         }
     }
@@ -228,6 +278,10 @@ impl Operation {
             Self::Finish(key) => tables.finish(key).map(|()| Claim::Ours),
             Self::Put(key, value) => tables.set(key, None, value).map(|()| Claim::Ours),
             Self::Delete(key) => tables.delete(key).map(|()| Claim::Ours),
+            Self::Swap { key, expected, new } => {
+                let swapped = tables.swap(key, expected.as_deref(), new.as_deref(), now)?;
+                Ok(if swapped { Claim::Ours } else { Claim::Taken })
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::broker::ports::{Clock, StoreHealth, SystemClock};
-use crate::broker::{Broker, Outcome, Ports, Rules};
+use crate::broker::{ApprovalRules, Broker, Outcome, Ports, Rules};
 use crate::daemon::application::{from_secret, malformed};
 use crate::domain::caller::UnixPeer;
 use crate::domain::group::Groups;
@@ -41,6 +41,7 @@ impl OwnKeys {
             wrap_ttl: Duration::ZERO,
             unix_users: BTreeMap::new(),
             admins: BTreeSet::new(),
+            approvals: ApprovalRules::default(),
         };
         let broker = Broker::new(rules, ports);
         Ok(Self { broker, path })
@@ -98,7 +99,9 @@ impl OwnKeys {
 pub(super) fn permit(path: &SecretPath, mounts: &Mounts) -> Result<Permit, String> {
     match policy(path, mounts)?.decide(&request(path), SystemClock.now()) {
         Decision::Allow(permit) => Ok(permit),
-        Decision::Deny(_) => Err("the path is not one of [vault] mounts".to_owned()),
+        Decision::Deny(_) | Decision::NeedsApproval(_) => {
+            Err("the path is not one of [vault] mounts".to_owned())
+        }
     }
 }
 

@@ -142,6 +142,7 @@ impl Daemon {
                 Some(telegram) => telegram.admins.clone(),
                 None => BTreeSet::new(),
             },
+            approvals: settings::approvals(config.approvals),
         };
         let vault_address = config.vault.public_address.clone();
         let vault = Arc::new(
@@ -232,6 +233,8 @@ impl Daemon {
         running.push(back.spawn(ended(async move { vault.run(stop).await })));
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
         running.push(leases.spawn(ended(async move { broker.run_leases(stop).await })));
+        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
+        running.push(leases.spawn(ended(async move { broker.keep_approvals(stop).await })));
         let (cache, stop) = (self.cache, stop_back.clone());
         running.push(back.spawn(ended(async move { cache.run(stop).await })));
         let reload = self.reloader.asked();

@@ -2,8 +2,10 @@
 
 use time::OffsetDateTime;
 
+use crate::domain::approval::ApprovalRecord;
+use crate::domain::policy::DenialReason;
 use crate::domain::{
-    Action, Age, Caller, Decision, Origin, Permit, Request, RequestId, Secret, Target,
+    Action, Age, ApprovalId, Caller, Decision, Origin, Permit, Request, RequestId, Secret, Target,
 };
 
 /// One fact for the audit.
@@ -89,7 +91,11 @@ pub enum AuditEvent {
         policies: Vec<String>,
         /// The token role that Vault is asked with, where policy names one.
         vault_role: Option<String>,
+        /// What was approved so that it may go on, where that had to be.
+        grant: Option<ApprovalId>,
     },
+    /// Something happened to a request for approval.
+    Approval(ApprovalRecord),
     /// It may go on, and the caller is asked to confirm it; the confirmation is decided anew.
     ConfirmationAsked,
     /// The secret was read, and is handed over once this is written.
@@ -212,6 +218,7 @@ impl AuditEvent {
             | Self::Sealed { reading, .. }
             | Self::Collected { reading, .. } => reading.lease.as_deref(),
             Self::Decided { .. }
+            | Self::Approval(_)
             | Self::ConfirmationAsked
             | Self::Wrapped { .. }
             | Self::Offered { .. }
@@ -243,12 +250,21 @@ impl AuditEntry {
                 reason: None,
                 policies: permit.policies().to_vec(),
                 vault_role: permit.terms().vault_role.clone(),
+                grant: permit.grant().cloned(),
             },
             Decision::Deny(denial) => AuditEvent::Decided {
                 allowed: false,
                 reason: Some(denial.reason.name()),
                 policies: denial.policies.clone(),
                 vault_role: None,
+                grant: None,
+            },
+            Decision::NeedsApproval(need) => AuditEvent::Decided {
+                allowed: false,
+                reason: Some(DenialReason::NeedsApproval.name()),
+                policies: need.policies(),
+                vault_role: None,
+                grant: None,
             },
         };
         Self::of(request, event, at)
@@ -260,7 +276,25 @@ impl AuditEntry {
         Self::of(permit.request(), event, at)
     }
 
-    fn of(request: &Request, event: AuditEvent, at: OffsetDateTime) -> Self {
+    /// The record of what happened to the request for approval of `request`: by `caller`, in the
+    /// request `id` of theirs.
+    #[must_use]
+    pub fn approval(
+        (id, caller): (&RequestId, &Caller),
+        request: &Request,
+        record: ApprovalRecord,
+        at: OffsetDateTime,
+    ) -> Self {
+        Self {
+            id: id.clone(),
+            caller: caller.clone(),
+            ..Self::of(request, AuditEvent::Approval(record), at)
+        }
+    }
+
+    /// The record of something else that happened to a request.
+    #[must_use]
+    pub fn of(request: &Request, event: AuditEvent, at: OffsetDateTime) -> Self {
         Self {
             at,
             id: request.id.clone(),

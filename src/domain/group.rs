@@ -163,6 +163,20 @@ impl Groups {
         names.into_iter()
     }
 
+    /// The people who are in the group `name` by any account of theirs.
+    #[must_use]
+    pub fn people_in(&self, name: &str) -> BTreeSet<Person> {
+        let telegram = self.telegram.iter();
+        let telegram = telegram.map(|(id, groups)| (Account::Telegram(*id), groups));
+        let uid = self.uid.iter();
+        let uid = uid.map(|(uid, groups)| (Account::Uid(*uid), groups));
+        let members = telegram.chain(uid);
+        members
+            .filter(|(_, groups)| groups.contains(name))
+            .map(|(account, _)| self.people.of(account))
+            .collect()
+    }
+
     /// Who `caller` is.
     #[must_use]
     pub fn person(&self, caller: &Caller) -> Person {
@@ -356,6 +370,12 @@ mod tests {
             groups.of_person(&alice).collect::<Vec<_>>(),
             ["chat", "ops"]
         );
+        let members = |name| {
+            let names = groups.people_in(name);
+            names.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(members("ops"), ["alice"], "by two accounts");
+        assert!(members("staff").is_empty(), "nobody is one by a Unix group");
         let other = groups.person(&peer(6));
         assert_eq!(
             (other.name(), groups.of_person(&other).count()),

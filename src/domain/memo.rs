@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
+use crate::domain::need::Need;
 use crate::domain::policy::Denial;
 use crate::domain::{Action, Caller, Request, SecretPath, Terms};
 
@@ -57,6 +58,7 @@ impl Question {
 pub(in crate::domain) enum Answer {
     Allow { policies: Vec<String>, terms: Terms },
     Deny(Denial),
+    Need(Need),
 }
 
 /// The answers of one set of policies.

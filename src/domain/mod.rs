@@ -4,15 +4,20 @@
 //! this room are not serializable: the wire has types of its own in `api`.
 
 pub mod action;
+pub mod approval;
 pub mod audit_entry;
 pub mod caller;
 pub mod credential;
 pub mod delivery;
+pub mod demand;
 pub mod group;
+mod judge;
 mod memo;
+pub mod need;
 pub mod permit;
 pub mod person;
 pub mod policy;
+mod policy_approvers;
 pub mod policy_explain;
 mod policy_lint;
 pub mod policy_load;
@@ -27,10 +32,12 @@ pub mod terms;
 pub mod zone;
 
 pub use action::Action;
+pub use approval::{Approval, ApprovalId};
 pub use audit_entry::{AuditEntry, AuditEvent, LeaseAction, Reading, Subject};
 pub use caller::Caller;
 pub use credential::Credential;
 pub use delivery::Delivery;
+pub use need::Need;
 pub use permit::Permit;
 pub use person::{People, Person};
 pub use policy::{Decision, Denial, Policy};

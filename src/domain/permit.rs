@@ -2,6 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 
+use crate::domain::approval::ApprovalId;
 use crate::domain::{Action, Request, Target, Terms};
 
 /// How long a permit may be used: long enough for one call to a slow Vault.
@@ -21,7 +22,7 @@ const LIFETIME: Duration = Duration::seconds(30);
 /// ```compile_fail
 /// use vaultgram::domain::{Permit, Request};
 /// fn forge(request: Request, now: time::OffsetDateTime) -> Permit {
-///     Permit::mint(request, vec![], Default::default(), now)
+///     Permit::mint(request, vec![], Default::default(), None, now)
 /// }
 /// ```
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct Permit {
     request: Request,
     policies: Vec<String>,
     terms: Terms,
+    grant: Option<ApprovalId>,
     expires: OffsetDateTime,
 }
 
@@ -37,13 +39,17 @@ impl Permit {
         request: Request,
         policies: Vec<String>,
         terms: Terms,
+        grant: Option<(ApprovalId, OffsetDateTime)>,
         now: OffsetDateTime,
     ) -> Self {
+        let (grant, until) = grant.unzip();
+        let expires = now + LIFETIME;
         Self {
             request,
             policies,
             terms,
-            expires: now + LIFETIME,
+            grant,
+            expires: until.map_or(expires, |until| until.min(expires)),
         }
     }
 
@@ -75,6 +81,12 @@ impl Permit {
     #[must_use]
     pub fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// What was approved so that it is allowed, where that had to be.
+    #[must_use]
+    pub fn grant(&self) -> Option<&ApprovalId> {
+        self.grant.as_ref()
     }
 
     /// When it stops being valid.

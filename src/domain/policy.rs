@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName,
-    EntityUid, PolicyId, PolicySet, RestrictedExpression, Schema,
+    ActionConstraint, Context, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid,
+    PolicyId, PolicySet, RestrictedExpression, Schema,
 };
 use time::{OffsetDateTime, UtcOffset};
 
+use crate::domain::approval::Approval;
+use crate::domain::demand::Demand;
 use crate::domain::group::Groups;
 use crate::domain::memo::{Answer, Memo, Question, Spoken};
+use crate::domain::need::Need;
 use crate::domain::policy_explain::About;
 use crate::domain::zone::day;
 use crate::domain::{Caller, Permit, Request, SecretPath, Terms, Zone};
@@ -25,6 +28,8 @@ pub enum Decision {
     Allow(Permit),
     /// Refused.
     Deny(Denial),
+    /// Not without somebody's agreement.
+    NeedsApproval(Need),
 }
 
 /// A refusal, for the audit. Callers only learn that they were refused.
@@ -47,6 +52,8 @@ pub enum DenialReason {
     EvaluationFailed,
     /// Chat is locked, whatever policy says.
     ChatLocked,
+    /// Somebody would have to agree to it.
+    NeedsApproval,
 }
 
 impl DenialReason {
@@ -58,6 +65,7 @@ impl DenialReason {
             Self::Forbidden => "forbidden",
             Self::EvaluationFailed => "evaluation_failed",
             Self::ChatLocked => "chat_locked",
+            Self::NeedsApproval => "needs_approval",
         }
     }
 }
@@ -68,6 +76,8 @@ pub struct Policy {
     pub(in crate::domain) schema: Schema,
     pub(in crate::domain) groups: Groups,
     pub(in crate::domain) types: EntityTypes,
+    /// Without the `forbid`s that approvals lift.
+    pub(in crate::domain) lifted: PolicySet,
     /// Of the policies that name any.
     pub(in crate::domain) terms: BTreeMap<PolicyId, Terms>,
     /// By the name of each policy.
@@ -75,6 +85,8 @@ pub struct Policy {
     pub(in crate::domain) zone: Zone,
     /// What any of the policies speaks of.
     pub(in crate::domain) spoken: Spoken,
+    /// Of the policies that have any.
+    pub(in crate::domain) demands: BTreeMap<PolicyId, Demand>,
     pub(in crate::domain) memo: Memo,
 }
 
@@ -109,9 +121,10 @@ impl Policy {
         let judge = || self.judge(request, reason, now);
         match self.memo.answer(question, judge) {
             Answer::Allow { policies, terms } => {
-                Decision::Allow(Permit::mint(request.clone(), policies, terms, now))
+                Decision::Allow(Permit::mint(request.clone(), policies, terms, None, now))
             }
             Answer::Deny(denial) => Decision::Deny(denial),
+            Answer::Need(need) => Decision::NeedsApproval(need),
         }
     }
 
@@ -119,54 +132,67 @@ impl Policy {
     /// ask push nothing out of the memo that others need.
     #[must_use]
     pub fn would_allow(&self, request: &Request, now: OffsetDateTime) -> bool {
-        let known = self.memo.known(&Question::of(request, None, now, self.spoken));
+        let known = self
+            .memo
+            .known(&Question::of(request, None, now, self.spoken));
         match known.unwrap_or_else(|| self.judge(request, None, now)) {
             Answer::Allow { .. } => true,
-            Answer::Deny(_) => false,
+            Answer::Deny(_) | Answer::Need(_) => false,
         }
     }
 
-    /// What Cedar says.
-    fn judge(&self, request: &Request, reason: Option<&str>, now: OffsetDateTime) -> Answer {
-        let Some((query, entities)) = self.question(request, reason, now) else {
-            return Answer::Deny(Denial {
-                reason: DenialReason::EvaluationFailed,
-                policies: vec![],
-            });
+    /// As [`Policy::decide`], with what was approved: only as long as the votes for it that count
+    /// today meet what policy wants today. So neither an approver who is none any more nor a
+    /// policy that has become stricter leaves anything behind.
+    #[must_use]
+    pub fn decide_granted(
+        &self,
+        request: &Request,
+        approval: &Approval,
+        now: OffsetDateTime,
+    ) -> Decision {
+        let need = match self.decide_with(request, Some(&approval.reason), now) {
+            Decision::NeedsApproval(need) => need,
+            decided @ (Decision::Allow(_) | Decision::Deny(_)) => return decided,
         };
-        let response = Authorizer::new().is_authorized(&query, &self.policies, &entities);
-        let mut policies: Vec<String> = response
-            .diagnostics()
-            .reason()
-            .map(|id| self.display_id(id))
-            .collect();
-        policies.sort();
-        // Cedar skips a policy that fails to evaluate; skipping a `forbid` would open the door.
-        if response.diagnostics().errors().next().is_some() {
-            return Answer::Deny(Denial {
-                reason: DenialReason::EvaluationFailed,
-                policies,
-            });
+        match self.granted(request, &need, approval, now) {
+            Some(permit) => Decision::Allow(permit),
+            None => Decision::NeedsApproval(need),
         }
-        match response.decision() {
-            cedar_policy::Decision::Allow => {
-                let reason = response.diagnostics().reason();
-                let mut named: Vec<_> = reason
-                    .filter_map(|id| Some((self.display_id(id), self.terms.get(id)?)))
-                    .collect();
-                named.sort_by(|(one, _), (other, _)| one.cmp(other));
-                let terms = Terms::all(named.into_iter().map(|(_, terms)| terms));
-                Answer::Allow { policies, terms }
-            }
-            cedar_policy::Decision::Deny => {
-                let reason = if policies.is_empty() {
-                    DenialReason::NotPermitted
-                } else {
-                    DenialReason::Forbidden
-                };
-                Answer::Deny(Denial { reason, policies })
-            }
+    }
+
+    fn granted(
+        &self,
+        request: &Request,
+        need: &Need,
+        approval: &Approval,
+        now: OffsetDateTime,
+    ) -> Option<Permit> {
+        if !approval.is_live(now) || !approval.covers(request, &self.groups) {
+            return None;
         }
+        let met = match approval.review {
+            Some(_) => need.broken().map(|(met, _)| met),
+            None => need.met(
+                &approval.cast(&self.groups),
+                approval.reason.chars().count(),
+            ),
+        };
+        let (met, grant) = (met?, approval.grant.as_ref()?);
+        let until = grant.until.min(grant.since + met.grant);
+        // What was granted for any number of uses is not what is to be used once.
+        if until <= now || (met.once && !grant.once) {
+            return None;
+        }
+        let under = Some((approval.id.clone(), until));
+        let request = request.clone();
+        Some(Permit::mint(request, met.policies, met.terms, under, now))
+    }
+
+    /// The groups and people that policies speak of.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// The policies that permit whatever action there is, those that change secrets included.
@@ -199,13 +225,7 @@ impl Policy {
         Self { zone, ..self }
     }
 
-    /// The groups and people that policies speak of.
-    #[must_use]
-    pub fn groups(&self) -> &Groups {
-        &self.groups
-    }
-
-    fn question(
+    pub(in crate::domain) fn question(
         &self,
         request: &Request,
         reason: Option<&str>,
@@ -351,6 +371,7 @@ mod tests {
         };
         let mounts = Mounts::of(vec![("secret".to_owned(), MountKind::Kv2)]).unwrap();
         let policy = Policy::load(&[source], Groups::default(), &mounts).unwrap();
+        let now = OffsetDateTime::UNIX_EPOCH;
         for (path, allowed) in [("app/db", true), ("other", false)] {
             let request = Request {
                 id: RequestId::Connection(1),
@@ -362,13 +383,16 @@ mod tests {
                     version: None,
                 },
             };
-            let remembered = || policy.memo.known(&Question::of(&request)).is_some();
-            assert_eq!(policy.would_allow(&request), allowed);
+            let remembered = || {
+                let question = Question::of(&request, None, now, policy.spoken);
+                policy.memo.known(&question).is_some()
+            };
+            assert_eq!(policy.would_allow(&request, now), allowed);
             assert!(!remembered(), "{path}");
-            let decided = policy.decide(&request, OffsetDateTime::UNIX_EPOCH);
+            let decided = policy.decide(&request, now);
             assert_eq!(matches!(decided, Decision::Allow(_)), allowed);
             assert!(remembered(), "{path}");
-            assert_eq!(policy.would_allow(&request), allowed, "from the memo");
+            assert_eq!(policy.would_allow(&request, now), allowed, "from the memo");
         }
     }
 }

@@ -5,21 +5,31 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use cedar_policy::{EntityTypeName, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    Effect, EntityTypeName, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+};
 use miette::Diagnostic;
 
+use crate::domain::demand::{self, Demand};
 use crate::domain::group::Groups;
 use crate::domain::memo::{Memo, Spoken};
 use crate::domain::policy::{EntityTypes, Policy};
 use crate::domain::policy_explain::About;
 use crate::domain::terms;
-use crate::domain::{Mounts, Terms, Zone, policy_lint, policy_names};
+use crate::domain::{Mounts, Terms, Zone, policy_approvers, policy_lint, policy_names};
 
 /// The schema policies are checked against, in Cedar's own notation.
 pub const SCHEMA: &str = include_str!("vaultgram.cedarschema");
 
 /// Annotations that mean something. Others are refused: a misspelt one must not be ignored.
-const ANNOTATIONS: [&str; 5] = ["id", "description", "vault_role", "cache", "stale"];
+const ANNOTATIONS: [&str; 6] = [
+    "id",
+    "description",
+    "vault_role",
+    "cache",
+    "stale",
+    "approvals",
+];
 
 /// One policy file.
 pub struct PolicySource {
@@ -51,23 +61,30 @@ impl Policy {
                 });
                 let open = policy_lint::open_to_unknown(&found.policy, &groups);
                 let open = open.map(|(part, problem)| found.at(&part, &problem));
-                names.chain(open).collect::<Vec<_>>()
+                let demand = found.demand.as_ref();
+                let nobody = demand.and_then(|demand| policy_approvers::wrong(demand, &groups));
+                let nobody = nobody.map(|(name, problem)| found.at(&format!("@{name}"), &problem));
+                names.chain(open).chain(nobody).collect::<Vec<_>>()
             })
             .collect();
         if !problems.is_empty() {
             return Err(PolicyError(problems));
         }
-        let mut policies = PolicySet::new();
-        let mut terms = BTreeMap::new();
+        let (mut policies, mut lifted) = (PolicySet::new(), PolicySet::new());
+        let (mut terms, mut demands) = (BTreeMap::new(), BTreeMap::new());
         let mut about = BTreeMap::new();
+        let refused = |error: cedar_policy::PolicySetError| PolicyError(vec![error.to_string()]);
         for found in parsed.policies {
             about.insert(found.name(), found.about());
-            if found.terms != Terms::default() {
-                terms.insert(found.policy.id().clone(), found.terms);
+            let id = found.policy.id().clone();
+            if found.policy.effect() == Effect::Permit || found.demand.is_none() {
+                lifted.add(found.policy.clone()).map_err(refused)?;
             }
-            policies
-                .add(found.policy)
-                .map_err(|error| PolicyError(vec![error.to_string()]))?;
+            if found.terms != Terms::default() {
+                terms.insert(id.clone(), found.terms);
+            }
+            demands.extend(found.demand.map(|demand| (id, demand)));
+            policies.add(found.policy).map_err(refused)?;
         }
         let spoken = Spoken {
             time: policies
@@ -82,12 +99,20 @@ impl Policy {
             schema: parsed.schema,
             groups,
             types: parsed.types,
+            lifted,
             terms,
+            demands,
             about,
             zone: Zone::default(),
             spoken,
             memo: Memo::default(),
         })
+    }
+
+    /// Whether any policy looks at the reason given for a request.
+    #[must_use]
+    pub fn speaks_of_reasons(&self) -> bool {
+        self.spoken.reason
     }
 
     /// Whether any policy looks at the SHA-256 of executables.
@@ -160,6 +185,7 @@ struct Found<'s> {
     place: Range<usize>,
     policy: cedar_policy::Policy,
     terms: Terms,
+    demand: Option<Demand>,
 }
 
 impl Found<'_> {
@@ -280,18 +306,24 @@ fn parse_file<'s>(
             place: start..end,
             policy: policy.new_id(id),
             terms: Terms::default(),
+            demand: None,
         };
         match terms::of(policy) {
             Ok(terms) => found.terms = terms,
             Err((name, problem)) => problems.push(found.at(&format!("@{name}"), &problem)),
         }
+        match demand::of(policy) {
+            Ok(demand) => found.demand = demand,
+            Err((name, problem)) => problems.push(found.at(&format!("@{name}"), &problem)),
+        }
         for (name, _) in policy.annotations() {
-            if !ANNOTATIONS.contains(&name) {
+            if !ANNOTATIONS.contains(&name) && !demand::BESIDE.contains(&name) {
                 problems.push(found.at(
                     &format!("@{name}"),
                     &format!(
-                        "unknown annotation @{name}; known: @{}",
-                        ANNOTATIONS.join(", @")
+                        "unknown annotation @{name}; known: @{}, @{}",
+                        ANNOTATIONS.join(", @"),
+                        demand::BESIDE.join(", @")
                     ),
                 ));
             }

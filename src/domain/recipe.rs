@@ -11,7 +11,7 @@ const ALPHANUMERIC: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// Nothing here has a meaning in JSON, in a shell's double quotes, in a URL or in a YAML string.
 const PASSWORD: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.~";
 /// Crockford's Base32: no letter that could be taken for another sign.
-const CODE: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+pub(in crate::domain) const CODE: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// How a new value is made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{Beside, Broker, BrokerError, ChangedVersions, Collected, Outcome};
+use crate::broker::{Beside, Broker, BrokerError, ChangedVersions, Collected, Outcome, Waiting};
 use crate::domain::caller::UnixPeer;
 use crate::domain::{Action, Field, Origin, Request, RequestId, Secret, SecretPath, SecretValue};
 
@@ -20,6 +20,8 @@ use crate::domain::{Action, Field, Origin, Request, RequestId, Secret, SecretPat
 pub(super) enum NoAnswer {
     /// Policy refuses.
     Denied,
+    /// Not without somebody's agreement.
+    NeedsApproval(Waiting),
     /// It was tried.
     Failed(BrokerError),
     /// A fault of our own.
@@ -182,6 +184,7 @@ impl Asker {
         match self.see_to(id, work, |_| None).await?? {
             ChangedVersions::Done(changed) => Ok(changed),
             ChangedVersions::Denied(_) => Err(NoAnswer::Denied),
+            ChangedVersions::NeedsApproval(waiting) => Err(NoAnswer::NeedsApproval(waiting)),
         }
     }
 
@@ -218,6 +221,9 @@ impl Asker {
 fn allowed(outcome: Outcome) -> Result<Outcome, NoAnswer> {
     if let Outcome::Denied(_) = outcome {
         return Err(NoAnswer::Denied);
+    }
+    if let Outcome::NeedsApproval(waiting) = outcome {
+        return Err(NoAnswer::NeedsApproval(waiting));
     }
     Ok(outcome)
 }

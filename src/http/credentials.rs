@@ -74,6 +74,8 @@ enum Refused {
     Denied(Denial),
     #[error("{0}")]
     Broker(BrokerError),
+    #[error("it needs approval; once that is granted (vaultgram requests), start the unit again")]
+    NeedsApproval,
     #[error("the value is empty, which is what systemd makes of a failure; put something into it")]
     Empty,
     #[error("it is larger than the 1 MiB that systemd takes; name one field: PATH#field")]
@@ -89,7 +91,10 @@ fn denied(denial: &Denial) -> String {
         DenialReason::NotPermitted => "no policy permits UnixPeer::\"0\" to read it with this \
             context.socket (\"credentials\") and principal.unit; write one, as docs/systemd.md shows"
             .to_owned(),
-        DenialReason::Forbidden | DenialReason::EvaluationFailed | DenialReason::ChatLocked => {
+        DenialReason::Forbidden
+        | DenialReason::EvaluationFailed
+        | DenialReason::ChatLocked
+        | DenialReason::NeedsApproval => {
             format!("policy refuses it: {}", denial.policies.join(", "))
         }
     }
@@ -275,6 +280,7 @@ impl Server {
             let error = match self.broker.handle(request.clone()).await {
                 Ok(Outcome::Released(secret)) => return Ok(secret),
                 Ok(Outcome::Denied(denial)) => return Err(Refused::Denied(denial)),
+                Ok(Outcome::NeedsApproval(_)) => return Err(Refused::NeedsApproval),
                 // Nothing else comes of reading for a socket.
                 Ok(
                     Outcome::Duplicate

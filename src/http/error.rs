@@ -3,8 +3,8 @@
 use hyper::{Method, StatusCode};
 
 use crate::api::Errors;
-use crate::broker::BrokerError;
 use crate::broker::ports::StoreError;
+use crate::broker::{ApprovalError, BrokerError, Waiting};
 use crate::http::ask::NoAnswer;
 
 /// A request that is answered with an error.
@@ -62,6 +62,24 @@ impl Refusal {
         )
     }
 
+    /// Somebody must agree first.
+    fn needs_approval(waiting: &Waiting) -> Self {
+        let said = match waiting {
+            Waiting::Opened(approval) => format!(
+                "this needs approval; request {} is open, so ask again when it is granted",
+                approval.id
+            ),
+            Waiting::Known(approval) => format!(
+                "this needs approval; your request {} still waits, so ask again when it is granted",
+                approval.id
+            ),
+            Waiting::ReasonNeeded { characters } => format!(
+                "this needs approval; request it, and say why in {characters} characters or more"
+            ),
+        };
+        Self::new(StatusCode::FORBIDDEN, said)
+    }
+
     /// The request took longer than it may. Of a change nobody knows then whether it was made.
     pub(super) fn too_slow(method: &Method) -> Self {
         if !matches!(method.as_str(), "GET" | "HEAD" | "LIST") {
@@ -92,6 +110,7 @@ impl From<NoAnswer> for Refusal {
     fn from(none: NoAnswer) -> Self {
         match none {
             NoAnswer::Denied => Self::denied(),
+            NoAnswer::NeedsApproval(waiting) => Self::needs_approval(&waiting),
             NoAnswer::Failed(error) => Self::from(&error),
             NoAnswer::Broken => Self::broken(),
         }
@@ -153,11 +172,35 @@ impl From<&BrokerError> for Refusal {
             BrokerError::Store(StoreError::Invalid | StoreError::WrongMount) => {
                 StatusCode::BAD_GATEWAY
             }
+            BrokerError::Approval(error) => of_approval(error),
             BrokerError::Audit(_) | BrokerError::Coordination(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };
         Self::new(status, said(error))
+    }
+}
+
+fn of_approval(error: &ApprovalError) -> StatusCode {
+    match error {
+        ApprovalError::Unknown => StatusCode::NOT_FOUND,
+        ApprovalError::RefusedByNow
+        | ApprovalError::Refused(_)
+        | ApprovalError::Over
+        | ApprovalError::NoGlass
+        | ApprovalError::WrongCode => StatusCode::FORBIDDEN,
+        ApprovalError::TooMany(_)
+        | ApprovalError::TooManyToday(_)
+        | ApprovalError::TooMuchBroken(_)
+        | ApprovalError::TooManyCodes => StatusCode::TOO_MANY_REQUESTS,
+        ApprovalError::NotNeeded
+        | ApprovalError::Asked(_)
+        | ApprovalError::Granted(_)
+        | ApprovalError::ReasonTooShort(_)
+        | ApprovalError::UnfitReason(_)
+        | ApprovalError::NotExtended
+        | ApprovalError::NoAuthenticator(_) => StatusCode::BAD_REQUEST,
+        ApprovalError::Busy => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

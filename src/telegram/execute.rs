@@ -247,6 +247,9 @@ impl Handler {
             }
             Some(Ok(Asked::Confirm { current })) => current,
             Some(Ok(Asked::Denied(denial))) => return Some(Reply::denied(denial.reason)),
+            Some(Ok(Asked::NeedsApproval(waiting))) => {
+                return Some(Reply::needs_approval(&waiting));
+            }
             Some(Ok(Asked::Duplicate)) => return None,
             Some(Ok(Asked::Interrupted)) => return Some(Reply::interrupted()),
             Some(Err(error)) => return Some(failed(origin, &error)),

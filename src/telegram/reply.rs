@@ -18,7 +18,7 @@ use super::command::Mistake;
 use super::status::State;
 use super::withdrawal::Withdrawn;
 use crate::broker::ports::StoreHealth;
-use crate::broker::{BrokerError, Outcome, RegisteredKey};
+use crate::broker::{BrokerError, Outcome, RegisteredKey, Waiting};
 use crate::domain::policy::DenialReason;
 use crate::domain::span::spoken;
 use crate::domain::{RequestId, Secret, Target};
@@ -133,10 +133,30 @@ impl Reply {
     pub(super) fn denied(reason: DenialReason) -> Self {
         match reason {
             DenialReason::ChatLocked => Self::locked(),
+            DenialReason::NeedsApproval => Self::plain(
+                "What was approved for this has ended, or was taken back; request it anew.",
+            ),
             DenialReason::NotPermitted
             | DenialReason::Forbidden
             | DenialReason::EvaluationFailed => Self::plain(DENIED),
         }
+    }
+
+    /// To what others must agree to first.
+    pub(super) fn needs_approval(waiting: &Waiting) -> Self {
+        Self::plain(match waiting {
+            Waiting::Opened(approval) => format!(
+                "This needs approval. I opened request {}; ask again when it is granted.",
+                approval.id
+            ),
+            Waiting::Known(approval) => format!(
+                "This needs approval, and your request {} still waits; ask again when it is granted.",
+                approval.id
+            ),
+            Waiting::ReasonNeeded { characters } => format!(
+                "This needs approval, and you must say why, in {characters} characters or more."
+            ),
+        })
     }
 
     /// To a value in a group.
@@ -297,6 +317,7 @@ impl Reply {
             Outcome::Listed(names) => changed::listed(names, target).guarded(),
             Outcome::Versions(history) => changed::versions(history, target).guarded(),
             Outcome::Denied(denial) => Self::denied(denial.reason),
+            Outcome::NeedsApproval(waiting) => Self::needs_approval(waiting),
             Outcome::Duplicate => return None,
             Outcome::Interrupted => Self::interrupted(),
             // That it was done is told, whatever has happened since.

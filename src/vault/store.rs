@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::telemetry::metrics::LEASE_RENEWALS;
 use crate::vault::metadata::{self, Metadata};
-use crate::vault::{Store, engine, kv, kv_write, meant, wrap};
+use crate::vault::{Store, engine, kv, kv_write, meant, totp, wrap};
 
 #[async_trait]
 impl SecretStore for Store {
@@ -123,6 +123,19 @@ impl SecretStore for Store {
         Ok(())
     }
 
+    async fn check_code(
+        &self,
+        mount: &str,
+        key: &str,
+        code: &SecretValue,
+    ) -> Result<bool, StoreError> {
+        let client = &self.client;
+        self.logged_in_as(None, move |session| async move {
+            totp::check(client, session.access(), (mount, key), code).await
+        })
+        .await
+    }
+
     async fn renew(&self, lease: &str, increment: Duration) -> Result<Duration, StoreError> {
         let client = &self.client;
         let renewed = self
@@ -155,7 +168,8 @@ impl SecretStore for Store {
     async fn exists(&self, permit: &Permit) -> Result<bool, StoreError> {
         let target = permit.target();
         let kind = self.kind(target)?;
-        meant(permit, permit.action().changes() && kind == MountKind::Kv1)?;
+        let looks = permit.action().changes() || permit.action() == Action::Versions;
+        meant(permit, looks && kind == MountKind::Kv1)?;
         self.logged_in(permit, move |session| async move {
             self.engine(kind, &session).exists(&target.path).await
         })

@@ -116,6 +116,7 @@ async fn only_its_holder_and_administrators_have_a_lease() {
         reason: Some("not_the_holder"),
         policies: vec![],
         vault_role: None,
+        grant: None,
     };
     // Two callers, two names that mean a lease, two actions; and keeping.
     assert_eq!(refused, vec![refusal; 2 * 2 * 2 + 2]);

@@ -26,6 +26,7 @@ async fn nothing_comes_of_chat_while_it_is_locked() {
         reason: Some("chat_locked"),
         policies: vec![],
         vault_role: None,
+        grant: None,
     };
     assert_eq!(world.audit.take(), vec![denied; 4]);
     let id = world.id();

@@ -218,6 +218,54 @@ fn a_policy_for_every_action_is_warned_of() {
 }
 
 #[test]
+fn who_is_to_approve_and_who_cannot_is_said() {
+    let policy = "@approvals(\"1\") @approvers(\"leads\") permit(principal, action == \
+                  Action::\"read\", resource);";
+    let groups = "[groups]\nleads = [\"telegram:1002\", \"person:carol\"]\n\
+                  [people]\ncarol = [\"telegram:1003\", \"uid:1000\"]\n";
+    let told = |config: &str| {
+        let ran = check(&format!("{config}{groups}"), policy, VARIABLES);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.out
+    };
+    let all = told("[telegram]\nallowed_users = [1002, 1003]\n");
+    assert!(
+        all.contains("approvals wanted by 1 of them, from 2 people\n"),
+        "{all}"
+    );
+    assert!(!all.contains("warning"), "{all}");
+    let one = told("[telegram]\nallowed_users = [1003]\n");
+    assert!(
+        one.contains("warning: telegram:1002 is to approve, and can do so nowhere"),
+        "{one}"
+    );
+    assert!(!one.contains("carol"), "{one}");
+    let silent = told("[socket]\n");
+    assert!(
+        silent.contains("warning: approvers are told of nothing without [telegram]"),
+        "{silent}"
+    );
+}
+
+#[test]
+fn limits_of_approvals_are_read_strictly() {
+    let ran = |keys: &str| check(&format!("[socket]\n[approvals]\n{keys}\n"), "", VARIABLES);
+    assert_eq!(
+        ran("per_person = 5\nper_day = 1000\nkeep = \"90d\"").code,
+        0
+    );
+    for (keys, said) in [
+        ("per_person = 0", "vaultgram.toml:3:14: "),
+        ("keep = \"forever\"", "vaultgram.toml:3:8: not a duration"),
+        ("per_week = 1", "unknown field `per_week`"),
+    ] {
+        let ran = ran(keys);
+        assert_eq!(ran.code, 78, "{keys}");
+        assert!(ran.err.contains(said), "{ran:?}");
+    }
+}
+
+#[test]
 fn wrong_cedar_is_placed() {
     let ran = check(
         "[socket]\n",
@@ -439,5 +487,41 @@ fn the_second_net_and_the_unix_users_are_checked() {
         let (code, err) = check(&format!("unix_users = {{ {users} }}"));
         assert_eq!(code == 0, said.is_empty(), "{users}: {err}");
         assert!(err.contains(said), "{users}: {err}");
+    }
+}
+
+#[test]
+fn an_account_is_one_persons_and_members_exist() {
+    let telegram = "[telegram]\nallowed_users = [1001, 1002]\nunix_users = { 1001 = 990 }\n";
+    for (more, said) in [
+        (
+            "[people]\nalice = [\"telegram:1001\", \"uid:990\"]\n[groups]\na = [\"person:alice\"]\n",
+            "",
+        ),
+        (
+            "[people]\nalice = [\"gid:5\"]\n",
+            "[people] alice: account 1 is not \"telegram:1001\"",
+        ),
+        (
+            "[people]\n\"a b\" = []\n",
+            "[people]: a name has 1 to 64 letters",
+        ),
+        (
+            "[people]\nalice = [\"uid:5\"]\nbob = [\"uid:5\"]\n",
+            "[people]: uid:5 is in \"alice\" and in \"bob\"",
+        ),
+        (
+            "[people]\nalice = [\"telegram:1001\"]\nbob = [\"uid:990\"]\n",
+            "[people]: telegram:1001 and uid:990 are one person by [telegram] unix_users",
+        ),
+        (
+            "[groups]\na = [\"person:bob\"]\n",
+            "nobody is called \"bob\"; add them to [people]",
+        ),
+    ] {
+        let ran = check(&format!("{telegram}{more}"), "", VARIABLES);
+        let code = if said.is_empty() { 0 } else { 78 };
+        assert_eq!(ran.code, code, "{more}: {}", ran.err);
+        assert!(ran.err.contains(said), "{more}: {}", ran.err);
     }
 }

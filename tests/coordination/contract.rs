@@ -28,6 +28,8 @@ pub(crate) async fn hold(store: Arc<dyn Coordination>) -> Left {
     values_are_listed_in_order(&store).await;
     prefixes_are_taken_literally(&store).await;
     a_key_has_one_owner(&store).await;
+    a_value_is_swapped_only_for_the_one_expected(&store).await;
+    of_many_swaps_at_once_none_is_lost(&store).await;
     what_is_finished_stays_taken_until_it_ends(&store).await;
     sizes_are_capped(&store).await;
     leave_something_behind(&store).await
@@ -153,6 +155,70 @@ async fn a_key_has_one_owner(store: &Arc<dyn Coordination>) {
     assert_eq!(claim, Ok(Claim::Ours), "a released claim is free");
 }
 
+async fn a_value_is_swapped_only_for_the_one_expected(store: &Arc<dyn Coordination>) {
+    let swap = |expected: Option<&'static [u8]>, new: Option<&'static [u8]>| {
+        let store = store.clone();
+        async move { store.swap("swap/a", expected, new).await.unwrap() }
+    };
+    let get = || async { store.get("swap/a").await.unwrap() };
+    assert_eq!(get().await, None);
+    assert!(!swap(Some(b""), Some(b"x")).await, "nothing is not empty");
+    assert!(swap(None, None).await, "nothing is there, and stays so");
+    assert!(swap(None, Some(b"1")).await);
+    assert!(!swap(None, Some(b"2")).await, "it is there already");
+    assert!(!swap(Some(b"2"), Some(b"3")).await);
+    assert_eq!(get().await.as_deref(), Some(&b"1"[..]));
+    assert!(swap(Some(b"1"), Some(b"")).await);
+    assert_eq!(get().await.as_deref(), Some(&b""[..]));
+    assert!(!swap(Some(b"1"), None).await);
+    assert!(swap(Some(b""), None).await);
+    assert_eq!(get().await, None);
+    store.put("swap/a", b"put").await.unwrap();
+    assert!(swap(Some(b"put"), Some(b"swapped")).await);
+    assert_eq!(listed(store, "swap/").await, ["swap/a=swapped"]);
+
+    // A claim is there until it ends.
+    let until = SystemClock.now() + Duration::from_secs(1);
+    assert_eq!(store.claim("swap/claim", until).await, Ok(Claim::Ours));
+    assert!(!store.swap("swap/claim", None, Some(b"x")).await.unwrap());
+    let ended = async {
+        while !store.swap("swap/claim", None, Some(b"x")).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended)
+        .await
+        .unwrap();
+    assert!(SystemClock.now() >= until, "a claim ended early");
+    let value = store.get("swap/claim").await.unwrap();
+    assert_eq!(value.as_deref(), Some(&b"x"[..]));
+}
+
+async fn of_many_swaps_at_once_none_is_lost(store: &Arc<dyn Coordination>) {
+    let tasks = TaskTracker::new();
+    let counting: Vec<_> = (0..CLAIMANTS)
+        .map(|_| {
+            let store = store.clone();
+            tasks.spawn(async move {
+                loop {
+                    let before = store.get("swap/count").await.unwrap();
+                    let count = before.as_ref().map_or(0, |value| value[0]);
+                    let new = Some(&[count + 1][..]);
+                    let swapped = store.swap("swap/count", before.as_deref(), new).await;
+                    if swapped.unwrap() {
+                        break;
+                    }
+                }
+            })
+        })
+        .collect();
+    for one in counting {
+        one.await.unwrap();
+    }
+    let count = store.get("swap/count").await.unwrap();
+    assert_eq!(count, Some(vec![u8::try_from(CLAIMANTS).unwrap()]));
+}
+
 async fn what_is_finished_stays_taken_until_it_ends(store: &Arc<dyn Coordination>) {
     let until = SystemClock.now() + Duration::from_secs(2);
     assert_eq!(store.claim("done/brief", until).await, Ok(Claim::Ours));
@@ -189,12 +255,16 @@ async fn sizes_are_capped(store: &Arc<dyn Coordination>) {
     assert!(store.put(&key, b"").await.is_err());
     assert!(store.delete(&key).await.is_err());
     assert!(store.list(&key).await.is_err());
+    assert!(store.get(&key).await.is_err());
+    assert!(store.swap(&key, None, None).await.is_err());
     assert!(store.put("", b"").await.is_err());
     let error = store
         .put("big", &[value, vec![7]].concat())
         .await
         .unwrap_err();
     assert_eq!(error.0, "a value of 65537 bytes; 65536 is the most");
+    let big = vec![7; 64 * 1024 + 1];
+    assert!(store.swap("big", None, Some(&big)).await.is_err());
     assert!(listed(store, "big").await.is_empty());
 }
 

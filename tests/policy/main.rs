@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod approvals;
 mod examples;
 mod local;
 mod people;
@@ -47,6 +48,7 @@ fn load(text: &str) -> Result<Policy, Vec<String>> {
             "deployers".to_owned(),
             vec!["unit:deploy.service".parse().unwrap()],
         ),
+        ("nobody".to_owned(), vec![]),
     ];
     let source = PolicySource {
         name: "policy.cedar".into(),
@@ -91,13 +93,13 @@ fn allows(policy: &Policy, caller: Caller, path: &str) -> bool {
             assert_eq!(permit.target().path.path(), path);
             true
         }
-        Decision::Deny(_) => false,
+        Decision::Deny(_) | Decision::NeedsApproval(_) => false,
     }
 }
 
 fn denial(policy: &Policy, caller: Caller, path: &str) -> (DenialReason, Vec<String>) {
     match decide(policy, caller, path) {
-        Decision::Allow(_) => panic!("allowed"),
+        Decision::Allow(_) | Decision::NeedsApproval(_) => panic!("not denied"),
         Decision::Deny(denial) => (denial.reason, denial.policies),
     }
 }
@@ -219,6 +221,21 @@ fn folders_and_groups_are_hierarchies() {
     assert!(
         !allows(&policy, telegram(990, ChatKind::Private), "a"),
         "a uid is no Telegram id"
+    );
+}
+
+#[test]
+fn a_person_is_known_by_whichever_account() {
+    let policy =
+        load(r#"permit(principal in Person::"alice", action == Action::"read", resource);"#)
+            .unwrap();
+    assert!(allows(&policy, telegram(1003, ChatKind::Private), "a"));
+    assert!(allows(&policy, unix(1000), "a"));
+    assert!(!allows(&policy, unix(1003), "a"));
+    let problems = load("permit(principal in Person::\"bob\",\n action, resource);").err();
+    assert_eq!(
+        problems.unwrap(),
+        [r#"policy.cedar:1:21: the person "bob" is not in [people]; it has "alice""#]
     );
 }
 

@@ -21,7 +21,7 @@ use vaultgram::broker::ports::{
     AuditError, AuditSink, Claim, Coordination, CoordinationError, SecretStore, Serving,
     StoreError, StoreHealth, SystemClock, SystemRandom,
 };
-use vaultgram::broker::{Broker, Ports, Rules};
+use vaultgram::broker::{ApprovalRules, Broker, Ports, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
@@ -223,6 +223,27 @@ impl Coordination for Memory {
         self.0.lock().unwrap().remove(key);
         Ok(())
     }
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, CoordinationError> {
+        Ok(self.0.lock().unwrap().get(key).cloned())
+    }
+
+    async fn swap(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<bool, CoordinationError> {
+        let mut entries = self.0.lock().unwrap();
+        if entries.get(key).map(Vec::as_slice) != expected {
+            return Ok(false);
+        }
+        match new {
+            Some(new) => entries.insert(key.to_owned(), new.to_vec()),
+            None => entries.remove(key),
+        };
+        Ok(true)
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
         let entries = self.0.lock().unwrap();
         let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));
@@ -301,6 +322,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
             wrap_ttl: Duration::from_mins(5),
             unix_users: BTreeMap::from([(1001, own_uid())]),
             admins: BTreeSet::new(),
+            approvals: ApprovalRules::default(),
         },
         Ports {
             store: Arc::clone(&store) as Arc<dyn SecretStore>,

@@ -17,7 +17,7 @@ use vaultgram::broker::ports::{
     AuditError, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore, Serving,
     StoreError, StoreHealth, SystemClock, SystemRandom, Wrapped, WrappedFacts,
 };
-use vaultgram::broker::{self, Broker, Rules};
+use vaultgram::broker::{self, ApprovalRules, Broker, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
@@ -149,6 +149,7 @@ impl World {
                 wrap_ttl: self.wrap_ttl,
                 unix_users: BTreeMap::from([(ALICE, 990)]),
                 admins: self.admins.clone(),
+                approvals: ApprovalRules::default(),
             },
             broker::Ports {
                 store: match &self.kept {
@@ -423,6 +424,28 @@ impl Coordination for Memory {
         self.check()?;
         self.entries.lock().unwrap().remove(key);
         Ok(())
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, CoordinationError> {
+        Ok(self.entries.lock().unwrap().get(key).cloned())
+    }
+
+    async fn swap(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<bool, CoordinationError> {
+        self.check()?;
+        let mut entries = self.entries.lock().unwrap();
+        if entries.get(key).map(Vec::as_slice) != expected {
+            return Ok(false);
+        }
+        match new {
+            Some(new) => entries.insert(key.to_owned(), new.to_vec()),
+            None => entries.remove(key),
+        };
+        Ok(true)
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {

@@ -297,6 +297,7 @@ pub(crate) fn permit_by(policy: &str, action: Action, target: Target) -> Permit 
     match policy.decide(&request, OffsetDateTime::UNIX_EPOCH) {
         Decision::Allow(permit) => permit,
         Decision::Deny(denial) => panic!("{denial:?}"),
+        Decision::NeedsApproval(need) => panic!("{need:?}"),
     }
 }
 

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 pub(super) use self::registry::Registry;
 use self::registry::{Entry, MAX_EACH, PREFIX, after};
+use crate::broker::in_force::runs_the_host;
 use crate::broker::ports::{AuditError, StoreError};
-use crate::broker::{Broker, BrokerError};
+use crate::broker::{ApprovalError, Broker, BrokerError};
 use crate::domain::{
     AuditEntry, AuditEvent, Caller, Lease, LeaseAction, Permit, RequestId, Subject,
 };
@@ -185,7 +186,10 @@ impl Broker {
         let holder = permit.request().caller.to_string();
         let about = (permit.target().path.to_string(), holder);
         let (now, granted) = (self.now(), lease.duration);
-        let entry = Entry::new((&lease.id, lease.renewable), granted, about, now);
+        let entry = Entry {
+            grant: permit.grant().map(ToString::to_string),
+            ..Entry::new((&lease.id, lease.renewable), granted, about, now)
+        };
         let value = entry.stored(now, granted)?;
         let added = self.leases.add(entry, || self.code(CODE_LENGTH));
         let code = added.ok_or(BrokerError::TooManyLeases(MAX_EACH))?;
@@ -193,6 +197,12 @@ impl Broker {
         if let Err(error) = coordination.put(&key(&code), &value).await {
             self.leases.all().remove(&code);
             return Err(error.into());
+        }
+        // Whoever took it back meanwhile did not know of this lease.
+        if let Some(grant) = permit.grant()
+            && !self.grant_holds(grant).await?
+        {
+            return Err(ApprovalError::Over.into());
         }
         Ok(code)
     }
@@ -272,6 +282,7 @@ impl Broker {
             reason: (!allowed).then_some("not_the_holder"),
             policies: vec![],
             vault_role: None,
+            grant: None,
         };
         self.record_lease(&asked, decided).await?;
         if !allowed {
@@ -353,7 +364,7 @@ impl Broker {
     /// Whether `caller` has the lease, or is an administrator.
     fn may(&self, caller: &Caller, entry: &Entry) -> bool {
         let own = |caller: &Caller| entry.holder == caller.to_string();
-        if own(caller) || self.is_admin(caller) {
+        if own(caller) || self.is_admin(caller) || runs_the_host(caller) {
             return true;
         }
         match caller {
@@ -364,8 +375,6 @@ impl Broker {
                     *uid == peer.uid && entry.holder == format!("telegram:{user}")
                 };
                 self.rules.unix_users.iter().any(collects)
-                    || peer.uid == 0
-                    || peer.uid == rustix::process::geteuid().as_raw()
             }
         }
     }

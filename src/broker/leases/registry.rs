@@ -1,7 +1,7 @@
 //! The leases of this process: in memory, and what a later process must know of them to end them
 //! in the coordination store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub(super) path: String,
     /// Who has it, as [`crate::domain::Caller`] is written.
     pub(super) holder: String,
+    /// What was approved so that it was made, where that had to be.
+    pub(super) grant: Option<String>,
     pub(super) made: OffsetDateTime,
     pub(super) renewed: Option<OffsetDateTime>,
     pub(super) renewable: bool,
@@ -85,6 +87,7 @@ impl Entry {
             lease: lease.to_owned(),
             path,
             holder,
+            grant: None,
             made,
             renewed: None,
             renewable,
@@ -199,6 +202,20 @@ impl Registry {
         let all = self.all();
         let mut found = all.iter().filter(|(_, entry)| entry.lease == lease);
         found.next().map(|(code, _)| code.clone())
+    }
+
+    /// The names in Vault of the leases that were made under `grant`.
+    pub(in crate::broker) fn under(&self, grant: &str) -> Vec<String> {
+        let all = self.all();
+        let under = all.values().filter(|it| it.grant.as_deref() == Some(grant));
+        under.map(|entry| entry.lease.clone()).collect()
+    }
+
+    /// Everything that leases were made under, of those that are not revoked already.
+    pub(in crate::broker) fn grants(&self) -> BTreeSet<String> {
+        let all = self.all();
+        let wanted = all.values().filter(|entry| !entry.unwanted);
+        wanted.filter_map(|entry| entry.grant.clone()).collect()
     }
 
     /// Changes the lease of that code, if it is still there.

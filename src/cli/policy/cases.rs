@@ -120,13 +120,15 @@ fn title(case: &Asked) -> String {
     }
 }
 
+/// The answers there are.
+const ANSWERS: [&str; 3] = ["allow", "deny", "approval"];
+
 /// What was expected and what came, wherever they differ.
 fn check(case: &Asked, standing: Standing<'_>) -> Result<Vec<(String, String)>, String> {
-    let allow = match case.expect.as_str() {
-        "allow" => true,
-        "deny" => false,
-        _ => return Err("expect: write allow or deny".to_owned()),
-    };
+    let expect = case.expect.as_str();
+    if !ANSWERS.contains(&expect) {
+        return Err("expect: write allow, deny or approval".to_owned());
+    }
     let policy = standing.policy;
     let mut by = case.by.clone();
     for name in by.iter().flatten() {
@@ -140,14 +142,15 @@ fn check(case: &Asked, standing: Standing<'_>) -> Result<Vec<(String, String)>, 
     let mut differing = vec![];
     for question in case.questions(standing)? {
         let reason = question.reason.as_deref();
-        let (allowed, policies) = match policy.decide_with(&question.request, reason, question.at) {
-            Decision::Allow(permit) => (true, permit.policies().to_vec()),
-            Decision::Deny(denial) => (false, denial.policies),
+        let (answer, policies) = match policy.decide_with(&question.request, reason, question.at) {
+            Decision::Allow(permit) => ("allow", permit.policies().to_vec()),
+            Decision::Deny(denial) => ("deny", denial.policies),
+            Decision::NeedsApproval(need) => ("approval", need.policies()),
         };
-        if allowed != allow || by.as_ref().is_some_and(|by| *by != policies) {
-            let expected = said(policy, allow, by.as_deref());
+        if answer != expect || by.as_ref().is_some_and(|by| *by != policies) {
+            let expected = said(policy, expect, by.as_deref());
             let who = &question.request.caller;
-            let got = said(policy, allowed, Some(&policies));
+            let got = said(policy, answer, Some(&policies));
             differing.push((expected, format!("{got}, for {who}")));
         }
     }
@@ -155,8 +158,7 @@ fn check(case: &Asked, standing: Standing<'_>) -> Result<Vec<(String, String)>, 
 }
 
 /// `deny by office-hours (policy.cedar:12)`.
-fn said(policy: &Policy, allowed: bool, by: Option<&[String]>) -> String {
-    let answer = if allowed { "allow" } else { "deny" };
+fn said(policy: &Policy, answer: &str, by: Option<&[String]>) -> String {
     let Some(by) = by else {
         return answer.to_owned();
     };

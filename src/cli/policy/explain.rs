@@ -9,6 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::policy::asked::Question;
 use crate::cli::policy::{ExplainArgs, Standing};
 use crate::cli::show;
+use crate::domain::approval::Ask;
 use crate::domain::policy_explain::Change;
 use crate::domain::{Caller, Decision, Delivery, Permit, Policy, span};
 
@@ -59,6 +60,17 @@ fn as_text(policy: &Policy, question: &Question) -> String {
             let by = permit.policies().iter();
             lines.extend(by.map(|name| format!("  by {}", described(policy, name))));
             lines.extend(terms(&permit).iter().map(|term| format!("  {term}")));
+            lines
+        }
+        Decision::NeedsApproval(need) => {
+            let mut lines = vec![format!(
+                "needs approval: {who} may {what}, once it is agreed to"
+            )];
+            let asks = need.unmet();
+            lines.extend(asks.iter().map(|ask| {
+                let (who, policy) = (wanted(ask), described(policy, &ask.policy));
+                format!("  {who}, says {policy}")
+            }));
             lines
         }
         Decision::Deny(denial) => {
@@ -119,6 +131,21 @@ fn described(policy: &Policy, name: &str) -> String {
     format!("{name} ({file}:{line}){}", description.unwrap_or_default())
 }
 
+/// `2 of platform-leads, security, with a code of totp`.
+fn wanted(ask: &Ask) -> String {
+    let mut wanted = format!("{} of {}", ask.approvals, ask.approvers.join(", "));
+    if ask.separate {
+        wanted += ", each of another";
+    }
+    if let Some(group) = &ask.review {
+        wanted += &format!(", and somebody else of {group}");
+    }
+    if let Some(mount) = &ask.step_up {
+        wanted += &format!(", with a code of {mount}");
+    }
+    wanted
+}
+
 fn terms(permit: &Permit) -> Vec<String> {
     let terms = permit.terms();
     let role = terms.vault_role.as_ref();
@@ -145,12 +172,16 @@ fn spoken(policy: &Policy, change: &Change) -> String {
 
 fn as_json(policy: &Policy, question: &Question) -> Value {
     let request = &question.request;
-    let (allowed, names, why, terms) = match decide(policy, question) {
+    let (answer, names, why, terms) = match decide(policy, question) {
         Decision::Allow(permit) => {
             let terms = terms(&permit);
-            (true, permit.policies().to_vec(), None, terms)
+            ("allow", permit.policies().to_vec(), None, terms)
         }
-        Decision::Deny(denial) => (false, denial.policies, Some(denial.reason.name()), vec![]),
+        Decision::NeedsApproval(need) => {
+            let wanted = need.unmet().iter().map(wanted).collect();
+            ("approval", need.policies(), None, wanted)
+        }
+        Decision::Deny(denial) => ("deny", denial.policies, Some(denial.reason.name()), vec![]),
     };
     let policies: Vec<Value> = names
         .iter()
@@ -164,10 +195,10 @@ fn as_json(policy: &Policy, question: &Question) -> Value {
             })
         })
         .collect();
-    let found = if allowed {
-        vec![]
-    } else {
+    let found = if answer == "deny" {
         changes(policy, question)
+    } else {
+        vec![]
     };
     let changes: Vec<Value> = found
         .iter()
@@ -185,7 +216,8 @@ fn as_json(policy: &Policy, question: &Question) -> Value {
         })
         .collect();
     json!({
-        "allowed": allowed,
+        "answer": answer,
+        "allowed": answer == "allow",
         "as": request.caller.to_string(),
         "person": policy.groups().person(&request.caller).name(),
         "action": request.action.name(),

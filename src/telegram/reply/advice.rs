@@ -61,6 +61,7 @@ pub(super) fn next(error: &BrokerError) -> Option<String> {
         | BrokerError::DoneUnrecorded
         | BrokerError::NotRenewable
         | BrokerError::KeptTooLong
+        | BrokerError::Approval(_)
         | BrokerError::ChatLocked => return None,
     };
     Some(next.to_owned())

@@ -57,6 +57,7 @@ pub(super) fn tells(error: &BrokerError) -> bool {
         | BrokerError::NotRenewable
         | BrokerError::KeptTooLong
         | BrokerError::TooManyLeases(_)
+        | BrokerError::Approval(_)
         | BrokerError::ChatLocked => false,
     }
 }

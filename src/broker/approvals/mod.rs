@@ -1,0 +1,97 @@
+//! Requests for approval: opened, voted on, granted, used, taken back.
+//!
+//! Each is one value in the coordination store, changed by one swap at a time: what a step means is
+//! read, taken ([`crate::domain::Approval::step`]), put on record, and swapped in; where somebody
+//! was faster, all of that again. So a process can end between any two writes: what the value says
+//! has happened, and what follows from that is done by whoever looks next ([`keeper`]).
+
+pub(in crate::broker) mod change;
+mod error;
+mod extend;
+mod glass;
+mod grants;
+mod info;
+mod keeper;
+mod limits;
+mod open;
+mod step_up;
+mod store;
+mod wire;
+pub(in crate::broker) mod words;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub use self::error::ApprovalError;
+pub use self::info::{ApprovalInfo, Filter, Told};
+pub use self::open::{Opened, Waiting};
+use crate::domain::{Approval, ApprovalId};
+
+/// What is allowed of requests for approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApprovalRules {
+    /// How many one person may have open at once.
+    pub per_person: usize,
+    /// How many are opened in a day, by all together.
+    pub per_day: u32,
+    /// How long those that are over are kept.
+    pub keep: Duration,
+}
+
+impl Default for ApprovalRules {
+    fn default() -> Self {
+        Self {
+            per_person: 10,
+            per_day: 200,
+            keep: Duration::from_hours(30 * 24),
+        }
+    }
+}
+
+/// What this process remembers of requests for approval; all of it can be lost.
+pub(super) struct Desk {
+    /// Held while one is opened, so that two at once are not more than there may be.
+    opening: tokio::sync::Mutex<()>,
+    /// Counts the changes made here.
+    changed: watch::Sender<u64>,
+    /// Those that are open, as they were last read, so that they need not be parsed again.
+    read: Mutex<BTreeMap<String, Read>>,
+    /// Since when this process knows of those that are over but still among the open ones.
+    over: Mutex<BTreeMap<ApprovalId, Instant>>,
+}
+
+/// A request for approval, and the bytes that it was.
+#[derive(Clone)]
+pub(in crate::broker) struct Read {
+    bytes: Arc<[u8]>,
+    approval: Arc<Approval>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self {
+            opening: tokio::sync::Mutex::new(()),
+            changed: watch::Sender::new(0),
+            read: Mutex::default(),
+            over: Mutex::default(),
+        }
+    }
+}
+
+impl Desk {
+    fn read(&self) -> MutexGuard<'_, BTreeMap<String, Read>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn over(&self) -> MutexGuard<'_, BTreeMap<ApprovalId, Instant>> {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_change(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+}

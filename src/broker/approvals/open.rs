@@ -1,0 +1,238 @@
+//! Opening a request for approval: all that can be looked at is, before anybody is bothered.
+
+use super::change::By;
+use super::words::words;
+use super::{ApprovalInfo, Read};
+use crate::broker::fitting::fitting;
+use crate::broker::ports::StoreError;
+use crate::broker::{ApprovalError, Broker, BrokerError};
+use crate::domain::approval::{ApprovalStep, LENGTH, State};
+use crate::domain::{
+    Action, Approval, ApprovalId, AuditEntry, Decision, Denial, MountKind, Need, Request,
+};
+
+/// How often a name is drawn: there are a billion.
+const DRAWS: usize = 100;
+
+/// What came of asking for approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// It waits for votes; or, where the glass was broken, it is granted.
+    Open(ApprovalInfo),
+    /// Policy refuses, whoever agrees.
+    Denied(Denial),
+}
+
+/// What somebody is told who may not have something unless others agree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waiting {
+    /// It was requested for them just now.
+    Opened(ApprovalInfo),
+    /// They requested it before, and it waits.
+    Known(ApprovalInfo),
+    /// They must request it themselves, and say why.
+    ReasonNeeded {
+        /// In at least so many characters.
+        characters: usize,
+    },
+}
+
+impl Waiting {
+    /// The request that waits.
+    #[must_use]
+    pub fn approval(&self) -> Option<&ApprovalInfo> {
+        match self {
+            Self::Opened(approval) | Self::Known(approval) => Some(approval),
+            Self::ReasonNeeded { .. } => None,
+        }
+    }
+}
+
+impl Broker {
+    /// Asks that `request` be approved, for `reason`. It is not claimed here.
+    ///
+    /// # Errors
+    /// When nothing needs approval, there is nothing to approve, it is asked for or granted
+    /// already, the reason is none, or there are too many.
+    pub async fn open_approval(
+        &self,
+        request: &Request,
+        reason: &str,
+    ) -> Result<Opened, BrokerError> {
+        let need = match self.wanted(request, reason).await? {
+            Ok(need) => need,
+            Err(denial) => return Ok(Opened::Denied(denial)),
+        };
+        let reason = words(reason, need.reason())?;
+        let open = self.open_ones().await?;
+        if let Some(read) = self.pending(request, &open) {
+            return Err(ApprovalError::Asked(read.approval.id.clone()).into());
+        }
+        if let Some(id) = self.granted(request, &open) {
+            return Err(ApprovalError::Granted(id).into());
+        }
+        match self.open(request, &need, reason).await? {
+            (opened, true) => Ok(Opened::Open(opened)),
+            (known, false) => Err(ApprovalError::Asked(known.id).into()),
+        }
+    }
+
+    /// What policy wants approved before `request`; it is on record that somebody asked. An error
+    /// where it wants nothing.
+    pub(super) async fn wanted(
+        &self,
+        request: &Request,
+        reason: &str,
+    ) -> Result<Result<Need, Denial>, BrokerError> {
+        fitting(request, &self.rules.mounts)?;
+        let decision = self.judge_alone(request, Some(reason)).await?;
+        match decision {
+            Decision::Allow(_) => Err(ApprovalError::NotNeeded.into()),
+            Decision::Deny(denial) => {
+                let denied = Decision::Deny(denial.clone());
+                let entry = AuditEntry::decided(request, &denied, self.now());
+                self.ports.audit.record(entry).await?;
+                Ok(Err(denial))
+            }
+            Decision::NeedsApproval(need) => Ok(Ok(need)),
+        }
+    }
+
+    /// What somebody is told whose `request` needs approval: the request for that is opened at
+    /// once, where no reason is asked for.
+    pub(in crate::broker) async fn wait_for(
+        &self,
+        request: &Request,
+        need: &Need,
+    ) -> Result<Waiting, BrokerError> {
+        fitting(request, &self.rules.mounts)?;
+        let open = self.open_ones().await?;
+        if let Some(read) = self.pending(request, &open) {
+            return Ok(Waiting::Known(self.info(&read.approval)));
+        }
+        if need.reason() > 0 {
+            let characters = need.reason();
+            return Ok(Waiting::ReasonNeeded { characters });
+        }
+        Ok(match self.open(request, need, String::new()).await? {
+            (opened, true) => Waiting::Opened(opened),
+            (known, false) => Waiting::Known(known),
+        })
+    }
+
+    /// The one among `open` that waits for what `request` is about.
+    fn pending<'r>(&self, request: &Request, open: &'r [Read]) -> Option<&'r Read> {
+        let (now, policy) = (self.now(), self.rules.policy.get());
+        open.iter().find(|read| {
+            let approval = &read.approval;
+            approval.extends.is_none()
+                && approval.state_at(now) == State::Pending
+                && approval.covers(request, policy.groups())
+        })
+    }
+
+    /// The grant among `open` under which `request` would be allowed. Broken glass is none that
+    /// anybody agreed to.
+    fn granted(&self, request: &Request, open: &[Read]) -> Option<ApprovalId> {
+        let policy = self.rules.policy.get();
+        let mut open = open.iter().map(|read| &read.approval);
+        let found = open.find(|approval| {
+            let decision = policy.decide_granted(request, approval, self.now());
+            approval.review.is_none() && matches!(decision, Decision::Allow(_))
+        });
+        found.map(|approval| approval.id.clone())
+    }
+
+    /// Opens a request for approval, unless an equal one has been opened meanwhile; and whether it
+    /// is new.
+    async fn open(
+        &self,
+        request: &Request,
+        need: &Need,
+        reason: String,
+    ) -> Result<(ApprovalInfo, bool), BrokerError> {
+        self.look(request, need).await?;
+        let _one_at_a_time = self.approvals.opening.lock().await;
+        let open = self.open_ones().await?;
+        if let Some(read) = self.pending(request, &open) {
+            return Ok((self.info(&read.approval), false));
+        }
+        self.within_person(request, &open)?;
+        self.count_today().await?;
+        let opened = |id| {
+            let approval = self.new_approval(id, request, reason.clone(), need);
+            let step = ApprovalStep::Opened {
+                reason: reason.clone(),
+                policies: need.policies(),
+                extends: None,
+            };
+            (approval, step)
+        };
+        Ok((self.keep_new(By::of(request), opened).await?, true))
+    }
+
+    pub(super) fn new_approval(
+        &self,
+        id: ApprovalId,
+        request: &Request,
+        reason: String,
+        need: &Need,
+    ) -> Approval {
+        let policy = self.rules.policy.get();
+        // What is kept has whole seconds.
+        let now = self.now();
+        let now = now.replace_nanosecond(0).unwrap_or(now);
+        Approval::open(id, request.clone(), reason, need, policy.groups(), now)
+    }
+
+    /// Keeps what `make` makes under a name that nothing else has, once it is on record.
+    pub(super) async fn keep_new(
+        &self,
+        by: By<'_>,
+        make: impl Fn(ApprovalId) -> (Approval, ApprovalStep) + Send,
+    ) -> Result<ApprovalInfo, BrokerError> {
+        for _ in 0..DRAWS {
+            let Some(id) = ApprovalId::read(&self.code(LENGTH)) else {
+                continue;
+            };
+            if self.find(&id).await?.is_some() {
+                continue;
+            }
+            let (approval, step) = make(id);
+            let record = approval.record(step);
+            self.record_steps(by, &approval, vec![record]).await?;
+            if self.swap(None, &approval).await? {
+                return Ok(self.info(&approval));
+            }
+        }
+        Err(ApprovalError::Busy.into())
+    }
+
+    /// Looks whether there is what `request` is for, where that can be told without a value.
+    pub(super) async fn look(&self, request: &Request, need: &Need) -> Result<(), BrokerError> {
+        let there_before = match request.action {
+            Action::Read(_)
+            | Action::Versions
+            | Action::Patch { .. }
+            | Action::Delete
+            | Action::Undelete
+            | Action::Destroy
+            | Action::Rotate { .. } => true,
+            Action::List | Action::Put { .. } | Action::Unwrap | Action::Invoke(_) => false,
+        };
+        let kind = self.rules.mounts.kind(request.target.path.mount());
+        let permit = need.permit_to_look(request, self.now());
+        let there = match kind.filter(|_| there_before) {
+            Some(MountKind::Kv2) => self.ports.store.history(&permit).await.map(|_| true),
+            Some(MountKind::Kv1) => self.ports.store.exists(&permit).await,
+            Some(MountKind::Engine) | None => return Ok(()),
+        };
+        match there {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::NotFound.into()),
+            // Whoever may do it may look no further than that.
+            Err(StoreError::Forbidden | StoreError::RoleRefused) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! A request for approval as it is kept: JSON, without plaintext.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::domain::approval::{Ask, Grant, Review, State, Vote};
+use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+use crate::domain::{
+    Action, Approval, ApprovalId, Caller, Delivery, Recipe, Request, RequestId, SecretPath, Target,
+};
+
+/// `approval` as it is kept.
+pub(super) fn write(approval: &Approval) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&Stored::from(approval))
+}
+
+/// What was kept; `None` where it makes no sense.
+pub(super) fn read(bytes: &[u8]) -> Option<Approval> {
+    serde_json::from_slice::<Stored>(bytes).ok()?.approval()
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    id: String,
+    request: StoredId,
+    caller: StoredCaller,
+    action: StoredAction,
+    mount: String,
+    path: String,
+    field: Option<String>,
+    version: Option<u64>,
+    requester: String,
+    reason: String,
+    opened: i64,
+    waits_until: i64,
+    extends: Option<String>,
+    asks: Vec<StoredAsk>,
+    votes: Vec<StoredVote>,
+    state: StoredState,
+    since: i64,
+    grant: Option<StoredGrant>,
+    review: Option<StoredReview>,
+    revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredId {
+    Message(i64, i32),
+    /// In hexadecimal.
+    Connection(String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredCaller {
+    Telegram {
+        id: i64,
+        group: bool,
+    },
+    Unix {
+        uid: u32,
+        gid: u32,
+        pid: i32,
+        groups: Option<BTreeSet<u32>>,
+        executable: Option<String>,
+        executable_sha256: Option<String>,
+        unit: Option<String>,
+        slice: Option<String>,
+        container: Option<String>,
+        pod: Option<String>,
+        socket: Option<String>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredAction {
+    name: String,
+    delivery: Option<String>,
+    recipe: Option<String>,
+    over: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredAsk {
+    policy: String,
+    approvals: usize,
+    have: usize,
+    approvers: Vec<String>,
+    separate: bool,
+    review: Option<String>,
+    reviewed: bool,
+    step_up: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredVote {
+    account: String,
+    person: String,
+    at: i64,
+    step_up: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredState {
+    Pending,
+    Granted,
+    Denied { by: String, reason: String },
+    Cancelled,
+    Expired,
+    Used,
+    Revoked { by: String },
+    Ended,
+    Applied,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredGrant {
+    since: i64,
+    until: i64,
+    once: bool,
+    warned: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredReview {
+    Open { reminded: i64, reminders: u32 },
+    Done { by: String, note: String, at: i64 },
+}
+
+impl Stored {
+    fn approval(self) -> Option<Approval> {
+        let path = if self.path.is_empty() {
+            SecretPath::folder(&self.mount, "")
+        } else {
+            SecretPath::new(&self.mount, &self.path)
+        };
+        let request = Request {
+            id: self.request.id()?,
+            caller: self.caller.caller(),
+            action: self.action.action()?,
+            target: Target {
+                path: path.ok()?,
+                field: self.field,
+                version: self.version,
+            },
+        };
+        let votes = self.votes.into_iter().map(StoredVote::vote);
+        let extends = self.extends.map(|id| ApprovalId::read(&id).ok_or(()));
+        Some(Approval {
+            id: ApprovalId::read(&self.id)?,
+            request,
+            requester: self.requester,
+            reason: self.reason,
+            opened: at(self.opened)?,
+            waits_until: at(self.waits_until)?,
+            extends: extends.transpose().ok()?,
+            asks: self.asks.into_iter().map(Into::into).collect(),
+            votes: votes.collect::<Option<_>>()?,
+            state: self.state.into(),
+            since: at(self.since)?,
+            grant: match self.grant {
+                Some(grant) => Some(grant.grant()?),
+                None => None,
+            },
+            review: match self.review {
+                Some(review) => Some(review.review()?),
+                None => None,
+            },
+            revision: self.revision,
+        })
+    }
+}
+
+impl From<&Approval> for Stored {
+    fn from(approval: &Approval) -> Self {
+        let Approval {
+            id,
+            request,
+            requester,
+            reason,
+            opened,
+            waits_until,
+            extends,
+            asks,
+            votes,
+            state,
+            since,
+            grant,
+            review,
+            revision,
+        } = approval.clone();
+        Self {
+            id: id.to_string(),
+            request: request.id.into(),
+            caller: request.caller.into(),
+            action: request.action.into(),
+            mount: request.target.path.mount().to_owned(),
+            path: request.target.path.path().to_owned(),
+            field: request.target.field,
+            version: request.target.version,
+            requester,
+            reason,
+            opened: opened.unix_timestamp(),
+            waits_until: waits_until.unix_timestamp(),
+            extends: extends.map(|id| id.to_string()),
+            asks: asks.into_iter().map(Into::into).collect(),
+            votes: votes.into_iter().map(Into::into).collect(),
+            state: state.into(),
+            since: since.unix_timestamp(),
+            grant: grant.map(Into::into),
+            review: review.map(Into::into),
+            revision,
+        }
+    }
+}
+
+fn at(seconds: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(seconds).ok()
+}
+
+impl StoredId {
+    fn id(self) -> Option<RequestId> {
+        Some(match self {
+            Self::Message(chat, message) => RequestId::Message { chat, message },
+            Self::Connection(number) => {
+                RequestId::Connection(u128::from_str_radix(&number, 16).ok()?)
+            }
+        })
+    }
+}
+
+impl From<RequestId> for StoredId {
+    fn from(id: RequestId) -> Self {
+        match id {
+            RequestId::Message { chat, message } => Self::Message(chat, message),
+            RequestId::Connection(number) => Self::Connection(format!("{number:032x}")),
+        }
+    }
+}
+
+impl StoredCaller {
+    fn caller(self) -> Caller {
+        match self {
+            Self::Telegram { id, group } => Caller::Telegram(TelegramUser {
+                id,
+                chat: if group {
+                    ChatKind::Group
+                } else {
+                    ChatKind::Private
+                },
+            }),
+            Self::Unix {
+                uid,
+                gid,
+                pid,
+                groups,
+                executable,
+                executable_sha256,
+                unit,
+                slice,
+                container,
+                pod,
+                socket,
+            } => Caller::Unix(UnixPeer {
+                uid,
+                gid,
+                pid,
+                groups,
+                executable,
+                executable_sha256,
+                unit,
+                slice,
+                container,
+                pod,
+                socket,
+            }),
+        }
+    }
+}
+
+impl From<Caller> for StoredCaller {
+    fn from(caller: Caller) -> Self {
+        match caller {
+            Caller::Telegram(user) => Self::Telegram {
+                id: user.id,
+                group: user.chat == ChatKind::Group,
+            },
+            Caller::Unix(peer) => Self::Unix {
+                uid: peer.uid,
+                gid: peer.gid,
+                pid: peer.pid,
+                groups: peer.groups,
+                executable: peer.executable,
+                executable_sha256: peer.executable_sha256,
+                unit: peer.unit,
+                slice: peer.slice,
+                container: peer.container,
+                pod: peer.pod,
+                socket: peer.socket,
+            },
+        }
+    }
+}
+
+impl StoredAction {
+    fn action(self) -> Option<Action> {
+        let delivery = self.delivery.as_deref().and_then(Delivery::named);
+        let over = self.over;
+        Some(match self.name.as_str() {
+            "read" => Action::Read(delivery?),
+            "list" => Action::List,
+            "versions" => Action::Versions,
+            "put" => Action::Put { over },
+            "patch" => Action::Patch { over },
+            "delete" => Action::Delete,
+            "undelete" => Action::Undelete,
+            "destroy" => Action::Destroy,
+            "rotate" => Action::Rotate {
+                recipe: self.recipe.as_deref().and_then(Recipe::named)?,
+                over,
+            },
+            "unwrap" => Action::Unwrap,
+            "invoke" => Action::Invoke(delivery?),
+            _ => return None,
+        })
+    }
+}
+
+impl From<Action> for StoredAction {
+    fn from(action: Action) -> Self {
+        let over = match action {
+            Action::Put { over } | Action::Patch { over } | Action::Rotate { over, .. } => over,
+            Action::Read(_)
+            | Action::List
+            | Action::Versions
+            | Action::Delete
+            | Action::Undelete
+            | Action::Destroy
+            | Action::Unwrap
+            | Action::Invoke(_) => None,
+        };
+        Self {
+            name: action.name().to_owned(),
+            delivery: action.delivery().map(|it| it.name().to_owned()),
+            recipe: action.recipe().map(|it| it.name().to_owned()),
+            over,
+        }
+    }
+}
+
+impl From<StoredAsk> for Ask {
+    fn from(ask: StoredAsk) -> Self {
+        Self {
+            policy: ask.policy,
+            approvals: ask.approvals,
+            have: ask.have,
+            approvers: ask.approvers,
+            separate: ask.separate,
+            review: ask.review,
+            reviewed: ask.reviewed,
+            step_up: ask.step_up,
+        }
+    }
+}
+
+impl From<Ask> for StoredAsk {
+    fn from(ask: Ask) -> Self {
+        Self {
+            policy: ask.policy,
+            approvals: ask.approvals,
+            have: ask.have,
+            approvers: ask.approvers,
+            separate: ask.separate,
+            review: ask.review,
+            reviewed: ask.reviewed,
+            step_up: ask.step_up,
+        }
+    }
+}
+
+impl StoredVote {
+    fn vote(self) -> Option<Vote> {
+        Some(Vote {
+            account: self.account.parse().ok()?,
+            person: self.person,
+            at: at(self.at)?,
+            step_up: self.step_up,
+        })
+    }
+}
+
+impl From<Vote> for StoredVote {
+    fn from(vote: Vote) -> Self {
+        Self {
+            account: vote.account.to_string(),
+            person: vote.person,
+            at: vote.at.unix_timestamp(),
+            step_up: vote.step_up,
+        }
+    }
+}
+
+impl From<StoredState> for State {
+    fn from(state: StoredState) -> Self {
+        match state {
+            StoredState::Pending => Self::Pending,
+            StoredState::Granted => Self::Granted,
+            StoredState::Denied { by, reason } => Self::Denied { by, reason },
+            StoredState::Cancelled => Self::Cancelled,
+            StoredState::Expired => Self::Expired,
+            StoredState::Used => Self::Used,
+            StoredState::Revoked { by } => Self::Revoked { by },
+            StoredState::Ended => Self::Ended,
+            StoredState::Applied => Self::Applied,
+        }
+    }
+}
+
+impl From<State> for StoredState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending => Self::Pending,
+            State::Granted => Self::Granted,
+            State::Denied { by, reason } => Self::Denied { by, reason },
+            State::Cancelled => Self::Cancelled,
+            State::Expired => Self::Expired,
+            State::Used => Self::Used,
+            State::Revoked { by } => Self::Revoked { by },
+            State::Ended => Self::Ended,
+            State::Applied => Self::Applied,
+        }
+    }
+}
+
+impl StoredGrant {
+    fn grant(self) -> Option<Grant> {
+        Some(Grant {
+            since: at(self.since)?,
+            until: at(self.until)?,
+            once: self.once,
+            warned: self.warned,
+        })
+    }
+}
+
+impl From<Grant> for StoredGrant {
+    fn from(grant: Grant) -> Self {
+        Self {
+            since: grant.since.unix_timestamp(),
+            until: grant.until.unix_timestamp(),
+            once: grant.once,
+            warned: grant.warned,
+        }
+    }
+}
+
+impl StoredReview {
+    fn review(self) -> Option<Review> {
+        Some(match self {
+            Self::Open {
+                reminded,
+                reminders,
+            } => Review::Open {
+                reminded: at(reminded)?,
+                reminders,
+            },
+            Self::Done { by, note, at: when } => Review::Done {
+                by,
+                note,
+                at: at(when)?,
+            },
+        })
+    }
+}
+
+impl From<Review> for StoredReview {
+    fn from(review: Review) -> Self {
+        match review {
+            Review::Open {
+                reminded,
+                reminders,
+            } => Self::Open {
+                reminded: reminded.unix_timestamp(),
+                reminders,
+            },
+            Review::Done { by, note, at } => Self::Done {
+                by,
+                note,
+                at: at.unix_timestamp(),
+            },
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What a way in costs, or what lifts a `forbid`: `@approvals` and the annotations beside it.
+
+use std::time::Duration;
+
+use cedar_policy::Effect;
+
+use crate::domain::{SecretPath, span};
+
+/// The most approvals that can be asked for.
+const MAX_APPROVALS: u8 = 10;
+/// The most groups that can be named.
+const MAX_GROUPS: usize = 20;
+/// The longest reason, in characters; so none longer can be asked for.
+pub const MAX_REASON: usize = 500;
+/// The longest that a grant holds, or a request waits.
+const MAX_SPAN: Duration = Duration::from_hours(7 * 24);
+/// The longest that broken glass stays so.
+const MAX_GLASS: Duration = Duration::from_hours(24);
+/// The shortest of all these.
+const MIN_SPAN: Duration = Duration::from_mins(1);
+
+/// The annotations that only mean something beside `@approvals`.
+pub(in crate::domain) const BESIDE: [&str; 9] = [
+    "approvers",
+    "separate",
+    "security_review",
+    "reason",
+    "grant",
+    "once",
+    "waits",
+    "step_up",
+    "break_glass",
+];
+
+/// Who must agree, and to how much.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Demand {
+    /// `@approvals("2")`: so many people.
+    pub approvals: u8,
+    /// `@approvers("platform-leads, security")`: of these groups.
+    pub approvers: Vec<String>,
+    /// `@separate("true")`: each for another of these groups.
+    pub separate: bool,
+    /// `@security_review("security")`: and somebody else, of this group.
+    pub review: Option<String>,
+    /// `@reason("10")`: so many characters of justification.
+    pub reason: usize,
+    /// `@grant("30m")`: what is granted holds so long.
+    pub grant: Duration,
+    /// `@once("true")`: and for one use.
+    pub once: bool,
+    /// `@waits("24h")`: a request waits so long.
+    pub waits: Duration,
+    /// `@step_up("totp")`: votes carry a code, which Vault's TOTP engine at that mount checks.
+    pub step_up: Option<String>,
+    /// `@break_glass("15m")`: it may be taken at once, for so long, and is reviewed afterwards.
+    pub break_glass: Option<Duration>,
+}
+
+impl Demand {
+    /// The groups whose members' votes mean something to it.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.approvers
+            .iter()
+            .chain(&self.review)
+            .map(String::as_str)
+    }
+
+    /// By how much it demands: the least first.
+    pub(in crate::domain) fn weight(&self) -> (usize, bool, usize) {
+        let people = usize::from(self.approvals) + usize::from(self.review.is_some());
+        (people, self.step_up.is_some(), self.reason)
+    }
+}
+
+/// What is wrong, and with which annotation.
+type Wrong = (&'static str, String);
+
+/// The demand in a policy's annotations, if there is any.
+pub(in crate::domain) fn of(policy: &cedar_policy::Policy) -> Result<Option<Demand>, Wrong> {
+    let text = |name: &'static str| policy.annotation(name);
+    let Some(approvals) = text("approvals") else {
+        let stray = BESIDE.iter().find(|name| text(name).is_some());
+        return stray.map_or(Ok(None), |name| {
+            let problem =
+                format!("@{name} says how something is approved; it needs @approvals beside it");
+            Err((*name, problem))
+        });
+    };
+    if policy.effect() == Effect::Forbid && text("break_glass").is_some() {
+        let problem = "what a forbid closes opens with its approvals only; @break_glass belongs to \
+                       a permit";
+        return Err(("break_glass", problem.to_owned()));
+    }
+    let approvals = number(approvals, 1, MAX_APPROVALS.into())
+        .and_then(|count| u8::try_from(count).ok())
+        .ok_or_else(|| wrong("approvals", &format!("a number from 1 to {MAX_APPROVALS}")))?;
+    let approvers = groups(text("approvers").unwrap_or_default())?;
+    let separate = flag("separate", text("separate"))?;
+    if separate && approvers.len() < approvals.into() {
+        let problem = format!(
+            "@separate wants each of {approvals} approvals from another group; name at least \
+             {approvals} in @approvers"
+        );
+        return Err(("separate", problem));
+    }
+    let review = text("security_review").map(str::trim);
+    if review.is_some_and(|name| name.is_empty() || name.contains(',')) {
+        return Err(wrong("security_review", "the name of one group"));
+    }
+    let reason = text("reason").map_or(Some(0), |text| number(text, 1, MAX_REASON));
+    let reason = reason.ok_or_else(|| {
+        wrong(
+            "reason",
+            &format!("a number of characters from 1 to {MAX_REASON}"),
+        )
+    })?;
+    let step_up = text("step_up");
+    if step_up.is_some_and(|mount| SecretPath::new(mount, "x").is_err()) {
+        return Err(wrong(
+            "step_up",
+            "where Vault's TOTP engine is mounted, like \"totp\"",
+        ));
+    }
+    let glass = text("break_glass").map(|text| time("break_glass", text, MAX_GLASS));
+    Ok(Some(Demand {
+        approvals,
+        approvers,
+        separate,
+        review: review.map(str::to_owned),
+        reason,
+        grant: time("grant", text("grant").unwrap_or("1h"), MAX_SPAN)?,
+        once: flag("once", text("once"))?,
+        waits: time("waits", text("waits").unwrap_or("24h"), MAX_SPAN)?,
+        step_up: step_up.map(str::to_owned),
+        break_glass: glass.transpose()?,
+    }))
+}
+
+fn wrong(name: &'static str, what: &str) -> Wrong {
+    (name, format!("@{name} is {what}"))
+}
+
+fn number(text: &str, least: usize, most: usize) -> Option<usize> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits)?;
+    (least..=most).contains(&number).then_some(number)
+}
+
+fn flag(name: &'static str, text: Option<&str>) -> Result<bool, Wrong> {
+    match text {
+        None => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(wrong(name, "\"true\", or is left out")),
+    }
+}
+
+fn time(name: &'static str, text: &str, most: Duration) -> Result<Duration, Wrong> {
+    let time = span::read(text).filter(|time| (MIN_SPAN..=most).contains(time));
+    time.ok_or_else(|| {
+        let most = span::spoken(most);
+        wrong(
+            name,
+            &format!("a time from 1m to {most}, like \"30m\" or \"8h\""),
+        )
+    })
+}
+
+/// The names in `@approvers`, each once.
+fn groups(text: &str) -> Result<Vec<String>, Wrong> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    let mut once = names.clone();
+    once.sort();
+    once.dedup();
+    if names.len() > MAX_GROUPS || once.len() < names.len() || names.iter().any(String::is_empty) {
+        let problem = format!(
+            "@approvals needs @approvers beside it: the groups that may approve, like \
+             @approvers(\"leads, security\"); 1 to {MAX_GROUPS}, each once"
+        );
+        let place = if text.is_empty() {
+            "approvals"
+        } else {
+            "approvers"
+        };
+        return Err((place, problem));
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests;
