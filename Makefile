@@ -26,7 +26,7 @@ soak: tools ## 20,000 commands while everything goes wrong; its short form is am
 load: tools ## 10,000 connections held and 200 hostile ones, beside which everybody else must not notice
 	LOAD=full cargo test --locked --release --test load -- --nocapture
 
-fuzz: ## a minute of fuzzing each: what people can send, and what peers can call themselves
+fuzz: ## a minute of fuzzing each: what people and programs can send, and what peers can call themselves
 	@test -x target/tools/bin/cargo-fuzz || \
 	    cargo install --quiet --locked --root target/tools --version $(CARGO_FUZZ) cargo-fuzz
 	mkdir -p target/fuzz/corpus
@@ -35,6 +35,9 @@ fuzz: ## a minute of fuzzing each: what people can send, and what peers can call
 	mkdir -p target/fuzz/corpus-peer_name
 	target/tools/bin/cargo-fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz --sanitizer none \
 	    peer_name target/fuzz/corpus-peer_name tests/fuzz/seeds/peer_name -- -max_total_time=60 -max_len=300
+	mkdir -p target/fuzz/corpus-http
+	target/tools/bin/cargo-fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz --sanitizer none \
+	    http target/fuzz/corpus-http tests/fuzz/seeds/http -- -max_total_time=60 -max_len=5000
 
 lint: ## format, clippy, documentation
 	cargo fmt --all --check

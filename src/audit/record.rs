@@ -16,7 +16,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use crate::broker::ports::AuditError;
 use crate::domain::{
-    ApprovalId, AuditEntry, AuditEvent, Caller, Delivery, Reading, Recipe, Subject,
+    Action, ApprovalId, AuditEntry, AuditEvent, Caller, Delivery, Reading, Recipe, Subject,
 };
 
 /// Longest line, in bytes, newline not counted. Far above any record of the broker.
@@ -108,6 +108,11 @@ enum About<'a> {
         delivery: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         recipe: Option<&'static str>,
+    },
+    Wrapped {
+        action: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<&'a str>,
     },
     Key {
         key: &'a str,
@@ -304,6 +309,10 @@ impl<'a> From<&'a Subject> for About<'a> {
                 version: target.version,
                 delivery: action.delivery().map(Delivery::name),
                 recipe: action.recipe().map(Recipe::name),
+            },
+            Subject::Wrapped { made_at } => Self::Wrapped {
+                action: Action::Unwrap.name(),
+                path: made_at.as_deref(),
             },
             Subject::Key(key) => Self::Key { key },
             Subject::Chat => Self::Chat {},

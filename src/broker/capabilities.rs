@@ -3,54 +3,23 @@
 use crate::broker::Broker;
 use crate::broker::fitting::fitting;
 use crate::domain::caller::UnixPeer;
-use crate::domain::{
-    Action, Caller, Decision, Delivery, Recipe, Request, RequestId, SecretPath, Target,
-};
-
-/// All that a program can ask for a path.
-const ACTIONS: [Action; 15] = [
-    Action::Read(Delivery::Socket),
-    Action::Read(Delivery::Wrapped),
-    Action::List,
-    Action::Versions,
-    Action::Put { over: None },
-    Action::Put { over: Some(0) },
-    Action::Patch { over: None },
-    Action::Patch { over: Some(0) },
-    Action::Delete,
-    Action::Undelete,
-    Action::Destroy,
-    Action::Rotate {
-        recipe: Recipe::Password,
-        over: None,
-    },
-    Action::Unwrap,
-    Action::Invoke(Delivery::Socket),
-    Action::Invoke(Delivery::Wrapped),
-];
+use crate::domain::{Action, Caller, Request, RequestId, SecretPath, Target};
 
 impl Broker {
-    /// What policy lets `peer` do with `path`, of what means anything there. It is decided and not
-    /// recorded: nothing is done, and a peer is told of itself only.
+    /// Whether policy lets `peer` do `action` with `path`, and it means anything there. It is decided
+    /// and not recorded: nothing is done, and a peer is told of itself only.
     #[must_use]
-    pub fn capabilities(&self, peer: &UnixPeer, path: &SecretPath) -> Vec<Action> {
-        let may = |action: &Action| {
-            let request = Request {
-                id: RequestId::Connection(0),
-                caller: Caller::Unix(peer.clone()),
-                action: *action,
-                target: Target {
-                    path: path.clone(),
-                    field: None,
-                    version: None,
-                },
-            };
-            fitting(&request, &self.rules.mounts).is_ok()
-                && matches!(
-                    self.rules.policy.decide(&request, self.now()),
-                    Decision::Allow(_)
-                )
+    pub fn would_allow(&self, peer: &UnixPeer, action: Action, path: &SecretPath) -> bool {
+        let request = Request {
+            id: RequestId::Connection(0),
+            caller: Caller::Unix(peer.clone()),
+            action,
+            target: Target {
+                path: path.clone(),
+                field: None,
+                version: None,
+            },
         };
-        ACTIONS.into_iter().filter(may).collect()
+        fitting(&request, &self.rules.mounts).is_ok() && self.rules.policy.would_allow(&request)
     }
 }

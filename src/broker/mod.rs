@@ -257,6 +257,12 @@ impl Broker {
         &self.rules.mounts
     }
 
+    /// The namespace in the store that everything is in, where there is one.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.ports.store.namespace()
+    }
+
     /// The time of day, as everything here is decided by.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {

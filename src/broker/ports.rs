@@ -18,6 +18,11 @@ pub trait SecretStore: Send + Sync {
     /// Reads a secret with all its fields; also before one of them is rotated.
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError>;
 
+    /// The namespace that everything is in, where the store has such.
+    fn namespace(&self) -> Option<&str> {
+        None
+    }
+
     /// What [`SecretStore::read`] would answer, where that needs nobody to be asked.
     fn at_hand(&self, _permit: &Permit) -> Option<Secret> {
         None

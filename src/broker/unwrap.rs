@@ -5,8 +5,8 @@ use crate::broker::ports::WrappedFacts;
 use crate::broker::{Broker, BrokerError, Outcome};
 use crate::domain::caller::UnixPeer;
 use crate::domain::{
-    Action, AuditEvent, Caller, Decision, MountKind, Permit, Reading, Request, RequestId,
-    SecretPath, SecretValue, Target,
+    Action, AuditEntry, AuditEvent, Caller, Decision, MountKind, Permit, Reading, Request,
+    RequestId, SecretPath, SecretValue, Subject, Target,
 };
 
 impl Broker {
@@ -30,7 +30,10 @@ impl Broker {
         peer: &UnixPeer,
         token: &SecretValue,
     ) -> Result<Outcome, BrokerError> {
-        let facts = self.wrapped(token).await?;
+        let facts = match self.wrapped(token).await {
+            Ok(facts) => facts,
+            Err(error) => return self.refused(id, peer, None, error).await,
+        };
         let Some(path) = self.asked_for(&facts.path) else {
             tracing::warn!(
                 event = "broker.unwrap_elsewhere",
@@ -39,7 +42,8 @@ impl Broker {
                 pid = peer.pid,
                 path = facts.path,
             );
-            return Err(BrokerError::WrappedElsewhere);
+            let elsewhere = BrokerError::WrappedElsewhere;
+            return self.refused(id, peer, Some(facts.path), elsewhere).await;
         };
         let request = Request {
             id,
@@ -63,6 +67,27 @@ impl Broker {
                 self.conclude(&permit, result).await
             }
         }
+    }
+
+    /// Puts on record what policy cannot be asked about, without the token.
+    async fn refused(
+        &self,
+        id: RequestId,
+        peer: &UnixPeer,
+        made_at: Option<String>,
+        error: BrokerError,
+    ) -> Result<Outcome, BrokerError> {
+        let entry = AuditEntry {
+            at: self.now(),
+            id,
+            caller: Caller::Unix(peer.clone()),
+            subject: Subject::Wrapped { made_at },
+            event: AuditEvent::Failed {
+                reason: error.name(),
+            },
+        };
+        self.ports.audit.record(entry).await?;
+        Err(error)
     }
 
     async fn taken_out(

@@ -3,7 +3,8 @@
 use crate::broker::{Beside, Broker, BrokerError, Waiting};
 use crate::domain::caller::UnixPeer;
 use crate::domain::{
-    Action, ApprovalId, Caller, Decision, Denial, Request, RequestId, SecretPath, Target,
+    Action, ApprovalId, AuditEntry, AuditEvent, Caller, Decision, Denial, Permit, Request,
+    RequestId, SecretPath, Target,
 };
 
 /// What came of a change to several versions.
@@ -20,7 +21,7 @@ pub enum ChangedVersions {
 impl Broker {
     /// Does `action` (delete, undelete, destroy) to each of `versions` of the secret at `path`, in
     /// that order. A version that is so already, or is not there, is passed over; any other failure
-    /// ends it.
+    /// ends it, and the rest goes on record as not tried.
     ///
     /// # Errors
     /// See [`BrokerError`]; what was done before is done, and on record.
@@ -73,13 +74,30 @@ impl Broker {
             }
         }
         let mut changed = vec![];
-        for (version, permit) in permits {
+        let mut permits = permits.into_iter();
+        while let Some((version, permit)) = permits.next() {
             match self.execute(permit, Beside::default()).await {
                 Ok(_) => changed.push(version),
                 Err(BrokerError::Store(error)) if error.nothing_to_do() => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.not_tried(permits.map(|(_, permit)| permit)).await;
+                    return Err(error);
+                }
             }
         }
         Ok(ChangedVersions::Done(changed))
+    }
+
+    /// Gives what was allowed and is not going to be tried its outcome.
+    async fn not_tried(&self, permits: impl Iterator<Item = Permit>) {
+        let now = self.now();
+        let reason = "not_tried";
+        let entries = permits
+            .map(|permit| AuditEntry::outcome(&permit, AuditEvent::Failed { reason }, now))
+            .collect();
+        if let Err(error) = self.ports.audit.record_all(entries).await {
+            // What ended it is told; that these are open, their records show.
+            tracing::error!(event = "broker.not_tried_unrecorded", %error);
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::coordination::{self, LocalStore};
 use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
 use crate::daemon::{application, load, people, session_key, settings};
+use crate::http;
 use crate::telegram::{self, FileSession, SessionError};
 use crate::telemetry::metrics::{CHAT_LOCKED, DEVICES_LOOKED_AT, TELEGRAM_STATE};
 use crate::vault::Store;
@@ -258,6 +259,12 @@ async fn examine_socket(config: SocketConfig, running: bool) -> Result<String, S
         return Ok(format!(
             "{shown} answers (health {})",
             answer.status.as_u16()
+        ));
+    }
+    if http::is_listened_at(&config.path) {
+        return Ok(format!(
+            "{shown} is held by another process, such as systemd, which starts vaultgram when \
+             somebody connects (systemctl list-sockets shows it)"
         ));
     }
     settings::bind(config, LimitsConfig::default(), None).map(|_| format!("{shown} can be made"))

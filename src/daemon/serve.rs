@@ -30,6 +30,7 @@ use crate::vault::{Cached, Store};
 use crate::{memory, telegram, telemetry};
 
 /// How long requests in flight may take after the first stop signal.
+const SUBUID: &str = "/etc/subuid";
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// Runs the broker until it is told to stop.
@@ -120,7 +121,7 @@ impl Daemon {
     /// Opens files, session and socket; connects to nothing.
     fn open(config: Config, key: Option<SessionKey>, mut passed: Passed) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let attestor = Attestor::new(config.policy.speaks_of_hashes());
+        let attestor = Attestor::new(config.policy.speaks_of_hashes(), Path::new(SUBUID));
         let rules = Rules {
             policy: config.policy,
             mounts: config.vault.mounts.clone(),

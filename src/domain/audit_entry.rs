@@ -33,6 +33,11 @@ pub enum Subject {
         /// With what.
         target: Target,
     },
+    /// What a wrapping token holds, where policy cannot be asked about it.
+    Wrapped {
+        /// Where the token was made, if it is any good.
+        made_at: Option<String>,
+    },
     /// A public key of the caller, which sealed answers are encrypted to.
     Key(String),
     /// Chat as a whole.

@@ -47,19 +47,24 @@ pub(in crate::domain) enum Answer {
 pub(in crate::domain) struct Memo(Mutex<HashMap<Question, Answer>>);
 
 impl Memo {
+    /// The answer to `question`, where it was given before.
+    pub(in crate::domain) fn known(&self, question: &Question) -> Option<Answer> {
+        // Each change is one call, so a panic leaves the answers whole.
+        let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.get(question).cloned()
+    }
+
     /// The answer to `question`: the one given before, else the one that `ask` gives.
     pub(in crate::domain) fn answer(
         &self,
         question: Question,
         ask: impl FnOnce() -> Answer,
     ) -> Answer {
-        // Each change is one call, so a panic leaves the answers whole.
-        let answers = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answer) = answers().get(&question) {
-            return answer.clone();
+        if let Some(answer) = self.known(&question) {
+            return answer;
         }
         let answer = ask();
-        let mut answers = answers();
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= MAX_ANSWERS {
             answers.clear();
         }

@@ -107,6 +107,17 @@ impl Policy {
         }
     }
 
+    /// Whether `request` would be allowed, were it made, without anybody's agreement. The answer is
+    /// not remembered: those who only ask push nothing out of the memo that others need.
+    #[must_use]
+    pub fn would_allow(&self, request: &Request) -> bool {
+        let known = self.memo.known(&Question::of(request));
+        match known.unwrap_or_else(|| self.judge(request)) {
+            Answer::Allow { .. } => true,
+            Answer::Deny(_) | Answer::Need(_) => false,
+        }
+    }
+
     /// As [`Policy::decide`], with what was approved: only as long as the votes for it that count
     /// today meet what policy wants today. So neither an approver who is none any more nor a
     /// policy that has become stricter leaves anything behind.
@@ -286,4 +297,41 @@ fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
 
 fn string(text: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::caller::UnixPeer;
+    use crate::domain::policy_load::PolicySource;
+    use crate::domain::{Action, Delivery, MountKind, Mounts, RequestId, Target};
+
+    #[test]
+    fn who_only_asks_is_told_the_same_and_leaves_the_memo_alone() {
+        let source = PolicySource {
+            name: "test".to_owned(),
+            text: "permit(principal, action, resource in Path::\"secret/app\");".to_owned(),
+        };
+        let mounts = Mounts::of(vec![("secret".to_owned(), MountKind::Kv2)]).unwrap();
+        let policy = Policy::load(&[source], Groups::default(), &mounts).unwrap();
+        for (path, allowed) in [("app/db", true), ("other", false)] {
+            let request = Request {
+                id: RequestId::Connection(1),
+                caller: Caller::Unix(UnixPeer::known(1, 1, 1)),
+                action: Action::Read(Delivery::Socket),
+                target: Target {
+                    path: SecretPath::new("secret", path).unwrap(),
+                    field: None,
+                    version: None,
+                },
+            };
+            let remembered = || policy.memo.known(&Question::of(&request)).is_some();
+            assert_eq!(policy.would_allow(&request), allowed);
+            assert!(!remembered(), "{path}");
+            let decided = policy.decide(&request, OffsetDateTime::UNIX_EPOCH);
+            assert_eq!(matches!(decided, Decision::Allow(_)), allowed);
+            assert!(remembered(), "{path}");
+            assert_eq!(policy.would_allow(&request), allowed, "from the memo");
+        }
+    }
 }

@@ -4,15 +4,16 @@
 //! [`Request`], asks here, and writes the outcome in its own form. `socket` hands it connections
 //! whose peer is known, and decides which protocol a connection speaks. Nothing here knows of HTTP.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Beside, Broker, BrokerError, ChangedVersions, Collected, Outcome, Waiting};
 use crate::domain::caller::UnixPeer;
-use crate::domain::{Action, Field, Request, RequestId, Secret, SecretPath, SecretValue};
+use crate::domain::{Action, Field, Origin, Request, RequestId, Secret, SecretPath, SecretValue};
 
 /// Why there is nothing to hand over.
 #[derive(Debug)]
@@ -34,8 +35,80 @@ impl From<BrokerError> for NoAnswer {
 }
 
 tokio::task_local! {
-    /// The turn of the request that is being answered, among those of its user.
-    pub(super) static TURN: Arc<OwnedSemaphorePermit>;
+    /// That of the request that is being answered.
+    pub(super) static TURN: Arc<Turn>;
+}
+
+/// The turn of a request, among those of its user.
+pub(super) struct Turn {
+    _permit: OwnedSemaphorePermit,
+    unsent: Mutex<Option<Unsent>>,
+}
+
+impl Turn {
+    pub(super) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: permit,
+            unsent: Mutex::default(),
+        }
+    }
+
+    /// What came of the request, and is to be sent.
+    pub(super) fn unsent(&self) -> Option<Unsent> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Unsent>> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A dynamic secret that is on its way to who asked. Dropped before it is sent, it is given back.
+pub(super) struct Unsent {
+    asker: Asker,
+    id: RequestId,
+    /// Where it is from, without its values; `None` once it is settled.
+    secret: Option<Secret>,
+}
+
+impl Unsent {
+    fn new(asker: &Asker, id: &RequestId, secret: &Secret) -> Option<Self> {
+        let Origin::Leased(_) = &secret.origin else {
+            return None;
+        };
+        Some(Self {
+            asker: asker.clone(),
+            id: id.clone(),
+            secret: Some(Secret {
+                fields: vec![],
+                origin: secret.origin.clone(),
+                age: None,
+            }),
+        })
+    }
+
+    /// All of the answer is with the kernel: it is the client's now.
+    pub(super) fn sent(mut self) {
+        self.secret = None;
+    }
+
+    async fn give_back(mut self) {
+        if let Some(secret) = self.secret.take() {
+            self.asker.broker.give_back(&self.id, &secret).await;
+        }
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if let Some(secret) = self.secret.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let (broker, id) = (Arc::clone(&self.asker.broker), self.id.clone());
+            let back = async move { broker.give_back(&id, &secret).await };
+            self.asker.tasks.spawn_on(back, &runtime);
+        }
+    }
 }
 
 /// Asks the broker. What it does runs in a task of its own, which ends even when the client goes
@@ -87,11 +160,10 @@ impl Asker {
     ) -> Result<Secret, NoAnswer> {
         let broker = Arc::clone(&self.broker);
         let work = async move { broker.collect(&code, &peer).await };
-        let collected = |collected| match collected {
-            Collected::Released(secret) => Some(secret),
-            Collected::Denied(_) => None,
-        };
-        collected(self.see_to(id, work, collected).await??).ok_or(NoAnswer::Denied)
+        match self.see_to(id, work, collected).await?? {
+            Collected::Released(secret) => Ok(secret),
+            Collected::Denied(_) => Err(NoAnswer::Denied),
+        }
     }
 
     /// Does `action` to `versions`; which of them are changed by that.
@@ -116,27 +188,33 @@ impl Asker {
         }
     }
 
-    /// Does `work` to its end; when nobody waits for what came of it, the secret in that is given
-    /// back.
+    /// Does `work` to its end. A dynamic `secret` in what came of it is given back, unless that is
+    /// sent.
     pub(super) async fn see_to<T: Send + 'static>(
         &self,
         id: RequestId,
         work: impl Future<Output = Result<T, BrokerError>> + Send + 'static,
-        secret: fn(T) -> Option<Secret>,
+        secret: fn(&T) -> Option<&Secret>,
     ) -> Result<Result<T, BrokerError>, NoAnswer> {
-        let broker = Arc::clone(&self.broker);
+        let asker = self.clone();
         let (tell, told) = oneshot::channel();
         // Held until the work is done: whoever hangs up does not have it back before.
         let turn = TURN.try_with(Arc::clone).ok();
+        let held = turn.clone();
         self.tasks.spawn(async move {
-            let _turn = turn;
-            if let Err(Ok(unwanted)) = tell.send(work.await)
-                && let Some(secret) = secret(unwanted)
-            {
-                broker.give_back(&id, &secret).await;
+            let _held = held;
+            let done = work.await;
+            let secret = done.as_ref().ok().and_then(secret);
+            let unsent = secret.and_then(|secret| Unsent::new(&asker, &id, secret));
+            if let Err((_, Some(unsent))) = tell.send((done, unsent)) {
+                unsent.give_back().await;
             }
         });
-        told.await.map_err(|_| NoAnswer::Broken)
+        let (done, unsent) = told.await.map_err(|_| NoAnswer::Broken)?;
+        if let Some(turn) = turn {
+            *turn.lock() = unsent;
+        }
+        Ok(done)
     }
 }
 
@@ -150,9 +228,16 @@ fn allowed(outcome: Outcome) -> Result<Outcome, NoAnswer> {
     Ok(outcome)
 }
 
-fn secret_of(outcome: Outcome) -> Option<Secret> {
+fn secret_of(outcome: &Outcome) -> Option<&Secret> {
     let Outcome::Released(secret) = outcome else {
         return None;
     };
     Some(secret)
+}
+
+fn collected(collected: &Collected) -> Option<&Secret> {
+    match collected {
+        Collected::Released(secret) => Some(secret),
+        Collected::Denied(_) => None,
+    }
 }

@@ -243,6 +243,29 @@ pub fn adopt(settings: &Settings, socket: UnixListener) -> Result<Listener, Bind
     })
 }
 
+/// Whether somebody listens at the socket at `path`, found out without a connection: systemd would
+/// start whom it listens for.
+#[must_use]
+pub fn is_listened_at(path: &Path) -> bool {
+    // The flag of a socket that listens (SO_ACCEPTCON).
+    const LISTENS: u32 = 1 << 16;
+    let Ok(wanted) = rustix::fs::stat(path) else {
+        return false;
+    };
+    // Names need not be UTF-8; those of sockets we make are asked for as they were given.
+    let all = std::fs::read("/proc/net/unix").unwrap_or_default();
+    String::from_utf8_lossy(&all).lines().any(|line| {
+        let flags = line.split_whitespace().nth(3);
+        let flags = flags.and_then(|flags| u32::from_str_radix(flags, 16).ok());
+        let listens = flags.is_some_and(|flags| flags & LISTENS != 0);
+        let place = line.find(" /").filter(|_| listens);
+        // Another name can lead to it too.
+        let place = place.and_then(|at| line.get(at + 1..));
+        let found = place.and_then(|place| rustix::fs::stat(place).ok());
+        found.is_some_and(|found| (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino))
+    })
+}
+
 /// The user's id, from its name or number.
 fn user_id(name: &str) -> Result<rustix::fs::Uid, BindError> {
     if let Ok(number) = name.parse() {

@@ -13,7 +13,7 @@ use crate::http::error::Refusal;
 use crate::http::reply::{self, Reply};
 use crate::http::route::{self, Route};
 use crate::http::vault_api::VaultApi;
-use crate::http::{rotate, write};
+use crate::http::{rotate, system, write};
 
 /// Most paths of one request.
 const MAX_PATHS: usize = 64;
@@ -34,7 +34,7 @@ enum Paths {
 
 impl VaultApi {
     /// What `peer` may do at each of the paths.
-    pub(super) fn capabilities(
+    pub(super) async fn capabilities(
         &self,
         id: &RequestId,
         given: Given,
@@ -53,11 +53,11 @@ impl VaultApi {
             return Err(Refusal::bad_request(why));
         }
         let one = paths.len() == 1;
-        let told = paths.into_iter().map(|path| {
-            let may = self.words(&path, peer);
-            (path, may)
-        });
-        let mut told: BTreeMap<String, BTreeSet<&str>> = told.collect();
+        let mut told: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for path in paths {
+            let may = self.words(&path, peer).await;
+            told.insert(path, may);
+        }
         if one && let Some(may) = told.values().next() {
             told.insert("capabilities".to_owned(), may.clone());
         }
@@ -69,33 +69,33 @@ impl VaultApi {
     }
 
     /// Vault's words for what `peer` may do at `path`.
-    fn words(&self, path: &str, peer: &UnixPeer) -> BTreeSet<&'static str> {
+    async fn words(&self, path: &str, peer: &UnixPeer) -> BTreeSet<&'static str> {
         let path = format!("/v1/{}", path.trim_start_matches('/'));
         let list = Method::from_bytes(b"LIST").unwrap_or_default();
+        // PUT is POST wherever it is anything.
         let methods = [
             Method::GET,
             list,
-            Method::PUT,
+            Method::POST,
             Method::PATCH,
             Method::DELETE,
         ];
-        let mounts = self.asker.broker.mounts();
-        let routes = methods.iter().filter_map(|method| {
-            let route = route::route(method, &path, None, mounts).ok()?;
-            Some(needed(route, method))
-        });
-        let mut allowed: Option<(SecretPath, Vec<Action>)> = None;
+        let broker = &self.asker.broker;
         let mut words = BTreeSet::new();
-        for (asked, all) in routes {
-            let may = asked.is_none_or(|(path, action)| {
-                if allowed.as_ref().is_none_or(|(known, _)| *known != path) {
-                    let actions = self.asker.broker.capabilities(peer, &path);
-                    allowed = Some((path, actions));
+        for method in methods {
+            let Ok(route) = route::route(&method, &path, None, broker.mounts()) else {
+                continue;
+            };
+            let (needs, all) = needed(route, &method);
+            let may = match needs {
+                Needs::Nothing => true,
+                Needs::Privilege => system::is_privileged(peer),
+                Needs::Policy(path, action) => {
+                    // There can be hundreds of these, and others have questions too.
+                    tokio::task::yield_now().await;
+                    broker.would_allow(peer, action, &path)
                 }
-                allowed
-                    .as_ref()
-                    .is_some_and(|(_, all)| all.contains(&action))
-            });
+            };
             if may {
                 words.extend(all);
             }
@@ -107,12 +107,18 @@ impl VaultApi {
     }
 }
 
-/// What policy must allow for it, and what Vault calls it.
-fn needed(
-    route: Route,
-    method: &Method,
-) -> (Option<(SecretPath, Action)>, &'static [&'static str]) {
-    let of = |target: Target, action| Some((target.path, action));
+/// What must be so for it to be done.
+enum Needs {
+    Nothing,
+    /// That it is root who asks, or our own user.
+    Privilege,
+    /// That policy allows this.
+    Policy(SecretPath, Action),
+}
+
+/// What it needs, and what Vault calls it.
+fn needed(route: Route, method: &Method) -> (Needs, &'static [&'static str]) {
+    let of = |target: Target, action| Needs::Policy(target.path, action);
     let writes = &["create", "update"][..];
     match route {
         Route::Read(target) => (of(target, Action::Read(Delivery::Socket)), &["read"]),
@@ -126,7 +132,7 @@ fn needed(
         Route::Delete(target) => (of(target, Action::Delete), &["delete"]),
         Route::Versions(verb, target) => (of(target, write::action(verb)), &["update"]),
         Route::Rotate(target) => (of(target, rotate::ANY), &["update"]),
-        // These need no policy.
+        Route::Unlock => (Needs::Privilege, &["update"]),
         Route::Mount { .. }
         | Route::Mounts
         | Route::Health(_)
@@ -138,12 +144,12 @@ fn needed(
         | Route::Capabilities
         | Route::LookAtWrapped
         | Route::Unwrap
+        // Whether anything waits there is not told before.
         | Route::Collect(_)
         | Route::Metrics
-        | Route::Unlock
         | Route::Leases
         | Route::Lease(..) => (
-            None,
+            Needs::Nothing,
             if method == Method::GET {
                 &["read"]
             } else {

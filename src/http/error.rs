@@ -1,6 +1,6 @@
 //! Errors in Vault's shape, and which status each has.
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 
 use crate::api::Errors;
 use crate::broker::ports::StoreError;
@@ -80,8 +80,11 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, said)
     }
 
-    /// The request took longer than it may.
-    pub(super) fn too_slow() -> Self {
+    /// The request took longer than it may. Of a change nobody knows then whether it was made.
+    pub(super) fn too_slow(method: &Method) -> Self {
+        if !matches!(method.as_str(), "GET" | "HEAD" | "LIST") {
+            return Self::from(&BrokerError::Store(StoreError::Unclear));
+        }
         Self::new(
             StatusCode::GATEWAY_TIMEOUT,
             "the answer took too long; try again in a moment",
@@ -162,11 +165,15 @@ impl From<&BrokerError> for Refusal {
                 StoreError::Sealed | StoreError::LoggedOut | StoreError::Unavailable,
             )
             | BrokerError::PermitExpired => StatusCode::SERVICE_UNAVAILABLE,
-            BrokerError::Store(
-                StoreError::Unclear | StoreError::Invalid | StoreError::WrongMount,
-            ) => StatusCode::BAD_GATEWAY,
+            // Nothing that clients try again by themselves, as they do after most of the 500s.
+            BrokerError::Store(StoreError::Unclear) | BrokerError::DoneUnrecorded => {
+                StatusCode::CONFLICT
+            }
+            BrokerError::Store(StoreError::Invalid | StoreError::WrongMount) => {
+                StatusCode::BAD_GATEWAY
+            }
             BrokerError::Approval(error) => of_approval(error),
-            BrokerError::DoneUnrecorded | BrokerError::Audit(_) | BrokerError::Coordination(_) => {
+            BrokerError::Audit(_) | BrokerError::Coordination(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };

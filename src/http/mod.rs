@@ -27,7 +27,8 @@ mod vault_api;
 mod wrapping;
 mod write;
 
-pub use bind::{BindError, adopt, bind};
+pub use bind::{BindError, adopt, bind, is_listened_at};
 pub use limits::Limits;
 pub use peer::Attestor;
 pub use socket::{Listener, Settings, Timeouts};
+pub use vault_api::VaultApi;

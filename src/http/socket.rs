@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::Broker;
 use crate::domain::caller::UnixPeer;
-use crate::http::ask::TURN;
+use crate::http::ask::{TURN, Turn};
 use crate::http::bind::SocketFile;
 use crate::http::limits::{Limits, Place, Refused, Shares, is_news};
 use crate::http::peer::Attestor;
@@ -211,7 +211,7 @@ impl Server {
     /// Serves a new connection if there is a place for its user.
     fn admit(self: &Arc<Self>, stream: UnixStream) {
         let uid = match stream.peer_cred() {
-            Ok(credentials) => credentials.uid(),
+            Ok(credentials) => self.attestor.owner(credentials.uid()),
             Err(error) => {
                 tracing::warn!(event = "socket.peer_unknown", %error);
                 return;
@@ -296,13 +296,19 @@ impl Server {
     /// Answers a request, unless its user has asked for enough.
     async fn answer(&self, request: Request<Incoming>, peer: &UnixPeer, place: &Place) -> Reply {
         let with_body = !request.body().is_end_stream();
+        let mut unsent = None;
         let reply = match place.begin(Instant::now()).await {
-            Ok(turn) => {
-                TURN.scope(Arc::new(turn), self.api.answer(request, peer))
-                    .await
+            Ok(permit) => {
+                let turn = Arc::new(Turn::new(permit));
+                let answer = self.api.answer(request, peer);
+                let reply = TURN.scope(Arc::clone(&turn), answer).await;
+                // What is no answer does not hold it.
+                unsent = turn.unsent().filter(|_| reply.status().is_success());
+                reply
             }
             Err(why) => {
-                self.shares.refused(peer.uid, why, Instant::now());
+                let uid = self.attestor.owner(peer.uid);
+                self.shares.refused(uid, why, Instant::now());
                 tokio::time::sleep(REFUSAL_PAUSE).await;
                 let mut reply = why.reply();
                 if with_body {
@@ -312,7 +318,7 @@ impl Server {
                 reply
             }
         };
-        place.answered(with_body);
+        place.answered(with_body, unsent);
         reply
     }
 }

@@ -124,9 +124,9 @@ impl VaultApi {
         reply::metrics(render())
     }
 
-    /// For root and for the broker's own user: whoever they are could open the state itself.
+    /// For who is privileged.
     pub(super) async fn unlock(&self, id: &RequestId, peer: &UnixPeer) -> Result<Reply, Refusal> {
-        if peer.uid != 0 && peer.uid != rustix::process::geteuid().as_raw() {
+        if !is_privileged(peer) {
             tracing::warn!(event = "socket.unlock_refused", request = %id, uid = peer.uid);
             return Err(Refusal::denied());
         }
@@ -144,6 +144,11 @@ impl VaultApi {
         let document = Envelope::new(id.to_string(), Unlocked { was_locked });
         Ok(reply::json(StatusCode::OK, &document))
     }
+}
+
+/// Whether it is root, or the broker's own user: whoever they are could open the state itself.
+pub(super) fn is_privileged(peer: &UnixPeer) -> bool {
+    peer.uid == 0 || peer.uid == rustix::process::geteuid().as_raw()
 }
 
 /// Whether the store was ever initialised, and is sealed: what was never initialised is both, as

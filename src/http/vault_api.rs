@@ -6,7 +6,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::Request as HttpRequest;
 use hyper::body::{Body, Bytes};
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use tokio_util::task::TaskTracker;
 
@@ -28,21 +28,22 @@ const LEFT_OVER: usize = 2 << 20;
 const LEFT_OVER_TIME: Duration = Duration::from_secs(1);
 
 /// Answers requests of peers that are known.
-pub(super) struct VaultApi {
+pub struct VaultApi {
     pub(super) asker: Asker,
     /// Longest time an answer may take.
     time_limit: Duration,
 }
 
 impl VaultApi {
-    /// Asks `broker` in some of `tasks`.
-    pub(super) fn new(broker: Arc<Broker>, tasks: TaskTracker, time_limit: Duration) -> Self {
+    /// Asks `broker` in some of `tasks`; an answer may take `time_limit`.
+    #[must_use]
+    pub fn new(broker: Arc<Broker>, tasks: TaskTracker, time_limit: Duration) -> Self {
         let asker = Asker { broker, tasks };
         Self { asker, time_limit }
     }
 
-    /// Answers one request of `peer`.
-    pub(super) async fn answer<B>(&self, request: HttpRequest<B>, peer: &UnixPeer) -> Reply
+    /// Answers one request of `peer`, whoever that is: on a socket the kernel says so.
+    pub async fn answer<B>(&self, request: HttpRequest<B>, peer: &UnixPeer) -> Reply
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -54,7 +55,7 @@ impl VaultApi {
         let mut reply = match tokio::time::timeout(self.time_limit, answer).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => reply::refusal(&refusal),
-            Err(_) => reply::refusal(&Refusal::too_slow()),
+            Err(_) => reply::refusal(&Refusal::too_slow(&head.method)),
         };
         if with_body {
             // What was read stays in the connection's buffer until it ends.
@@ -82,7 +83,7 @@ impl VaultApi {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        check_headers(head)?;
+        check_headers(&head.headers, self.asker.broker.namespace())?;
         let wrap_ttl = wrapping::asked_ttl(&head.headers)?;
         let mounts = self.asker.broker.mounts();
         let (path, query) = (head.uri.path(), head.uri.query());
@@ -137,7 +138,7 @@ impl VaultApi {
             Route::RevokeSelf => Ok(reply::done()),
             Route::Capabilities => {
                 let given = body::document(body).await?.unwrap_or_default();
-                self.capabilities(&id, given, peer)
+                self.capabilities(&id, given, peer).await
             }
             Route::LookAtWrapped => {
                 let fields = body::parameters(body).await?;
@@ -208,21 +209,62 @@ where
 
 /// Refuses what would change the meaning of an answer and is not supported. A token is no such
 /// thing: identity is the kernel's word, with or without one.
-fn check_headers(head: &Parts) -> Result<(), Refusal> {
-    let given = |name: &str| {
-        let mut values = head.headers.get_all(name).iter();
-        values.any(|value| !value.is_empty())
-    };
-    if given("x-vault-namespace") {
+fn check_headers(headers: &HeaderMap, namespace: Option<&str>) -> Result<(), Refusal> {
+    let ours = bare(namespace.unwrap_or_default().as_bytes());
+    let mut named = headers.get_all("x-vault-namespace").iter();
+    // Without a name it is ours that is meant.
+    if named.any(|name| !name.is_empty() && bare(name.as_bytes()) != ours) {
         return Err(Refusal::bad_request(
             "vaultgram serves one namespace, fixed in its configuration; unset VAULT_NAMESPACE \
              and BAO_NAMESPACE",
         ));
     }
-    if given("x-vault-wrap-format") {
+    let mut formats = headers.get_all("x-vault-wrap-format").iter();
+    if formats.any(|format| !format.is_empty()) {
         return Err(Refusal::bad_request(
             "X-Vault-Wrap-Format: Vault's own choice is taken",
         ));
     }
     Ok(())
+}
+
+/// A namespace without the slashes at its ends; the outermost has no name.
+fn bare(namespace: &[u8]) -> &[u8] {
+    let mut name = namespace;
+    while let [b'/', rest @ ..] | [rest @ .., b'/'] = name {
+        name = rest;
+    }
+    if name == b"root" { b"" } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_namespace_may_be_named_and_no_other() {
+        for (ours, named, taken) in [
+            (None, &[][..], true),
+            (None, &["", "root", "root/", "/"], true),
+            (None, &["team"], false),
+            (Some("team/x"), &["", "team/x", "team/x/", "/team/x"], true),
+            (Some("/team/x/"), &["team/x"], true),
+            (Some("team/x"), &["team"], false),
+            (Some("team/x"), &["team/x/y"], false),
+            (Some("team/x"), &["team//x"], false),
+            (Some("team/x"), &["root"], false),
+            (Some("team/x"), &["/"], false),
+            (Some("team/x"), &["team/x", "other"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for name in named {
+                headers.append("x-vault-namespace", HeaderValue::from_static(name));
+            }
+            assert_eq!(
+                check_headers(&headers, ours).is_ok(),
+                taken,
+                "{ours:?} {named:?}"
+            );
+        }
+    }
 }

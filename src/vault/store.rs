@@ -15,6 +15,10 @@ use crate::vault::{Store, engine, kv, kv_write, meant, wrap};
 
 #[async_trait]
 impl SecretStore for Store {
+    fn namespace(&self) -> Option<&str> {
+        self.client.namespace()
+    }
+
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
         meant(
             permit,

@@ -16,6 +16,18 @@ async fn unwrap(world: &World, path: &str) -> Result<Outcome, BrokerError> {
     world.broker().unwrap(id, &peer(ALICE), &token).await
 }
 
+/// That it was refused stands in the audit, and nothing else does.
+fn recorded(world: &World, made_at: Option<&str>, reason: &'static str) {
+    let entries = world.audit.take_entries();
+    let [entry] = &entries[..] else {
+        panic!("{entries:?}");
+    };
+    let made_at = made_at.map(str::to_owned);
+    assert_eq!(entry.subject, Subject::Wrapped { made_at });
+    assert_eq!(entry.event, AuditEvent::Failed { reason });
+    assert_eq!(entry.caller, Caller::Unix(peer(ALICE)));
+}
+
 #[tokio::test]
 async fn it_is_judged_by_the_path_the_token_was_made_at() {
     let world = World::new();
@@ -75,7 +87,14 @@ async fn what_was_made_by_no_reading_that_is_served_stays_wrapped() {
         let refused = error(unwrap(&world, made_at).await);
         assert_eq!(refused, BrokerError::WrappedElsewhere, "{made_at}");
         assert_eq!(world.store.take_calls(), ["wrapped"], "{made_at}");
+        recorded(&world, Some(made_at), "wrapped_elsewhere");
     }
+    world.store.fail(Some(StoreError::NotWrapped));
+    let refused = error(unwrap(&world, "secret/data/app").await);
+    assert_eq!(refused, StoreError::NotWrapped.into());
+    recorded(&world, None, "not_wrapped");
+    world.store.fail(None);
+    world.store.take_calls();
     // Nor can a path be claimed for a token.
     let done = world.ask(Action::Unwrap, "a").await;
     assert_eq!(error(done), StoreError::Unsupported.into());

@@ -2,7 +2,7 @@
 
 use vaultgram::broker::ports::StoreError;
 use vaultgram::broker::{BrokerError, ChangedVersions};
-use vaultgram::domain::{Action, AuditEvent, RequestId, SecretPath, VersionFacts};
+use vaultgram::domain::{Action, AuditEvent, RequestId, SecretPath, Subject, VersionFacts};
 
 use crate::world::{ALICE, World, error, peer};
 
@@ -86,7 +86,26 @@ async fn what_is_so_already_is_passed_over_and_what_fails_ends_it() {
         assert_eq!(world.store.take_calls(), ["undelete"; 2]);
     }
     world.store.fail(Some(StoreError::Unavailable));
-    let failed = error(change(&world, Action::Undelete, "a", &[1, 2]).await);
+    world.audit.take();
+    let failed = error(change(&world, Action::Undelete, "a", &[1, 2, 3]).await);
     assert_eq!(failed, StoreError::Unavailable.into());
     assert_eq!(world.store.take_calls(), ["undelete"]);
+    // Each has an outcome, also those that were not tried.
+    let entries = world.audit.take_entries();
+    let outcomes = entries.iter().filter_map(|entry| {
+        let (AuditEvent::Failed { reason }, Subject::Secret { target, .. }) =
+            (&entry.event, &entry.subject)
+        else {
+            return None;
+        };
+        Some((target.version, *reason))
+    });
+    assert_eq!(
+        outcomes.collect::<Vec<_>>(),
+        [
+            (Some(1), "store_unavailable"),
+            (Some(2), "not_tried"),
+            (Some(3), "not_tried"),
+        ]
+    );
 }

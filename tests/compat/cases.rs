@@ -156,6 +156,7 @@ fn reading() -> Vec<Case> {
         ),
         get("secret/metadata/app/none"),
         get("secret/metadata/private/key"),
+        get("secret/data/app/db").with("X-Vault-Namespace", "root/"),
         get("secret/data/app/db").with("X-Vault-Namespace", "ns1/").differs(
             "400: one namespace is served, where OpenBao says 404",
         ),

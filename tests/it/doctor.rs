@@ -2,7 +2,9 @@
 
 use std::cell::OnceCell;
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::Duration;
 
@@ -73,6 +75,31 @@ async fn all_is_well_before_and_while_it_serves() {
             "{found}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_does_not_wake_a_vaultgram_that_systemd_listens_for() {
+    let stage = Stage::build(setting()).await;
+    let systemd = UnixListener::bind(stage.path("vaultgram.sock")).unwrap();
+    systemd.set_nonblocking(true).unwrap();
+    let ran = run(stage.vaultgram(&["doctor"]));
+    assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
+    assert!(
+        ran.out
+            .contains("is held by another process, such as systemd"),
+        "{}",
+        ran.out
+    );
+    let connected = systemd.accept().map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(connected, Err(ErrorKind::WouldBlock));
+    // Nobody listens any more: it can be replaced.
+    drop(systemd);
+    let ran = run(stage.vaultgram(&["doctor"]));
+    assert!(
+        ran.code == 0 && ran.out.contains("vaultgram.sock can be made"),
+        "{}",
+        ran.out
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

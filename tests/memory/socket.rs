@@ -1,15 +1,18 @@
 //! What goes over the socket is forgotten, however the reading ends.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use crate::needles::{Needles, value};
-use crate::stage::Stage;
+use crate::stage::{Setting, Stage};
 use crate::{ALONE, SECRETS, Watch, plant, setting};
 
 /// Connections at once.
@@ -126,10 +129,52 @@ async fn what_came_over_tls_is_forgotten() {
 async fn what_is_kept_is_not_seen_either() {
     let _alone = ALONE.lock().await;
     let mut stage = Stage::build(setting()).await;
-    rewrite(&stage, "policy.cedar", |text| {
+    keep_everything(&stage);
+    serve_and_look(&mut stage, true).await;
+    let log = stage.log();
+    assert!(log.contains("memory.kept_in") && log.contains("memfd_secret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "about the release build: cargo test --release --test memory"
+)]
+async fn what_is_kept_encrypted_is_not_seen_either() {
+    let _alone = ALONE.lock().await;
+    let folder = TempDir::new().unwrap();
+    let library = folder.path().join("no_secret_memory.so");
+    let source = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/support/no_secret_memory.c"
+    );
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
+    assert!(compiler.arg(source).status().unwrap().success());
+    let program = folder.path().join("vaultgram");
+    let script = format!(
+        "#!/bin/sh\nexport LD_PRELOAD='{}'\nexec '{}' \"$@\"\n",
+        library.display(),
+        env!("CARGO_BIN_EXE_vaultgram")
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let setting = Setting {
+        program,
+        ..setting()
+    };
+    let mut stage = Stage::build(setting).await;
+    keep_everything(&stage);
+    serve_and_look(&mut stage, true).await;
+    let log = stage.log();
+    assert!(log.contains("memory.kept_in") && log.contains("encrypted"));
+}
+
+/// Has policy let everything be kept.
+fn keep_everything(stage: &Stage) {
+    rewrite(stage, "policy.cedar", |text| {
         text.replace("@id(", "@cache(\"10m\") @id(")
     });
-    serve_and_look(&mut stage, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,6 +133,28 @@ async fn bao_is_not_given_a_plain_answer_to_a_wrap_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bao_may_name_the_namespace_that_is_served() {
+    let server = ordinary();
+    let read = async |namespace: &str| {
+        let namespace = format!("-namespace={namespace}");
+        let arguments = [
+            "kv",
+            "get",
+            "-field=user",
+            &namespace,
+            "secret/django/database",
+        ];
+        server.bao(&arguments).await.status.code()
+    };
+    // As OpenBao calls the outermost.
+    assert_eq!(read("root").await, Some(0));
+    assert_eq!(read("team/x").await, Some(2));
+    server.store.namespace.set("team/x".to_owned()).unwrap();
+    assert_eq!(read("team/x").await, Some(0));
+    assert_eq!(read("root").await, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hvac_reads_and_understands() {
     let server = ordinary();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/socket/hvac_client.py");

@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Reply, Server, eventually, own_uid, serve, until_closed};
+use crate::support::{Reply, Server, eventually, own_uid, run, serve, text, tool, until_closed};
 
 /// A server that lets its own user do everything but invoke `db/forbidden`.
 fn open() -> Server {
-    let policy = format!(
+    serve(&everything(), |_| {})
+}
+
+fn everything() -> String {
+    format!(
         "permit (principal == UnixPeer::\"{}\", action, resource)
          unless {{ resource == Path::\"db/forbidden\" }};",
         own_uid()
-    );
-    serve(&policy, |_| {})
+    )
 }
 
 async fn send(server: &Server, method: &str, path: &str, body: &str) -> Reply {
@@ -64,6 +67,31 @@ async fn a_lease_that_nobody_waits_for_is_given_back() {
         *server.store.revoked.lock().unwrap() == ["db/creds/app/x"]
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_lease_whose_answer_is_never_sent_is_given_back() {
+    let server = open();
+    let mut client = server.connect().await;
+    // More than the kernel takes.
+    let request = "GET /v1/db/creds/huge HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    eventually("it is released", async || server.decisions() == 2).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let revoked = || server.store.revoked.lock().unwrap().clone();
+    assert!(revoked().is_empty(), "it may still be read");
+    drop(client);
+    eventually("it is given back", async || revoked() == ["db/creds/app/x"]).await;
+
+    // One that is sent is its client's, whatever comes then.
+    let mut client = server.connect().await;
+    let request = "GET /v1/db/creds/app HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 16];
+    client.read_exact(&mut answer).await.unwrap();
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(revoked().len(), 1);
 }
 
 #[tokio::test]
@@ -182,4 +210,28 @@ async fn names_are_listed_in_vaults_shape() {
         let data = &server.get(&format!("{mounts}/{mount}/a")).await.json()["data"];
         assert_eq!((&data["type"], &data["options"]), (&json!(kind), &options));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_done_is_not_tried_again_by_clients() {
+    let server = serve(&everything(), |settings| {
+        settings.timeouts.answer = Duration::from_millis(200);
+    });
+    for path in ["unclear", "slow"] {
+        let reply = send(&server, "POST", &format!("db/{path}"), "{}").await;
+        assert_eq!(reply.status, 409, "{path}");
+        assert!(
+            reply.body.contains("nobody knows whether it was done"),
+            "{path}"
+        );
+    }
+    server.store.slow.1.add_permits(1);
+    eventually("both have an outcome", async || server.decisions() == 4).await;
+    // As Vault's library does by default, and its command when it is told to.
+    let mut bao = server.client(tool("bin/bao"));
+    bao.args(["write", "db/unclear", "a=b"])
+        .env("BAO_MAX_RETRIES", "2");
+    let shown = run(&mut bao).await;
+    assert_eq!(shown.status.code(), Some(2));
+    assert_eq!(server.decisions(), 6, "asked once: {}", text(&shown.stderr));
 }

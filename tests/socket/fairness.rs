@@ -16,7 +16,7 @@ const HEALTH: &str = "/v1/sys/health";
 const SLOW: &[u8] = b"GET /v1/secret/data/slow HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// A server with these limits, for everybody.
-fn limited(limits: Limits) -> Server {
+pub(crate) fn limited(limits: Limits) -> Server {
     let server = serve(&own_policy(), |settings| {
         settings.limits = limits;
         settings.mode = 0o666;
@@ -27,7 +27,7 @@ fn limited(limits: Limits) -> Server {
 }
 
 /// `count` connections of user `uid`, made by a thread that is that user for good.
-fn connections_of(uid: u32, path: &Path, count: usize) -> Vec<UnixStream> {
+pub(crate) fn connections_of(uid: u32, path: &Path, count: usize) -> Vec<UnixStream> {
     let path = path.to_owned();
     let connecting = std::thread::spawn(move || {
         let uid = Uid::from_raw(uid);
@@ -257,4 +257,58 @@ async fn whoever_connects_too_often_is_told_so() {
         "{}",
         reply.head
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subordinate_users_share_what_their_owner_has() {
+    if own_uid() != 0 {
+        return;
+    }
+    let server = serve(&own_policy(), |settings| {
+        let subuid = settings.path.with_file_name("subuid");
+        std::fs::write(subuid, "65533:60000:10\n").unwrap();
+        settings.mode = 0o666;
+        settings.limits.connections_per_user = 2;
+    });
+    let folder = server.path.parent().unwrap();
+    std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut first = connections_of(60_000, &server.path, 1).remove(0);
+    assert_eq!(ask(&mut first, HEALTH).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let _second = connections_of(65_533, &server.path, 1);
+    let mut third = connections_of(60_009, &server.path, 1).remove(0);
+    assert_eq!(ask(&mut third, HEALTH).await.status, 200);
+    let closed = tokio::time::timeout(Duration::from_secs(15), until_closed(&mut first));
+    assert_eq!(closed.await.expect("it is closed for the third"), "");
+}
+
+#[tokio::test]
+async fn whoever_asks_for_much_lets_others_in_between() {
+    let server = limited(Limits::of(64));
+    let mut client = server.connect().await;
+    // So that nothing is left to be found out about its peer.
+    assert_eq!(ask(&mut client, HEALTH).await.status, 200);
+    let paths: Vec<_> = (0..64).map(|name| format!("secret/data/{name}")).collect();
+    let body = serde_json::json!({ "paths": paths }).to_string();
+    let length = body.len();
+    let target = "/v1/sys/capabilities-self";
+    let head = format!("POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}");
+    let mut turns = 0;
+    let others = async {
+        loop {
+            turns += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    let asking = async {
+        let request = format!("{head}\r\n\r\n{body}");
+        client.write_all(request.as_bytes()).await.unwrap();
+        Reply::parse(&until_closed(&mut client).await)
+    };
+    let reply = tokio::select! {
+        reply = asking => reply,
+        () = others => unreachable!(),
+    };
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert!(turns > 3 * paths.len(), "{turns}");
 }

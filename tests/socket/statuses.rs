@@ -3,10 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use vaultgram::broker::ports::{Serving, StoreHealth};
 use vaultgram::domain::{AuditEvent, Reading};
+use vaultgram::http::Limits;
 
-use crate::support::{Reply, ordinary};
+use crate::fairness::{connections_of, limited};
+use crate::support::{Reply, ordinary, own_uid, until_closed};
 
 #[tokio::test]
 async fn an_answer_has_vaults_envelope_and_headers() {
@@ -235,4 +238,32 @@ async fn mounts_are_told_as_vault_tells_them() {
         reply.body,
         r#"{"errors":["preflight capability check returned 403, please ensure client's policies grant access to path \"other/a/\""]}"#
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn capabilities_of_our_own_paths_are_told_by_who_asks() {
+    let server = limited(Limits::of(64));
+    let paths = [
+        "vaultgram/unlock",
+        "vaultgram/collect/CODE",
+        "vaultgram/leases",
+        "secret/data/private/key",
+    ];
+    let body = json!({ "paths": paths }).to_string();
+    let request = format!(
+        "POST /v1/sys/capabilities-self HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut told = vec![("update", Reply::parse(&server.raw(&request).await))];
+    if own_uid() == 0 {
+        let mut other = connections_of(65_534, &server.path, 1).remove(0);
+        other.write_all(request.as_bytes()).await.unwrap();
+        told.push(("deny", Reply::parse(&until_closed(&mut other).await)));
+    }
+    for (unlock, reply) in told {
+        let may = [unlock, "update", "read", "deny"];
+        for (path, may) in paths.iter().zip(may) {
+            assert_eq!(reply.json()["data"][path], json!([may]), "{path}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -49,6 +49,7 @@ pub(crate) struct Store {
     pub(crate) slow: (Semaphore, Semaphore),
     /// The leases that were taken back.
     pub(crate) revoked: Mutex<Vec<String>>,
+    pub(crate) namespace: OnceLock<String>,
 }
 
 /// What an engine makes.
@@ -84,6 +85,10 @@ fn facts(number: u64, deletion: &str) -> VersionFacts {
 
 #[async_trait]
 impl SecretStore for Store {
+    fn namespace(&self) -> Option<&str> {
+        self.namespace.get().map(String::as_str)
+    }
+
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
         let target = permit.target();
         let error = match target.path.path() {
@@ -103,6 +108,13 @@ impl SecretStore for Store {
                 };
             }
             "creds/app" => return Ok(leased()),
+            "creds/huge" => {
+                let value = format!("\"{}\"", "x".repeat(HUGE));
+                return Ok(Secret {
+                    origin: leased().origin,
+                    ..secret(1, &[("key", &value)])
+                });
+            }
             "creds/slow" => {
                 self.slow.0.add_permits(1);
                 self.slow.1.acquire().await.unwrap().forget();
@@ -133,6 +145,11 @@ impl SecretStore for Store {
             "nothing" => return Err(StoreError::NotFound),
             "refused" => return Err(StoreError::Rejected("no such role".to_owned())),
             "read-only" => return Err(StoreError::Unsupported),
+            "unclear" => return Err(StoreError::Unclear),
+            "slow" => {
+                self.slow.0.add_permits(1);
+                self.slow.1.acquire().await.unwrap().forget();
+            }
             _ => {}
         }
         // What it was given.
@@ -285,7 +302,8 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
     let mounts = Mounts::of(mounts).unwrap();
     let policy = Policy::load(&[source], Groups::default(), &mounts)
         .unwrap_or_else(|error| panic!("{error}"));
-    let attestor = Attestor::new(policy.speaks_of_hashes());
+    let subuid = folder.path().join("subuid");
+    let attestor = Attestor::new(policy.speaks_of_hashes(), &subuid);
     let store = Arc::new(Store {
         health: Mutex::new(StoreHealth::Ready(Serving {
             version: "2.7.2".to_owned(),
@@ -293,6 +311,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
         })),
         slow: (Semaphore::new(0), Semaphore::new(0)),
         revoked: Mutex::default(),
+        namespace: OnceLock::new(),
     });
     let audit = Arc::new(Audit::default());
     let coordination = Arc::new(Memory::default());

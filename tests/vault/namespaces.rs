@@ -1,11 +1,12 @@
 //! Logging in and reading inside a namespace.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use vaultgram::broker::ports::{SecretStore, StoreError};
-use vaultgram::domain::Action;
-use vaultgram::vault::{Auth, Method, SecretId};
+use vaultgram::domain::{Action, Mounts};
+use vaultgram::vault::{Auth, Cached, Method, SecretId};
 
 use crate::methods::by;
 use crate::openbao::{OpenBao, wait_until};
@@ -64,6 +65,9 @@ async fn a_login_goes_to_the_configured_namespace() {
     };
     let mut world = within(&bao, Some("team"), auth());
     assert_eq!(world.field("app", "k").await.unwrap(), r#""team""#);
+    let mounts = Mounts::new(vec!["secret".to_owned()]).unwrap();
+    let cached = Cached::new(Arc::clone(&world.store) as _, mounts);
+    assert_eq!(cached.namespace(), Some("team"));
     world.stop().await;
     for namespace in [None, Some("other"), Some("nowhere")] {
         let reason = refusal(&bao, namespace, auth()).await;

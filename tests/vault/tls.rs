@@ -69,7 +69,10 @@ impl Authorities {
     /// An OpenBao with the `server` certificate and `more` in its listener. It ends with the
     /// returned child's standard input.
     fn serve(&self, more: &str) -> (std::process::Child, String) {
-        let address = format!("127.0.0.1:{}", free_port());
+        self.serve_at(&format!("127.0.0.1:{}", free_port()), more)
+    }
+
+    fn serve_at(&self, address: &str, more: &str) -> (std::process::Child, String) {
         let directory = self.0.path();
         let configuration = directory.join(format!("{address}.hcl"));
         let text = format!(
@@ -87,7 +90,7 @@ impl Authorities {
         let log = directory.join(format!("{address}.log"));
         let child = spawn_bound_to_us(&bao(), &arguments, &log);
         wait_until("OpenBao listens", || {
-            std::net::TcpStream::connect(&address).is_ok()
+            std::net::TcpStream::connect(address).is_ok()
         });
         (child, format!("https://{address}"))
     }
@@ -171,6 +174,49 @@ async fn a_server_that_wants_a_certificate_gets_the_configured_one() {
         let world = World::start(authorities.trusting(&address));
         assert_eq!(error(world.read("app").await), StoreError::Unavailable);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_change_are_read_again_and_broken_ones_change_nothing() {
+    let authorities = Authorities::new();
+    let more = format!(
+        "  tls_require_and_verify_client_cert = true\n  tls_client_ca_file = \"{}\"\n",
+        authorities.path("server-ca"),
+    );
+    let show = |name: &str| {
+        for end in ["", "-key"] {
+            let from = authorities.file(&format!("{name}{end}"));
+            // As tools do it: whole, or not at all.
+            let draft = authorities.file("draft");
+            std::fs::copy(from, &draft).unwrap();
+            std::fs::rename(draft, authorities.file(&format!("shown{end}"))).unwrap();
+        }
+    };
+    show("stranger");
+    let (mut child, address) = authorities.serve(&more);
+    let world = World::start(authorities.showing(&address, "shown"));
+    let gets_through = async |wanted: bool, what: &str| {
+        let uninitialized = |health: &StoreHealth| matches!(health, StoreHealth::Uninitialized);
+        world
+            .wait_for(what, |health| uninitialized(health) == wanted)
+            .await;
+    };
+    gets_through(false, "a stranger is refused").await;
+    show("client");
+    gets_through(true, "the new files are used").await;
+    // On new connections, that is.
+    let mut restart = || {
+        // It ends with this.
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        (child, _) = authorities.serve_at(address.trim_start_matches("https://"), &more);
+    };
+    std::fs::write(authorities.file("shown"), "garbage").unwrap();
+    restart();
+    gets_through(true, "a broken file changes nothing").await;
+    show("stranger");
+    restart();
+    gets_through(false, "right files of another are used").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,6 +45,7 @@ fn a_line_reads_as_documented() {
         reason: None,
         policies: vec!["main.cedar:policy0".into()],
         vault_role: Some("developers".into()),
+        grant: None,
     };
     let line = sealed(&entry(caller, Some("pass\"word"), event));
     let (body, hash) = line.split_once(",\"hash\":").unwrap();
@@ -157,6 +158,26 @@ fn a_lease_reads_as_documented() {
         assert_eq!(value[name], wanted);
     }
     assert_eq!(value["seconds"], 5400);
+}
+
+#[test]
+fn a_refused_unwrapping_reads_as_documented() {
+    let caller = Caller::Unix(UnixPeer::known(1, 1, 1));
+    for (made_at, reason) in [
+        (Some("auth/token/create"), "wrapped_elsewhere"),
+        (None, "not_wrapped"),
+    ] {
+        let mut refused = entry(caller.clone(), None, AuditEvent::Failed { reason });
+        refused.subject = Subject::Wrapped {
+            made_at: made_at.map(str::to_owned),
+        };
+        let value: serde_json::Value = serde_json::from_str(&sealed(&refused)).unwrap();
+        assert_eq!(
+            (&value["action"], &value["reason"]),
+            (&"unwrap".into(), &reason.into())
+        );
+        assert_eq!(value.get("path").and_then(|path| path.as_str()), made_at);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::ask::Unsent;
 use crate::http::limits::{Refused, Shares};
 
 /// How long a request waits while its user has as many in progress as may be.
@@ -19,6 +20,8 @@ pub(in crate::http) struct Place {
     uid: u32,
     closing: CancellationToken,
     doing: Mutex<Doing>,
+    /// What is given back should it never be sent.
+    unsent: Mutex<Vec<Unsent>>,
     /// Whether what its client still sends is to be read before it is closed.
     lingers: AtomicBool,
 }
@@ -45,6 +48,7 @@ impl Place {
             uid,
             closing,
             doing: Mutex::new(Doing::Waiting(since)),
+            unsent: Mutex::default(),
             lingers: AtomicBool::new(false),
         }
     }
@@ -85,14 +89,17 @@ impl Place {
         Ok(Arc::clone(&taken.user(self.uid, now).in_flight))
     }
 
-    /// The answer is there. `with_body`: the request had one, which may still be coming.
-    pub(in crate::http) fn answered(&self, with_body: bool) {
+    /// The answer is there, and holds `unsent`. `with_body`: the request had one, which may still be
+    /// coming.
+    pub(in crate::http) fn answered(&self, with_body: bool, unsent: Option<Unsent>) {
         *self.doing() = Doing::Sending;
+        self.unsent().extend(unsent);
         self.lingers.store(with_body, Ordering::Relaxed);
     }
 
     /// All there was to send is sent.
     pub(in crate::http) fn sent(&self) {
+        self.unsent().drain(..).for_each(Unsent::sent);
         let mut doing = self.doing();
         if matches!(*doing, Doing::Sending) && !self.closing.is_cancelled() {
             *doing = Doing::Waiting(self.shares.lock().idle(self.uid, &self.closing));
@@ -102,6 +109,10 @@ impl Place {
     /// Whether what its client still sends is to be read before it is closed.
     pub(in crate::http) fn lingers(&self) -> bool {
         self.lingers.load(Ordering::Relaxed)
+    }
+
+    fn unsent(&self) -> MutexGuard<'_, Vec<Unsent>> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn doing(&self) -> MutexGuard<'_, Doing> {

@@ -252,7 +252,7 @@ mod tests {
         let third = shares.open(1, Instant::now()).unwrap();
         // The first is used meanwhile, the second is at work.
         drop(first.begin(Instant::now()).await.unwrap());
-        first.answered(false);
+        first.answered(false, None);
         first.sent();
         let _working = second.begin(Instant::now()).await.unwrap();
         let fourth = shares.open(1, Instant::now()).unwrap();
@@ -284,7 +284,7 @@ mod tests {
             late.begin(Instant::now()).await.err(),
             Some(Refused::Connections)
         );
-        late.answered(false);
+        late.answered(false, None);
         late.sent();
         let _working = next.begin(Instant::now()).await.unwrap();
         assert_eq!(

@@ -10,10 +10,12 @@
 mod cgroup;
 mod executable;
 mod lookups;
+mod owners;
 mod process;
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use tokio::net::UnixStream;
 use crate::domain::caller::UnixPeer;
 use crate::http::peer::executable::Hashes;
 use crate::http::peer::lookups::Lookups;
+use crate::http::peer::owners::Owners;
 
 /// How long a look-up may take.
 const LOOKUP_TIME: Duration = Duration::from_secs(2);
@@ -33,17 +36,25 @@ const LOOKUP_TIME: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Attestor {
     lookups: Arc<Lookups>,
+    owners: Arc<Owners>,
     hashes: Option<Arc<Hashes>>,
 }
 
 impl Attestor {
-    /// It looks at the hashes of executables only if `with_hashes`.
+    /// It looks at the hashes of executables only if `with_hashes`. Whose the subordinate user ids
+    /// are, `subuid` says, which is read now.
     #[must_use]
-    pub fn new(with_hashes: bool) -> Self {
+    pub fn new(with_hashes: bool, subuid: &Path) -> Self {
         Self {
             lookups: Arc::new(Lookups::new(LOOKUP_TIME)),
+            owners: Arc::new(Owners::read(subuid)),
             hashes: with_hashes.then(Arc::default),
         }
+    }
+
+    /// Who has what user `uid` takes counted as theirs.
+    pub(super) fn owner(&self, uid: u32) -> u32 {
+        self.owners.owner(uid)
     }
 
     /// The peer of `stream`, which came by `socket`. What cannot be made sure of is left out.
@@ -65,6 +76,7 @@ impl Attestor {
         };
         let (asked, hashes) = (peer.clone(), self.hashes.clone());
         let look = move || process::examine(asked, pidfd.as_ref(), hashes.as_deref());
-        Ok(self.lookups.run(peer.uid, look).await.unwrap_or(peer))
+        let owner = self.owner(peer.uid);
+        Ok(self.lookups.run(owner, look).await.unwrap_or(peer))
     }
 }

@@ -264,6 +264,10 @@ fn is_away(error: &StoreError) -> bool {
 
 #[async_trait]
 impl SecretStore for Cached {
+    fn namespace(&self) -> Option<&str> {
+        self.store.namespace()
+    }
+
     fn at_hand(&self, permit: &Permit) -> Option<Secret> {
         let secret = self.fresh(&Key::of(permit), self.terms(permit)?)?;
         counter!(CACHE_READS, "result" => "hit").increment(1);

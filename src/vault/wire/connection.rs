@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use rustix::net::RecvFlags;
+use rustls::AlertDescription;
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, ClientConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::vault::wire::http1::{Incoming, Reply};
 use crate::vault::wire::tls::{Next, Session};
+use crate::vault::wire::trust::Trust;
 
 /// Room for the next TLS records.
 const ROOM: usize = 4096;
@@ -22,7 +23,7 @@ pub(super) struct Route {
     pub(super) host: String,
     pub(super) port: u16,
     /// For `https`, with the name that the certificate must bear.
-    pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    pub(super) tls: Option<(Arc<Trust>, ServerName<'static>)>,
 }
 
 /// A connection; dropped, it is closed.
@@ -65,8 +66,9 @@ impl Connection {
         // Or a request waits up to 40 ms for the acknowledgement of what went before.
         stream.set_nodelay(true)?;
         let mut connection = Self { stream, tls: None };
-        if let Some((config, name)) = &route.tls {
-            let session = Session::new(config.clone(), name.clone()).map_err(io::Error::other)?;
+        if let Some((trust, name)) = &route.tls {
+            let config = trust.current().await;
+            let session = Session::new(config, name.clone()).map_err(io::Error::other)?;
             connection.tls = Some(session);
             connection.shake_hands().await?;
         }

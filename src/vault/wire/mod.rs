@@ -28,6 +28,7 @@ use url::Url;
 use crate::vault::request::{Access, Request};
 use crate::vault::settings::{Settings, SettingsError};
 use connection::{Broken, Connection, Route};
+use trust::Trust;
 
 pub(super) use http1::Reply;
 
@@ -75,7 +76,7 @@ impl Wire {
             let name = settings.server_name.as_deref().unwrap_or(bare);
             let name =
                 ServerName::try_from(name.to_owned()).map_err(|_| SettingsError::ServerName)?;
-            Some((Arc::new(trust::config(settings)?), name))
+            Some((Arc::new(Trust::new(settings)?), name))
         } else {
             None
         };

@@ -1,37 +1,129 @@
-//! Whom TLS towards Vault trusts, and who it says we are: read from files, once, at start.
+//! Whom TLS towards Vault trusts, and who it says we are: read from files, at start and whenever they
+//! have changed since.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::vault::settings::{Settings, SettingsError};
 
-/// TLS 1.2 or 1.3 with what `settings` name.
-pub(super) fn config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|error| SettingsError::Client(error.to_string()))?
-        .with_root_certificates(match &settings.ca_cert {
-            Some(path) => authorities(path)?,
-            None => systems_authorities()?,
-        });
-    let mut config = match (&settings.client_cert, &settings.client_key) {
-        (None, None) => builder.with_no_client_auth(),
-        (Some(certificate), Some(key)) => {
-            let chain = client_chain(certificate)?;
-            builder
-                .with_client_auth_cert(chain, client_key(key)?)
-                .map_err(|error| misfit(certificate, key, &error))?
+/// How long a new connection waits for a look at the files: they may be on a disk that hangs.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The files, and what they said when they were last right.
+pub(super) struct Trust {
+    files: Files,
+    current: Mutex<Arc<ClientConfig>>,
+    /// How the files looked when they were last read; held by who reads.
+    seen: Mutex<[Look; 3]>,
+}
+
+struct Files {
+    ca_cert: Option<PathBuf>,
+    client_cert: Option<PathBuf>,
+    client_key: Option<PathBuf>,
+}
+
+/// What tells a file from one that was there before: device, number, time of change, size. `None`
+/// where there is none.
+type Look = Option<(u64, u64, (i64, i64), u64)>;
+
+impl Trust {
+    /// Reads what `settings` name.
+    pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        let files = Files {
+            ca_cert: settings.ca_cert.clone(),
+            client_cert: settings.client_cert.clone(),
+            client_key: settings.client_key.clone(),
+        };
+        // Before they are read: what changes meanwhile is read again.
+        let seen = files.looks();
+        let current = Arc::new(files.read()?);
+        Ok(Self {
+            files,
+            current: Mutex::new(current),
+            seen: Mutex::new(seen),
+        })
+    }
+
+    /// What a new connection goes by.
+    pub(super) async fn current(self: &Arc<Self>) -> Arc<ClientConfig> {
+        let trust = Arc::clone(self);
+        let looking = tokio::task::spawn_blocking(move || trust.look());
+        // Should it take longer, it keeps that one thread, and what was read before is good.
+        drop(timeout(PATIENCE, looking).await);
+        Arc::clone(&self.lock())
+    }
+
+    /// Reads the files again if they have changed. What cannot be used changes nothing.
+    fn look(&self) {
+        // Whoever comes while another reads goes by what there is.
+        let Ok(mut seen) = self.seen.try_lock() else {
+            return;
+        };
+        let now = self.files.looks();
+        if *seen == now {
+            return;
         }
-        (Some(_), None) | (None, Some(_)) => return Err(SettingsError::ClientHalf),
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+        match self.files.read() {
+            Ok(read) => {
+                *self.lock() = Arc::new(read);
+                tracing::info!(event = "vault.certificates_read");
+            }
+            Err(error) => tracing::warn!(
+                event = "vault.certificates_not_read",
+                %error,
+                hint = "those read before are used until the files are right"
+            ),
+        }
+        *seen = now;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<ClientConfig>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Files {
+    fn looks(&self) -> [Look; 3] {
+        [&self.ca_cert, &self.client_cert, &self.client_key].map(|file| {
+            let found = std::fs::metadata(file.as_ref()?).ok()?;
+            // The kernel's own: nobody sets it back.
+            let changed = (found.ctime(), found.ctime_nsec());
+            Some((found.dev(), found.ino(), changed, found.size()))
+        })
+    }
+
+    /// TLS 1.2 or 1.3 with what they hold.
+    fn read(&self) -> Result<ClientConfig, SettingsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(|error| SettingsError::Client(error.to_string()))?
+            .with_root_certificates(match &self.ca_cert {
+                Some(path) => authorities(path)?,
+                None => systems_authorities()?,
+            });
+        let mut config = match (&self.client_cert, &self.client_key) {
+            (None, None) => builder.with_no_client_auth(),
+            (Some(certificate), Some(key)) => {
+                let chain = client_chain(certificate)?;
+                builder
+                    .with_client_auth_cert(chain, client_key(key)?)
+                    .map_err(|error| misfit(certificate, key, &error))?
+            }
+            (Some(_), None) | (None, Some(_)) => return Err(SettingsError::ClientHalf),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
 }
 
 /// What is wrong with a pair that cannot be used.
