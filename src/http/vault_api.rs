@@ -157,6 +157,7 @@ impl VaultApi {
             Route::Unlock => self.unlock(&id, peer).await,
             Route::Leases => Ok(self.leases(&id, peer)),
             Route::Lease(verb, lease) => self.lease(id, verb, lease, body, peer).await,
+            Route::Approvals(route) => self.approvals(id, route, body, peer).await,
         }
     }
 }
@@ -176,6 +177,7 @@ fn takes_body(route: &Route) -> bool {
         | Route::Lease(..)
         // What clients send to end a token means nothing to us.
         | Route::RevokeSelf => true,
+        Route::Approvals(route) => route.takes_body(),
         Route::Read(_)
         | Route::List(..)
         | Route::Metadata(_)
