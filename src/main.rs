@@ -14,13 +14,13 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     telemetry::quiet_panics();
-    let command = match cli::parse(std::env::args_os()) {
-        Ok(arguments) => arguments.command,
+    let (command, errors) = match cli::parse(std::env::args_os()) {
+        Ok((arguments, errors)) => (arguments.command, errors),
         Err(code) => return code,
     };
     let becomes_another = matches!(command, Command::Client(Client::Exec(_)));
     let prepared = memory::forbid_core_dumps(!becomes_another).and_then(|()| memory::runtime());
-    cli::finish(match prepared {
+    let result = match prepared {
         Ok(runtime) => {
             let result = runtime.block_on(run(command));
             runtime.shutdown_timeout(LAST_WORK);
@@ -30,7 +30,8 @@ fn main() -> ExitCode {
             Exit::Unavailable,
             format!("cannot start: {error}"),
         )),
-    })
+    };
+    cli::finish(result, errors)
 }
 
 async fn run(command: Command) -> Result<ExitCode, Failure> {

@@ -6,6 +6,15 @@ use crate::broker::approvals::ApprovalError;
 use crate::broker::ports::{AuditError, CoordinationError, KeyError, StoreError};
 use crate::domain::approval::Refusal;
 
+/// Names of fields for a sentence, unless the caller may not know them.
+fn has(names: &[String]) -> String {
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("; it has: {}", names.join(", "))
+    }
+}
+
 /// Why a request has no outcome. `Display` is fit for the caller, wherever they ask. What each front
 /// calls what they can do about it, it adds itself.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -14,14 +23,11 @@ pub enum BrokerError {
     #[error("{0}")]
     Store(#[from] StoreError),
     /// The secret has no such field; the names of those it has.
-    #[error("the secret has no such field; it has: {}", .0.join(", "))]
+    #[error("the secret has no such field{}", has(.0))]
     NoSuchField(Vec<String>),
     /// An engine did what it was invoked for, and its answer has no such field; the names of those
     /// it has.
-    #[error(
-        "it was done, but the answer has no such field, so nothing is handed over; it has: {}",
-        .0.join(", ")
-    )]
+    #[error("it was done, but the answer has no such field, so nothing is handed over{}", has(.0))]
     DoneNoSuchField(Vec<String>),
     /// No audit, no secret. The cause is for the log.
     #[error("vaultgram cannot write its audit, so it serves nothing; tell an operator")]

@@ -11,14 +11,14 @@ use crate::api::DEFAULT_SOCKET;
 use crate::cli::client::Socket;
 
 const SOCKET: &str = "\
-The socket of the running vaultgram [default: what BAO_ADDR or VAULT_ADDR names as unix:///PATH, else \
-/run/vaultgram/vaultgram.sock]";
+The socket of the running vaultgram [default: what VAULTGRAM_SOCKET names, or BAO_ADDR or VAULT_ADDR as \
+unix:///PATH, else /run/vaultgram/vaultgram.sock]";
 
 /// Options of every command that asks a running vaultgram.
 #[derive(Debug, Args)]
 pub struct Common {
     /// The socket of the running vaultgram.
-    #[arg(long, value_name = "FILE", env = "VAULTGRAM_SOCKET", help = SOCKET, global = true)]
+    #[arg(long, value_name = "FILE", help = SOCKET, global = true)]
     pub socket: Option<PathBuf>,
     /// Print one JSON object; an error too, on standard error
     #[arg(long, global = true)]
@@ -26,6 +26,10 @@ pub struct Common {
     /// Whether to colour what people read
     #[arg(long, value_name = "WHEN", default_value_t, global = true)]
     pub color: ColorChoice,
+    // Options of their own, for a usage error shows what was typed with a value of any other.
+    /// Where our own clients look.
+    #[arg(long, env = "VAULTGRAM_SOCKET", hide = true, global = true)]
+    vaultgram_socket: Option<OsString>,
     /// Where clients of OpenBao look.
     #[arg(long, env = "BAO_ADDR", hide = true, global = true)]
     bao_addr: Option<OsString>,
@@ -42,7 +46,9 @@ impl Common {
         let of_vault = of_vault
             .and_then(|address| address.to_str()?.strip_prefix("unix://"))
             .map(PathBuf::from);
-        let told = self.socket.clone().or(of_vault);
+        let ours = self.vaultgram_socket.as_ref();
+        let ours = ours.filter(|path| !path.is_empty()).map(PathBuf::from);
+        let told = self.socket.clone().or(ours).or(of_vault);
         told.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
     }
 
@@ -69,9 +75,11 @@ mod tests {
 
     #[test]
     fn the_socket_is_where_it_was_said_most_plainly() {
-        let path = |socket: Option<&str>, bao: Option<&str>, vault: Option<&str>| {
+        let path = |socket: [Option<&str>; 2], bao: Option<&str>, vault: Option<&str>| {
+            let [typed, ours] = socket;
             let common = Common {
-                socket: socket.map(PathBuf::from),
+                socket: typed.map(PathBuf::from),
+                vaultgram_socket: ours.map(OsString::from),
                 json: false,
                 color: ColorChoice::Auto,
                 bao_addr: bao.map(OsString::from),
@@ -80,11 +88,14 @@ mod tests {
             common.path().to_str().unwrap().to_owned()
         };
         let (bao, vault) = (Some("unix:///b"), Some("unix:///v"));
-        assert_eq!(path(Some("/s"), bao, vault), "/s");
-        assert_eq!(path(None, bao, vault), "/b");
-        assert_eq!(path(None, None, vault), "/v");
+        let none = [None, None];
+        assert_eq!(path([Some("/t"), Some("/s")], bao, vault), "/t");
+        assert_eq!(path([None, Some("/s")], bao, vault), "/s");
+        assert_eq!(path([None, Some("")], bao, vault), "/b");
+        assert_eq!(path(none, bao, vault), "/b");
+        assert_eq!(path(none, None, vault), "/v");
         // It is another server that they mean, and nobody is sent elsewhere by a variable.
-        assert_eq!(path(None, Some("http://x:8200"), vault), DEFAULT_SOCKET);
-        assert_eq!(path(None, None, None), DEFAULT_SOCKET);
+        assert_eq!(path(none, Some("http://x:8200"), vault), DEFAULT_SOCKET);
+        assert_eq!(path(none, None, None), DEFAULT_SOCKET);
     }
 }

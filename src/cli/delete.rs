@@ -111,7 +111,10 @@ pub async fn delete(arguments: &DeleteArgs, out: &mut dyn Write) -> Result<(), F
         format!("{full} is deleted")
     } else {
         let at = version.map_or_else(String::new, |version| format!("@{version}"));
-        format!("{which}{full} is deleted; `vaultgram undelete {full}{at}` brings it back")
+        // The server does not say whether there was one.
+        format!(
+            "{which}{full} is deleted, if it was there; `vaultgram undelete {full}{at}` brings it back"
+        )
     };
     change::done(&path, version, &text, &answer, (json, out))
 }
@@ -160,7 +163,7 @@ pub async fn destroy(arguments: &DestroyArgs, out: &mut dyn Write) -> Result<(),
     change::done(
         &path,
         Some(version),
-        &format!("{what} is destroyed"),
+        &format!("{what} is destroyed, if it was there"),
         &answer,
         output,
     )

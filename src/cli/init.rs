@@ -23,11 +23,16 @@ pub struct InitArgs {
     #[arg(default_value = ".", value_name = "DIRECTORY")]
     pub directory: PathBuf,
     /// A Telegram user id to listen to, and to put into the group "developers"; can be repeated
-    #[arg(long = "user", value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long = "user", value_name = "ID", value_parser = telegram_id)]
     pub users: Vec<i64>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+fn telegram_id(text: &str) -> Result<i64, &'static str> {
+    let id = text.parse().ok().filter(|id| *id > 0);
+    id.ok_or("a person's id in Telegram is a number, such as 1001, and no @name")
 }
 
 /// Writes `vaultgram.toml`, `policy.cedar` and the folder `session`; never over a file that is

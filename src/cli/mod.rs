@@ -28,6 +28,7 @@ pub mod render;
 pub mod rotate;
 mod secret;
 mod show;
+mod signals;
 pub mod status;
 mod table;
 pub mod unlock;
@@ -36,10 +37,11 @@ mod watch;
 pub mod wrap;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::approvals::{decide, request, requests};
@@ -238,22 +240,7 @@ pub async fn run(
     out: &mut dyn Write,
     terminal: bool,
 ) -> Result<ExitCode, Failure> {
-    let common = client.common();
-    let color = common.is_some_and(Common::choose_colors);
-    let result = dispatch(client, out, terminal, color).await;
-    if let (Some(Common { json: true, .. }), Err(failure)) = (common, &result) {
-        drop(writeln!(io::stderr(), "{}", failure.json()));
-        return Ok(failure.exit.into());
-    }
-    result
-}
-
-async fn dispatch(
-    client: &Client,
-    out: &mut dyn Write,
-    terminal: bool,
-    color: bool,
-) -> Result<ExitCode, Failure> {
+    let color = client.common().is_some_and(Common::choose_colors);
     match client {
         Client::Get(arguments) => get::run(arguments, out, terminal).await,
         Client::Put(arguments) => put::put(arguments, out).await,
@@ -367,28 +354,74 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
+/// How a command is to end when it fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Errors {
+    /// In lines for people.
+    Lines,
+    /// As one JSON object, for `--json`.
+    Json,
+}
+
+impl Errors {
+    /// What `arguments` ask for, whether or not they are right; those of a program that is run say
+    /// nothing of ours.
+    fn asked(arguments: &[OsString]) -> Self {
+        let mut ours = arguments.iter().take_while(|argument| *argument != "--");
+        if ours.any(|argument| argument == "--json") {
+            Self::Json
+        } else {
+            Self::Lines
+        }
+    }
+}
+
 /// Parses the command line. `Err` holds the code to end with, after help or a usage error
 /// was printed.
 ///
 /// # Errors
 /// With 0 for `--help` and `--version`, else with [`Exit::Usage`].
-pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCode> {
-    Arguments::try_parse_from(arguments).map_err(|error| {
-        // Nowhere is left to say that the terminal is gone.
-        drop(error.print());
-        if error.use_stderr() {
-            Exit::Usage.into()
-        } else {
-            ExitCode::SUCCESS
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<(Arguments, Errors), ExitCode> {
+    let arguments: Vec<OsString> = arguments.collect();
+    let errors = Errors::asked(&arguments);
+    match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => Ok((arguments, errors)),
+        Err(error) if !error.use_stderr() => {
+            // Nowhere is left to say that the terminal is gone.
+            drop(error.print());
+            Err(ExitCode::SUCCESS)
         }
-    })
+        Err(error) if errors == Errors::Json => Err(finish(Err(typed_wrong(&error)), errors)),
+        Err(error) => {
+            drop(error.print());
+            Err(Exit::Usage.into())
+        }
+    }
+}
+
+/// What clap says in paragraphs, as a failure.
+fn typed_wrong(error: &clap::Error) -> Failure {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Failure::new(Exit::Usage, "there is no command")
+            .hint("`vaultgram --help` lists them");
+    }
+    let text = error.render().to_string();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (what, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let failure = Failure::new(Exit::Usage, words(what.trim_start_matches("error: ")));
+    let rest: Vec<String> = rest.split("\n\n").map(words).collect();
+    failure.hint(rest.join("; "))
 }
 
 /// Prints a failure, and gives the code to end with.
 #[must_use]
-pub fn finish(result: Result<ExitCode, Failure>) -> ExitCode {
+pub fn finish(result: Result<ExitCode, Failure>, errors: Errors) -> ExitCode {
     result.unwrap_or_else(|failure| {
-        drop(writeln!(anstream::stderr(), "{}", failure.styled()));
+        let text = match errors {
+            Errors::Lines => failure.styled(),
+            Errors::Json => failure.json(),
+        };
+        drop(writeln!(anstream::stderr(), "{text}"));
         failure.exit.into()
     })
 }

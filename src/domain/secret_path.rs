@@ -270,11 +270,18 @@ impl fmt::Display for PathError {
                 f,
                 "the path has an empty, \".\" or \"..\" part; write it like django/database"
             ),
-            Self::Character(c) => write!(
-                f,
-                "the path holds the character {}; use letters, digits and -_.~+=:,",
-                c.escape_unicode()
-            ),
+            Self::Character(c) => {
+                // Others could look like one that is allowed, or like nothing.
+                let shown = if c.is_ascii_graphic() || *c == ' ' {
+                    format!("'{c}'")
+                } else {
+                    c.escape_unicode().to_string()
+                };
+                write!(
+                    f,
+                    "the path holds the character {shown}; use letters, digits and -_.~+=:,"
+                )
+            }
             Self::Field => write!(
                 f,
                 "the field after # must be 1 to {MAX_FIELD} printable characters without spaces"
@@ -353,6 +360,12 @@ mod tests {
         ] {
             assert_eq!(mounts().parse(text), Err(error), "{text:?}");
         }
+        let shown = |sign| PathError::Character(sign).to_string();
+        assert!(shown('#').contains("character '#';"), "{}", shown('#'));
+        assert!(
+            shown('\u{430}').contains(r"character \u{430};"),
+            "like a, and not a"
+        );
         assert_eq!(
             mounts().parse(&"a".repeat(MAX_PATH)),
             Err(PathError::TooLong)

@@ -20,7 +20,7 @@ use crate::http::limits::Place;
 /// How long what a client still sends is read after its last answer.
 const LINGER: Duration = Duration::from_secs(1);
 /// And how much of it, in bytes.
-const MAX_LINGER: usize = 1 << 20;
+const MAX_LINGER: usize = 2 << 20;
 /// Room for it, in bytes. On the heap, where our allocator wipes it.
 const PIECE: usize = 8 * 1024;
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
 use hyper::Request as HttpRequest;
 use hyper::body::{Body, Bytes};
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
@@ -21,11 +20,6 @@ use crate::http::route::{self, Route};
 use crate::http::system;
 use crate::http::wrapping;
 use crate::http::write;
-
-/// How much of a body that nobody reads is taken, and for how long: a client that is still sending
-/// when the connection ends would not see its answer.
-const LEFT_OVER: usize = 2 << 20;
-const LEFT_OVER_TIME: Duration = Duration::from_secs(1);
 
 /// Answers requests of peers that are known.
 pub struct VaultApi {
@@ -61,7 +55,6 @@ impl VaultApi {
             // What was read stays in the connection's buffer until it ends.
             let close = HeaderValue::from_static("close");
             reply.headers_mut().insert(CONNECTION, close);
-            drop(tokio::time::timeout(LEFT_OVER_TIME, drain(&mut body)).await);
         }
         tracing::info!(
             event = "socket.answered",
@@ -193,19 +186,6 @@ fn takes_body(route: &Route) -> bool {
         | Route::Metrics
         | Route::Unlock
         | Route::Leases => false,
-    }
-}
-
-/// Takes what is left of a body, and forgets it.
-async fn drain<B>(body: &mut B)
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let mut taken = 0;
-    while taken < LEFT_OVER
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        taken += frame.into_data().map_or(0, |data| data.len());
     }
 }
 

@@ -88,9 +88,6 @@ impl Sessions {
         {
             return Ok(Some(session));
         }
-        if !suspect.can_be_confirmed() {
-            return Ok(None);
-        }
         match suspect.confirm(&self.client, asked).await {
             Ok(()) => Ok(None),
             Err(Failure::Refused(cause)) => {
@@ -168,13 +165,6 @@ impl Sessions {
                 )
             );
             return Err(StoreError::RoleRefused);
-        }
-        if !session.can_be_confirmed() {
-            warn!(
-                event = "vault.token_cannot_be_confirmed",
-                role,
-                advice = "let the role's Vault policy read auth/token/lookup-self, so that a revoked token is replaced at once"
-            );
         }
         let lease_seconds = session.term().0.left.map(|left| left.as_secs());
         info!(

@@ -27,7 +27,6 @@ pub(super) struct Session {
     access: Access,
     /// What a renewal should grant.
     full: Duration,
-    can_be_confirmed: bool,
     /// The names of the policies the token has.
     policies: Vec<String>,
     /// For one of a token role: the session it is a child of, which must live as long.
@@ -89,12 +88,6 @@ impl Session {
         lease.left.map(|left| since + left)
     }
 
-    /// Whether the token may look itself up. If not, a dead token cannot be told from a path
-    /// outside its policy, and only a failing renewal shows that it died.
-    pub(super) fn can_be_confirmed(&self) -> bool {
-        self.can_be_confirmed
-    }
-
     /// Begins session `number`.
     pub(super) async fn begin(
         client: &Client,
@@ -109,7 +102,7 @@ impl Session {
                 facts.must_reach(client.namespace())?;
                 Ok(Self {
                     policies: facts.policies.clone(),
-                    ..Self::new(number, access, facts.lease(), facts.full(), true)
+                    ..Self::new(number, access, facts.lease(), facts.full())
                 })
             }
             Auth::Method { mount, method } => {
@@ -143,19 +136,21 @@ impl Session {
 
     async fn granted(client: &Client, mut granted: Granted, number: u64) -> Result<Self, Failure> {
         let access = client.access(granted.token());
-        let can_be_confirmed = match look_up(client, &access).await {
-            Ok(_) => true,
-            Err(Failure::Refused(_)) => false,
-            Err(failure) => {
-                // The next login gives another: nobody would end this one.
-                drop(timeout(FAREWELL, revoke(client, &access)).await);
-                return Err(failure);
-            }
-        };
+        if let Err(failure) = taken(client, &access).await {
+            // The next login gives another: nobody would end this one.
+            drop(timeout(FAREWELL, revoke(client, &access)).await);
+            return Err(match failure {
+                // OpenBao ends a token that somebody looks up by its accessor while it is made.
+                Failure::Refused(cause) => {
+                    Failure::Unavailable(format!("it does not take the token it granted: {cause}"))
+                }
+                failure => failure,
+            });
+        }
         let (lease, full) = (granted.lease(), granted.duration());
         Ok(Self {
             policies: granted.policies(),
-            ..Self::new(number, access, lease, full, can_be_confirmed)
+            ..Self::new(number, access, lease, full)
         })
     }
 
@@ -190,18 +185,11 @@ impl Session {
         &self.policies
     }
 
-    fn new(
-        number: u64,
-        access: Access,
-        lease: Lease,
-        full: Duration,
-        can_be_confirmed: bool,
-    ) -> Self {
+    fn new(number: u64, access: Access, lease: Lease, full: Duration) -> Self {
         Self {
             number,
             access,
             full,
-            can_be_confirmed,
             policies: vec![],
             parent: None,
             role: None,
@@ -222,8 +210,8 @@ impl Session {
             return answer.clone();
         }
         let at = Instant::now();
-        let answer = look_up(client, &self.access).await;
-        let answer = answer.map(|_| ()).map_err(Failure::of_login);
+        let answer = taken(client, &self.access).await;
+        let answer = answer.map_err(Failure::of_login);
         *confirmed = Some((at, answer.clone()));
         answer
     }
@@ -282,6 +270,18 @@ impl Facts {
             renewable: self.renewable,
             cut: false,
         }
+    }
+}
+
+/// Asks Vault whether it takes the token. One that may not look itself up is refused what a dead
+/// one is; but what is mounted where it may read, Vault tells every token that lives.
+async fn taken(client: &Client, access: &Access) -> Result<(), Failure> {
+    match look_up(client, access).await {
+        Err(Failure::Refused(_)) => {
+            let request = Request::get(&"sys/internal/ui/mounts");
+            client.call_now(access, request).await?.accepted().map(drop)
+        }
+        known => known.map(drop),
     }
 }
 

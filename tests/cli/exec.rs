@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::Ran;
 use crate::served::{PATIENCE, Served, fields, wait_for};
 
 const PASSWORD: &str = "p<\"\\/ü😀& $HOME 'x' %0A\n::add-mask::no\n";
@@ -97,6 +98,76 @@ fn a_command_gets_values_as_they_are_and_nothing_of_them_is_seen_elsewhere() {
 }
 
 #[test]
+fn a_command_gets_all_of_a_secret_and_nothing_else_where_that_is_asked() {
+    let served = Served::start();
+    served.put("app/db", &json!({"user": "ann", "db-port": 5432}));
+    served.put("app/key", &json!({"id": "k1"}));
+    let mut command = served.vaultgram(&[
+        "exec",
+        "--clean-env",
+        "--env-from",
+        "DB_=app/db",
+        "--env-from",
+        "app/key",
+        "--env",
+        "USER_AGAIN=app/db#user",
+        "--file",
+        "KEY=app/key#id",
+        "--",
+        "env",
+    ]);
+    command
+        .env("LANG", "C.UTF-8")
+        .env("LC_TIME", "C")
+        .env("AWS_SECRET_ACCESS_KEY", "hunter2")
+        .env("BAO_TOKEN", "hunter2");
+    let ran = Ran::from(command.output().unwrap());
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    let mut names: Vec<&str> = ran.out.lines().collect();
+    names.sort_unstable();
+    let file = names
+        .iter()
+        .position(|line| line.starts_with("KEY=/proc/self/fd/"));
+    names.remove(file.unwrap());
+    let expected = [
+        "DB_DB_PORT=5432",
+        "DB_USER=ann",
+        "ID=k1",
+        "LANG=C.UTF-8",
+        "LC_TIME=C",
+        "PATH=/usr/local/bin:/usr/bin:/bin",
+        "USER_AGAIN=ann",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_field_that_is_new_is_given_to_the_command_when_it_is_restarted() {
+    let served = Served::start();
+    served.put("app/db", &json!({"user": "ann"}));
+    let script = "echo \"$DB_USER $DB_NEW\" >>seen; exec sleep 60";
+    let child = served
+        .vaultgram(&[
+            "exec",
+            "--watch=1s",
+            "--env-from",
+            "DB_=app/db",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ])
+        .spawn()
+        .unwrap();
+    let seen = served.path("seen");
+    wait_for(&seen, |text| text == "ann \n");
+    served.put("app/db", &json!({"user": "ann", "new": "x"}));
+    wait_for(&seen, |text| text == "ann \nann x\n");
+    send(&child, Signal::TERM);
+    assert_eq!(end(child).0, Some(143));
+}
+
+#[test]
 fn the_command_takes_the_place_of_vaultgram() {
     let served = Served::start();
     served.put("app/db", &fields());
@@ -155,6 +226,68 @@ fn the_command_takes_the_place_of_vaultgram() {
     );
 }
 
+/// Asks for these beside what would be good.
+fn does_not_start(served: &Served, arguments: &[&str], code: i32, said: &str) {
+    let all = [
+        &["exec", "--env", "GOOD=app/db#user"],
+        arguments,
+        &["--", "touch", "started"],
+    ];
+    let ran = served.run(&all.concat());
+    assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
+    assert!(ran.err.contains(said), "{arguments:?}: {ran:?}");
+    assert!(
+        !ran.err.contains("a\u{0}b") && !ran.err.contains("xxx"),
+        "{ran:?}"
+    );
+    assert!(!served.path("started").exists(), "{arguments:?}");
+}
+
+#[test]
+fn nothing_starts_where_not_all_of_a_secret_can_be_given() {
+    let served = Served::start();
+    served.put("app/db", &json!({"user": "ann", "nul": "a\u{0}b"}));
+    served.put("private/db", &json!({"user": "eve"}));
+    served.put("app/same", &json!({"good": "x"}));
+    served.put("app/path", &json!({"path": "x"}));
+    for (arguments, code, said) in [
+        (
+            &["--env-from", "app/db#user"][..],
+            64,
+            "--env NAME=PATH#field",
+        ),
+        (&["--env-from", "A-=app/db"], 64, "[PREFIX=]PATH"),
+        (
+            &["--env-from", "app/db"],
+            65,
+            "NUL: no variable can hold a NUL",
+        ),
+        (
+            &["--env-from", "private/db"],
+            77,
+            "private/db: permission denied",
+        ),
+        (&["--env-from", "app/same"], 64, "GOOD is given twice"),
+        (
+            &["--env-from", "app/path"],
+            64,
+            "secret/app/path#\"path\" cannot go into \"PATH\"",
+        ),
+        (
+            &["--env-from", "X=app/same", "--file", "XGOOD=app/db#user"],
+            64,
+            "XGOOD is given twice",
+        ),
+        (
+            &["--watch", "--on-change", "HUP", "--env-from", "app/same"],
+            64,
+            "the environment of a running command cannot change",
+        ),
+    ] {
+        does_not_start(&served, arguments, code, said);
+    }
+}
+
 #[test]
 fn nothing_starts_without_all_of_its_secrets() {
     let served = Served::start();
@@ -199,20 +332,7 @@ fn nothing_starts_without_all_of_its_secrets() {
         ),
         (&["--watch=0s"], 64, "from 1s to 24h"),
     ] {
-        let all = [
-            &["exec", "--env", good],
-            arguments,
-            &["--", "touch", "started"],
-        ]
-        .concat();
-        let ran = served.run(&all);
-        assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
-        assert!(ran.err.contains(said), "{arguments:?}: {ran:?}");
-        assert!(
-            !ran.err.contains("a\u{0}b") && !ran.err.contains("xxx"),
-            "{ran:?}"
-        );
-        assert!(!served.path("started").exists(), "{arguments:?}");
+        does_not_start(&served, arguments, code, said);
     }
     assert_eq!(
         served.run(&["exec", "--env", good, "touch", "x"]).code,
@@ -359,14 +479,14 @@ fn a_changed_secret_signals_the_command_whose_files_have_it() {
         "hidden/tls",
         &json!({"key": "one, and much longer than the next"}),
     );
-    let script = "trap 'cat $F >>out; echo >>out' HUP; trap 'exit 7' INT; cat $F >>out; echo >>out; \
+    let script = "trap 'cat $F >>out; echo >>out' USR1; trap 'exit 7' INT; cat $F >>out; echo >>out; \
                   while :; do sleep 0.05; done";
     let child = served
         .vaultgram(&[
             "exec",
             "--watch=1s",
             "--on-change",
-            "HUP",
+            "USR1",
             "--file",
             "F=hidden/tls#key",
             "--",
@@ -381,7 +501,7 @@ fn a_changed_secret_signals_the_command_whose_files_have_it() {
     wait_for(&log, |text| text.ends_with(first));
     served.put("hidden/tls", &json!({"key": "two"}));
     wait_for(&log, |text| text.ends_with(&format!("{first}two\n")));
-    send(&child, Signal::HUP);
+    send(&child, Signal::USR1);
     wait_for(&log, |text| text.ends_with("two\ntwo\n"));
     send(&child, Signal::INT);
     assert_eq!(end(child).0, Some(7));

@@ -1,7 +1,7 @@
 //! The forms that values are printed in, read back by readers that are not ours.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
@@ -16,8 +16,8 @@ use crate::{Ran, vaultgram};
 
 /// Python with the readers that `tests/requirements.txt` names.
 fn python() -> PathBuf {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
-    tools.join("venv/bin/python")
+    let bao = crate::openbao::bao();
+    bao.ancestors().nth(2).unwrap().join("venv/bin/python")
 }
 
 /// Prints secrets without a server: each is sealed, and opened again.

@@ -161,6 +161,7 @@ fn nothing_is_handed_over_that_is_not_hidden() {
             65,
             "B: the value holds a NUL",
         ),
+        (&["--secrets", ";"], &[], 64, "there is no secret"),
         (&["--env", "B=app/db#deep"], &[], 65, "nests too deeply"),
         (&[], &[("GITHUB_ENV", link)], 74, "cannot open"),
         (&[], &[("GITHUB_ENV", "/nowhere/env")], 74, "cannot open"),
@@ -186,6 +187,11 @@ fn nothing_is_handed_over_that_is_not_hidden() {
             );
         }
     }
+    let ran = step(&served, &[], &[]);
+    assert!(
+        ran.code == 64 && ran.err.contains("no secret is asked for"),
+        "{ran:?}"
+    );
     // Where the runner cannot be told what to hide, it is given nothing.
     let mut command = served.vaultgram(&[&["github"][..], &good].concat());
     command
@@ -207,4 +213,80 @@ fn nothing_is_handed_over_that_is_not_hidden() {
         warning.starts_with("::warning::a value has lines of less than four"),
         "{warning}"
     );
+}
+
+#[test]
+fn what_was_written_for_vault_action_works() {
+    let served = Served::start();
+    served.put(
+        "ci/aws",
+        &json!({"accessKey": "AKIA-1", "secretKey": "hidden-2"}),
+    );
+    served.put("ci/db", &json!({"user": "annette", "tls.key": "hidden-3"}));
+    served.put("data/odd", &json!({"x": "hidden-4"}));
+    served.file("env", "");
+    served.file("output", "");
+    let secrets = "
+        secret/data/ci/aws accessKey | AWS_ACCESS_KEY_ID ;
+        secret/data/ci/aws secretKey ;
+        ci/db \"tls.key\" | KEY ; secret/data/ci/db * | db_ ;
+        secret/data/data/odd x";
+    let ran = step(&served, &["--secrets", secrets], &[]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    let hidden = ["AKIA-1", "annette", "hidden-2", "hidden-3", "hidden-4"];
+    assert_eq!(
+        masks(&ran.out),
+        hidden.into_iter().map(str::to_owned).collect()
+    );
+    let written = |file| values(&fs::read_to_string(served.path(file)).unwrap());
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    };
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "AKIA-1"),
+        ("SECRETKEY", "hidden-2"),
+        ("KEY", "hidden-3"),
+        ("DB_TLS__KEY", "hidden-3"),
+        ("DB_USER", "annette"),
+        ("X", "hidden-4"),
+    ];
+    assert_eq!(written("env"), pairs(&variables));
+    let outputs = [
+        ("AWS_ACCESS_KEY_ID", "AKIA-1"),
+        ("secretKey", "hidden-2"),
+        ("KEY", "hidden-3"),
+        ("db_tls__key", "hidden-3"),
+        ("db_user", "annette"),
+        ("x", "hidden-4"),
+    ];
+    assert_eq!(written("output"), pairs(&outputs));
+    assert_eq!(served.reads(), 3, "one for each secret");
+
+    for (secrets, code, said) in [
+        (
+            "ci/db user\nci/db x",
+            64,
+            "--secrets, line 2, column 1: a ; or | is missing",
+        ),
+        ("ci/db user; ci/db *", 64, "USER is given twice"),
+        ("ci/none x", 66, "secret/ci/none: there is no secret"),
+        ("ci/db none", 66, "ci/db: the secret has no such field"),
+        (
+            "secret x",
+            64,
+            "secret: \"secret\" is a mount, not a secret",
+        ),
+        ("private/db *", 77, "private/db: permission denied"),
+    ] {
+        let before = fs::read_to_string(served.path("env")).unwrap();
+        let ran = step(&served, &["--secrets", secrets], &[]);
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (code, ""),
+            "{secrets}: {ran:?}"
+        );
+        assert!(ran.err.contains(said), "{secrets}: {ran:?}");
+        assert_eq!(fs::read_to_string(served.path("env")).unwrap(), before);
+    }
 }

@@ -68,7 +68,10 @@ fn without_a_user_it_listens_to_nobody() {
     let check = vaultgram(directory.path(), VARIABLES, &["check"]);
     assert!(check.out.contains("listens to nobody"), "{check:?}");
     let wrong = vaultgram(directory.path(), &[], &["init", "x", "--user", "@alice"]);
-    assert_eq!(wrong.code, 64, "{wrong:?}");
+    assert!(
+        wrong.code == 64 && wrong.err.contains("and no @name"),
+        "{wrong:?}"
+    );
 }
 
 /// Asks the parser which keys a section has, by giving it one it cannot know.

@@ -59,9 +59,68 @@ impl From<Output> for Ran {
 #[test]
 fn wrong_usage_is_64() {
     let directory = tempfile::tempdir().unwrap();
+    // What a variable says was not typed.
+    let variable = [("VAULTGRAM_SOCKET", "/nowhere")];
+    let ran = vaultgram(directory.path(), &variable, &["get"]);
+    assert!(ran.err.contains("Usage: vaultgram get <PATH"), "{ran:?}");
     for wrong in [&["frobnicate"][..], &[], &["serve", "--frobnicate"]] {
         let ran = vaultgram(directory.path(), &[], wrong);
         assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{wrong:?}: {ran:?}");
         assert!(ran.err.contains("Usage:"), "{ran:?}");
     }
+}
+
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let ran = |arguments: &[&str]| {
+        let ran = vaultgram(directory.path(), &[], arguments);
+        assert_eq!(ran.out, "", "{arguments:?}");
+        let error: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
+        assert_eq!(error["error"]["exit"], ran.code, "{arguments:?}: {error}");
+        let text = |name| error["error"][name].as_str().unwrap_or_default().to_owned();
+        (ran.code, text("what"), text("hint"))
+    };
+    for (wrong, what, hint) in [
+        (
+            &["get", "--json"][..],
+            "the following required arguments were not provided: <PATH[#field][@version]>",
+            "Usage: vaultgram get --json <PATH[#field][@version]>",
+        ),
+        (
+            &["list", "--jsno", "--json"],
+            "unexpected argument '--jsno' found",
+            "'--json'",
+        ),
+        (
+            &["get", "a@x", "--json"],
+            "what follows @ must be a version's number",
+            "--help",
+        ),
+        (&["--json"], "unexpected argument '--json' found", "--help"),
+        (
+            &["frobnicate", "--json"],
+            "unrecognized subcommand 'frobnicate'",
+            "--help",
+        ),
+    ] {
+        let (code, said, advice) = ran(wrong);
+        assert_eq!(code, 64, "{wrong:?}");
+        assert!(
+            said.contains(what) && !said.contains("error:"),
+            "{wrong:?}: {said}"
+        );
+        assert!(advice.contains(hint), "{wrong:?}: {advice}");
+    }
+    // So are those of commands that ask nobody.
+    let (code, what, _) = ran(&["session", "show", "--json", "--config", "none.toml"]);
+    assert!(code == 78 && what.contains("none.toml"), "{what}");
+    assert_eq!(ran(&["audit", "verify", "none.jsonl", "--json"]).0, 66);
+    // What is said to a program that is run is not said to us.
+    let ran = vaultgram(
+        directory.path(),
+        &[],
+        &["exec", "--frobnicate", "--", "ls", "--json"],
+    );
+    assert!(ran.code == 64 && ran.err.contains("Usage:"), "{ran:?}");
 }

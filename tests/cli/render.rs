@@ -3,10 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Child;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use tokio::time::Instant;
 
-use crate::served::{Served, fields, wait_for};
+use crate::served::{PATIENCE, Served, fields, wait_for};
 
 const TEMPLATE: &str = "\
 [database]
@@ -158,6 +161,7 @@ fn nothing_is_written_when_something_is_wrong() {
         (&["binary", "--check"], 65, "not UTF-8"),
         (&["t.j2", "--out", "link"], 73, "symbolic link"),
         (&["t.j2", "--out", "."], 64, "must end with a file's name"),
+        (&["t.j2", "--out", "-"], 64, "name a file"),
         (&["t.j2", "--out", "/tmp"], 73, "regular file"),
         (&["t.j2", "--out", "none/x"], 73, "No such file"),
         (
@@ -218,6 +222,51 @@ fn a_watched_file_follows_its_secrets() {
     );
     assert_eq!(mode(&served.path("app.conf")), 0o600);
     assert_eq!(child.try_wait().unwrap(), None);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+fn kill(child: &Child) {
+    let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+}
+
+#[test]
+fn a_signal_leaves_no_draft_behind() {
+    let served = Served::start();
+    served.put("app/db", &json!({"user": "ann"}));
+    // Large enough that writing it takes a while.
+    served.file(
+        "t.j2",
+        "{% set user = secret('app/db#user') %}{% for i in range(20000) %}{{ user * 100 }}{% endfor %}",
+    );
+    std::fs::create_dir(served.path("out")).unwrap();
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(served.path("out")).unwrap();
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        entries
+            .map(|entry| name(entry).into_string().unwrap())
+            .collect()
+    };
+    for _ in 0..5 {
+        let mut child = served
+            .vaultgram(&["render", "t.j2", "--out", "out/app.conf", "--watch"])
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        while names().is_empty() {
+            assert!(start.elapsed() < PATIENCE, "{:?}", child.try_wait());
+        }
+        kill(&child);
+        let status = child.wait().unwrap();
+        assert_eq!(
+            (names(), status.code()),
+            (vec!["app.conf".to_owned()], Some(0))
+        );
+        assert_eq!(
+            fs::metadata(served.path("out/app.conf")).unwrap().len(),
+            6_000_000
+        );
+        fs::remove_file(served.path("out/app.conf")).unwrap();
+    }
 }

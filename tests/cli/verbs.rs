@@ -89,7 +89,7 @@ fn versions_go_and_come_back() {
     let said = server.good(&["delete", "versions/a"]);
     assert_eq!(
         said,
-        "secret/versions/a is deleted; `vaultgram undelete secret/versions/a` brings it back\n"
+        "secret/versions/a is deleted, if it was there; `vaultgram undelete secret/versions/a` brings it back\n"
     );
     let ran = server.run(&["get", "versions/a"]);
     assert_ends(&ran, 66, "version 3 of the secret is deleted");
@@ -100,7 +100,8 @@ fn versions_go_and_come_back() {
     );
     let ran = server.run(&["destroy", "versions/a@1"]);
     assert_ends(&ran, 64, "hint: add --yes");
-    server.good(&["destroy", "versions/a@1", "--yes"]);
+    let said = server.good(&["destroy", "versions/a@1", "--yes"]);
+    assert!(said.ends_with("is destroyed, if it was there\n"), "{said}");
 
     let shown = server.good(&["versions", "versions/a"]);
     let states: Vec<_> = shown
@@ -148,7 +149,7 @@ fn a_random_value_is_written_and_not_shown() {
     let said = json_of(&server.good(&["rotate", "rotate/a#pin", "--json"]));
     assert_eq!(said["version"], 3);
     let ran = server.run(&["rotate", "rotate/a#nothing", "--yes"]);
-    assert_ends(&ran, 66, "");
+    assert_ends(&ran, 66, "the secret has no such field\n");
     assert_ends(
         &server.run(&["rotate", "rotate/a"]),
         64,

@@ -10,6 +10,7 @@
 )]
 
 mod credentials;
+mod environment;
 mod machine;
 mod notify;
 #[path = "../support/openbao.rs"]

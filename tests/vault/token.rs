@@ -1,6 +1,8 @@
 //! Staying logged in: renewal, maximum age, revocation, stopping.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,7 +14,7 @@ use vaultgram::broker::ports::{StoreError, StoreHealth};
 use vaultgram::vault::SecretId;
 
 use crate::openbao::{OpenBao, wait_until};
-use crate::wires::lose_answers_to;
+use crate::wires::{look_at_answers_to, lose_answers_to};
 use crate::world::{
     World, app_role, app_role_with, by_app_role, error, logged_out, secret, settings, static_token,
 };
@@ -128,16 +130,18 @@ async fn a_lease_is_renewed_at_about_two_thirds() {
     bao.put("app", &json!({"k": "v"}));
     let auth = app_role(&bao, "thirds", &json!({"token_period": "9s"}));
     let world = World::start(settings(bao.address(), auth));
-    let mut lives = vec![];
-    for _ in 0..32 {
-        lives.extend(lives_while_reading(&bao, &world, "thirds", Duration::from_millis(250)).await);
+    let mut ends: Vec<f64> = vec![];
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(8) {
+        let lives = lives_while_reading(&bao, &world, "thirds", Duration::from_millis(250)).await;
+        ends.extend(lives.iter().map(|life| life.ends));
     }
-    let ends: Vec<f64> = lives.iter().map(|life| life.ends).collect();
-    let renewals: Vec<f64> = ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let renewals: Vec<f64> = renewals.into_iter().filter(|more| *more > 0.1).collect();
+    let renewals = ends.windows(2).map(|pair| pair[1] - pair[0]);
+    let renewals: Vec<f64> = renewals.filter(|more| *more > 0.1).collect();
     // It lives as much longer as it had lived when it was renewed.
-    assert_eq!(renewals.len(), 1, "{renewals:?}");
-    assert!((5.2..6.8).contains(&renewals[0]), "{renewals:?}");
+    assert!(!renewals.is_empty());
+    let due = |more: &f64| (5.2..6.8).contains(more);
+    assert!(renewals.iter().all(due), "{renewals:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,6 +182,38 @@ async fn without_leave_to_look_itself_up_a_refused_path_costs_no_login() {
         assert_eq!(error(world.read("other").await), StoreError::Forbidden);
     }
     assert_eq!(bao.tokens_of("narrow").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_leave_to_look_itself_up_a_revoked_token_is_replaced_at_once() {
+    let bao = OpenBao::start();
+    bao.put("app", &json!({"k": "v"}));
+    let rules = r#"path "secret/data/app" { capabilities = ["read"] }"#;
+    let auth = app_role_with(&bao, "narrow", rules, &json!({}));
+    let world = World::start(settings(bao.address(), auth));
+    assert!(world.read("app").await.is_ok());
+    bao.revoke_tokens_of("narrow");
+    assert!(world.read("app").await.is_ok());
+    assert_eq!(bao.tokens_of("narrow").len(), 1);
+}
+
+/// OpenBao does this to a token that is looked up by its accessor while it is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_granted_dead_is_not_taken_for_one_that_may_not_look_itself_up() {
+    let bao = Arc::new(OpenBao::start());
+    bao.put("app", &json!({"k": "v"}));
+    let auth = app_role(&bao, "stillborn", &json!({}));
+    let (first, real) = (AtomicBool::new(true), Arc::clone(&bao));
+    let address = look_at_answers_to(bao.socket(), "approle/login", move |_| {
+        if first.swap(false, Ordering::Relaxed) {
+            real.revoke_tokens_of("stillborn");
+        }
+        true
+    });
+    let world = World::start(settings(address.await, auth));
+    world.ready().await;
+    assert!(world.read("app").await.is_ok());
+    assert_eq!(bao.tokens_of("stillborn").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -223,22 +223,35 @@ async fn act(client: &mut TcpStream, acts: Vec<Act>) -> bool {
 
 /// A way to `server` on which the answers to requests that hold `what` are lost.
 pub(crate) async fn lose_answers_to(server: SocketAddr, what: &'static str) -> String {
+    look_at_answers_to(server, what, |_| false).await
+}
+
+/// A way to `server` on which `look` sees each answer to a request that holds `what`, and says
+/// whether it goes on.
+pub(crate) async fn look_at_answers_to(
+    server: SocketAddr,
+    what: &'static str,
+    look: impl Fn(&str) -> bool + Send + Sync + 'static,
+) -> String {
+    let look = Arc::new(look);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tracker = TaskTracker::new();
     tracker.clone().spawn(async move {
         loop {
             let (mut client, _) = listener.accept().await.unwrap();
+            let look = look.clone();
             tracker.spawn(async move {
                 let mut server = TcpStream::connect(server).await.unwrap();
                 let mut buffer = vec![0; 4096];
                 // Small requests and answers come in one piece each.
                 while let Ok(count @ 1..) = client.read(&mut buffer).await {
-                    let lost = String::from_utf8_lossy(&buffer[..count]).contains(what);
+                    let seen = String::from_utf8_lossy(&buffer[..count]).contains(what);
                     server.write_all(&buffer[..count]).await.unwrap();
                     let Ok(count @ 1..) = server.read(&mut buffer).await else {
                         return;
                     };
+                    let lost = seen && !look(&String::from_utf8_lossy(&buffer[..count]));
                     if lost || client.write_all(&buffer[..count]).await.is_err() {
                         return;
                     }

@@ -1,21 +1,38 @@
 //! The command that gets secrets: what it is given, and how it is started.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use zeroize::Zeroizing;
+
+use crate::cli::address::Address;
 use crate::cli::exec::environment::Named;
 use crate::cli::exec::memory_file::MemoryFile;
+use crate::cli::exec::whole::Whole;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::fetch::Fetched;
+
+/// What a command with a clean environment still gets of ours: who and where it is, and how it is
+/// to speak.
+const HARMLESS: &[&str] = &[
+    "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
+];
+
+/// The same, for the parts of a language (`LC_ALL`, `LC_TIME`).
+const HARMLESS_BEGINNING: &str = "LC_";
 
 /// A command, and what it is to get.
 pub(super) struct Plan<'a> {
     /// The program and its arguments.
     pub(super) command: &'a [OsString],
     pub(super) variables: &'a [Named],
+    pub(super) wholes: &'a [Whole],
     pub(super) files: &'a [Named],
+    /// Whether it gets nothing of our own environment but [`HARMLESS`].
+    pub(super) clean: bool,
     /// Whether the files can be given other values later.
     pub(super) changing: bool,
 }
@@ -30,7 +47,15 @@ impl Plan<'_> {
         }
     }
 
-    /// The command with what was fetched for its variables and then its files, and those files.
+    /// The addresses of all it is to get, in the order in which they are to be fetched.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        let variables = self.variables.iter().map(|named| &named.address);
+        let wholes = self.wholes.iter().map(|whole| &whole.address);
+        let files = self.files.iter().map(|named| &named.address);
+        variables.chain(wholes).chain(files).cloned().collect()
+    }
+
+    /// The command with what was fetched, and the files it has open.
     pub(super) fn prepare(
         &self,
         fetched: &[Fetched],
@@ -41,16 +66,16 @@ impl Plan<'_> {
             .ok_or_else(|| Failure::new(Exit::Usage, "there is no command"))?;
         let mut command = Command::new(program);
         command.args(arguments);
-        for (named, found) in self.variables.iter().zip(fetched) {
-            let value = found.text()?;
-            if value.contains('\0') {
-                let what = format!(
-                    "{}: no variable can hold a NUL, as this value does",
-                    named.name
-                );
-                return Err(Failure::new(Exit::Data, what).hint("use --file"));
-            }
-            command.env(&named.name, value.as_str());
+        if self.clean {
+            command
+                .env_clear()
+                .envs(std::env::vars_os().filter(|(name, _)| {
+                    let name = name.to_string_lossy();
+                    HARMLESS.contains(&&*name) || name.starts_with(HARMLESS_BEGINNING)
+                }));
+        }
+        for (name, value) in self.variables(fetched)? {
+            command.env(name, value.as_str());
         }
         let mut files = vec![];
         for (named, found) in self.files.iter().zip(self.of_files(fetched)) {
@@ -61,6 +86,34 @@ impl Plan<'_> {
             files.push(file);
         }
         Ok((command, files))
+    }
+
+    /// The variables with what was fetched for them.
+    fn variables(
+        &self,
+        fetched: &[Fetched],
+    ) -> Result<BTreeMap<String, Zeroizing<String>>, Failure> {
+        let mut all = vec![];
+        for (named, found) in self.variables.iter().zip(fetched) {
+            all.push((named.name.clone(), found.text()?));
+        }
+        for (whole, found) in self.wholes.iter().zip(self.of_wholes(fetched)) {
+            all.extend(whole.variables(found)?);
+        }
+        let mut variables = BTreeMap::new();
+        for (name, value) in all {
+            if value.contains('\0') {
+                let what = format!("{name}: no variable can hold a NUL, as this value does");
+                return Err(Failure::new(Exit::Data, what).hint("use --file"));
+            }
+            let is_file = self.files.iter().any(|named| named.name == name);
+            if is_file || variables.contains_key(&name) {
+                return Err(Failure::new(Exit::Usage, format!("{name} is given twice"))
+                    .hint("give a prefix, --env-from PREFIX=PATH, or name fields with --env"));
+            }
+            variables.insert(name, value);
+        }
+        Ok(variables)
     }
 
     fn file(&self, named: &Named, value: &[u8]) -> io::Result<MemoryFile> {
@@ -82,8 +135,12 @@ impl Plan<'_> {
         Ok(())
     }
 
-    fn of_files<'f>(&self, fetched: &'f [Fetched]) -> impl Iterator<Item = &'f Fetched> {
+    fn of_wholes<'f>(&self, fetched: &'f [Fetched]) -> impl Iterator<Item = &'f Fetched> {
         fetched.iter().skip(self.variables.len())
+    }
+
+    fn of_files<'f>(&self, fetched: &'f [Fetched]) -> impl Iterator<Item = &'f Fetched> {
+        self.of_wholes(fetched).skip(self.wholes.len())
     }
 
     /// Why the command did not start, in the codes of `env(1)`.

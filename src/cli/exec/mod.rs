@@ -4,6 +4,7 @@ mod child;
 pub(super) mod environment;
 mod memory_file;
 mod supervise;
+mod whole;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -13,10 +14,10 @@ use std::time::Duration;
 use clap::Args;
 use rustix::process::Signal;
 
-use crate::cli::address::Address;
 use crate::cli::common::Common;
 use crate::cli::exec::child::Plan;
 use crate::cli::exec::environment::Named;
+use crate::cli::exec::whole::Whole;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::fetch::fetch;
 use crate::cli::watch;
@@ -28,8 +29,13 @@ use crate::domain::span;
 Examples:
   vaultgram exec --env DB_PASSWORD=django/database#password -- ./manage.py migrate
   vaultgram exec --file TLS_KEY=web/tls#key -- sh -c 'nginx-check \"$TLS_KEY\"'
+  vaultgram exec --clean-env --env-from DB_=django/database -- ./manage.py migrate
   vaultgram exec --watch --env TOKEN=bot/api#token -- ./bot
   vaultgram exec --watch=5m --on-change HUP --file KEY=web/tls#key -- ./server
+
+With --env-from db-name of the secret becomes DB_NAME, behind the prefix if there is one; with
+--clean-env the command gets only these of vaultgram's own variables: HOME, LANG, LANGUAGE, LC_*,
+LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ, USER.
 
 All secrets are read first; where one cannot be, the command does not start. A file is in memory
 alone: NAME holds its path, which is good for the command and for what inherits its open files.
@@ -46,9 +52,15 @@ pub struct ExecArgs {
     /// A variable of the command, and the secret it holds
     #[arg(long = "env", value_name = "NAME=PATH#field[@version]")]
     pub variables: Vec<Named>,
+    /// A secret of which each field goes into a variable of its own
+    #[arg(long = "env-from", value_name = "[PREFIX=]PATH[@version]")]
+    pub wholes: Vec<Whole>,
     /// A variable of the command, and the secret that is in the file it names
     #[arg(long = "file", value_name = "NAME=PATH#field[@version]")]
     pub files: Vec<Named>,
+    /// Give the command no variables but these secrets, and what every command needs
+    #[arg(long)]
+    pub clean_env: bool,
     /// Look every so often [default: 30s] whether a secret has changed
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true,
         default_missing_value = watch::INTERVAL, value_parser = watch::interval)]
@@ -105,14 +117,23 @@ fn grace(text: &str) -> Result<Duration, &'static str> {
 /// # Errors
 /// With the exit codes that `vaultgram exec --help` lists.
 pub async fn run(arguments: &ExecArgs) -> Result<ExitCode, Failure> {
-    let named = || arguments.variables.iter().chain(&arguments.files);
-    environment::check_all(named(), environment::check)?;
-    if arguments.on_change != OnChange::Restart && !arguments.variables.is_empty() {
+    let named = arguments.variables.iter().chain(&arguments.files);
+    environment::check_all(named, environment::check)?;
+    let has_variables = !arguments.variables.is_empty() || !arguments.wholes.is_empty();
+    if arguments.on_change != OnChange::Restart && has_variables {
         let what = "the environment of a running command cannot change";
         return Err(Failure::new(Exit::Usage, what)
-            .hint("use --file in place of --env, or --on-change restart"));
+            .hint("use --file in place of --env and --env-from, or --on-change restart"));
     }
-    let addresses: Vec<Address> = named().map(|named| named.address.clone()).collect();
+    let plan = Plan {
+        command: &arguments.command,
+        variables: &arguments.variables,
+        wholes: &arguments.wholes,
+        files: &arguments.files,
+        clean: arguments.clean_env,
+        changing: arguments.on_change != OnChange::Restart,
+    };
+    let addresses = plan.addresses();
     let fetched = fetch(&arguments.common.socket(), &addresses).await?;
     for found in &fetched {
         if let (Some(lease), None) = (&found.lease, arguments.watch) {
@@ -121,12 +142,6 @@ pub async fn run(arguments: &ExecArgs) -> Result<ExitCode, Failure> {
             drop(io::stderr().write_all(say.as_bytes()));
         }
     }
-    let plan = Plan {
-        command: &arguments.command,
-        variables: &arguments.variables,
-        files: &arguments.files,
-        changing: arguments.on_change != OnChange::Restart,
-    };
     match arguments.watch {
         None => Err(plan.become_command(&fetched)),
         Some(interval) => supervise::run(arguments, interval, &plan, &addresses, fetched).await,

@@ -5,13 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
 use std::process::{ExitCode, ExitStatus};
-use std::task::Poll;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{self, SignalKind, signal};
 
 use crate::cli::address::Address;
 use crate::cli::client::Socket;
@@ -20,6 +18,7 @@ use crate::cli::exec::memory_file::MemoryFile;
 use crate::cli::exec::{ExecArgs, OnChange};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::fetch::{Fetched, fetch};
+use crate::cli::signals::Signals;
 use crate::cli::watch::Watch;
 
 /// What is handed on to the command. The terminal's own, as for its size or for Ctrl-Z, reach it
@@ -53,9 +52,7 @@ pub(super) async fn run(
     // Nobody looks at how long it takes, and the terminal is the command's.
     let socket = Socket::at(arguments.common.path());
     // Before there is a command: none is missed.
-    let mut signals = Signals::new().map_err(|error| {
-        Failure::new(Exit::Software, format!("cannot listen to signals: {error}"))
-    })?;
+    let mut signals = Signals::listen(HANDED_ON)?;
     let (mut child, mut files) = start(plan, plan.prepare(&fetched)?)?;
     loop {
         let mut watch = Watch::new(socket.clone(), interval, addresses, &fetched);
@@ -195,42 +192,4 @@ fn goes_on(failure: &Failure) {
 
 fn say(what: &str) {
     drop(io::stderr().write_all(what.as_bytes()));
-}
-
-/// The signals that are ignored, as `/proc` tells them: the lowest bit is signal 1.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
-}
-
-/// The signals that are handed on, as they arrive.
-struct Signals(Vec<(Signal, unix::Signal)>);
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        let listen = |&of: &Signal| Ok((of, signal(SignalKind::from_raw(of.as_raw()))?));
-        // What we are to ignore (`nohup`), the command is to ignore too: a handler would undo that.
-        let ignored = ignored();
-        let heard = |of: &&Signal| ignored & (1 << (of.as_raw() - 1)) == 0;
-        HANDED_ON
-            .iter()
-            .filter(heard)
-            .map(listen)
-            .collect::<io::Result<_>>()
-            .map(Self)
-    }
-
-    async fn next(&mut self) -> Signal {
-        std::future::poll_fn(|context| {
-            for (signal, arrivals) in &mut self.0 {
-                if arrivals.poll_recv(context).is_ready() {
-                    return Poll::Ready(*signal);
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
 }

@@ -1,8 +1,9 @@
 //! Values in the forms that other programs read. Each form is a pure function of its own.
 
+mod docker;
 mod dotenv;
 mod github;
-mod names;
+pub(super) mod names;
 mod shell;
 mod yaml;
 
@@ -29,6 +30,8 @@ pub enum Format {
     Yaml,
     /// A .env file that all of its readers understand alike
     Dotenv,
+    /// Bare lines for docker's and podman's --env-file, and for `EnvironmentFile=` of systemd
+    Docker,
     /// Lines for a shell: eval "$(vaultgram get … --format export)"
     Export,
     /// Lines for `$GITHUB_ENV`, in a job of GitHub Actions; its log hides the values
@@ -91,6 +94,7 @@ impl FormatArgs {
             }
             Format::Yaml => yaml::write(values, text),
             Format::Dotenv => dotenv::write(&self.variables(values)?, text)?,
+            Format::Docker => docker::write(&self.variables(values)?, text)?,
             Format::Export => shell::write(&self.variables(values)?, text)?,
             Format::Github => {
                 must_be_a_job(self.github_actions.as_deref())

@@ -46,7 +46,8 @@ pub(super) fn variables<'n>(
     Ok(all)
 }
 
-fn upper(field: &str) -> String {
+/// In capital letters, with _ for what else is no digit.
+pub(in crate::cli) fn upper(field: &str) -> String {
     let sign = |sign: char| {
         if sign.is_ascii_alphanumeric() {
             sign.to_ascii_uppercase()

@@ -19,9 +19,15 @@ pub(in crate::cli) struct Masks(BTreeSet<Box<str>>);
 pub(super) struct TooDeep;
 
 impl Masks {
-    /// Hides each line of `value`, and of each leaf where it is JSON.
+    /// Hides each line of `value`, and of each leaf where it is JSON. A leaf can be JSON again, as
+    /// an account's key in an object is.
     pub(super) fn hide(&mut self, value: &str) -> Result<(), TooDeep> {
-        let nested = value.trim_start().starts_with(['{', '[']);
+        self.text(value, 0)
+    }
+
+    /// A text that stands `depth` levels down in JSON.
+    fn text(&mut self, value: &str, depth: usize) -> Result<(), TooDeep> {
+        let nested = value.trim_start().starts_with(['{', '[', '"']);
         let json: Option<&RawValue> = nested.then(|| serde_json::from_str(value).ok()).flatten();
         let Some(json) = json else {
             self.lines(value);
@@ -32,7 +38,7 @@ impl Masks {
         for line in value.lines().filter(|line| !line.chars().all(frame)) {
             self.lines(line);
         }
-        self.leaves(json, 0)
+        self.leaves(json, depth)
     }
 
     fn leaves(&mut self, json: &RawValue, depth: usize) -> Result<(), TooDeep> {
@@ -51,12 +57,16 @@ impl Masks {
                 .try_for_each(|leaf| self.leaves(leaf, depth + 1));
         }
         if let Ok(leaf) = serde_json::from_str::<String>(text) {
-            self.lines(&leaf);
+            let leaf = Zeroizing::new(leaf);
+            self.text(&leaf, depth + 1)?;
             // As it stands in the JSON, in whatever order that is written anew.
             let inner = text
                 .strip_prefix('"')
-                .and_then(|text| text.strip_suffix('"'));
-            self.lines(inner.unwrap_or(text));
+                .and_then(|text| text.strip_suffix('"'))
+                .unwrap_or(text);
+            if inner != *leaf {
+                self.lines(inner);
+            }
         } else if !matches!(text, "true" | "false" | "null") {
             self.lines(text);
         }
@@ -148,11 +158,26 @@ mod tests {
     }
 
     #[test]
+    fn json_in_json_is_taken_apart() {
+        let key = serde_json::json!({"id": "acc-1", "key": "-----A\nb64\n", "empty": "{}"});
+        let secret = serde_json::json!({"account": key.to_string(), "again": key.to_string()});
+        let masks = masks(&secret.to_string());
+        for part in ["acc-1", "-----A", "b64", r"-----A\nb64\n", &key.to_string()] {
+            assert!(masks.contains(part), "{part} in {masks:?}");
+        }
+        assert!(!masks.contains("{}"), "brackets alone hide nothing");
+    }
+
+    #[test]
     fn what_cannot_be_taken_apart_is_refused() {
         let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
         let mut masks = Masks::default();
         assert_eq!(masks.hide(&nested(64)), Ok(()));
         assert_eq!(masks.hide(&nested(100_000)), Err(TooDeep));
+        let inner = serde_json::json!([nested(63)]).to_string();
+        assert_eq!(masks.hide(&inner), Ok(()));
+        let inner = serde_json::json!([nested(64)]).to_string();
+        assert_eq!(masks.hide(&inner), Err(TooDeep), "both count together");
     }
 
     #[test]
@@ -174,6 +199,23 @@ mod tests {
         fn a_runner_prints_no_line_of_a_value(value in text()) {
             let masks = masks(&value);
             for line in value.split(['\r', '\n']).filter(|line| !line.trim().is_empty()) {
+                prop_assert!(masks.contains(line), "{line:?} in {masks:?}");
+            }
+        }
+
+        #[test]
+        fn a_runner_prints_no_leaf_of_json_in_json(
+            leaf in text(),
+            layers in proptest::collection::vec(any::<bool>(), 0..6),
+        ) {
+            let wrap = |json: serde_json::Value, as_text| if as_text {
+                serde_json::json!({"a": json.to_string()})
+            } else {
+                serde_json::json!([json, 1])
+            };
+            let json = layers.into_iter().fold(serde_json::json!([leaf]), wrap);
+            let masks = masks(&json.to_string());
+            for line in leaf.split(['\r', '\n']).filter(|line| !line.trim().is_empty()) {
                 prop_assert!(masks.contains(line), "{line:?} in {masks:?}");
             }
         }

@@ -4,6 +4,7 @@ mod file;
 mod mask;
 #[cfg(test)]
 mod runner;
+mod selector;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,8 +16,9 @@ use crate::cli::address::Address;
 use crate::cli::common::Common;
 use crate::cli::exec::environment::{self, Named};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::fetch::{Fetched, fetch};
+use crate::cli::fetch::fetch;
 use crate::cli::github::file::CommandFile;
+use crate::cli::github::selector::Selector;
 use crate::cli::show;
 
 pub(in crate::cli) use self::mask::Masks;
@@ -34,8 +36,14 @@ const SHORT: &str = "::warning::a value has lines of less than four characters, 
 Examples:
   vaultgram github --env DB_PASSWORD=django/database#password
   vaultgram github --output user=django/database#user --env TLS_KEY=web/tls#key
+  vaultgram github --secrets 'secret/data/ci/aws accessKey | AWS_KEY ; secret/data/ci npm_token'
 
 Each is a step of a job, on a runner where vaultgram runs, and what it gets is for the steps after it.
+
+--secrets takes what vault-action takes: PATH KEY | NAME, with ; between them, in one line or several.
+A KEY of * is all fields, and NAME what their names begin with; ** leaves variables in small letters.
+Each value becomes a variable and an output. Without NAME the output has the field's name and the
+variable that in capitals, both without what is no letter, digit, _ or -, and with __ for a dot.
 
 Values are hidden from the log first, line by line, and the leaves of JSON too. No other job has them:
 a runner hands no output with a hidden value on. Standard output has to reach the runner: what it does
@@ -50,6 +58,9 @@ pub struct GithubArgs {
     /// An output of this step, and the secret it holds
     #[arg(long = "output", value_name = "NAME=PATH#field[@version]")]
     pub outputs: Vec<Named>,
+    /// Secrets in the words of vault-action, each as a variable and as an output
+    #[arg(long, value_name = "PATH KEY [| NAME] [; …]")]
+    pub secrets: Vec<String>,
     /// Do it where no job of GitHub runs, too
     #[arg(long)]
     pub force: bool,
@@ -74,26 +85,85 @@ pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Fail
             failure.hint("use `vaultgram exec`, or --force where something else reads this")
         })?;
     }
-    let (variables, outputs) = (&arguments.variables, &arguments.outputs);
-    environment::check_all(variables, variable)?;
-    environment::check_all(outputs, output)?;
+    if arguments.variables.is_empty()
+        && arguments.outputs.is_empty()
+        && arguments.secrets.is_empty()
+    {
+        return Err(Failure::new(Exit::Usage, "no secret is asked for")
+            .hint("name some with --env, --output or --secrets"));
+    }
+    environment::check_all(&arguments.variables, variable)?;
+    environment::check_all(&arguments.outputs, output)?;
+    let mut selectors = vec![];
+    for text in &arguments.secrets {
+        selectors.extend(selector::parse(text)?);
+    }
     // All that can fail comes before a value is read.
-    let mut env = open("GITHUB_ENV", variables, arguments.github_env.as_ref())?;
-    let mut output = open("GITHUB_OUTPUT", outputs, arguments.github_output.as_ref())?;
+    let (env, output) = (
+        arguments.github_env.as_ref(),
+        arguments.github_output.as_ref(),
+    );
+    let nothing = |named: &[Named]| named.is_empty() && selectors.is_empty();
+    let mut env = open("GITHUB_ENV", nothing(&arguments.variables), env)?;
+    let mut output = open("GITHUB_OUTPUT", nothing(&arguments.outputs), output)?;
 
-    let named = variables.iter().chain(outputs);
-    let addresses: Vec<Address> = named.map(|named| named.address.clone()).collect();
-    let fetched = fetch(&arguments.common.socket(), &addresses).await?;
-    let (of_variables, of_outputs) = fetched
-        .split_at_checked(variables.len())
-        .ok_or_else(|| Failure::new(Exit::Software, "a value was not read"))?;
+    let values = read(arguments, &selectors).await?;
     let mut masks = Masks::default();
-    let variables = written(variables, of_variables, &mut masks)?;
-    let outputs = written(outputs, of_outputs, &mut masks)?;
+    let variables = written(&values.variables, &mut masks)?;
+    let outputs = written(&values.outputs, &mut masks)?;
 
     show::write(hiding(&masks).as_bytes(), out)?;
     append("GITHUB_ENV", env.as_mut(), &variables)?;
     append("GITHUB_OUTPUT", output.as_mut(), &outputs)
+}
+
+/// Values with names, in the order in which they were asked for.
+#[derive(Default)]
+struct Listed(Vec<(String, Zeroizing<String>)>);
+
+impl Listed {
+    fn add(&mut self, name: String, value: Zeroizing<String>) -> Result<(), Failure> {
+        if self.0.iter().any(|(other, _)| *other == name) {
+            return Err(Failure::new(Exit::Usage, format!("{name} is given twice"))
+                .hint("give one of them another name"));
+        }
+        self.0.push((name, value));
+        Ok(())
+    }
+}
+
+/// All that is handed over.
+#[derive(Default)]
+struct Values {
+    variables: Listed,
+    outputs: Listed,
+}
+
+/// Reads everything, at once.
+async fn read(arguments: &GithubArgs, selectors: &[Selector]) -> Result<Values, Failure> {
+    let socket = arguments.common.socket();
+    let (variables, outputs) = (&arguments.variables, &arguments.outputs);
+    let named = variables.iter().chain(outputs);
+    let mut addresses: Vec<Address> = named.map(|named| named.address.clone()).collect();
+    for selector in selectors {
+        addresses.push(selector.address(&socket).await?);
+    }
+    let mut fetched = fetch(&socket, &addresses).await?.into_iter();
+    let mut values = Values::default();
+    for (named, found) in variables.iter().zip(&mut fetched) {
+        values.variables.add(named.name.clone(), found.text()?)?;
+    }
+    for (named, found) in outputs.iter().zip(&mut fetched) {
+        values.outputs.add(named.name.clone(), found.text()?)?;
+    }
+    for (selector, found) in selectors.iter().zip(fetched) {
+        for (field, value) in &found.values {
+            let called = selector.names(field)?;
+            values.variables.add(called.variable, value.text())?;
+            values.outputs.add(called.output, value.text())?;
+        }
+    }
+    Ok(values)
 }
 
 /// Refuses to go on where nobody would hide values. `actions`: what `GITHUB_ACTIONS` says.
@@ -128,13 +198,13 @@ fn output(name: &str) -> Result<(), &'static str> {
     Err("a name is made of letters, digits, _ and -, and begins with a letter or _")
 }
 
-/// Opens the runner's file, where something is to go into it.
+/// Opens the runner's file, unless nothing is to go into it.
 fn open(
     variable: &str,
-    named: &[Named],
+    nothing: bool,
     path: Option<&PathBuf>,
 ) -> Result<Option<CommandFile>, Failure> {
-    if named.is_empty() {
+    if nothing {
         return Ok(None);
     }
     let path = path.ok_or_else(|| {
@@ -148,14 +218,10 @@ fn open(
 }
 
 /// What goes into a file; its values are hidden.
-fn written(
-    named: &[Named],
-    fetched: &[Fetched],
-    masks: &mut Masks,
-) -> Result<Zeroizing<String>, Failure> {
+fn written(values: &Listed, masks: &mut Masks) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
-    for (Named { name, .. }, found) in named.iter().zip(fetched) {
-        add(&mut text, name, &found.text()?, masks)?;
+    for (name, value) in &values.0 {
+        add(&mut text, name, value, masks)?;
     }
     Ok(text)
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::Args;
 use minijinja::Value;
+use rustix::process::Signal;
 use serde_json::value::RawValue;
 use tokio::process::Command;
 use zeroize::Zeroizing;
@@ -27,6 +28,7 @@ use crate::cli::render::template::{Known, Stop};
 use crate::cli::render::write::Target;
 use crate::cli::secret::not_understood;
 use crate::cli::show;
+use crate::cli::signals::Signals;
 use crate::cli::watch::{self, Watch};
 use crate::domain::signs::one_line;
 
@@ -36,6 +38,9 @@ const MAX_TEMPLATE: u64 = 1 << 20;
 const MAX_SECRETS: usize = 256;
 /// How long the program that is run after a change may take.
 const HOOK_TIME: Duration = Duration::from_secs(30);
+
+/// What ends us between two writes: in the middle of one, a draft with secrets would be left behind.
+const ENDING: &[Signal] = &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 
 /// Arguments of `render`.
 #[derive(Debug, Args)]
@@ -49,7 +54,8 @@ A template is Jinja's:
   key = {{ tls.key | tojson }}
 
 What is not defined is an error, and no part of a file is ever written. The file is its owner's alone
-(0600) and replaced at once; one that would not change is left as it is, and nothing is run.
+(0600) and replaced at once; one that would not change is left as it is, and nothing is run. A signal
+that ends vaultgram waits until a file that is being written is whole.
 
 Examples:
   vaultgram render app.conf.j2 --out /etc/app/app.conf
@@ -58,7 +64,8 @@ Examples:
   vaultgram render app.conf.j2 --check
 
 Exit codes: 0 done, 64 usage, 65 the template is wrong, 66 no such secret or template, 69 not
-available, 73 the file cannot be written, 74 what was run after it failed, 75 try again, 77 denied.")]
+available, 73 the file cannot be written, 74 what was run after it failed, 75 try again, 77 denied,
+130 ended by a signal before it was done; with --watch, a signal is how it ends, with 0.")]
 pub struct RenderArgs {
     /// The template
     #[arg(value_name = "TEMPLATE")]
@@ -88,11 +95,24 @@ struct Made {
     fetched: Vec<Fetched>,
 }
 
-/// Makes the file, and says so on `out`.
+/// Makes the file, and says so on `out`, until it is done or told to end.
 ///
 /// # Errors
 /// With the exit codes that `vaultgram render --help` lists.
 pub async fn run(arguments: &RenderArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut signals = Signals::listen(ENDING)?;
+    tokio::select! {
+        biased;
+        result = work(arguments, out) => result,
+        // Who watches ends in no other way.
+        _ = signals.next() => match arguments.watch {
+            Some(_) => Ok(()),
+            None => Err(Failure::new(Exit::Cancelled, "cancelled")),
+        },
+    }
+}
+
+async fn work(arguments: &RenderArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let name = arguments.template.display().to_string();
     let text = read(&arguments.template)?;
     let mut made = make(&arguments.common.socket(), &name, &text).await?;
@@ -101,6 +121,12 @@ pub async fn run(arguments: &RenderArgs, out: &mut dyn Write) -> Result<(), Fail
     };
     let target = Target::new(path)
         .ok_or_else(|| Failure::new(Exit::Usage, "--out must end with a file's name"))?;
+    if path.as_os_str() == "-" {
+        return Err(
+            Failure::new(Exit::Usage, "it is not written to standard output")
+                .hint("name a file; ./- for one that is called -"),
+        );
+    }
     let socket = Socket::at(arguments.common.path());
     let mut first = true;
     loop {
