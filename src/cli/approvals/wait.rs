@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Args;
+use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::{because, look, standing};
@@ -12,6 +13,7 @@ use crate::cli::client::{Answer, Socket};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::progress::Line;
 use crate::cli::secret::not_understood;
+use crate::cli::signals::Signals;
 use crate::domain::signs::one_line;
 use crate::domain::span;
 
@@ -68,16 +70,14 @@ pub(super) async fn until_decided(
         failed: false,
     };
     let id = one_line(&waiter.entry.id);
-    let cancelled = tokio::select! {
+    let mut signals = Signals::listen(&[Signal::INT])?;
+    tokio::select! {
         biased;
         done = waiter.wait(socket) => return done,
-        cancelled = tokio::signal::ctrl_c() => cancelled,
-    };
+        _ = signals.next() => {}
+    }
     drop(waiter);
-    let what = match cancelled {
-        Ok(()) => format!("cancelled; request {id} stays open"),
-        Err(error) => format!("{error}; request {id} stays open"),
-    };
+    let what = format!("cancelled; request {id} stays open");
     Err(Failure::new(Exit::Cancelled, what).hint(format!(
         "`vaultgram requests {id}` tells how it stands, `vaultgram cancel {id}` takes it back"
     )))
