@@ -1,8 +1,8 @@
 //! Requests for approval as programs are told them, and what to do about those that wait.
 
 use hyper::StatusCode;
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 
 use crate::api::{Because, RequestAsk, RequestEntry, RequestReview, RequestVote};
 use crate::broker::{ApprovalError, ApprovalInfo, BrokerError, Waiting};
@@ -107,7 +107,7 @@ pub(super) fn entry(info: &ApprovalInfo, now: OffsetDateTime) -> RequestEntry {
         since: time_text(info.since),
         by,
         why,
-        ttl: ends.map(|ends| u64::try_from((ends - now).whole_seconds()).unwrap_or(0)),
+        ttl: ends.map(|ends| seconds_left(ends - now)),
         requester: info.requester.clone(),
         account: info.caller.to_string(),
         description,
@@ -125,6 +125,12 @@ pub(super) fn entry(info: &ApprovalInfo, now: OffsetDateTime) -> RequestEntry {
         votes: votes.collect(),
         asks: info.asks.iter().map(ask).collect(),
     }
+}
+
+/// Rounded up: what has just begun has all of its time.
+fn seconds_left(left: Duration) -> u64 {
+    let left = std::time::Duration::try_from(left).unwrap_or_default();
+    left.as_secs() + u64::from(left.subsec_nanos() > 0)
 }
 
 fn ask(ask: &Ask) -> RequestAsk {
