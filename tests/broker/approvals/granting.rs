@@ -255,10 +255,8 @@ async fn what_is_over_is_put_away_and_in_the_end_forgotten() {
     let broker = world.broker();
     broker.tend_approvals().await.unwrap();
     assert_eq!(broker.approvals_for_notices().await.unwrap().len(), 1);
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_mins(10)).await;
+    world.clock.pass(Duration::from_mins(10));
     broker.tend_approvals().await.unwrap();
-    tokio::time::resume();
     assert_eq!(broker.approvals_for_notices().await.unwrap(), []);
     assert_eq!(now(&broker, &approval).await.state, State::Cancelled);
     let id = approval.id.clone();

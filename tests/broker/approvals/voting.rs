@@ -171,10 +171,11 @@ async fn no_vote_counts_that_is_not_on_record_or_while_chat_is_locked() {
     broker.lock_chat().await.unwrap();
     let locked = error(approve(&world, &broker, BOB.0, &approval).await);
     assert_eq!(locked, BrokerError::ChatLocked);
+    let bob = on_host(BOB);
     let at_host = vote(
         &world,
         &broker,
-        &on_host(BOB),
+        &bob,
         &approval,
         Vote::Approve { code: None },
     );
