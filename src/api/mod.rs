@@ -5,12 +5,16 @@
 
 mod kv;
 mod leases;
+mod requests;
 mod system;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::kv::{Keys, KvHistory, KvMetadata, KvState, KvVersion, Notes};
 pub use self::leases::{LeaseEntry, LeaseKept, LeaseList, LeaseTerm};
+pub use self::requests::{
+    Because, Explained, RequestAsk, RequestEntry, RequestList, RequestReview, RequestVote,
+};
 pub use self::system::{
     Health, Initialized, Leader, MountConfig, MountInfo, PeerInfo, SealStatus, Unlocked,
 };

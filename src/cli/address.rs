@@ -191,7 +191,9 @@ pub(super) fn explain(answer: &Answer) -> Failure {
         return Failure::new(Exit::NotFound, what).hint("ask for another version with @NUMBER");
     }
     let failure = answer.failure();
-    if failure.exit == Exit::Denied {
+    if failure.hint.is_some() {
+        failure
+    } else if failure.exit == Exit::Denied {
         failure.hint("ask an operator for a policy that permits it")
     } else if failure.exit == Exit::Unavailable {
         failure.hint("`vaultgram doctor` tells what is wrong")

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use crate::api::Errors;
+use crate::cli::approvals;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::progress;
 use crate::domain::signs::one_line;
@@ -63,6 +64,9 @@ impl Answer {
         let said = one_line(&said.errors.join("; "));
         // Vault's frame around a list of one.
         let said = said.trim_start_matches("1 error occurred: * ");
+        if let Some(because) = approvals::because(self) {
+            return approvals::failure(&because, said);
+        }
         let or = |what: &str| {
             if said.is_empty() {
                 what.to_owned()

@@ -1,6 +1,7 @@
 //! The command line, one file per command.
 
 pub mod address;
+pub mod approvals;
 pub mod audit;
 mod change;
 pub mod client;
@@ -44,6 +45,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::approvals::{decide, request, requests};
 use crate::cli::common::Common;
 use crate::cli::exit::{Exit, Failure};
 
@@ -167,6 +169,24 @@ pub enum Client {
     Open(open::OpenArgs),
     /// Make a key for sealed answers
     Keygen(keygen::KeygenArgs),
+    /// Ask others to approve what you may not have without them
+    Request(request::RequestArgs),
+    /// List requests for approval and what became of them, or show one
+    Requests(requests::RequestsArgs),
+    /// Approve a request
+    Approve(decide::ApproveArgs),
+    /// Deny a request
+    Deny(decide::DenyArgs),
+    /// Take a request of yours back
+    Cancel(decide::CancelArgs),
+    /// Ask that what a request was granted last longer
+    Extend(request::ExtendArgs),
+    /// Take back what a request was granted
+    Revoke(decide::RevokeArgs),
+    /// Take at once what others should approve, where policy allows it, and answer for it afterwards
+    BreakGlass(request::BreakGlassArgs),
+    /// Say what you found about broken glass
+    Reviewed(decide::ReviewedArgs),
     /// Let a running vaultgram answer in chat again, after a new device made it stop
     Unlock(unlock::UnlockArgs),
     /// Say whether a running vaultgram can serve, and whom it takes you for
@@ -200,6 +220,15 @@ impl Client {
             Self::Render(arguments) => Some(&arguments.common),
             Self::Github(arguments) => Some(&arguments.common),
             Self::Unlock(arguments) => Some(&arguments.common),
+            Self::Request(arguments) => Some(&arguments.common),
+            Self::Requests(arguments) => Some(&arguments.common),
+            Self::Approve(arguments) => Some(&arguments.common),
+            Self::Deny(arguments) => Some(&arguments.common),
+            Self::Cancel(arguments) => Some(&arguments.common),
+            Self::Extend(arguments) => Some(&arguments.common),
+            Self::Revoke(arguments) => Some(&arguments.common),
+            Self::BreakGlass(arguments) => Some(&arguments.common),
+            Self::Reviewed(arguments) => Some(&arguments.common),
             Self::Open(_) | Self::Keygen(_) | Self::Completions(_) | Self::Man(_) => None,
         }
     }
@@ -240,6 +269,15 @@ pub async fn run(
         Client::Open(arguments) => open::run(arguments, out, terminal),
         Client::Keygen(arguments) => keygen::run(arguments, out),
         Client::Unlock(arguments) => unlock::run(arguments, out).await,
+        Client::Request(arguments) => request::request(arguments, out).await,
+        Client::Requests(arguments) => requests::run(arguments, out, color).await,
+        Client::Approve(arguments) => decide::approve(arguments, out).await,
+        Client::Deny(arguments) => decide::deny(arguments, out).await,
+        Client::Cancel(arguments) => decide::cancel(arguments, out).await,
+        Client::Extend(arguments) => request::extend(arguments, out).await,
+        Client::Revoke(arguments) => decide::revoke(arguments, out).await,
+        Client::BreakGlass(arguments) => request::break_glass(arguments, out).await,
+        Client::Reviewed(arguments) => decide::reviewed(arguments, out).await,
     }
     .map(|()| ExitCode::SUCCESS)
 }

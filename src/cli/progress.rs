@@ -20,34 +20,46 @@ pub(super) async fn shown<T>(watched: bool, work: impl Future<Output = T>) -> T 
     let start = Instant::now();
     let mut steps = interval_at(start + SOON, STEP);
     steps.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut line = Line { drawn: false };
+    let mut line = Line::new();
     tokio::pin!(work);
     loop {
         tokio::select! {
             biased;
             done = &mut work => return done,
-            _ = steps.tick() => line.draw(start.elapsed().as_secs()),
+            _ = steps.tick() => {
+                line.draw(&format!("waiting for vaultgram: {} s", start.elapsed().as_secs()));
+            }
         }
     }
 }
 
-/// Goes away when it is dropped, also where the work was given up.
-struct Line {
+/// A line that changes. It goes away when it is dropped, also where the work was given up.
+pub(super) struct Line {
     drawn: bool,
 }
 
 impl Line {
-    fn draw(&mut self, seconds: u64) {
+    pub(super) fn new() -> Self {
+        Self { drawn: false }
+    }
+
+    /// Has it say `text`, of which nothing moves a terminal.
+    pub(super) fn draw(&mut self, text: &str) {
         self.drawn = true;
-        print(&format!("{AWAY}waiting for vaultgram: {seconds} s"));
+        print(&format!("{AWAY}{text}"));
+    }
+
+    pub(super) fn clear(&mut self) {
+        if self.drawn {
+            print(AWAY);
+        }
+        self.drawn = false;
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if self.drawn {
-            print(AWAY);
-        }
+        self.clear();
     }
 }
 

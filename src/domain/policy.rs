@@ -128,8 +128,8 @@ impl Policy {
         }
     }
 
-    /// Whether `request` would be allowed, were it made. The answer is not remembered: those who only
-    /// ask push nothing out of the memo that others need.
+    /// Whether `request` would be allowed, were it made, without anybody's agreement. The answer is
+    /// not remembered: those who only ask push nothing out of the memo that others need.
     #[must_use]
     pub fn would_allow(&self, request: &Request, now: OffsetDateTime) -> bool {
         let known = self

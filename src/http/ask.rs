@@ -13,15 +13,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::{Beside, Broker, BrokerError, ChangedVersions, Collected, Outcome, Waiting};
 use crate::domain::caller::UnixPeer;
-use crate::domain::{Action, Field, Origin, Request, RequestId, Secret, SecretPath, SecretValue};
+use crate::domain::{
+    Action, Field, Origin, Request, RequestId, Secret, SecretPath, SecretValue, Target,
+};
 
 /// Why there is nothing to hand over.
 #[derive(Debug)]
 pub(super) enum NoAnswer {
     /// Policy refuses.
     Denied,
-    /// Not without somebody's agreement.
-    NeedsApproval(Waiting),
+    /// Not without somebody's agreement; to what, where the caller said that.
+    NeedsApproval(Waiting, Option<(Action, Target)>),
     /// It was tried.
     Failed(BrokerError),
     /// A fault of our own.
@@ -130,13 +132,14 @@ impl Asker {
         wrap_ttl: Option<Duration>,
     ) -> Result<Outcome, NoAnswer> {
         let (broker, id) = (Arc::clone(&self.broker), request.id.clone());
+        let about = (request.action, request.target.clone());
         let work = async move {
             let fields = &fields;
             broker
                 .handle_with(request, Beside { fields, wrap_ttl })
                 .await
         };
-        allowed(self.see_to(id, work, secret_of).await??)
+        allowed(self.see_to(id, work, secret_of).await??, Some(about))
     }
 
     /// What `token` unwraps.
@@ -148,7 +151,7 @@ impl Asker {
     ) -> Result<Outcome, NoAnswer> {
         let (broker, request) = (Arc::clone(&self.broker), id.clone());
         let work = async move { broker.unwrap(request, &peer, &token).await };
-        allowed(self.see_to(id, work, secret_of).await??)
+        allowed(self.see_to(id, work, secret_of).await??, None)
     }
 
     /// What `peer` asked for in chat.
@@ -176,6 +179,11 @@ impl Asker {
         versions: Vec<u64>,
     ) -> Result<Vec<u64>, NoAnswer> {
         let (broker, request) = (Arc::clone(&self.broker), id.clone());
+        let target = Target {
+            path: path.clone(),
+            field: None,
+            version: None,
+        };
         let work = async move {
             broker
                 .change_versions(&request, &peer, action, &path, &versions)
@@ -184,7 +192,9 @@ impl Asker {
         match self.see_to(id, work, |_| None).await?? {
             ChangedVersions::Done(changed) => Ok(changed),
             ChangedVersions::Denied(_) => Err(NoAnswer::Denied),
-            ChangedVersions::NeedsApproval(waiting) => Err(NoAnswer::NeedsApproval(waiting)),
+            ChangedVersions::NeedsApproval(waiting) => {
+                Err(NoAnswer::NeedsApproval(waiting, Some((action, target))))
+            }
         }
     }
 
@@ -218,12 +228,12 @@ impl Asker {
     }
 }
 
-fn allowed(outcome: Outcome) -> Result<Outcome, NoAnswer> {
+fn allowed(outcome: Outcome, about: Option<(Action, Target)>) -> Result<Outcome, NoAnswer> {
     if let Outcome::Denied(_) = outcome {
         return Err(NoAnswer::Denied);
     }
     if let Outcome::NeedsApproval(waiting) = outcome {
-        return Err(NoAnswer::NeedsApproval(waiting));
+        return Err(NoAnswer::NeedsApproval(waiting, about));
     }
     Ok(outcome)
 }

@@ -148,7 +148,8 @@ fn needed(route: Route, method: &Method) -> (Needs, &'static [&'static str]) {
         | Route::Collect(_)
         | Route::Metrics
         | Route::Leases
-        | Route::Lease(..) => (
+        | Route::Lease(..)
+        | Route::Approvals(_) => (
             Needs::Nothing,
             if method == Method::GET {
                 &["read"]

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use crate::broker::ports::StoreHealth;
-use crate::broker::{Broker, BrokerError, Outcome};
+use crate::broker::{Broker, BrokerError, Outcome, Waiting};
 use crate::domain::caller::UnixPeer;
 use crate::domain::policy::DenialReason;
 use crate::domain::{
@@ -74,8 +74,8 @@ enum Refused {
     Denied(Denial),
     #[error("{0}")]
     Broker(BrokerError),
-    #[error("it needs approval; once that is granted (vaultgram requests), start the unit again")]
-    NeedsApproval,
+    #[error("{0}")]
+    NeedsApproval(String),
     #[error("the value is empty, which is what systemd makes of a failure; put something into it")]
     Empty,
     #[error("it is larger than the 1 MiB that systemd takes; name one field: PATH#field")]
@@ -98,6 +98,24 @@ fn denied(denial: &Denial) -> String {
             format!("policy refuses it: {}", denial.policies.join(", "))
         }
     }
+}
+
+/// What is to be done before the unit can start. Nobody but the unit itself can ask for what the unit
+/// may have, and a unit gives no reason.
+fn unapproved(waiting: &Waiting) -> String {
+    waiting.approval().map_or_else(
+        || {
+            "it needs approval and a reason, which a unit cannot give; in its policy leave @reason out"
+                .to_owned()
+        },
+        |info| {
+            let id = &info.id;
+            format!(
+                "it needs approval: once request {id} is granted (vaultgram approve {id}), start the \
+                 unit again"
+            )
+        },
+    )
 }
 
 /// Answers systemd.
@@ -280,7 +298,9 @@ impl Server {
             let error = match self.broker.handle(request.clone()).await {
                 Ok(Outcome::Released(secret)) => return Ok(secret),
                 Ok(Outcome::Denied(denial)) => return Err(Refused::Denied(denial)),
-                Ok(Outcome::NeedsApproval(_)) => return Err(Refused::NeedsApproval),
+                Ok(Outcome::NeedsApproval(waiting)) => {
+                    return Err(Refused::NeedsApproval(unapproved(&waiting)));
+                }
                 // Nothing else comes of reading for a socket.
                 Ok(
                     Outcome::Duplicate

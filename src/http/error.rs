@@ -2,9 +2,10 @@
 
 use hyper::{Method, StatusCode};
 
-use crate::api::Errors;
+use crate::api::{Because, Errors};
 use crate::broker::ports::StoreError;
-use crate::broker::{ApprovalError, BrokerError, Waiting};
+use crate::broker::{ApprovalError, BrokerError};
+use crate::http::approvals;
 use crate::http::ask::NoAnswer;
 
 /// A request that is answered with an error.
@@ -15,6 +16,8 @@ pub(super) struct Refusal {
     pub(super) message: Option<String>,
     /// The method to use instead, where that is what is wrong.
     pub(super) allow: Option<&'static str>,
+    /// What programs go by, where it can be had another way.
+    pub(super) because: Option<Because>,
 }
 
 impl Refusal {
@@ -23,6 +26,7 @@ impl Refusal {
             status,
             message: Some(message.into()),
             allow: None,
+            because: None,
         }
     }
 
@@ -32,6 +36,7 @@ impl Refusal {
             status: StatusCode::NOT_FOUND,
             message: None,
             allow: None,
+            because: None,
         }
     }
 
@@ -62,24 +67,6 @@ impl Refusal {
         )
     }
 
-    /// Somebody must agree first.
-    fn needs_approval(waiting: &Waiting) -> Self {
-        let said = match waiting {
-            Waiting::Opened(approval) => format!(
-                "this needs approval; request {} is open, so ask again when it is granted",
-                approval.id
-            ),
-            Waiting::Known(approval) => format!(
-                "this needs approval; your request {} still waits, so ask again when it is granted",
-                approval.id
-            ),
-            Waiting::ReasonNeeded { characters } => format!(
-                "this needs approval; request it, and say why in {characters} characters or more"
-            ),
-        };
-        Self::new(StatusCode::FORBIDDEN, said)
-    }
-
     /// The request took longer than it may. Of a change nobody knows then whether it was made.
     pub(super) fn too_slow(method: &Method) -> Self {
         if !matches!(method.as_str(), "GET" | "HEAD" | "LIST") {
@@ -89,6 +76,14 @@ impl Refusal {
             StatusCode::GATEWAY_TIMEOUT,
             "the answer took too long; try again in a moment",
         )
+    }
+
+    /// As it is, with what programs go by.
+    pub(super) fn because(self, because: Because) -> Self {
+        Self {
+            because: Some(because),
+            ..self
+        }
     }
 
     /// A fault of our own.
@@ -110,7 +105,7 @@ impl From<NoAnswer> for Refusal {
     fn from(none: NoAnswer) -> Self {
         match none {
             NoAnswer::Denied => Self::denied(),
-            NoAnswer::NeedsApproval(waiting) => Self::needs_approval(&waiting),
+            NoAnswer::NeedsApproval(waiting, about) => approvals::needed(waiting, about),
             NoAnswer::Failed(error) => Self::from(&error),
             NoAnswer::Broken => Self::broken(),
         }

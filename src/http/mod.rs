@@ -5,6 +5,7 @@
 //! `LoadCredential=` wants it. A caller is what the kernel says of the connection ([`Attestor`]); tokens are
 //! ignored.
 
+mod approvals;
 mod ask;
 mod bind;
 mod body;

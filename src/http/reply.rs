@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::api::{Envelope, Keys, KvVersion, WrapInfo};
+use crate::api::{Envelope, Explained, Keys, KvVersion, WrapInfo};
 use crate::broker::ports::Wrapped;
 use crate::domain::{Age, Field, Origin, Secret, VersionFacts};
 use crate::http::error::Refusal;
@@ -60,7 +60,14 @@ pub(super) fn metrics(text: String) -> Reply {
 
 /// An error in Vault's shape.
 pub(super) fn refusal(refusal: &Refusal) -> Reply {
-    let mut reply = json(refusal.status, &refusal.body());
+    let body = refusal.body();
+    let mut reply = match &refusal.because {
+        None => json(refusal.status, &body),
+        Some(because) => {
+            let (errors, data) = (body.errors, because.clone());
+            json(refusal.status, &Explained { errors, data })
+        }
+    };
     if let Some(allow) = refusal.allow {
         let headers = reply.headers_mut();
         headers.insert(ALLOW, HeaderValue::from_static(allow));

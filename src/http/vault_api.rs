@@ -150,6 +150,7 @@ impl VaultApi {
             Route::Unlock => self.unlock(&id, peer).await,
             Route::Leases => Ok(self.leases(&id, peer)),
             Route::Lease(verb, lease) => self.lease(id, verb, lease, body, peer).await,
+            Route::Approvals(route) => self.approvals(id, route, body, peer).await,
         }
     }
 }
@@ -169,6 +170,7 @@ fn takes_body(route: &Route) -> bool {
         | Route::Lease(..)
         // What clients send to end a token means nothing to us.
         | Route::RevokeSelf => true,
+        Route::Approvals(route) => route.takes_body(),
         Route::Read(_)
         | Route::List(..)
         | Route::Metadata(_)

@@ -71,7 +71,7 @@ pub(super) fn token(fields: &[Field], headers: &HeaderMap) -> Option<SecretValue
     clippy::disallowed_methods,
     reason = "JSON becomes the text that it stands for"
 )]
-fn text(field: &Field) -> Option<SecretValue> {
+pub(super) fn text(field: &Field) -> Option<SecretValue> {
     let text: Option<String> = serde_json::from_slice(field.json.expose_secret()).ok()?;
     text.map(|text| SecretValue::new(text.into_bytes()))
 }

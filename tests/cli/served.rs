@@ -31,15 +31,21 @@ impl Served {
 
     /// As [`Served::start`], with more lines of `[vault]`.
     pub(crate) fn over(bao: OpenBao, vault: &str) -> Self {
+        Self::with(bao, vault, "", "")
+    }
+
+    /// As [`Served::over`], with more of `[socket]` and what follows it, and more policies.
+    pub(crate) fn with(bao: OpenBao, vault: &str, more: &str, policies: &str) -> Self {
         let uid = rustix::process::geteuid().as_raw();
         let policy = format!(
             "permit (principal == UnixPeer::\"{uid}\", action, resource);\n\
              forbid (principal, action, resource in Path::\"secret/private\");\n\
-             forbid (principal, action == Action::\"versions\", resource in Path::\"secret/hidden\");\n"
+             forbid (principal, action == Action::\"versions\", resource in Path::\"secret/hidden\");\n\
+             {policies}"
         );
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
-            "[vault]\naddress = \"{}\"\nauth = \"token\"\n{vault}[socket]\npath = \"vaultgram.sock\"\n",
+            "[vault]\naddress = \"{}\"\nauth = \"token\"\n{vault}[socket]\npath = \"vaultgram.sock\"\n{more}",
             bao.address()
         );
         for (name, text) in [

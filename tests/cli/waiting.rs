@@ -11,7 +11,11 @@ use crate::vaultgram;
 
 /// Answers each connection with the next of `answers`, after its delay.
 fn serve(socket: &Path, answers: Vec<(Duration, String)>) {
-    let listener = UnixListener::bind(socket).unwrap();
+    serve_at(UnixListener::bind(socket).unwrap(), answers);
+}
+
+/// As [`serve`], where it listens already.
+pub(crate) fn serve_at(listener: UnixListener, answers: Vec<(Duration, String)>) {
     std::thread::spawn(move || {
         for (delay, answer) in answers {
             let (mut stream, _) = listener.accept().unwrap();
@@ -23,7 +27,8 @@ fn serve(socket: &Path, answers: Vec<(Duration, String)>) {
     });
 }
 
-fn answer(status: &str, headers: &str, body: &str) -> String {
+/// One answer of it.
+pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}connection: close\r\n\r\n{body}"

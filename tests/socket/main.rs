@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod approvals;
 mod binding;
 mod clients;
 mod collect;

@@ -25,8 +25,8 @@ use vaultgram::broker::{ApprovalRules, Broker, Ports, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
-    AuditEntry, Field, Lease, MountKind, Mounts, Origin, Permit, Policy, Secret, SecretValue,
-    VersionFacts,
+    AuditEntry, Field, History, Lease, MountKind, Mounts, Origin, Permit, Policy, Secret,
+    SecretValue, VersionFacts,
 };
 use vaultgram::http::{Attestor, Limits, Settings, Timeouts, bind};
 
@@ -35,6 +35,8 @@ pub(crate) const PASSWORD: &str = "p<\"\\/ü😀&";
 pub(crate) const PASSWORD_JSON: &str = r#""p\u003c\"\\/ü😀\u0026""#;
 /// Far more than a socket's buffers hold.
 pub(crate) const HUGE: usize = 4 << 20;
+/// What everybody's authenticator shows.
+pub(crate) const CODE: &str = "246813";
 /// For everything that is waited for: generous, for busy machines.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -170,6 +172,18 @@ impl SecretStore for Store {
         Ok(())
     }
 
+    async fn history(&self, permit: &Permit) -> Result<History, StoreError> {
+        match permit.target().path.path() {
+            "nothing" => Err(StoreError::NotFound),
+            _ => Ok(History::default()),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a made-up authenticator")]
+    async fn check_code(&self, _: &str, _: &str, code: &SecretValue) -> Result<bool, StoreError> {
+        Ok(code.expose_secret() == CODE.as_bytes())
+    }
+
     async fn list(&self, permit: &Permit) -> Result<Vec<String>, StoreError> {
         match permit.target().path.path() {
             "" => Ok(vec!["a".to_owned(), "b/".to_owned()]),
@@ -285,6 +299,11 @@ pub(crate) fn own_policy() -> String {
 }
 
 pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server {
+    serve_to(policy, Groups::default(), change)
+}
+
+/// As [`serve`], where policies may speak of `groups`.
+pub(crate) fn serve_to(policy: &str, groups: Groups, change: impl FnOnce(&mut Settings)) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vaultgram.sock");
     let mut settings = settings(path.clone());
@@ -300,8 +319,7 @@ pub(crate) fn serve(policy: &str, change: impl FnOnce(&mut Settings)) -> Server 
         ("db".to_owned(), MountKind::Engine),
     ];
     let mounts = Mounts::of(mounts).unwrap();
-    let policy = Policy::load(&[source], Groups::default(), &mounts)
-        .unwrap_or_else(|error| panic!("{error}"));
+    let policy = Policy::load(&[source], groups, &mounts).unwrap_or_else(|error| panic!("{error}"));
     let subuid = folder.path().join("subuid");
     let attestor = Attestor::new(policy.speaks_of_hashes(), &subuid);
     let store = Arc::new(Store {

@@ -8,6 +8,7 @@ mod tests;
 use hyper::{Method, StatusCode};
 
 use crate::domain::{Mounts, PathError, Target};
+use crate::http::approvals::ApprovalRoute;
 use crate::http::error::Refusal;
 use crate::http::leases::{LeaseRef, LeaseVerb};
 use crate::http::query::{HealthCodes, Page, Query, decode_path};
@@ -72,6 +73,8 @@ pub(super) enum Route {
     Leases,
     /// Something about one lease.
     Lease(LeaseVerb, LeaseRef),
+    /// Something about requests for approval: our own addition.
+    Approvals(ApprovalRoute),
 }
 
 /// What is done to versions.

@@ -4,6 +4,7 @@ use hyper::{Method, StatusCode};
 
 use super::{Route, malformed, only, unknown};
 use crate::domain::SecretPath;
+use crate::http::approvals;
 use crate::http::error::Refusal;
 use crate::http::leases;
 use crate::http::query::Query;
@@ -33,6 +34,9 @@ pub(super) fn route(
     if let Some(path) = path.strip_prefix("leases/") {
         let route = leases::own_route(path).ok_or_else(unknown)?;
         return only(method, DO, route).map(Some);
+    }
+    if let Some((allow, route)) = approvals::route(method, path, query)? {
+        return only(method, allow, Route::Approvals(route)).map(Some);
     }
     match path {
         "unlock" => {

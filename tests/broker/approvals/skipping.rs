@@ -79,7 +79,9 @@ async fn whatever_is_asked_for_by_whatever_way_waits_for_approval() {
         ));
         nothing_done(&world, "versions");
     }
-    assert!(broker.capabilities(&peer(ALICE), &path).is_empty());
+    for action in [Action::Read(Delivery::Socket), Action::List, Action::Delete] {
+        assert!(!broker.would_allow(&peer(ALICE), action, &path));
+    }
     "permit(principal, action, resource);".clone_into(&mut world.policy);
     let socket = Action::Read(Delivery::Socket);
     let Ok(Outcome::Offered(offer)) = world.ask(socket, "b").await else {
