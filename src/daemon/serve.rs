@@ -22,7 +22,7 @@ use crate::daemon::activation::Passed;
 use crate::daemon::notify::Notifier;
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::signals::{Asked, Signals};
-use crate::daemon::{descriptors, load_all, session_key, settings, start_log};
+use crate::daemon::{approvals, descriptors, load_all, session_key, settings, start_log};
 use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener};
 use crate::telegram::{FileSession, SessionError, TelegramError};
@@ -224,6 +224,11 @@ impl Daemon {
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
         running.push(leases.spawn(async move {
             broker.keep_approvals(stop).await;
+            Ok(())
+        }));
+        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
+        running.push(leases.spawn(async move {
+            approvals::measure(broker, stop).await;
             Ok(())
         }));
         let (cache, stop) = (self.cache, stop_back.clone());
