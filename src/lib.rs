@@ -55,6 +55,20 @@
 //! 5. `telegram` writes down the coming deletion, then sends the values under a spoiler to the
 //!    person's own chat, and deletes them for both sides when their time is up.
 //!
+//! # Walkthrough: a read that needs approval
+//!
+//! 1. [`domain::Policy::decide`] finds ways in, each of which costs something: its answer is a
+//!    [`domain::Need`]. The broker looks for a grant under which
+//!    [`domain::Policy::decide_granted`] lets the request pass, and finds none.
+//! 2. It opens a request for approval, once it has seen that there is such a secret: a
+//!    [`domain::Approval`], one value in the state store. Who tells people looks for what has
+//!    changed ([`broker::Broker::approvals_for_notices`]).
+//! 3. An approver votes ([`broker::Broker::vote`]). Policy says anew what is wanted, the machine
+//!    ([`domain::approval`]) counts, and what came of it is on record before it is swapped in.
+//! 4. The requester asks again. This time the grant is found, and its votes are counted once more,
+//!    as people, groups and policies are now; the permit carries its name, and so do the audit and
+//!    the lease of what is read.
+//!
 //! # Walkthrough: `bao kv get` on the socket
 //!
 //! 1. `http` accepts, and asks the kernel who is at the other end.

@@ -107,7 +107,9 @@ path "secret/undelete/*" {
 #  capabilities = ["update"]
 #}
 
-# One-time codes: read one, check one.
+# One-time codes: read one, check one. Where votes carry a code of the voter's authenticator
+# (@step_up("totp") in vaultgram's policies) "update" is enough: with "read" vaultgram could make
+# such a code itself. The keys are called like the people of [people].
 #path "totp/code/*" {
 #  capabilities = ["read", "update"]
 #}

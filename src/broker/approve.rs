@@ -55,19 +55,15 @@ impl Broker {
         let need = self.need_today(&approval).map_err(told)?;
         let code = code.and_then(|code| Some((self.step_up_of(&need, caller)?, code)));
         let mount = code.as_ref().map(|(mount, _)| mount.as_str());
-        let ballot = match &reason {
-            Some(reason) => Ballot::Deny { reason },
-            None => Ballot::Approve { step_up: mount },
-        };
         // What cannot count anyway costs nobody a code.
-        self.cast(approval.clone(), caller, ballot).map_err(told)?;
-        if let Ballot::Deny { reason } = ballot {
-            words(reason, 1)?;
-        }
+        self.cast(approval.clone(), caller, ballot(reason.as_deref(), mount))
+            .map_err(told)?;
+        let reason = reason.map(|reason| words(&reason, 1)).transpose()?;
         self.may_still_extend(&approval).await?;
         if let Some((mount, code)) = &code {
             self.check_code(by, &approval, mount, code).await?;
         }
+        let ballot = ballot(reason.as_deref(), mount);
         let cast = |approval| self.cast(approval, caller, ballot);
         let (approval, _) = self.change(by, &approval.id, cast).await?;
         Ok(self.info(&approval))
@@ -156,5 +152,13 @@ impl Broker {
         let found = self.find(first).await?;
         let first = found.ok_or(Refusal::NotGranted)?;
         Ok(first.read.approval().must_be(&State::Granted, self.now())?)
+    }
+}
+
+/// A vote against it for `reason`, else one for it with a code checked at `step_up`.
+fn ballot<'a>(reason: Option<&'a str>, step_up: Option<&'a str>) -> Ballot<'a> {
+    match reason {
+        Some(reason) => Ballot::Deny { reason },
+        None => Ballot::Approve { step_up },
     }
 }

@@ -201,7 +201,9 @@ impl Broker {
                 Ok(Outcome::NeedsApproval(waiting))
             }
             Decision::Allow(permit) => {
-                self.spend(&permit).await?;
+                if let Err(error) = self.spend(&permit).await {
+                    return self.conclude(&permit, Err(error)).await;
+                }
                 let grant = permit.grant().cloned();
                 let done = self.execute(permit, beside).await;
                 if let Err(error) = &done {

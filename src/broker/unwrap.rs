@@ -58,7 +58,9 @@ impl Broker {
                 Ok(Outcome::NeedsApproval(waiting))
             }
             Decision::Allow(permit) => {
-                self.spend(&permit).await?;
+                if let Err(error) = self.spend(&permit).await {
+                    return self.conclude(&permit, Err(error)).await;
+                }
                 let result = self.taken_out(&permit, token).await;
                 self.conclude(&permit, result).await
             }

@@ -4,6 +4,7 @@
 //! shows every mistake with its place and what to do.
 
 mod application;
+mod approvals;
 mod credentials;
 mod dotenv;
 pub mod environment;
@@ -24,6 +25,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use application::{ApplicationConfig, KEYS_FORM, api_hash, api_id};
+pub use approvals::ApprovalsConfig;
 pub use credentials::CredentialsConfig;
 pub use environment::Environment;
 pub use limits::LimitsConfig;
@@ -57,6 +59,8 @@ pub struct Config {
     pub sockets: Vec<SocketConfig>,
     /// What may be taken of each.
     pub limits: LimitsConfig,
+    /// How many requests for approval there may be.
+    pub approvals: ApprovalsConfig,
     /// The socket for systemd's credentials.
     pub credentials: Option<CredentialsConfig>,
     /// The audit.
@@ -91,6 +95,7 @@ impl Config {
                 policy,
                 sockets: parts.sockets,
                 limits: parts.limits,
+                approvals: parts.approvals,
                 credentials: parts.credentials,
                 audit: parts.audit,
                 state: parts.state,
@@ -131,6 +136,7 @@ struct Parts {
     policy: Option<Policy>,
     sockets: Vec<SocketConfig>,
     limits: LimitsConfig,
+    approvals: ApprovalsConfig,
     credentials: Option<CredentialsConfig>,
     audit: AuditConfig,
     state: StateConfig,
@@ -205,6 +211,7 @@ impl Parts {
             policy,
             sockets,
             limits: raw.limits,
+            approvals: raw.approvals,
             credentials,
             audit,
             state,

@@ -18,6 +18,7 @@ pub(super) struct Raw {
     pub(super) socket: Option<Socket>,
     pub(super) sockets: BTreeMap<String, Socket>,
     pub(super) limits: super::LimitsConfig,
+    pub(super) approvals: super::ApprovalsConfig,
     pub(super) credentials: Option<Credentials>,
     pub(super) audit: Audit,
     pub(super) state: State,
@@ -281,6 +282,13 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     humantime::parse_duration(&text).map_err(|_| {
         serde::de::Error::custom("not a duration; write it like \"500ms\", \"60s\" or \"5m\"")
     })
+}
+
+/// As [`duration`], where the key is there.
+pub(super) fn some_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 /// Parses the file's text.

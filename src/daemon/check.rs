@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Config;
 use crate::daemon::{load, people, settings};
+use crate::domain::person::Account;
 use crate::vault::Store;
 
 /// Reads everything that is configured, and says what it found.
@@ -69,6 +70,7 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
              that is not meant, say action == Action::\"read\""
         )?;
     }
+    approvals(config, out)?;
     if config.sockets.is_empty() {
         writeln!(out, "socket    not served: there is no [socket] section")?;
     }
@@ -99,4 +101,52 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
     }
     writeln!(out, "audit     {}", config.audit.file.display())?;
     writeln!(out, "state     {}", config.state.file.display())
+}
+
+/// Who is to approve what, and whether they can.
+fn approvals(config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
+    let approvers = config.policy.approvers();
+    if approvers.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "approvals wanted by {} of them, from {}",
+        config.policy.demanding(),
+        people(approvers.len())
+    )?;
+    for warning in unheard(config) {
+        writeln!(out, "          warning: {warning}")?;
+    }
+    Ok(())
+}
+
+/// Approvers who would not hear of a request, or could not vote on it.
+pub(super) fn unheard(config: &Config) -> Vec<String> {
+    let approvers = config.policy.approvers();
+    let people = config.policy.groups().people();
+    let Some(telegram) = &config.telegram else {
+        return (!approvers.is_empty())
+            .then(|| {
+                "approvers are told of nothing without [telegram]; they have to look \
+                 (vaultgram requests)"
+                    .to_owned()
+            })
+            .into_iter()
+            .collect();
+    };
+    let deaf = approvers.iter().filter(|person| {
+        let mut accounts = people.accounts(person);
+        !accounts.any(|account| match account {
+            Account::Telegram(id) => telegram.allowed_users.contains(&id),
+            Account::Uid(_) => !config.sockets.is_empty(),
+        })
+    });
+    deaf.map(|person| {
+        format!(
+            "{person} is to approve, and can do so nowhere: no Telegram account of theirs is in \
+             allowed_users, and no Unix user of theirs has a socket"
+        )
+    })
+    .collect()
 }

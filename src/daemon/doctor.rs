@@ -21,7 +21,7 @@ use crate::config::{Config, LimitsConfig, SocketConfig, TelegramConfig, VaultCon
 use crate::coordination::{self, LocalStore};
 use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
-use crate::daemon::{application, load, people, session_key, settings};
+use crate::daemon::{application, check, load, people, session_key, settings};
 use crate::telegram::{self, FileSession, SessionError};
 use crate::telemetry::metrics::{CHAT_LOCKED, DEVICES_LOOKED_AT, TELEGRAM_STATE};
 use crate::vault::Store;
@@ -77,6 +77,7 @@ pub async fn doctor(arguments: &DoctorArgs, out: &mut dyn Write) -> Result<(), F
 async fn examine(config: Config, file: &Path) -> Vec<Finding> {
     let correct = format!("{} is correct", file.display());
     let mut findings = vec![Finding::of::<String>("configuration", Ok(correct))];
+    findings.extend(examine_approvals(&config));
     // Whoever makes a file owns it: made by another user, it would keep the broker from starting.
     if let Err(problem) = examine_user(&config.state.file) {
         findings.push(Finding::of("vault", vault(config.vault, None).await));
@@ -111,6 +112,22 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Whether those who are to approve something can, where anything is to be approved.
+fn examine_approvals(config: &Config) -> Option<Finding> {
+    let approvers = config.policy.approvers().len();
+    if approvers == 0 {
+        return None;
+    }
+    let unheard = check::unheard(config);
+    let found = match &config.telegram {
+        Some(_) if unheard.is_empty() => Ok(format!("{} can approve", people(approvers))),
+        Some(_) => Err(unheard.join("; ")),
+        // They can still look.
+        None => Ok(unheard.join("; ")),
+    };
+    Some(Finding::of("approvals", found))
 }
 
 /// Whether we are the user whose files these are.

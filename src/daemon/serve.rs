@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::age::{AgeSealer, SessionKey};
 use crate::audit::AuditFile;
 use crate::broker::ports::{Clock, SystemClock, SystemRandom};
-use crate::broker::{ApprovalRules, Broker, Ports, Rules};
+use crate::broker::{Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{ApplicationConfig, Config, SocketConfig, TelegramConfig};
 use crate::coordination::LocalStore;
@@ -133,7 +133,7 @@ impl Daemon {
                 Some(telegram) => telegram.admins.clone(),
                 None => BTreeSet::new(),
             },
-            approvals: ApprovalRules::default(),
+            approvals: settings::approvals(config.approvals),
         };
         let vault_address = config.vault.public_address.clone();
         let vault = Arc::new(

@@ -5,9 +5,10 @@ use std::os::unix::net::UnixListener;
 
 use zeroize::Zeroizing;
 
+use crate::broker::ApprovalRules;
 use crate::config::{
-    ApplicationConfig, AuditConfig, LimitsConfig, SocketConfig, StrangerReply, TelegramConfig,
-    VaultAuth, VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
+    ApplicationConfig, ApprovalsConfig, AuditConfig, LimitsConfig, SocketConfig, StrangerReply,
+    TelegramConfig, VaultAuth, VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
 };
 use crate::{audit, http, telegram, vault};
 
@@ -64,6 +65,16 @@ pub(super) fn audit(config: AuditConfig) -> audit::Settings {
         } else {
             audit::Durability::Grouped
         },
+    }
+}
+
+pub(super) fn approvals(config: ApprovalsConfig) -> ApprovalRules {
+    let default = ApprovalRules::default();
+    let count = |it: NonZeroU32| usize::try_from(it.get()).unwrap_or(usize::MAX);
+    ApprovalRules {
+        per_person: config.per_person.map_or(default.per_person, count),
+        per_day: config.per_day.map_or(default.per_day, NonZeroU32::get),
+        keep: config.keep.unwrap_or(default.keep),
     }
 }
 

@@ -234,7 +234,7 @@ fn plain(fields: Vec<Field>) -> Secret {
 }
 
 /// The answer, if it is a success.
-fn accepted(
+pub(super) fn accepted(
     answer: Answer,
     fields: &[Field],
     failed: impl Fn(&Failure) -> StoreError,

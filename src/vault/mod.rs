@@ -51,6 +51,7 @@ mod session;
 mod sessions;
 mod settings;
 mod store;
+mod totp;
 mod unwrap;
 mod wire;
 mod wrap;

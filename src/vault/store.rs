@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::telemetry::metrics::LEASE_RENEWALS;
 use crate::vault::metadata::{self, Metadata};
-use crate::vault::{Store, engine, kv, kv_write, meant, wrap};
+use crate::vault::{Store, engine, kv, kv_write, meant, totp, wrap};
 
 #[async_trait]
 impl SecretStore for Store {
@@ -117,6 +117,19 @@ impl SecretStore for Store {
         .await?;
         self.leases.ended(lease);
         Ok(())
+    }
+
+    async fn check_code(
+        &self,
+        mount: &str,
+        key: &str,
+        code: &SecretValue,
+    ) -> Result<bool, StoreError> {
+        let client = &self.client;
+        self.logged_in_as(None, move |session| async move {
+            totp::check(client, session.access(), (mount, key), code).await
+        })
+        .await
     }
 
     async fn renew(&self, lease: &str, increment: Duration) -> Result<Duration, StoreError> {

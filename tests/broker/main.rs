@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and compares the plaintext"
 )]
 
+mod approvals;
 mod capabilities;
 mod changes;
 mod collecting;

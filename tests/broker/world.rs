@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 use vaultgram::age::AgeSealer;
 use vaultgram::broker::ports::{
-    AuditError, AuditSink, Clock, SecretStore, StoreError, StoreHealth, SystemClock, SystemRandom,
-    Wrapped, WrappedFacts,
+    AuditError, AuditSink, Clock, Coordination, SecretStore, StoreError, StoreHealth, SystemClock,
+    SystemRandom, Wrapped, WrappedFacts,
 };
 use vaultgram::broker::{ApprovalRules, Beside, Broker, BrokerError, Outcome, Ports, Rules};
 use vaultgram::coordination::LocalStore;
@@ -39,6 +39,9 @@ pub(crate) struct World {
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) coordination: Arc<LocalStore>,
     pub(crate) unix_users: BTreeMap<i64, u32>,
+    pub(crate) policy: String,
+    pub(crate) groups: Groups,
+    pub(crate) approvals: ApprovalRules,
     next: AtomicUsize,
     folder: tempfile::TempDir,
 }
@@ -54,13 +57,23 @@ impl World {
             clock,
             coordination,
             unix_users: BTreeMap::from([ALICE, BOB]),
+            policy: "permit(principal, action, resource)
+                     unless { resource == Path::\"secret/forbidden\" };"
+                .to_owned(),
+            groups: Groups::default(),
+            approvals: ApprovalRules::default(),
             next: AtomicUsize::new(1),
             folder,
         }
     }
 
-    /// A broker that permits everything but `secret/forbidden`.
+    /// A broker that permits everything but `secret/forbidden`, unless the world says otherwise.
     pub(crate) fn broker(&self) -> Arc<Broker> {
+        self.broker_on(self.coordination.clone())
+    }
+
+    /// As [`World::broker`], with state that is kept elsewhere.
+    pub(crate) fn broker_on(&self, coordination: Arc<dyn Coordination>) -> Arc<Broker> {
         let mounts = vec![
             ("secret".to_owned(), MountKind::Kv2),
             ("old".to_owned(), MountKind::Kv1),
@@ -69,23 +82,21 @@ impl World {
         let mounts = Mounts::of(mounts).unwrap();
         let source = PolicySource {
             name: "test".to_owned(),
-            text: "permit(principal, action, resource)
-                   unless { resource == Path::\"secret/forbidden\" };"
-                .to_owned(),
+            text: self.policy.clone(),
         };
-        let policy = Policy::load(&[source], Groups::default(), &mounts).unwrap();
+        let policy = Policy::load(&[source], self.groups.clone(), &mounts).unwrap();
         let rules = Rules {
             policy,
             mounts,
             wrap_ttl: Duration::from_mins(5),
             unix_users: self.unix_users.clone(),
             admins: BTreeSet::from([CAROL]),
-            approvals: ApprovalRules::default(),
+            approvals: self.approvals,
         };
         let ports = Ports {
             store: self.store.clone(),
             audit: self.audit.clone(),
-            coordination: self.coordination.clone(),
+            coordination,
             sealer: Arc::new(AgeSealer),
             clock: self.clock.clone(),
             random: Arc::new(SystemRandom),
@@ -301,6 +312,17 @@ impl SecretStore for FakeStore {
     async fn revoke(&self, lease: &str) -> Result<(), StoreError> {
         assert_eq!(lease, LEASE);
         self.called("revoke")
+    }
+
+    async fn check_code(
+        &self,
+        mount: &str,
+        key: &str,
+        code: &SecretValue,
+    ) -> Result<bool, StoreError> {
+        assert_eq!((mount, key), ("totp", "telegram:1002"), "whose code");
+        self.called("check_code")?;
+        Ok(code.expose_secret() == b"123456")
     }
 
     async fn renew(&self, lease: &str, increment: Duration) -> Result<Duration, StoreError> {

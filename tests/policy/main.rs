@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod approvals;
 mod local;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ fn load(text: &str) -> Result<Policy, Vec<String>> {
             "deployers".to_owned(),
             vec!["unit:deploy.service".parse().unwrap()],
         ),
+        ("nobody".to_owned(), vec![]),
     ];
     let source = PolicySource {
         name: "policy.cedar".into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vaultgram::broker::ports::{SecretStore, StoreError};
-use vaultgram::domain::{Field, Origin, Secret, SecretPath, Target};
+use vaultgram::domain::{Field, Origin, Secret, SecretPath, SecretValue, Target};
 use vaultgram::vault::Auth;
 
 use crate::openbao::OpenBao;
@@ -292,6 +292,25 @@ async fn one_time_codes_are_those_of_any_authenticator() {
         totp.ask("code/app", &[("code", &own("0"))], "valid").await,
         "true"
     );
+    // A vote that carries a code: each is taken once.
+    let check = async |key: &str, code: &str| {
+        let code = SecretValue::new(code.as_bytes().to_vec());
+        totp.world.store.check_code("totp", key, &code).await
+    };
+    totp.set_up("keys/alice", &made);
+    let next = own("1");
+    assert_eq!(check("alice", &next).await, Ok(true));
+    assert_eq!(check("alice", &next).await, Ok(false), "it was used");
+    for wrong in ["", "12345", "1234567", "12345a", "\"12345", "000000"] {
+        assert_eq!(check("alice", wrong).await, Ok(false), "{wrong}");
+    }
+    let nobody = check("bob", &own("0")).await;
+    assert!(matches!(nobody, Err(StoreError::Rejected(_))), "{nobody:?}");
+    assert_eq!(
+        check("telegram:1", &next).await,
+        Err(StoreError::Unsupported)
+    );
+    assert_eq!(check("../keys", &next).await, Err(StoreError::NotFound));
     let refused = totp.try_invoke("code/app", &[("code", "000000")]).await;
     assert!(refused.is_err() || refused.is_ok_and(|answer| value(&answer, "valid") == "false"));
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use time::macros::datetime;
 
 use super::*;
+use crate::domain::approval::{ApprovalRecord, ApprovalStep};
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use crate::domain::{Action, LeaseAction, RequestId, SecretPath, Target};
 
@@ -45,6 +46,7 @@ fn a_line_reads_as_documented() {
         reason: None,
         policies: vec!["main.cedar:policy0".into()],
         vault_role: Some("developers".into()),
+        grant: ApprovalId::read("R7K2XQ"),
     };
     let line = sealed(&entry(caller, Some("pass\"word"), event));
     let (body, hash) = line.split_once(",\"hash\":").unwrap();
@@ -53,6 +55,7 @@ fn a_line_reads_as_documented() {
         concat!(
             r#"{"seq":1,"time":"2026-11-21T08:15:00.500Z","event":"decided","allowed":true,"#,
             r#""policies":["main.cedar:policy0"],"vault_role":"developers","#,
+            r#""grant":"R7K2XQ","#,
             r#""id":"telegram-1001-7","#,
             r#""caller":"telegram:1001","chat":"private","action":"read","#,
             r#""path":"secret/django/database","#,
@@ -64,6 +67,28 @@ fn a_line_reads_as_documented() {
         hash,
         format!("\"{}\"}}\n", hex::encode(Sha256::digest(body)))
     );
+}
+
+#[test]
+fn a_step_of_an_approval_reads_as_documented() {
+    let caller = Caller::Unix(UnixPeer::known(990, 991, 42));
+    let step = ApprovalStep::Granted {
+        until: datetime!(2026-11-21 09:15 UTC),
+        once: false,
+        policies: vec!["prod".to_owned()],
+    };
+    let record = ApprovalRecord {
+        approval: ApprovalId::read("R7K2XQ").unwrap(),
+        requester: "alice".to_owned(),
+        step,
+    };
+    let line = sealed(&entry(caller, None, AuditEvent::Approval(record)));
+    let start = concat!(
+        r#"{"seq":1,"time":"2026-11-21T08:15:00.500Z","event":"granted","#,
+        r#""until":"2026-11-21T09:15:00.000Z","once":false,"policies":["prod"],"#,
+        r#""approval":"R7K2XQ","requester":"alice","id":"telegram-1001-7","caller":"uid:990","#,
+    );
+    assert!(line.starts_with(start), "{line}");
 }
 
 #[test]

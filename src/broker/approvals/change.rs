@@ -2,7 +2,7 @@
 
 use crate::broker::{ApprovalError, Broker, BrokerError};
 use crate::domain::approval::{ApprovalRecord, Effect, Event};
-use crate::domain::{Approval, ApprovalId, AuditEntry, AuditEvent, Caller, RequestId};
+use crate::domain::{Approval, ApprovalId, AuditEntry, AuditEvent, Caller, Request, RequestId};
 
 /// How often a change is tried. Each time somebody else made one, so this is far too often.
 const TRIES: usize = 100;
@@ -12,6 +12,16 @@ const TRIES: usize = 100;
 pub(in crate::broker) struct By<'a> {
     pub(in crate::broker) id: &'a RequestId,
     pub(in crate::broker) caller: &'a Caller,
+}
+
+impl<'a> By<'a> {
+    /// Whoever asks for `request`, in it.
+    pub(in crate::broker) fn of(request: &'a Request) -> Self {
+        Self {
+            id: &request.id,
+            caller: &request.caller,
+        }
+    }
 }
 
 /// What a step makes of a request for approval.

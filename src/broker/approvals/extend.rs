@@ -42,6 +42,7 @@ impl Broker {
             Err(denial) => return Ok(Opened::Denied(denial)),
         };
         let reason = words(reason, need.reason())?;
+        let _one_at_a_time = self.approvals.opening.lock().await;
         let open = self.open_ones().await?;
         let mut others = open.iter().map(|read| &read.approval);
         let asked = others.find(|other| {

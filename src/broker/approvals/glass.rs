@@ -28,9 +28,9 @@ impl Broker {
         };
         let least = need.glass().ok_or(ApprovalError::NoGlass)?;
         let reason = words(reason, least.max(LEAST))?;
-        let open = self.open_ones().await?;
-        self.within_glass(request, &open)?;
         self.look(request, &need).await?;
+        let _one_at_a_time = self.approvals.opening.lock().await;
+        self.within_glass(request, &self.open_ones().await?)?;
         let broken = |id| {
             let approval = self.new_approval(id, request, reason.clone(), &need);
             let until = approval.opened;
@@ -42,11 +42,7 @@ impl Broker {
             };
             (approval, step)
         };
-        let by = By {
-            id: &request.id,
-            caller: &request.caller,
-        };
-        let info = self.keep_new(by, broken).await?;
+        let info = self.keep_new(By::of(request), broken).await?;
         tracing::warn!(
             event = "broker.glass_broken",
             approval = %info.id,

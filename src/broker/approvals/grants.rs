@@ -19,9 +19,12 @@ impl Broker {
         request: &Request,
         need: Need,
     ) -> Result<Decision, CoordinationError> {
-        let now = self.now();
+        let (now, policy) = (self.now(), &self.rules.policy);
         for read in self.open_ones().await? {
-            let policy = &self.rules.policy;
+            // Most of them are not: that is seen sooner than policy is asked.
+            if !read.approval.covers(request, policy.groups()) {
+                continue;
+            }
             let decision = policy.decide_granted(request, &read.approval, now);
             if let Decision::Allow(_) = decision {
                 return Ok(decision);
@@ -49,11 +52,7 @@ impl Broker {
         let Some(grant) = permit.grant() else {
             return Ok(());
         };
-        let request = permit.request();
-        let by = By {
-            id: &request.id,
-            caller: &request.caller,
-        };
+        let by = By::of(permit.request());
         match self.change_by(by, grant, Event::Use).await {
             Ok(_) => Ok(()),
             // Policy found it live: it was used or taken back since.
@@ -74,10 +73,7 @@ impl Broker {
         let Some(grant) = grant.filter(|_| error.undone()) else {
             return;
         };
-        let by = By {
-            id: &request.id,
-            caller: &request.caller,
-        };
+        let by = By::of(request);
         if let Err(error) = self.change_by(by, grant, Event::GiveBack).await {
             tracing::warn!(event = "broker.grant_not_given_back", %grant, %error);
         }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::broker::{ApprovalError, Broker, BrokerError};
 use crate::domain::approval::{Ask, Grant, Review, State, Vote};
 use crate::domain::caller::UnixPeer;
+use crate::domain::group::Groups;
 use crate::domain::person::Account;
 use crate::domain::{Action, Approval, ApprovalId, Caller, Person, Target};
 
@@ -51,6 +52,8 @@ pub struct ApprovalInfo {
 impl ApprovalInfo {
     fn of(approval: &Approval, now: OffsetDateTime) -> Self {
         let request = &approval.request;
+        // Time may have passed without anybody's noting it.
+        let (today, _) = approval.clone().tick(now);
         Self {
             id: approval.id.clone(),
             requester: approval.requester.clone(),
@@ -60,8 +63,8 @@ impl ApprovalInfo {
             reason: approval.reason.clone(),
             opened: approval.opened,
             waits_until: approval.waits_until,
-            state: approval.state_at(now),
-            since: approval.since,
+            state: today.state,
+            since: today.since,
             grant: approval.grant.clone(),
             review: approval.review.clone(),
             extends: approval.extends.clone(),
@@ -90,6 +93,25 @@ pub struct Told {
     pub requester: BTreeSet<i64>,
     /// Those of everybody who may vote on it.
     pub approvers: BTreeSet<i64>,
+}
+
+/// Somebody who looks at requests for approval.
+struct Viewer<'b> {
+    account: Account,
+    /// The groups that the person is in.
+    theirs: BTreeSet<&'b str>,
+    admin: bool,
+    groups: &'b Groups,
+}
+
+impl Viewer<'_> {
+    /// Whether it is for them to see: its requester, those who may vote on it, administrators.
+    fn sees(&self, approval: &Approval) -> bool {
+        let mut asked = approval.asks.iter().flat_map(Ask::groups);
+        self.admin
+            || asked.any(|group| self.theirs.contains(group))
+            || approval.is_of(self.account, self.groups)
+    }
 }
 
 impl Broker {
@@ -121,15 +143,15 @@ impl Broker {
             Filter::Pending => {}
             Filter::Mine | Filter::All => all.extend(self.past_ones().await?),
         }
-        let (now, groups) = (self.now(), self.rules.policy.groups());
+        let (now, viewer) = (self.now(), self.viewer(caller));
         let wanted = |approval: &Approval| match filter {
-            Filter::Mine => approval.is_of(caller.into(), groups),
+            Filter::Mine => approval.is_of(viewer.account, viewer.groups),
             Filter::Pending => {
                 let unseen = matches!(approval.review, Some(Review::Open { .. }));
                 let pending = approval.state_at(now) == State::Pending;
-                (pending || unseen) && self.sees(caller, approval)
+                (pending || unseen) && viewer.sees(approval)
             }
-            Filter::All => self.sees(caller, approval),
+            Filter::All => viewer.sees(approval),
         };
         let found = all.iter().map(super::Read::approval);
         let found = found.filter(|approval| wanted(approval));
@@ -197,26 +219,24 @@ impl Broker {
         ApprovalInfo::of(approval, self.now())
     }
 
-    /// Whether `caller` may know of it: its requester, those who may vote on it, administrators.
+    /// Whether `caller` may know of it.
     pub(in crate::broker) fn sees(&self, caller: &Caller, approval: &Approval) -> bool {
-        let groups = self.rules.policy.groups();
-        approval.is_of(caller.into(), groups)
-            || self.is_asked(caller, approval)
-            || self.is_admin(caller)
+        self.viewer(caller).sees(approval)
     }
 
-    /// Whether `caller` is of a group that is asked.
-    pub(in crate::broker) fn is_asked(&self, caller: &Caller, approval: &Approval) -> bool {
+    fn viewer(&self, caller: &Caller) -> Viewer<'_> {
         let groups = self.rules.policy.groups();
-        let person = groups.person(caller);
-        let theirs: BTreeSet<&str> = groups.of_person(&person).collect();
-        let mut asked = approval.asks.iter().flat_map(Ask::groups);
-        asked.any(|group| theirs.contains(group))
+        Viewer {
+            account: caller.into(),
+            theirs: groups.of_person(&groups.person(caller)).collect(),
+            admin: self.is_admin(caller),
+            groups,
+        }
     }
 
     /// Whether `caller` looks after everybody's affairs: an administrator, by whatever account of
     /// theirs, or whoever administers this host.
-    pub(in crate::broker) fn is_admin(&self, caller: &Caller) -> bool {
+    fn is_admin(&self, caller: &Caller) -> bool {
         let people = self.rules.policy.groups().people();
         let person = people.of(caller.into());
         let own =

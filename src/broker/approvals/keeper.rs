@@ -16,6 +16,8 @@ use crate::domain::{Caller, RequestId};
 
 /// The longest sleep: another replica's changes wake nobody here.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The shortest sleep.
+const PAUSE: Duration = Duration::from_millis(200);
 /// How long those that are over stay among the open ones, so that whoever tells people sees how
 /// they ended.
 const LINGER: Duration = Duration::from_mins(10);
@@ -52,8 +54,12 @@ impl Broker {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = changed.changed() => {}
-                // Not at once: what cannot be done now is not tried in a circle.
-                () = sleep(wait.max(Duration::from_millis(200))) => {}
+                () = sleep(wait) => {}
+            }
+            // Changes come in crowds, and what cannot be done now is not tried in a circle.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(PAUSE) => {}
             }
         }
     }

@@ -56,6 +56,8 @@ impl Default for ApprovalRules {
 
 /// What this process remembers of requests for approval; all of it can be lost.
 pub(super) struct Desk {
+    /// Held while one is opened, so that two at once are not more than there may be.
+    opening: tokio::sync::Mutex<()>,
     /// Counts the changes made here.
     changed: watch::Sender<u64>,
     /// Those that are open, as they were last read, so that they need not be parsed again.
@@ -74,6 +76,7 @@ pub(in crate::broker) struct Read {
 impl Default for Desk {
     fn default() -> Self {
         Self {
+            opening: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             read: Mutex::default(),
             over: Mutex::default(),

@@ -71,9 +71,10 @@ impl Broker {
         if let Some(id) = self.granted(request, &open) {
             return Err(ApprovalError::Granted(id).into());
         }
-        Ok(Opened::Open(
-            self.open(request, &need, reason, &open).await?,
-        ))
+        match self.open(request, &need, reason).await? {
+            (opened, true) => Ok(Opened::Open(opened)),
+            (known, false) => Err(ApprovalError::Asked(known.id).into()),
+        }
     }
 
     /// What policy wants approved before `request`; it is on record that somebody asked. An error
@@ -106,13 +107,14 @@ impl Broker {
         if let Some(read) = self.pending(request, &open) {
             return Ok(Waiting::Known(self.info(&read.approval)));
         }
-        match need.reason() {
-            0 => {
-                let opened = self.open(request, need, String::new(), &open).await?;
-                Ok(Waiting::Opened(opened))
-            }
-            characters => Ok(Waiting::ReasonNeeded { characters }),
+        if need.reason() > 0 {
+            let characters = need.reason();
+            return Ok(Waiting::ReasonNeeded { characters });
         }
+        Ok(match self.open(request, need, String::new()).await? {
+            (opened, true) => Waiting::Opened(opened),
+            (known, false) => Waiting::Known(known),
+        })
     }
 
     /// The one among `open` that waits for what `request` is about.
@@ -138,21 +140,23 @@ impl Broker {
         found.map(|approval| approval.id.clone())
     }
 
+    /// Opens a request for approval, unless an equal one has been opened meanwhile; and whether it
+    /// is new.
     async fn open(
         &self,
         request: &Request,
         need: &Need,
         reason: String,
-        open: &[Read],
-    ) -> Result<ApprovalInfo, BrokerError> {
-        self.within_person(request, open)?;
+    ) -> Result<(ApprovalInfo, bool), BrokerError> {
         self.look(request, need).await?;
+        let _one_at_a_time = self.approvals.opening.lock().await;
+        let open = self.open_ones().await?;
+        if let Some(read) = self.pending(request, &open) {
+            return Ok((self.info(&read.approval), false));
+        }
+        self.within_person(request, &open)?;
         self.count_today().await?;
-        let by = By {
-            id: &request.id,
-            caller: &request.caller,
-        };
-        self.keep_new(by, |id| {
+        let opened = |id| {
             let approval = self.new_approval(id, request, reason.clone(), need);
             let step = ApprovalStep::Opened {
                 reason: reason.clone(),
@@ -160,8 +164,8 @@ impl Broker {
                 extends: None,
             };
             (approval, step)
-        })
-        .await
+        };
+        Ok((self.keep_new(By::of(request), opened).await?, true))
     }
 
     pub(super) fn new_approval(

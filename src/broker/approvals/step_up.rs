@@ -19,6 +19,10 @@ const SPAN: i64 = 5 * 60;
 #[derive(Default, Serialize, Deserialize)]
 struct Tries(Vec<i64>);
 
+fn tries_of(person: &Person) -> String {
+    format!("codes/{person}")
+}
+
 impl Broker {
     /// Where the code of `caller` is to be checked, if their vote can use one.
     pub(in crate::broker) fn step_up_of(&self, need: &Need, caller: &Caller) -> Option<String> {
@@ -40,7 +44,11 @@ impl Broker {
         self.count_try(&person).await?;
         let checked = self.ports.store.check_code(mount, person.name(), code);
         match checked.await {
-            Ok(true) => Ok(()),
+            // Whoever knows it does not guess.
+            Ok(true) => {
+                let coordination = &self.ports.coordination;
+                Ok(coordination.delete(&tries_of(&person)).await?)
+            }
             Ok(false) => {
                 let record = approval.record(ApprovalStep::StepUpFailed);
                 self.record_steps(by, approval, vec![record]).await?;
@@ -66,7 +74,7 @@ impl Broker {
     }
 
     async fn count_try(&self, person: &Person) -> Result<(), BrokerError> {
-        let (now, key) = (self.now().unix_timestamp(), format!("codes/{person}"));
+        let (now, key) = (self.now().unix_timestamp(), tries_of(person));
         let coordination = &self.ports.coordination;
         loop {
             let before = coordination.get(&key).await?;

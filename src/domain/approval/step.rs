@@ -304,7 +304,7 @@ impl Approval {
         Ok((reviewed, vec![Effect::Reviewed { note }]))
     }
 
-    fn tick(mut self, now: OffsetDateTime) -> (Self, Vec<Effect>) {
+    pub(crate) fn tick(mut self, now: OffsetDateTime) -> (Self, Vec<Effect>) {
         let mut effects = vec![];
         let state = self.state_at(now);
         if state != self.state {

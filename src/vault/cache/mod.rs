@@ -306,6 +306,15 @@ impl SecretStore for Cached {
         self.store.revoke(lease).await
     }
 
+    async fn check_code(
+        &self,
+        mount: &str,
+        key: &str,
+        code: &SecretValue,
+    ) -> Result<bool, StoreError> {
+        self.store.check_code(mount, key, code).await
+    }
+
     async fn renew(&self, lease: &str, increment: Duration) -> Result<Duration, StoreError> {
         self.store.renew(lease, increment).await
     }
