@@ -59,7 +59,8 @@ impl Handler {
             Affair::Review(name, note) => {
                 let reviewing =
                     async move { broker.review(&id, &caller, name.as_str(), &note).await };
-                self.told(origin, reviewing, |it| Reply::reviewed(&it)).await
+                self.told(origin, reviewing, |it| Reply::reviewed(&it))
+                    .await
             }
         })
     }

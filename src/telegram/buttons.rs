@@ -59,7 +59,10 @@ impl Press {
 /// The buttons under `reply`, if it asks something.
 pub(super) fn under(reply: &Reply) -> Option<tl::enums::ReplyMarkup> {
     let (name, buttons) = match (&reply.code, &reply.vote) {
-        (Some(code), _) => (code.as_str(), [("Confirm", "confirm"), ("Cancel", "cancel")]),
+        (Some(code), _) => (
+            code.as_str(),
+            [("Confirm", "confirm"), ("Cancel", "cancel")],
+        ),
         (None, Some(id)) => (id.as_str(), [("Approve", "approve"), ("Deny", "deny")]),
         (None, None) => return None,
     };
@@ -104,7 +107,7 @@ mod tests {
             panic!("inline")
         };
         let tl::enums::KeyboardInlineButtonRow::Row(row) = &markup.rows[0];
-        let read = |button| {
+        let read = |button: &tl::enums::KeyboardInlineButton| {
             let tl::enums::KeyboardInlineButton::Button(button) = button;
             let tl::enums::InlineButtonType::Callback(callback) = &button.r#type else {
                 panic!("callback")

@@ -77,7 +77,8 @@ impl Handler {
     /// Who votes against something says why, for which a button has no room. Whoever may not know of
     /// the request learns nothing of it here.
     async fn pressed_deny(&self, query: i64, user: TelegramUser, request: ApprovalId) {
-        let text = format!("Say why: reply to this message with deny REASON, or /deny {request} REASON");
+        let text =
+            format!("Say why: reply to this message with deny REASON, or /deny {request} REASON");
         self.answer_press(query, Some(text)).await;
         info!(event = "telegram.button", choice = "deny", user = user.id, %request);
     }

@@ -311,9 +311,7 @@ impl Reply {
             Outcome::Listed(names) => changed::listed(names, target).guarded(),
             Outcome::Versions(history) => changed::versions(history, target).guarded(),
             Outcome::Denied(denial) => Self::denied(denial.reason),
-            Outcome::NeedsApproval(waiting) => {
-                Self::needs_approval(waiting, terms.action, target)
-            }
+            Outcome::NeedsApproval(waiting) => Self::needs_approval(waiting, terms.action, target),
             Outcome::Duplicate => return None,
             Outcome::Interrupted => Self::interrupted(),
             // That it was done is told, whatever has happened since.

@@ -1,6 +1,6 @@
 //! The front end under test: a real broker on fake ports, on the simulated datacenter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -66,6 +66,7 @@ pub(crate) struct World {
     /// Serves in place of `store`.
     pub(crate) kept: Option<Arc<KeptStore>>,
     pub(crate) policy: &'static str,
+    pub(crate) groups: Groups,
     pub(crate) clock: Arc<ShiftedClock>,
     /// How long a wrapping token lives.
     pub(crate) wrap_ttl: Duration,
@@ -107,6 +108,7 @@ impl World {
             settings,
             kept: None,
             policy: POLICY,
+            groups: Groups::default(),
             clock: Arc::default(),
             wrap_ttl: Duration::from_mins(5),
             directory: tempfile::tempdir().unwrap(),
@@ -138,7 +140,7 @@ impl World {
             name: "test.cedar".into(),
             text: self.policy.into(),
         };
-        let groups = Groups::default();
+        let groups = self.groups.clone();
         let mounts = Mounts::new(vec!["secret".into()]).unwrap();
         let broker = Broker::new(
             Rules {
@@ -146,7 +148,7 @@ impl World {
                 mounts,
                 wrap_ttl: self.wrap_ttl,
                 unix_users: BTreeMap::from([(ALICE, 990)]),
-                admins: BTreeSet::new(),
+                admins: self.settings.admins.clone(),
                 approvals: ApprovalRules::default(),
             },
             broker::Ports {
@@ -161,8 +163,9 @@ impl World {
                 random: Arc::new(SystemRandom),
             },
         );
+        let broker = Arc::new(broker);
         let ports = Ports {
-            broker: Arc::new(broker),
+            broker: Arc::clone(&broker),
             coordination: Arc::clone(&self.coordination) as Arc<dyn Coordination>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
         };
@@ -176,6 +179,7 @@ impl World {
             accept.clone(),
         ));
         Process {
+            broker,
             status,
             accept,
             task,
@@ -282,6 +286,7 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
 
 /// A running front end. Dropped, it is killed.
 pub(crate) struct Process {
+    pub(crate) broker: Arc<Broker>,
     pub(crate) status: Arc<Status>,
     pub(crate) accept: CancellationToken,
     task: JoinHandle<Result<(), TelegramError>>,

@@ -139,7 +139,9 @@ fn for_requester(approval: &ApprovalInfo) -> Vec<(String, String)> {
         }
         State::Expired => plain(
             "expired",
-            format!("Request {id} for {path} expired: nobody decided in time. Ask again if you still need it."),
+            format!(
+                "Request {id} for {path} expired: nobody decided in time. Ask again if you still need it."
+            ),
         ),
         State::Revoked { by } => plain(
             "revoked",

@@ -70,7 +70,12 @@ impl Notifier {
     async fn round(&self) -> Result<(), RoundError> {
         let Self(handler) = self;
         // Whoever got in must not read along; it is all told once chat is open.
-        if handler.broker.chat_locked().await.map_err(BrokerError::from)? {
+        if handler
+            .broker
+            .chat_locked()
+            .await
+            .map_err(BrokerError::from)?
+        {
             return Ok(());
         }
         let mut current = handler.broker.approvals_for_notices().await?;
@@ -107,10 +112,13 @@ impl Notifier {
         let mut refused = refuses(&card);
         let mut wanted = places(approval, &told, settings, refused);
         loop {
-            let due = wanted.iter().copied().find(|chat| match card.places.get(chat) {
-                Some(place) => place.revision < Some(approval.revision),
-                None => is_news(approval),
-            });
+            let due = wanted
+                .iter()
+                .copied()
+                .find(|chat| match card.places.get(chat) {
+                    Some(place) => place.revision < Some(approval.revision),
+                    None => is_news(approval),
+                });
             // Also where nobody wants it any more: it would say what is not so.
             let stale = || {
                 let mut places = card.places.iter();
@@ -147,7 +155,12 @@ impl Notifier {
             if card.told.contains(&notice.name()) {
                 continue;
             }
-            let writing = cards.write(&approval.id, &notice.purpose, notice.to, notice.text.clone());
+            let writing = cards.write(
+                &approval.id,
+                &notice.purpose,
+                notice.to,
+                notice.text.clone(),
+            );
             writing.await?;
             card.told.insert(notice.name());
             self.keep(approval, &card).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grammers_session::types::{PeerId, PeerKind};
+use grammers_session::types::PeerId;
 use grammers_tl_types as tl;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
@@ -17,6 +17,7 @@ use crate::telegram::press::SAME;
 use crate::telegram::reply::Reply;
 use crate::telegram::reply::approval::mark;
 use crate::telegram::search;
+use crate::telegram::session::FileSession;
 
 /// How long one message may take, before the others have their turn.
 const TRY_FOR: Duration = Duration::from_secs(20);
@@ -38,12 +39,8 @@ impl Cards {
             revision: Some(revision),
             refused: false,
         };
-        let Some(peer) = self.peer(chat) else {
-            warn!(
-                event = "telegram.card_chat_unknown",
-                chat,
-                hint = "is vaultgram's account a member of it?"
-            );
+        let peer = peer_of(&self.session, chat);
+        let Some(peer) = peer else {
             return Ok(refused(revision));
         };
         if let Some(message) = place.message {
@@ -60,13 +57,21 @@ impl Cards {
             None => "card".to_owned(),
             Some(_) => format!("card-{revision}"),
         };
-        let sent = self.post(&peer, make(), random_id(id, &purpose, chat)).await;
+        let sent = self
+            .post(&peer, make(), random_id(id, &purpose, chat))
+            .await;
         let message = match sent {
             Ok(Sent::Id(message)) => return Ok(shown(Some(message))),
             // It was sent before, and may say what was so then.
             Ok(Sent::Earlier | Sent::Notice) => self.find(&peer, id).await?,
             Err(CallError::Refused(reason)) => {
-                warn!(event = "telegram.card_refused", approval = %id, chat, reason);
+                warn!(
+                    event = "telegram.card_refused",
+                    approval = %id,
+                    chat,
+                    reason,
+                    hint = "is vaultgram's account a member that may write there?"
+                );
                 return Ok(refused(revision));
             }
             Err(error) => return Err(error),
@@ -88,7 +93,7 @@ impl Cards {
         chat: i64,
         text: String,
     ) -> Result<(), CallError> {
-        let Some(peer) = self.peer(chat) else {
+        let Some(peer) = peer_of(&self.session, chat) else {
             return Ok(());
         };
         let random_id = random_id(id, purpose, chat);
@@ -181,24 +186,19 @@ impl Cards {
             | tl::enums::Message::Empty(_) => None,
         }))
     }
+}
 
-    /// How to address a chat, in bot-API notation; `None` for a supergroup we know nothing of.
-    fn peer(&self, chat: i64) -> Option<tl::enums::InputPeer> {
-        let id = if chat > 0 {
-            PeerId::user(chat)?
-        } else if chat > CHANNELS {
-            PeerId::chat(-chat)?
-        } else {
-            PeerId::channel(CHANNELS - chat)?
-        };
-        let hash = self.session.access_hash(id);
-        // Contacts, small groups, and anybody for a bot, can be named without one.
-        let hash = match id.kind() {
-            PeerKind::User | PeerKind::Chat => hash.unwrap_or(0),
-            PeerKind::Channel => hash?,
-        };
-        Some(input_peer(id, hash))
-    }
+/// How to address a chat, in bot-API notation; `None` for a number that no chat has. Contacts, small
+/// groups, and anybody for a bot, can be named without a hash.
+fn peer_of(session: &FileSession, chat: i64) -> Option<tl::enums::InputPeer> {
+    let id = if chat > 0 {
+        PeerId::user(chat)?
+    } else if chat > CHANNELS {
+        PeerId::chat(-chat)?
+    } else {
+        PeerId::channel(CHANNELS - chat)?
+    };
+    Some(input_peer(id, session.access_hash(id).unwrap_or(0)))
 }
 
 fn refused(revision: u64) -> Place {

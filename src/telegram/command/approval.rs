@@ -5,9 +5,7 @@ use zeroize::Zeroizing;
 use super::{Mistake, Parsed, Word, is_space, parse, split_word};
 use crate::broker::Filter;
 use crate::domain::caller::ChatKind;
-use crate::domain::{
-    Action, ApprovalId, Delivery, Mounts, Recipe, SecretValue, Target,
-};
+use crate::domain::{Action, ApprovalId, Delivery, Mounts, Recipe, SecretValue, Target};
 
 /// What somebody wants of requests for approval. No `Debug`: it can hold a code.
 pub enum Affair {

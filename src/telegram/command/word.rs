@@ -218,9 +218,7 @@ impl Word {
             Self::Approve => "/approve R7K2XQ",
             Self::Deny => "/deny R7K2XQ not before the release",
             Self::Revoke => "/revoke R7K2XQ",
-            Self::BreakGlass => {
-                "/break_glass payroll/key nobody answers and pay day is today"
-            }
+            Self::BreakGlass => "/break_glass payroll/key nobody answers and pay day is today",
             Self::Reviewed => "/reviewed R7K2XQ she fixed the import",
             Self::Confirm => "/confirm R7K2",
             Self::Cancel => "/cancel R7K2",

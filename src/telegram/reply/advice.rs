@@ -1,7 +1,7 @@
 //! What people in chat can do about a failure.
 
-use crate::broker::{ApprovalError, BrokerError};
 use crate::broker::ports::StoreError;
+use crate::broker::{ApprovalError, BrokerError};
 use crate::domain::approval::Refusal;
 
 /// What to do next, where chat has a command for it.
