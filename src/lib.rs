@@ -62,7 +62,7 @@
 //!    [`domain::Policy::decide_granted`] lets the request pass, and finds none.
 //! 2. It opens a request for approval, once it has seen that there is such a secret: a
 //!    [`domain::Approval`], one value in the state store. Who tells people looks for what has
-//!    changed ([`broker::Broker::approvals_for_notices`]).
+//!    changed ([`broker::Broker::approvals_for_notices`]); `telegram` posts a card.
 //! 3. An approver votes ([`broker::Broker::vote`]). Policy says anew what is wanted, the machine
 //!    ([`domain::approval`]) counts, and what came of it is on record before it is swapped in.
 //! 4. The requester asks again. This time the grant is found, and its votes are counted once more,

@@ -24,7 +24,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 pub use self::approvals::{
-    ApprovalError, ApprovalInfo, ApprovalRules, Filter, Opened, Told, Waiting,
+    ApprovalError, ApprovalInfo, ApprovalRules, Filter, Opened, Promise, Told, Waiting,
 };
 pub use self::approve::Vote;
 pub use self::collect::{Collected, Offer};

@@ -47,6 +47,7 @@ pub(super) struct Telegram {
     #[serde(deserialize_with = "duration")]
     pub(super) watchdog_interval: Duration,
     pub(super) lock_on_new_device: bool,
+    pub(super) approvals_chat: Option<i64>,
 }
 
 impl Default for Telegram {
@@ -67,6 +68,7 @@ impl Default for Telegram {
             keys_path: "secret/telegram".to_owned(),
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
+            approvals_chat: None,
         }
     }
 }

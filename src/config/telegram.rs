@@ -46,6 +46,8 @@ pub struct TelegramConfig {
     pub watchdog_interval: Duration,
     /// Whether a new device locks chat.
     pub lock_on_new_device: bool,
+    /// The group where requests for approval are shown and decided on.
+    pub approvals_chat: Option<i64>,
 }
 
 /// The key of the session at rest.
@@ -92,6 +94,12 @@ pub(super) fn typed(
         problems.push(format!(
             "[telegram] admins: {id} is not in allowed_users; add it there too"
         ));
+    }
+    if raw.approvals_chat.is_some_and(|id| !is_group(id)) {
+        problems.push(
+            "[telegram] approvals_chat: must be the number of a group, such as -1001234567890 (a \
+             supergroup) or -1234567 (a small group)",
+        );
     }
     // Telegram lets a bot delete its messages for 48 h; an hour is left for trying.
     for (key, value, least, most) in [
@@ -145,7 +153,14 @@ pub(super) fn typed(
         keys_path: raw.keys_path,
         watchdog_interval: raw.watchdog_interval,
         lock_on_new_device: raw.lock_on_new_device,
+        approvals_chat: raw.approvals_chat,
     })
+}
+
+/// Whether a number in Telegram's bot-API notation is a group's.
+fn is_group(id: i64) -> bool {
+    // Supergroups are numbered downwards from -10^12, and so far that secret chats begin below.
+    (-1_997_852_516_352..-1_000_000_000_000).contains(&id) || (-999_999_999_999..0).contains(&id)
 }
 
 /// The Unix user of each account that has one.

@@ -2,6 +2,7 @@
 
 mod activation;
 mod application;
+mod approvals;
 mod check;
 mod descriptors;
 mod doctor;

@@ -23,7 +23,7 @@ use crate::daemon::notify::Notifier;
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::reload::{Reloader, Seen};
 use crate::daemon::signals::{Asked, Signals};
-use crate::daemon::{descriptors, load_all, session_key, settings, start_log};
+use crate::daemon::{approvals, descriptors, load_all, session_key, settings, start_log};
 use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener};
 use crate::telegram::{FileSession, SessionError, TelegramError};
@@ -235,6 +235,8 @@ impl Daemon {
         running.push(leases.spawn(ended(async move { broker.run_leases(stop).await })));
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
         running.push(leases.spawn(ended(async move { broker.keep_approvals(stop).await })));
+        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
+        running.push(leases.spawn(ended(approvals::measure(broker, stop))));
         let (cache, stop) = (self.cache, stop_back.clone());
         running.push(back.spawn(ended(async move { cache.run(stop).await })));
         let reload = self.reloader.asked();

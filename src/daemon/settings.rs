@@ -147,6 +147,7 @@ pub(super) fn telegram(
         keys_path: config.keys_path.clone(),
         watchdog_interval: config.watchdog_interval,
         lock_on_new_device: config.lock_on_new_device,
+        approvals_chat: config.approvals_chat,
         ..telegram::Settings::new(api_id, config.allowed_users.clone())
     }
 }

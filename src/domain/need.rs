@@ -121,6 +121,14 @@ impl Need {
         waits.min().unwrap_or_default()
     }
 
+    /// How long a grant will hold, and whether it is for one use, as people are told.
+    #[must_use]
+    pub fn promise(&self) -> Option<(Duration, bool)> {
+        let shown = || self.shown().map(|(_, demand)| demand);
+        let span = shown().map(|demand| demand.grant).min()?;
+        Some((span, shown().any(|demand| demand.once)))
+    }
+
     /// How `votes` meet it, given for a reason of so many characters, if they do.
     pub(in crate::domain) fn met(&self, votes: &[Cast], reason: usize) -> Option<Met> {
         let met = |demand: &Demand| demand.reason <= reason && demand.met_by(votes);

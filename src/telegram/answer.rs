@@ -1,7 +1,9 @@
-//! From a reply to its reader: in the private chat, and a notice in the group.
+//! From a reply to its reader: in the private chat, with a notice in the group; or, where requests are
+//! decided on, in that group.
 
 use std::sync::Arc;
 
+use grammers_tl_types as tl;
 use tracing::{debug, warn};
 
 use super::call::CallError;
@@ -32,6 +34,12 @@ impl Handler {
 
     /// Answers in private, wherever the command was given; a group is only told that.
     pub(super) async fn answer(&self, job: &Job, reply: Reply) -> Answered {
+        if reply.in_place
+            && self.decides(job.message.chat)
+            && let Some(peer) = self.outbox.chat(&job.message)
+        {
+            return self.answer_in_place(job, reply, peer).await;
+        }
         let lease = reply.lease.clone();
         let (answered, as_meant) = self.answer_in_private(job, reply).await;
         if let Some(code) = lease.filter(|_| !as_meant) {
@@ -42,6 +50,24 @@ impl Handler {
             self.tell_group(job, answered.notice()).await;
         }
         answered
+    }
+
+    async fn answer_in_place(
+        &self,
+        job: &Job,
+        reply: Reply,
+        peer: tl::enums::InputPeer,
+    ) -> Answered {
+        let random_id = random_id(&job.origin.id, Part::Answer);
+        let to = (!job.gone).then_some(job.message.id);
+        let sent = self.outbox.send(peer, reply, to, random_id).await;
+        match sent.result {
+            Ok(_) => Answered::InPlace,
+            Err(error) => {
+                warn!(event = "telegram.reply_failed", request = %job.origin.id, %error);
+                Answered::failed(&error)
+            }
+        }
     }
 
     /// What became of `reply`, and whether it is what arrived.
@@ -104,6 +130,8 @@ impl Handler {
 pub(super) enum Answered {
     /// It arrived in the private chat.
     InPrivate,
+    /// It arrived in the group.
+    InPlace,
     /// Telegram does not let us write there.
     Refused,
     /// It did not arrive, or nobody knows.
@@ -126,7 +154,7 @@ impl Answered {
     /// What a group is told.
     fn notice(self) -> &'static str {
         match self {
-            Self::InPrivate => ANSWERED_IN_PRIVATE,
+            Self::InPrivate | Self::InPlace => ANSWERED_IN_PRIVATE,
             Self::Refused => CANNOT_WRITE,
             Self::NotAtAll | Self::Elsewhere => COULD_NOT_ANSWER,
         }
@@ -135,6 +163,7 @@ impl Answered {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::InPrivate => "private",
+            Self::InPlace => "in_place",
             Self::Refused => "refused",
             Self::NotAtAll => "failed",
             Self::Elsewhere => "before",

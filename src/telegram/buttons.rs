@@ -1,10 +1,11 @@
-//! A bot's buttons under a question, and what pressing one says.
+//! A bot's buttons under a question or a request's card, and what pressing one says.
 
 use grammers_session::types::PeerId;
 use grammers_tl_types as tl;
 
-use crate::domain::RequestId;
+use super::reply::Reply;
 use crate::domain::recipe::normalise_code;
+use crate::domain::{ApprovalId, RequestId};
 
 /// A pressed button, as Telegram tells a bot.
 pub(super) struct Press {
@@ -27,6 +28,10 @@ pub(super) enum Choice {
     Confirm(String),
     /// Let go of it.
     Cancel(String),
+    /// Vote for this request.
+    Approve(ApprovalId),
+    /// Vote against it.
+    Deny(ApprovalId),
 }
 
 impl Press {
@@ -40,22 +45,31 @@ impl Press {
 
     /// What the button says; `None` when it is none of ours.
     pub(super) fn choice(&self) -> Option<Choice> {
-        let (verb, code) = std::str::from_utf8(&self.data).ok()?.split_once(' ')?;
-        let code = normalise_code(code);
+        let (verb, name) = std::str::from_utf8(&self.data).ok()?.split_once(' ')?;
         match verb {
-            "confirm" => Some(Choice::Confirm(code)),
-            "cancel" => Some(Choice::Cancel(code)),
+            "confirm" => Some(Choice::Confirm(normalise_code(name))),
+            "cancel" => Some(Choice::Cancel(normalise_code(name))),
+            "approve" => ApprovalId::read(name).map(Choice::Approve),
+            "deny" => ApprovalId::read(name).map(Choice::Deny),
             _ => None,
         }
     }
 }
 
-/// The buttons under a question.
-pub(super) fn markup(code: &str) -> tl::enums::ReplyMarkup {
-    let button = |text: &str, verb: &str| {
+/// The buttons under `reply`, if it asks something.
+pub(super) fn under(reply: &Reply) -> Option<tl::enums::ReplyMarkup> {
+    let (name, buttons) = match (&reply.code, &reply.vote) {
+        (Some(code), _) => (
+            code.as_str(),
+            [("Confirm", "confirm"), ("Cancel", "cancel")],
+        ),
+        (None, Some(id)) => (id.as_str(), [("Approve", "approve"), ("Deny", "deny")]),
+        (None, None) => return None,
+    };
+    let button = |(text, verb): (&str, &str)| {
         let callback = tl::types::InlineButtonTypeCallback {
             requires_password: false,
-            data: format!("{verb} {code}").into_bytes(),
+            data: format!("{verb} {name}").into_bytes(),
         };
         tl::types::KeyboardInlineButton {
             style: None,
@@ -64,12 +78,12 @@ pub(super) fn markup(code: &str) -> tl::enums::ReplyMarkup {
         }
         .into()
     };
-    let buttons = vec![button("Confirm", "confirm"), button("Cancel", "cancel")];
-    tl::types::ReplyInlineMarkup {
+    let buttons = buttons.map(button).into();
+    let markup = tl::types::ReplyInlineMarkup {
         force_reply: false,
         rows: vec![tl::types::KeyboardInlineButtonRow { buttons }.into()],
-    }
-    .into()
+    };
+    Some(markup.into())
 }
 
 #[cfg(test)]
@@ -88,34 +102,45 @@ mod tests {
         }
     }
 
-    #[test]
-    fn buttons_are_read_back() {
-        let tl::enums::ReplyMarkup::ReplyInlineMarkup(markup) = markup("R7K2") else {
+    fn choices(reply: &Reply) -> Vec<Choice> {
+        let Some(tl::enums::ReplyMarkup::ReplyInlineMarkup(markup)) = under(reply) else {
             panic!("inline")
         };
         let tl::enums::KeyboardInlineButtonRow::Row(row) = &markup.rows[0];
-        let choices: Vec<_> = row
-            .buttons
-            .iter()
-            .map(|button| {
-                let tl::enums::KeyboardInlineButton::Button(button) = button;
-                let tl::enums::InlineButtonType::Callback(callback) = &button.r#type else {
-                    panic!("callback")
-                };
-                press(&callback.data).choice().unwrap()
-            })
-            .collect();
+        let read = |button: &tl::enums::KeyboardInlineButton| {
+            let tl::enums::KeyboardInlineButton::Button(button) = button;
+            let tl::enums::InlineButtonType::Callback(callback) = &button.r#type else {
+                panic!("callback")
+            };
+            press(&callback.data).choice().unwrap()
+        };
+        row.buttons.iter().map(read).collect()
+    }
+
+    #[test]
+    fn buttons_are_read_back() {
         let code = "R7K2".to_owned();
-        assert_eq!(
-            choices,
-            [Choice::Confirm(code.clone()), Choice::Cancel(code)]
-        );
+        let question = Reply {
+            code: Some(code.clone()),
+            ..Reply::default()
+        };
+        let expected = [Choice::Confirm(code.clone()), Choice::Cancel(code)];
+        assert_eq!(choices(&question), expected);
+        let id = ApprovalId::read("R7K2XQ").unwrap();
+        let card = Reply {
+            vote: Some(id.clone()),
+            ..Reply::default()
+        };
+        let expected = [Choice::Approve(id.clone()), Choice::Deny(id)];
+        assert_eq!(choices(&card), expected);
+        assert!(under(&Reply::default()).is_none());
     }
 
     proptest! {
         #[test]
         fn odd_data_is_no_choice(data in any::<Vec<u8>>()) {
-            let ours = data.starts_with(b"confirm ") || data.starts_with(b"cancel ");
+            let verbs: [&[u8]; 4] = [b"confirm ", b"cancel ", b"approve ", b"deny "];
+            let ours = verbs.iter().any(|verb| data.starts_with(verb));
             prop_assert!(ours || press(&data).choice().is_none());
         }
     }

@@ -56,6 +56,7 @@ impl Handler {
                          them, as the log says.",
                     );
                 }
+                reply.text.push_str(&self.waiting_requests(origin).await);
                 if self.status.is_blind() {
                     reply.text.push_str(
                         "\nI cannot look at my account's devices: a new one would go unnoticed.",
@@ -105,6 +106,7 @@ impl Handler {
                 Err(error) => self.once(origin, Reply::failed(&error)).await,
             },
             Command::ForgetKey(name) => self.forget_key(origin, name).await,
+            Command::Approval(affair) => self.approvals(origin, affair).await,
             Command::Confirm(code) => self.confirm(origin, &code).await,
             Command::Cancel(code) => self.cancel(origin, &code).await,
         }
@@ -130,7 +132,7 @@ impl Handler {
                     return Some(broken(origin));
                 };
                 let error = match result {
-                    Ok(outcome) => return self.outcome(&outcome, &target),
+                    Ok(outcome) => return self.outcome(&outcome, action, &target),
                     Err(error) => error,
                 };
                 let mut reply = failed(origin, &error);
@@ -190,16 +192,22 @@ impl Handler {
             return Some(broken(origin));
         };
         match result {
-            Ok(outcome) => self.outcome(&outcome, &target),
+            Ok(outcome) => self.outcome(&outcome, action, &target),
             Err(error) => Some(failed(origin, &error)),
         }
     }
 
-    fn outcome(&self, outcome: &Outcome, target: &Target) -> Option<Reply> {
+    pub(super) fn outcome(
+        &self,
+        outcome: &Outcome,
+        action: Action,
+        target: &Target,
+    ) -> Option<Reply> {
         let terms = Terms {
             delete_after: self.settings.delete_after,
             vault: self.settings.vault_address.as_deref(),
             now: self.clock.now(),
+            action,
         };
         let reply = Reply::outcome(outcome, target, &terms);
         let told = reply.as_ref().and_then(|reply| reply.lease.as_ref());
@@ -215,12 +223,13 @@ impl Handler {
 
     /// Writes a secret that does not exist; asks about one that does.
     async fn put(&self, origin: &Origin, target: Target, fields: Vec<Field>) -> Option<Reply> {
-        let request = request(origin, Action::Put { over: Some(0) }, target.clone());
+        let action = Action::Put { over: Some(0) };
+        let request = request(origin, action, target.clone());
         let Some((result, fields)) = self.handle(request, fields).await else {
             return Some(broken(origin));
         };
         match result {
-            Ok(outcome) => self.outcome(&outcome, &target),
+            Ok(outcome) => self.outcome(&outcome, action, &target),
             // Without a number there is nothing to replace for sure.
             Err(BrokerError::Store(StoreError::Conflict { current })) if current > 0 => {
                 let action = Action::Put {
@@ -248,7 +257,7 @@ impl Handler {
             Some(Ok(Asked::Confirm { current })) => current,
             Some(Ok(Asked::Denied(denial))) => return Some(Reply::denied(denial.reason)),
             Some(Ok(Asked::NeedsApproval(waiting))) => {
-                return Some(Reply::needs_approval(&waiting));
+                return Some(Reply::needs_approval(&waiting, action, &target));
             }
             Some(Ok(Asked::Duplicate)) => return None,
             Some(Ok(Asked::Interrupted)) => return Some(Reply::interrupted()),
@@ -398,7 +407,7 @@ pub(super) fn broken(origin: &Origin) -> Reply {
     Reply::broken()
 }
 
-fn request(origin: &Origin, action: Action, target: Target) -> Request {
+pub(super) fn request(origin: &Origin, action: Action, target: Target) -> Request {
     Request {
         id: origin.id.clone(),
         caller: Caller::Telegram(origin.user.clone()),

@@ -18,7 +18,8 @@ use super::Settings;
 use super::admission::{Rules, Verdict, admit};
 use super::answer::Answered;
 use super::call::{Gate, Link};
-use super::command::{Command, Mistake, Parsed, Word, parse};
+use super::cards::Cards;
+use super::command::{Command, Mistake, Parsed, Word, parse, parse_reply};
 use super::confirm::Pending;
 use super::deletion::Deletions;
 use super::incoming::{Event, Incoming};
@@ -57,6 +58,7 @@ pub(super) struct Handler {
     pub(super) withdrawals: Withdrawals,
     pub(super) unanswered: Unanswered,
     pub(super) pending: Pending,
+    pub(super) cards: Cards,
     pub(super) link: Arc<Link>,
     pub(super) session: Arc<FileSession>,
     /// We are a bot, whose questions have buttons.
@@ -91,6 +93,8 @@ pub(super) struct Job {
     pub(super) message: Incoming,
     /// The deletion of the message, where it holds values or may.
     withdrawing: Option<JoinHandle<Withdrawn>>,
+    /// The message is deleted.
+    pub(super) gone: bool,
 }
 
 impl Job {
@@ -99,6 +103,8 @@ impl Job {
         let group = self.origin.user.chat == ChatKind::Group;
         match command {
             Err(mistake @ Mistake::PrivateKey) => Some(Reply::mistake(*mistake)),
+            // A code counts once, and its vote is cast at once.
+            _ if self.word == Word::Approve => None,
             _ if group && self.withdrawing.is_some() => Some(Reply::value_in_group()),
             Ok(_) | Err(_) => None,
         }
@@ -151,7 +157,11 @@ impl Handler {
         };
         let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
         let mounts = self.broker.mounts();
-        let Some(parsed) = parse(&text, username.as_deref(), chat, mounts) else {
+        let parsed = parse(&text, username.as_deref(), chat, mounts);
+        let Some(parsed) = parsed.or_else(|| {
+            let card = self.cards.at(message.chat, message.answers?)?;
+            parse_reply(&text, &card, chat, mounts)
+        }) else {
             return;
         };
         drop((username, text));
@@ -179,6 +189,7 @@ impl Handler {
             word,
             message,
             withdrawing,
+            gone: false,
         };
         let handler = Arc::clone(self);
         self.spawn(batch, async move { handler.work(job, command).await });
@@ -305,15 +316,15 @@ impl Handler {
             Some(withdrawing) => Some(withdrawing.await.unwrap_or(Withdrawn::NotYet)),
             None => None,
         };
+        job.gone = withdrawn == Some(Withdrawn::Gone);
         let answered = if let Some(mut reply) = reply {
             if let Some(withdrawn) = withdrawn {
                 // That messages with values go is what people expect; that others do is not.
-                let expected = job.word.takes_values() && name != "second_hand";
+                let expected = job.word.takes_values() || job.word == Word::Approve;
+                let expected = expected && name != "second_hand";
                 reply.note_withdrawal(withdrawn, !expected);
             }
-            if !self.bot.load(Ordering::Relaxed) {
-                reply.code = None;
-            }
+            self.only_words(&mut reply);
             let answered = self.answer(&job, reply).await;
             if self.finish(&job.origin.id, answered).await && withdrawn.is_some() {
                 self.unanswered.done(&job.origin.id).await;
@@ -342,7 +353,7 @@ impl Handler {
     /// come again after a restart.
     pub(super) async fn finish(&self, id: &RequestId, answered: Answered) -> bool {
         match answered {
-            Answered::InPrivate | Answered::Refused => {}
+            Answered::InPrivate | Answered::InPlace | Answered::Refused => {}
             Answered::NotAtAll | Answered::Elsewhere => return false,
         }
         let finished = self.broker.finish(id).await;
@@ -350,6 +361,20 @@ impl Handler {
             warn!(event = "telegram.finish_failed", request = %id, %error);
         }
         finished.is_ok()
+    }
+
+    /// Takes the buttons from `reply`, unless we are a bot.
+    pub(super) fn only_words(&self, reply: &mut Reply) {
+        if !self.bot.load(Ordering::Relaxed) {
+            reply.code = None;
+            reply.vote = None;
+        }
+    }
+
+    /// Whether requests are decided on there.
+    pub(super) fn decides(&self, chat: PeerId) -> bool {
+        let here = chat.bot_api_dialog_id();
+        here.is_some() && here == self.settings.approvals_chat
     }
 
     /// Says once in a while that commands come from the future.

@@ -47,6 +47,8 @@ pub(super) struct Incoming {
     pub(super) text: Zeroizing<String>,
     /// The writer's client, or the writer, formatted part of it: signs such as `**` may be gone.
     pub(super) formatted: bool,
+    /// The message it answers, in the same chat.
+    pub(super) answers: Option<i32>,
     /// The account's update counter just before it, where it counts there.
     pub(super) pts_before: Option<i32>,
 }
@@ -118,10 +120,22 @@ impl Incoming {
                     || message.guestchat_via_from.is_some()
                     || message.offline,
             },
+            answers: message.reply_to.as_ref().and_then(answered),
             formatted: message.entities.iter().flatten().any(is_formatting),
             text: Zeroizing::new(message.message),
             pts_before,
         })
+    }
+}
+
+/// Which message of the same chat is answered.
+fn answered(to: &tl::enums::MessageReplyHeader) -> Option<i32> {
+    match to {
+        tl::enums::MessageReplyHeader::Header(header) if header.reply_to_peer_id.is_none() => {
+            header.reply_to_msg_id
+        }
+        tl::enums::MessageReplyHeader::Header(_)
+        | tl::enums::MessageReplyHeader::MessageReplyStoryHeader(_) => None,
     }
 }
 

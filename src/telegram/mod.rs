@@ -4,8 +4,9 @@
 //! connection ─ receiver ─ handler ── admission, command      (pure: who and what)
 //!   session   progress     press ─── execute, confirm ─ Broker::handle    (what, and what waits)
 //!   status       │           ├────── reply, buttons          (pure: the text)
-//!                └── call ───┴────── outbox, deletion        (send once, delete again)
-//!                                    withdrawal, unanswered  (delete what people sent)
+//!                └── call ───┼────── outbox, deletion        (send once, delete again)
+//!                            │       withdrawal, unanswered  (delete what people sent)
+//!                            └────── cards                   (requests for approval, as they stand)
 //! ```
 //! A secret's plaintext passes through here, so nothing here logs a text, and the log
 //! filter keeps grammers' own logs, which hold message texts, off for good.
@@ -13,10 +14,12 @@
 mod account;
 mod admission;
 mod answer;
+mod approvals;
 mod backoff;
 mod brief;
 mod buttons;
 mod call;
+mod cards;
 pub mod command;
 mod confirm;
 mod connection;
@@ -67,6 +70,7 @@ use self::admission::Rules;
 pub(crate) use self::backoff::Backoff;
 pub use self::brief::Reach;
 use self::call::{Gate, Link};
+use self::cards::{Cards, Notifier};
 use self::confirm::Pending;
 use self::connection::Connection;
 use self::deletion::Deletions;
@@ -117,6 +121,9 @@ pub struct Settings {
     pub watchdog_interval: Duration,
     /// Whether a new device locks chat; by default not.
     pub lock_on_new_device: bool,
+    /// The group where requests for approval are shown and decided on, in Telegram's bot-API notation;
+    /// by default none, and those who may decide are written to.
+    pub approvals_chat: Option<i64>,
 }
 
 impl Settings {
@@ -137,6 +144,7 @@ impl Settings {
             keys_path: "secret/telegram".to_owned(),
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
+            approvals_chat: None,
         }
     }
 }
@@ -190,6 +198,8 @@ pub async fn run(
     };
     // Before this process takes any command, whose record would be among them.
     let left = handler.unanswered.left().await;
+    handler.cards.load().await;
+    let notifier = Notifier(Arc::clone(&handler));
     let drained = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let connection = Arc::new(Connection {
@@ -211,6 +221,7 @@ pub async fn run(
     let (deleting, helping) = (Arc::clone(&handler), Arc::clone(&handler));
     let (commands, requests) = (handler.tasks.clone(), handler.requests.clone());
     let aborted_at_the_end = [
+        AbortOnDropHandle::new(services.spawn(async move { notifier.run().await })),
         AbortOnDropHandle::new(services.spawn(async move { deleting.deletions.run().await })),
         AbortOnDropHandle::new(services.spawn(async move {
             tokio::join!(
@@ -282,6 +293,7 @@ fn handler(
         withdrawals: Withdrawals::new(&link, session, coordination),
         unanswered: Unanswered(Arc::clone(coordination)),
         pending: Pending::new(Arc::clone(&ports.clock)),
+        cards: Cards::new(&link, session, coordination, &ports.broker),
         link,
         session: Arc::clone(session),
         bot: AtomicBool::new(false),

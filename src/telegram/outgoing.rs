@@ -29,6 +29,7 @@ impl Outgoing {
         // What can only be used when it is copied or saved is not protected from that.
         let noforwards = reply.secret && !reply.to_copy;
         let reply_to = reply_to.map(in_reply_to);
+        let reply_markup = buttons::under(&reply);
         let entities = (!reply.entities.is_empty()).then_some(reply.entities);
         match reply.document {
             None => Self::Text(Box::new(tl::functions::messages::SendMessage {
@@ -44,7 +45,7 @@ impl Outgoing {
                 reply_to,
                 message: reply.text,
                 random_id,
-                reply_markup: reply.code.as_deref().map(buttons::markup),
+                reply_markup,
                 entities,
                 schedule_date: None,
                 schedule_repeat_period: None,

@@ -1,4 +1,4 @@
-//! From a pressed button of a bot's question to what became of it.
+//! From a pressed button of a bot's question, or of a request's card, to what became of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,16 @@ use super::progress::Batch;
 use super::reply::changed::STALE;
 use super::reply::{Part, Reply, random_id};
 use crate::domain::caller::{ChatKind, TelegramUser};
+use crate::domain::{ApprovalId, RequestId};
 
 /// How long the presser's app waits for the answer to a press, by and large.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long the question is tried to be changed into what became of it.
 const EDIT_WITHIN: Duration = Duration::from_mins(1);
-/// What Telegram says when the question says so already.
-const SAME: &str = "MESSAGE_NOT_MODIFIED";
+/// What Telegram says when a message says so already.
+pub(super) const SAME: &str = "MESSAGE_NOT_MODIFIED";
+/// Longest answer to a press, in UTF-16 code units.
+const MAX_ANSWER: usize = 200;
 
 impl Handler {
     /// Takes a press; returns at once. Whoever presses is authorised as if they had written:
@@ -31,26 +34,61 @@ impl Handler {
         let (Some(id), Some(choice)) = (press.request_id(), press.choice()) else {
             return;
         };
-        if !own_chat || !self.rules.allowed.contains(&press.user) {
+        if !self.rules.allowed.contains(&press.user) {
             return;
         }
-        let origin = Origin {
-            id,
-            user: TelegramUser {
-                id: press.user,
-                chat: ChatKind::Private,
-            },
+        let chat = if own_chat {
+            ChatKind::Private
+        } else {
+            ChatKind::Group
+        };
+        let user = TelegramUser {
+            id: press.user,
+            chat,
         };
         let handler = Arc::clone(self);
-        self.spawn(batch, async move {
-            handler.pressed(press, origin, choice).await;
-        });
+        match choice {
+            Choice::Confirm(_) | Choice::Cancel(_) if !own_chat => {}
+            Choice::Confirm(_) | Choice::Cancel(_) => self.spawn(batch, async move {
+                let origin = Origin { id, user };
+                handler.pressed(press, origin, choice).await;
+            }),
+            Choice::Approve(_) | Choice::Deny(_) if !own_chat && !self.decides(press.chat) => {}
+            Choice::Approve(request) => self.spawn(batch, async move {
+                handler.pressed_approve(press.query, user, request).await;
+            }),
+            Choice::Deny(request) => self.spawn(batch, async move {
+                handler.pressed_deny(press.query, user, request).await;
+            }),
+        }
+    }
+
+    /// Votes for `request`. Everybody presses the same button, so the press names the vote.
+    async fn pressed_approve(&self, query: i64, user: TelegramUser, request: ApprovalId) {
+        let origin = Origin {
+            id: RequestId::Connection(query.cast_unsigned().into()),
+            user,
+        };
+        let voted = self.approve(&origin, &request, None).await;
+        self.answer_press(query, Some(short(voted.text))).await;
+        info!(event = "telegram.button", choice = "approve", user = origin.user.id, %request);
+    }
+
+    /// Who votes against something says why, for which a button has no room. Whoever may not know of
+    /// the request learns nothing of it here.
+    async fn pressed_deny(&self, query: i64, user: TelegramUser, request: ApprovalId) {
+        let text =
+            format!("Say why: reply to this message with deny REASON, or /deny {request} REASON");
+        self.answer_press(query, Some(text)).await;
+        info!(event = "telegram.button", choice = "deny", user = user.id, %request);
     }
 
     async fn pressed(&self, press: Press, origin: Origin, choice: Choice) {
         let (name, reply) = match (self.broker.chat_locked().await, choice) {
             (Ok(false), Choice::Confirm(code)) => ("confirm", self.confirm(&origin, &code).await),
             (Ok(false), Choice::Cancel(code)) => ("cancel", self.cancel(&origin, &code).await),
+            // These are not questions, and have their own way.
+            (Ok(false), Choice::Approve(_) | Choice::Deny(_)) => return,
             (Ok(true), _) => ("locked", Some(Reply::locked())),
             (Err(error), _) => ("locked", Some(Reply::failed(&error.into()))),
         };
@@ -128,4 +166,18 @@ impl Handler {
             warn!(event = "telegram.reply_failed", request = %origin.id, %error);
         }
     }
+}
+
+/// As much of `text` as the answer to a press has room for.
+fn short(text: String) -> String {
+    let mut length = 0;
+    let fits = |sign: &char| {
+        length += sign.len_utf16();
+        length < MAX_ANSWER
+    };
+    let cut: String = text.chars().take_while(fits).collect();
+    if cut.len() < text.len() {
+        return cut + "…";
+    }
+    text
 }

@@ -1,6 +1,7 @@
 //! What is written back: pure, from an outcome to a text with its hidden parts.
 
 mod advice;
+pub(super) mod approval;
 pub(super) mod changed;
 mod delivered;
 mod guard;
@@ -18,10 +19,10 @@ use super::command::Mistake;
 use super::status::State;
 use super::withdrawal::Withdrawn;
 use crate::broker::ports::StoreHealth;
-use crate::broker::{BrokerError, Outcome, RegisteredKey, Waiting};
+use crate::broker::{BrokerError, Outcome, RegisteredKey};
 use crate::domain::policy::DenialReason;
 use crate::domain::span::spoken;
-use crate::domain::{RequestId, Secret, Target};
+use crate::domain::{Action, ApprovalId, RequestId, Secret, Target};
 
 /// Longest text of a message, in UTF-16 code units.
 const MAX_LENGTH: usize = 4096;
@@ -56,6 +57,10 @@ const HELP: &str = "\
 /leases, /keep_lease CODE 8h, /revoke_lease CODE — what was made for you, and ends
 /delete_secret PATH, /undelete PATH — for good on a mount without versions
 /keys, /register_key, /forget_key — the public keys to seal to
+/request_secret PATH reason — ask others to agree; /request ACTION PATH reason for other things
+/request ID, /requests, /cancel ID, /extend ID reason — your requests
+/approve ID, /deny ID reason, /revoke ID, /admin_list — decide on others'
+/break_glass PATH reason — at once, where policy lets you; /reviewed ID note — look at it
 /confirm CODE, /cancel CODE — answer a question
 /get_keys — the account's own keys (admins)
 /status — whether everything works
@@ -72,6 +77,8 @@ pub(super) struct Terms<'a> {
     pub(super) vault: Option<&'a str>,
     /// The time of day.
     pub(super) now: OffsetDateTime,
+    /// What was asked for.
+    pub(super) action: Action,
 }
 
 /// A message to send. No `Debug`: it can hold a secret.
@@ -87,6 +94,10 @@ pub(super) struct Reply {
     pub(super) guarded: bool,
     /// It asks for a confirmation under this code; a bot's has buttons for it.
     pub(super) code: Option<String>,
+    /// It asks for votes on this request; a bot's has buttons for it.
+    pub(super) vote: Option<ApprovalId>,
+    /// It may be said in the chat where requests are decided on, to a command that came from there.
+    pub(super) in_place: bool,
     /// That secret is of use only when it can be copied or saved, and harmless to who finds it.
     pub(super) to_copy: bool,
     /// It is to be deleted sooner than secrets usually are.
@@ -140,23 +151,6 @@ impl Reply {
             | DenialReason::Forbidden
             | DenialReason::EvaluationFailed => Self::plain(DENIED),
         }
-    }
-
-    /// To what others must agree to first.
-    pub(super) fn needs_approval(waiting: &Waiting) -> Self {
-        Self::plain(match waiting {
-            Waiting::Opened(approval) => format!(
-                "This needs approval. I opened request {}; ask again when it is granted.",
-                approval.id
-            ),
-            Waiting::Known(approval) => format!(
-                "This needs approval, and your request {} still waits; ask again when it is granted.",
-                approval.id
-            ),
-            Waiting::ReasonNeeded { characters } => format!(
-                "This needs approval, and you must say why, in {characters} characters or more."
-            ),
-        })
     }
 
     /// To a value in a group.
@@ -317,7 +311,7 @@ impl Reply {
             Outcome::Listed(names) => changed::listed(names, target).guarded(),
             Outcome::Versions(history) => changed::versions(history, target).guarded(),
             Outcome::Denied(denial) => Self::denied(denial.reason),
-            Outcome::NeedsApproval(waiting) => Self::needs_approval(waiting),
+            Outcome::NeedsApproval(waiting) => Self::needs_approval(waiting, terms.action, target),
             Outcome::Duplicate => return None,
             Outcome::Interrupted => Self::interrupted(),
             // That it was done is told, whatever has happened since.

@@ -10,7 +10,7 @@ use super::outbox::input_peer;
 use super::reply::SECRET_MARK;
 
 /// Messages in one call.
-const PAGE: i32 = 100;
+pub(super) const PAGE: i32 = 100;
 /// How long one call is tried.
 const TRY_FOR: Duration = Duration::from_mins(1);
 /// How far our clock and Telegram's may differ, in seconds.
@@ -135,7 +135,7 @@ async fn by_number(link: &Link, gate: &Gate, wanted: &Wanted) -> Result<Vec<Foun
     Ok(found)
 }
 
-fn list(page: Messages) -> Vec<tl::enums::Message> {
+pub(super) fn list(page: Messages) -> Vec<tl::enums::Message> {
     match page {
         Messages::Messages(all) => all.messages,
         Messages::Slice(part) => part.messages,

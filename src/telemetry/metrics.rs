@@ -46,6 +46,18 @@ pub const LEASES: &str = "vaultgram_leases";
 /// Counter, by `result` (`renewed`, `failed`): renewals of leases.
 pub const LEASE_RENEWALS: &str = "vaultgram_lease_renewals_total";
 
+/// Gauge: requests for approval that wait for votes.
+pub const APPROVALS_PENDING: &str = "vaultgram_approvals_pending";
+/// Gauge: times that the glass was broken and nobody has looked at it.
+pub const APPROVALS_UNREVIEWED: &str = "vaultgram_approvals_unreviewed";
+/// Counter, by `result` (`opened`, `granted`, `denied`, `glass_broken`, …): what became of requests
+/// for approval.
+pub const APPROVALS: &str = "vaultgram_approvals_total";
+/// Counter: votes for requests.
+pub const VOTES: &str = "vaultgram_approval_votes_total";
+/// Counter: seconds that granted requests waited for it, all together.
+pub const APPROVAL_SECONDS: &str = "vaultgram_approval_seconds_total";
+
 /// Counter, by `result` (`hit`, `miss`, `stale`): reads of what policy lets be kept.
 pub const CACHE_READS: &str = "vaultgram_cache_reads_total";
 /// Gauge: secrets that are kept now.
@@ -136,6 +148,23 @@ pub fn start() {
     );
     describe_gauge!(LEASES, "Leases of dynamic secrets that somebody has.");
     describe_counter!(LEASE_RENEWALS, "Renewals of leases, by what came of them.");
+    describe_gauge!(
+        APPROVALS_PENDING,
+        "Requests for approval that wait for votes."
+    );
+    describe_gauge!(
+        APPROVALS_UNREVIEWED,
+        "Times that the glass was broken and nobody has looked at it."
+    );
+    describe_counter!(
+        APPROVALS,
+        "Requests for approval, by what became of them (opened, granted, denied, glass_broken, …)."
+    );
+    describe_counter!(VOTES, "Votes for requests for approval.");
+    describe_counter!(
+        APPROVAL_SECONDS,
+        "Seconds that granted requests waited until they were, all together."
+    );
     describe_counter!(
         CACHE_READS,
         "Reads of secrets that policy lets be kept, by where the answer came from."

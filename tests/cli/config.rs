@@ -183,6 +183,10 @@ fn mistakes_about_telegram_are_told() {
             "[telegram] admins: 6 is not in allowed_users",
         ),
         (
+            "[telegram]\napprovals_chat = 1001\n",
+            "[telegram] approvals_chat: must be the number of a group",
+        ),
+        (
             "[telegram]\nwatchdog_interval = \"2m\"\n",
             "[telegram] watchdog_interval: must be from 1s to 45s",
         ),

@@ -10,6 +10,7 @@
 )]
 
 mod absence;
+mod approvals;
 mod audit;
 mod bot;
 mod burst;

@@ -17,6 +17,8 @@ type Versions = Vec<(BTreeMap<String, String>, VersionState)>;
 #[derive(Default)]
 pub(crate) struct KeptStore {
     secrets: Mutex<BTreeMap<String, Versions>>,
+    /// Codes of authenticators that were taken.
+    codes: Mutex<Vec<String>>,
     /// Nothing is changed meanwhile.
     pub(crate) down: AtomicBool,
 }
@@ -186,6 +188,23 @@ impl SecretStore for KeptStore {
 
     async fn undelete(&self, permit: &Permit, version: u64) -> Result<(), StoreError> {
         self.mark(permit, Some(version), VersionState::Live)
+    }
+
+    /// 123456 and 234567, each once and for everybody.
+    async fn check_code(
+        &self,
+        _: &str,
+        person: &str,
+        code: &SecretValue,
+    ) -> Result<bool, StoreError> {
+        let code = String::from_utf8(code.expose_secret().to_vec()).unwrap();
+        let entry = format!("{person} {code}");
+        let mut taken = self.codes.lock().unwrap();
+        let valid = matches!(&*code, "123456" | "234567") && !taken.contains(&entry);
+        if valid {
+            taken.push(entry);
+        }
+        Ok(valid)
     }
 
     async fn health(&self) -> StoreHealth {

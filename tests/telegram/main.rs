@@ -10,6 +10,7 @@
 
 mod absence;
 mod answers;
+mod approvals;
 mod bot;
 mod changes;
 mod connection;

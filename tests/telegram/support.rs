@@ -67,6 +67,7 @@ pub(crate) struct World {
     /// Serves in place of `store`.
     pub(crate) kept: Option<Arc<KeptStore>>,
     pub(crate) policy: &'static str,
+    pub(crate) groups: Groups,
     pub(crate) clock: Arc<ShiftedClock>,
     /// How long a wrapping token lives.
     pub(crate) wrap_ttl: Duration,
@@ -109,6 +110,7 @@ impl World {
             admins: BTreeSet::new(),
             kept: None,
             policy: POLICY,
+            groups: Groups::default(),
             clock: Arc::default(),
             wrap_ttl: Duration::from_mins(5),
             directory: tempfile::tempdir().unwrap(),
@@ -140,7 +142,7 @@ impl World {
             name: "test.cedar".into(),
             text: self.policy.into(),
         };
-        let groups = Groups::default();
+        let groups = self.groups.clone();
         let mounts = Mounts::new(vec!["secret".into()]).unwrap();
         let broker = Broker::new(
             Rules {
@@ -163,8 +165,9 @@ impl World {
                 random: Arc::new(SystemRandom),
             },
         );
+        let broker = Arc::new(broker);
         let ports = Ports {
-            broker: Arc::new(broker),
+            broker: Arc::clone(&broker),
             coordination: Arc::clone(&self.coordination) as Arc<dyn Coordination>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
         };
@@ -178,6 +181,7 @@ impl World {
             accept.clone(),
         ));
         Process {
+            broker,
             status,
             accept,
             task,
@@ -284,6 +288,7 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
 
 /// A running front end. Dropped, it is killed.
 pub(crate) struct Process {
+    pub(crate) broker: Arc<Broker>,
     pub(crate) status: Arc<Status>,
     pub(crate) accept: CancellationToken,
     task: JoinHandle<Result<(), TelegramError>>,

@@ -93,6 +93,8 @@ pub struct Told {
     pub requester: BTreeSet<i64>,
     /// Those of everybody who may vote on it.
     pub approvers: BTreeSet<i64>,
+    /// Those of the administrators.
+    pub admins: BTreeSet<i64>,
 }
 
 /// Somebody who looks at requests for approval.
@@ -213,6 +215,7 @@ impl Broker {
                 .filter(|person| *person != requester)
                 .flat_map(|person| telegram(&person))
                 .collect(),
+            admins: self.telegram_admins(),
         }
     }
 

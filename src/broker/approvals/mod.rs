@@ -14,6 +14,7 @@ mod info;
 mod keeper;
 mod limits;
 mod open;
+mod promise;
 mod step_up;
 mod store;
 mod wire;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 pub use self::error::ApprovalError;
 pub use self::info::{ApprovalInfo, Filter, Told};
 pub use self::open::{Opened, Waiting};
+pub use self::promise::Promise;
 use crate::domain::{Approval, ApprovalId};
 
 /// What is allowed of requests for approval.

@@ -2,8 +2,10 @@
 
 use thiserror::Error;
 
+use super::approval::ACTIONS;
 use super::values::MAX_FIELDS;
 use super::{MAX_LENGTH, Word};
+use crate::domain::approval::LENGTH;
 use crate::domain::signs::is_invisible;
 use crate::domain::{Delivery, PathError, Recipe};
 
@@ -49,6 +51,31 @@ pub enum Mistake {
     /// Nothing, or no time, where a time must be.
     #[error("After the code comes for how long, such as 30m, 8h or 2d: {}", Word::KeepLease.example())]
     Time,
+    /// No name of a request.
+    #[error(
+        "A request is named by {LENGTH} letters and digits, as in: {} (/requests lists yours)",
+        .0.example()
+    )]
+    NoRequest(Word),
+    /// Neither a request, nor something to be approved.
+    #[error(
+        "After /request comes a request's name, or what is to be done with which path, and why. \
+         What can be done: {}; as in: /request rotate django/database#password it leaked",
+        actions()
+    )]
+    NoAction,
+    /// Nothing where others want to read something.
+    #[error("Say why, for others to read: {}", .0.example())]
+    NoWords(Word),
+    /// More than a vote, and no code of an authenticator.
+    #[error(
+        "After the request comes nothing, or the 6 to 8 digits that your authenticator shows: {} \
+         123456", .0.example()
+    )]
+    NoCode(Word),
+    /// No such list.
+    #[error("After /admin_list comes pending or all, as in: {}", Word::AdminList.example())]
+    NoList,
     /// What is gone for good must be named.
     #[error("Say which version: {} (/versions lists them)", Word::DestroySecret.example())]
     NoVersion,
@@ -135,6 +162,12 @@ fn missing(word: Word) -> &'static str {
         Word::RegisterKey => "The public key is missing",
         Word::ForgetKey => "The key or its number is missing (/keys lists them)",
         Word::Confirm | Word::Cancel => "The code is missing",
+        Word::Request
+        | Word::Extend
+        | Word::Approve
+        | Word::Deny
+        | Word::Revoke
+        | Word::Reviewed => "The request is missing (/requests lists yours)",
         Word::KeepLease | Word::RevokeLease => "The lease's code is missing (/leases lists them)",
         Word::Rotate => "A field is missing",
         Word::Start
@@ -152,10 +185,18 @@ fn missing(word: Word) -> &'static str {
         | Word::Leases
         | Word::GetKeys
         | Word::Keys
+        | Word::RequestSecret
+        | Word::Requests
+        | Word::AdminList
+        | Word::BreakGlass
         | Word::LikePut
         | Word::LikePatch
         | Word::Unknown => "The path is missing",
     }
+}
+
+fn actions() -> String {
+    ACTIONS.map(|(name, _)| name).join(", ")
 }
 
 fn deliveries() -> String {

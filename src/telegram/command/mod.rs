@@ -1,6 +1,7 @@
 //! Commands as people write them: from a message's text to one typed command, or to what is
 //! wrong with it and what to write instead. Pure, so that a fuzz target can call it.
 
+mod approval;
 mod mistake;
 #[cfg(test)]
 mod tests;
@@ -9,11 +10,12 @@ mod word;
 
 use std::time::Duration;
 
+pub use self::approval::{Affair, parse_reply};
 pub use self::mistake::{Mistake, ValueMistake};
 pub use self::word::Word;
 use crate::domain::caller::ChatKind;
 use crate::domain::recipe::normalise_code;
-use crate::domain::{Delivery, Field, Mounts, Recipe, Target, span};
+use crate::domain::{ApprovalId, Delivery, Field, Mounts, Recipe, Target, span};
 
 /// Longest message that is read, in UTF-16 code units: what Telegram's own apps can send.
 pub const MAX_LENGTH: usize = 4096;
@@ -60,6 +62,8 @@ pub enum Command {
     Keys,
     /// Forget a public key.
     ForgetKey(KeyName),
+    /// Something about a request for approval.
+    Approval(Affair),
     /// Go on with what was asked about under this code.
     Confirm(String),
     /// Let go of what was asked about under this code.
@@ -128,10 +132,11 @@ pub fn parse(
     };
     // What looks like a value, in what nobody can make sense of, may be one.
     let guessed = chat == ChatKind::Private && command.is_err() && argument.contains('=');
+    let code = word == Word::Approve && approval::may_hold_code(argument);
     Some(Parsed {
         word,
         command,
-        sensitive: word.carries_values() || guessed,
+        sensitive: word.carries_values() || guessed || code,
     })
 }
 
@@ -233,7 +238,21 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
             })
         }
         Word::Confirm => Command::Confirm(normalise_code(words.one(word)?)),
-        Word::Cancel => Command::Cancel(normalise_code(words.one(word)?)),
+        // A request's name is longer than the code of a question.
+        Word::Cancel => match ApprovalId::read(words.one(word)?) {
+            Some(id) => Command::Approval(Affair::Cancel(id)),
+            None => Command::Cancel(normalise_code(words.one(word)?)),
+        },
+        Word::Requests => Command::Approval(Affair::Mine),
+        Word::RequestSecret => Command::Approval(approval::request(argument, mounts)?),
+        Word::BreakGlass => Command::Approval(approval::break_glass(argument, mounts)?),
+        Word::Request => Command::Approval(approval::about(argument, mounts)?),
+        Word::AdminList => Command::Approval(approval::list(argument)?),
+        Word::Extend => Command::Approval(approval::extend(argument)?),
+        Word::Approve => Command::Approval(approval::approve(argument)?),
+        Word::Deny => Command::Approval(approval::deny(argument)?),
+        Word::Revoke => Command::Approval(approval::revoke(argument)?),
+        Word::Reviewed => Command::Approval(approval::reviewed(argument)?),
         Word::LikePut => return Err(Mistake::Misspelt(Word::PutSecret)),
         Word::LikePatch => return Err(Mistake::Misspelt(Word::PatchSecret)),
         Word::Unknown => return Err(Mistake::Unknown),

@@ -43,6 +43,26 @@ pub enum Word {
     Keys,
     /// `/forget_key`
     ForgetKey,
+    /// `/request_secret`
+    RequestSecret,
+    /// `/request`
+    Request,
+    /// `/requests`
+    Requests,
+    /// `/extend`
+    Extend,
+    /// `/admin_list`
+    AdminList,
+    /// `/approve`
+    Approve,
+    /// `/deny`
+    Deny,
+    /// `/revoke`
+    Revoke,
+    /// `/break_glass`
+    BreakGlass,
+    /// `/reviewed`
+    Reviewed,
     /// `/confirm`
     Confirm,
     /// `/cancel`
@@ -57,7 +77,7 @@ pub enum Word {
 
 impl Word {
     /// All that people can use.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 32] = [
         Self::Start,
         Self::Help,
         Self::Status,
@@ -78,6 +98,16 @@ impl Word {
         Self::RegisterKey,
         Self::Keys,
         Self::ForgetKey,
+        Self::RequestSecret,
+        Self::Request,
+        Self::Requests,
+        Self::Extend,
+        Self::AdminList,
+        Self::Approve,
+        Self::Deny,
+        Self::Revoke,
+        Self::BreakGlass,
+        Self::Reviewed,
         Self::Confirm,
         Self::Cancel,
     ];
@@ -124,6 +154,16 @@ impl Word {
             Self::RegisterKey => "register_key",
             Self::Keys => "keys",
             Self::ForgetKey => "forget_key",
+            Self::RequestSecret => "request_secret",
+            Self::Request => "request",
+            Self::Requests => "requests",
+            Self::Extend => "extend",
+            Self::AdminList => "admin_list",
+            Self::Approve => "approve",
+            Self::Deny => "deny",
+            Self::Revoke => "revoke",
+            Self::BreakGlass => "break_glass",
+            Self::Reviewed => "reviewed",
             Self::Confirm => "confirm",
             Self::Cancel => "cancel",
             Self::LikePut | Self::LikePatch => "misspelt",
@@ -170,6 +210,16 @@ impl Word {
             Self::RegisterKey => "/register_key age1…",
             Self::Keys => "/keys",
             Self::ForgetKey => "/forget_key 1",
+            Self::RequestSecret => "/request_secret payroll/key fix the import",
+            Self::Request => "/request R7K2XQ",
+            Self::Requests => "/requests",
+            Self::Extend => "/extend R7K2XQ the import still runs",
+            Self::AdminList => "/admin_list all",
+            Self::Approve => "/approve R7K2XQ",
+            Self::Deny => "/deny R7K2XQ not before the release",
+            Self::Revoke => "/revoke R7K2XQ",
+            Self::BreakGlass => "/break_glass payroll/key nobody answers and pay day is today",
+            Self::Reviewed => "/reviewed R7K2XQ she fixed the import",
             Self::Confirm => "/confirm R7K2",
             Self::Cancel => "/cancel R7K2",
         }

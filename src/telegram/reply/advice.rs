@@ -1,7 +1,8 @@
 //! What people in chat can do about a failure.
 
-use crate::broker::BrokerError;
 use crate::broker::ports::StoreError;
+use crate::broker::{ApprovalError, BrokerError};
+use crate::domain::approval::Refusal;
 
 /// What to do next, where chat has a command for it.
 pub(super) fn next(error: &BrokerError) -> Option<String> {
@@ -40,6 +41,7 @@ pub(super) fn next(error: &BrokerError) -> Option<String> {
         BrokerError::NoVersionNamed => "name it: PATH@N (/versions lists them)",
         BrokerError::OnlyWhole => "write the whole secret with /put_secret",
         BrokerError::UnknownLease => "/leases lists yours",
+        BrokerError::Approval(error) => return next_about(error),
         BrokerError::TooManyLeases(_) => "revoke some first (/leases lists them)",
         BrokerError::NoSuchField(_)
         | BrokerError::DoneNoSuchField(_)
@@ -61,8 +63,45 @@ pub(super) fn next(error: &BrokerError) -> Option<String> {
         | BrokerError::DoneUnrecorded
         | BrokerError::NotRenewable
         | BrokerError::KeptTooLong
-        | BrokerError::Approval(_)
         | BrokerError::ChatLocked => return None,
+    };
+    Some(next.to_owned())
+}
+
+/// What to do next about a request for approval.
+fn next_about(error: &ApprovalError) -> Option<String> {
+    use ApprovalError as E;
+    let next = match error {
+        E::Asked(id) => return Some(format!("/request {id} shows how it stands")),
+        E::TooMany(_) => "/requests lists them, /cancel takes one back",
+        E::ReasonTooShort(_) => "write it after the path or the request",
+        E::Unknown => "/requests lists yours, /admin_list those that you may decide on",
+        E::NoGlass => "send /request_secret PATH reason",
+        E::WrongCode => "wait for the next one, then vote again",
+        E::Refused(refusal) => match refusal {
+            Refusal::CodeNeeded => "send /approve, the request and the code, or reply approve CODE",
+            Refusal::Over(..)
+            | Refusal::Granted
+            | Refusal::NotGranted
+            | Refusal::Own
+            | Refusal::NotOwn
+            | Refusal::NotApprover
+            | Refusal::VotedAlready
+            | Refusal::Once
+            | Refusal::NothingToReview
+            | Refusal::ReviewedAlready(_) => return None,
+        },
+        E::NotNeeded
+        | E::RefusedByNow
+        | E::Granted(_)
+        | E::TooManyToday(_)
+        | E::TooMuchBroken(_)
+        | E::UnfitReason(_)
+        | E::Over
+        | E::NotExtended
+        | E::TooManyCodes
+        | E::NoAuthenticator(_)
+        | E::Busy => return None,
     };
     Some(next.to_owned())
 }

@@ -146,6 +146,7 @@ mod tests {
             delete_after: Duration::from_mins(1),
             vault,
             now: OffsetDateTime::UNIX_EPOCH,
+            action: crate::domain::Action::List,
         }
     }
 

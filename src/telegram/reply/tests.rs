@@ -30,6 +30,7 @@ fn terms() -> Terms<'static> {
         delete_after: Duration::from_mins(1),
         vault: None,
         now: OffsetDateTime::UNIX_EPOCH,
+        action: Action::List,
     }
 }
 

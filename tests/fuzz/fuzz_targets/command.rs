@@ -6,15 +6,19 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use vaultgram::domain::caller::ChatKind;
-use vaultgram::domain::{Field, Mounts, Target};
-use vaultgram::telegram::command::{Command, Mistake, parse};
+use vaultgram::domain::{ApprovalId, Field, Mounts, Target};
+use vaultgram::telegram::command::{Affair, Command, Mistake, parse, parse_reply};
 
 static MOUNTS: LazyLock<Mounts> = LazyLock::new(|| {
     Mounts::new(vec!["secret".to_owned(), "team/kv".to_owned()]).expect("they are valid")
 });
 
 fuzz_target!(|text: &str| {
+    let id = ApprovalId::read("R7K2XQ").expect("it is one");
     for chat in [ChatKind::Private, ChatKind::Group] {
+        if let Some(vote) = parse_reply(text, &id, chat, &MOUNTS) {
+            assert!(matches!(vote.command, Ok(Command::Approval(_)) | Err(_)));
+        }
         let Some(parsed) = parse(text, Some("vault_bot"), chat, &MOUNTS) else {
             continue;
         };
@@ -35,6 +39,10 @@ fuzz_target!(|text: &str| {
                 reads_back(&target);
                 assert!(!fields.is_empty());
                 fields.iter().for_each(is_a_json_string);
+            }
+            Ok(Command::Approval(Affair::Ask(_, target, reason))) => {
+                reads_back(&target);
+                assert!(!reason.contains(['\n', '\t', '\r']));
             }
             Ok(_) => {}
             // A mistake is told to people, and never repeats what it is about.

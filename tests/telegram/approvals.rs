@@ -1,0 +1,651 @@
+//! Requests for approval in chat: asked for, shown on a card, decided on, granted and taken back.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use telegram_dc::{Chat, Draft, Fault, Message, User};
+use vaultgram::broker::Vote;
+use vaultgram::broker::ports::Coordination;
+use vaultgram::domain::caller::{ChatKind, TelegramUser};
+use vaultgram::domain::group::{Groups, Member};
+use vaultgram::domain::{Caller, People, RequestId};
+
+use super::support::{A_WHILE, ALICE, BOB, BROKER, MALLORY, SOON, World};
+
+/// Of the leads, and of security.
+const CAROL: i64 = 1003;
+/// An administrator, and in no group.
+const DAN: i64 = 1004;
+/// The supergroup where requests are decided on.
+const DESK: i64 = 80;
+const DESK_ID: i64 = -1_000_000_000_080;
+/// The same for a bot: a small group.
+const SMALL: i64 = 70;
+
+/// What each path costs.
+const POLICY: &str = r#"
+@id("one") @approvals("1") @approvers("leads") @grant("1h") @reason("5")
+permit(principal, action, resource == Path::"secret/one");
+@id("two") @approvals("2") @approvers("leads") @reason("5")
+permit(principal, action, resource == Path::"secret/two");
+@id("free-reason") @approvals("1") @approvers("leads")
+permit(principal, action, resource == Path::"secret/open");
+@id("code") @approvals("1") @approvers("leads") @step_up("totp")
+permit(principal, action, resource == Path::"secret/code");
+@id("glass") @approvals("2") @approvers("leads") @break_glass("15m")
+permit(principal, action, resource == Path::"secret/glass");
+"#;
+
+async fn at(mut world: World, chat: Option<i64>) -> World {
+    for (id, name) in [(CAROL, "Carol"), (DAN, "Dan")] {
+        world.dc.add_user(User::new(id, name));
+    }
+    let all = [BROKER, ALICE, BOB, CAROL, DAN, MALLORY];
+    world.dc.add_supergroup(DESK, "Desk", &all);
+    world.dc.add_group(SMALL, "Desk", &all);
+    world.settings.allowed_users = [ALICE, BOB, CAROL, DAN].into();
+    world.admins = [DAN].into();
+    world.settings.approvals_chat = chat;
+    // What waits for a long time here is moved by the clock, not by a wait.
+    world.settings.command_age = Duration::from_hours(1);
+    let world = World {
+        policy: POLICY,
+        groups: groups(&[BOB, CAROL]),
+        ..world.kept()
+    };
+    let kept = world.kept.as_ref().unwrap();
+    for path in ["one", "two", "open", "code", "glass"] {
+        kept.write(path, &[("password", "hunter2")]);
+    }
+    // So that they can be written to.
+    for user in [ALICE, BOB, CAROL, DAN] {
+        world.send(user, "hello");
+    }
+    World {
+        policy: POLICY,
+        ..world
+    }
+}
+
+fn groups(leads: &[i64]) -> Groups {
+    let members = leads.iter().map(|id| Member::Telegram(*id)).collect();
+    Groups::new(&[("leads".to_owned(), members)].into(), People::default()).unwrap()
+}
+
+async fn desk() -> World {
+    at(World::new().await, Some(DESK_ID)).await
+}
+
+impl World {
+    /// Asks for approval, and gives the request's name.
+    async fn request(&self, user: i64, text: &str) -> String {
+        let answer = self.ask(user, text).await.text;
+        let (_, name) = answer.split_once("equest ").expect(&answer);
+        name.chars().take(6).collect()
+    }
+
+    /// What the broker wrote into the approvals chat.
+    fn desk(&self) -> Vec<Message> {
+        let mut messages = self.dc.history(BOB, Chat::Channel(DESK));
+        messages.retain(|it| it.from == telegram_dc::Sender::User(BROKER));
+        messages
+    }
+
+    fn cards(&self, id: &str) -> Vec<Message> {
+        let mut cards = self.desk();
+        cards.retain(|it| it.text.starts_with(&format!("📋 Request {id} ")));
+        cards
+    }
+
+    /// Waits until the one card of a request says this.
+    async fn shows(&self, id: &str, expected: &str) -> Message {
+        self.until(expected, |world| {
+            let cards = world.cards(id);
+            cards.len() == 1 && cards[0].text.contains(expected)
+        })
+        .await;
+        self.cards(id).pop().unwrap()
+    }
+
+    /// Waits until somebody is written this.
+    async fn told(&self, user: i64, expected: &str) -> String {
+        self.answer(user, |it| it.text.contains(expected))
+            .await
+            .text
+    }
+
+    fn into_desk(&self, user: i64, draft: impl Into<Draft>) {
+        self.dc.send(user, Chat::Channel(DESK), draft).unwrap();
+    }
+
+    /// The clock goes on by so much.
+    fn later(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+fn caller(id: i64) -> Caller {
+    let chat = ChatKind::Private;
+    Caller::Telegram(TelegramUser { id, chat })
+}
+
+#[tokio::test]
+async fn two_agree_and_it_is_had_until_it_is_revoked() {
+    let world = desk().await;
+    let _process = world.start().await;
+    world
+        .says(
+            ALICE,
+            "/get_secret two",
+            "/request_secret secret/two REASON",
+        )
+        .await;
+    let id = world
+        .request(ALICE, "/request_secret two fix the import")
+        .await;
+    let card = world.shows(&id, "waits for approval").await;
+    for line in [
+        "Who: telegram:1001\nWhat: read secret/two\nWhy: fix the import\nFor: 60 min\n",
+        "Policy two wants: 2 of leads; so far 0\n",
+        &format!("/deny {id} REASON"),
+    ] {
+        assert!(card.text.contains(line), "{}", card.text);
+    }
+    assert!(card.buttons.is_empty(), "people have none");
+
+    world.into_desk(BOB, Draft::new("Approve").reply_to(card.id));
+    world
+        .shows(&id, "so far 1\nApproved by: telegram:1002")
+        .await;
+    world
+        .until("a short answer", |world| {
+            let said = |it: &Message| it.text.starts_with(&format!("Your vote for {id} counts."));
+            world.desk().iter().any(said)
+        })
+        .await;
+    world.into_desk(BOB, Draft::new("approve").reply_to(card.id));
+    world.told(BOB, "You approved this request already").await;
+    world
+        .says(CAROL, &format!("/approve {id}"), "is granted")
+        .await;
+    world.shows(&id, "✅ is granted").await;
+    let told = world.told(ALICE, "✅ Request").await;
+    assert!(
+        told.contains("by telegram:1002, telegram:1003, until")
+            && told.ends_with("Send: /get_secret secret/two"),
+        "{told}"
+    );
+    world.says(ALICE, "/get_secret two", "hunter2").await;
+    world
+        .says(ALICE, &format!("/revoke {id}"), "is revoked")
+        .await;
+    world.shows(&id, "❌ is revoked by telegram:1001").await;
+    world.told(ALICE, "was revoked by").await;
+    world
+        .says(ALICE, "/get_secret two", "This needs approval")
+        .await;
+    assert!(world.desk().iter().all(|it| !it.text.contains("hunter2")));
+}
+
+#[tokio::test]
+async fn votes_that_nobody_simply_wrote_do_not_count() {
+    let world = desk().await;
+    let _process = world.start().await;
+    let id = world
+        .request(ALICE, "/request_secret one fix the import")
+        .await;
+    let card = world.shows(&id, "waits for approval").await;
+    let vote = || Draft::new("approve").reply_to(card.id);
+    let command = format!("/approve {id}");
+    for draft in [
+        vote().forwarded_from(CAROL),
+        vote().via_bot(7),
+        vote().sent_as(DESK),
+        vote().age(Duration::from_hours(2)),
+        Draft::new(&command).forwarded_from(CAROL),
+        Draft::new(&command).via_bot(7),
+        Draft::new(&command).sent_as(DESK),
+    ] {
+        world.into_desk(BOB, draft);
+    }
+    world.into_desk(MALLORY, vote());
+    world.into_desk(MALLORY, &*command);
+    let edited = world.dc.send(BOB, Chat::Channel(DESK), "hm").unwrap();
+    let edited = edited.id_for(BOB).unwrap();
+    world
+        .dc
+        .edit(BOB, Chat::Channel(DESK), edited, &*command)
+        .unwrap();
+    // To something else than the card it is talk.
+    world.into_desk(BOB, Draft::new("approve").reply_to(edited));
+    world.into_desk(BOB, "approve");
+    // Neither who asked, nor who is not asked.
+    world.into_desk(ALICE, vote());
+    world.told(ALICE, "This request is your own").await;
+    world
+        .says(DAN, &command, "none of those who may decide")
+        .await;
+    world.quiet().await;
+    tokio::time::sleep(A_WHILE).await;
+    world.shows(&id, "so far 0").await;
+    world.says(BOB, &command, "is granted").await;
+    world.shows(&id, "✅ is granted").await;
+}
+
+#[tokio::test]
+async fn a_denial_ends_it_and_says_why() {
+    let world = desk().await;
+    let _process = world.start().await;
+    let id = world
+        .request(ALICE, "/request_secret two fix the import")
+        .await;
+    let card = world.shows(&id, "waits for approval").await;
+    world.into_desk(BOB, Draft::new("deny").reply_to(card.id));
+    world.told(BOB, "Say why, for others to read").await;
+    world.into_desk(CAROL, Draft::new("deny: not before noon").reply_to(card.id));
+    let card = world.shows(&id, "❌ is denied by telegram:1003").await;
+    assert!(card.text.contains("not before noon") && !card.text.contains("/deny"));
+    let told = world.told(ALICE, "is denied by").await;
+    assert!(told.ends_with("telegram:1003: not before noon"), "{told}");
+    world
+        .says(
+            BOB,
+            &format!("/approve {id}"),
+            "This request is over: telegram:1003 denied it",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn lists_show_each_their_own() {
+    let world = desk().await;
+    let _process = world.start().await;
+    let mine = world
+        .request(ALICE, "/request_secret one fix the import")
+        .await;
+    // Policy asks for no reason, so asking for the secret is enough.
+    let asked = world.request(BOB, "/get_secret open").await;
+    world.shows(&asked, "waits for approval").await;
+    let list = world.ask(ALICE, "/requests").await.text;
+    assert!(
+        list.contains(&format!("{mine}  pending  0 of 1  read secret/one  "))
+            && !list.contains(&asked),
+        "{list}"
+    );
+    let list = world.ask(CAROL, "/admin_list").await.text;
+    assert!(list.contains(&mine) && list.contains(&asked) && list.contains("telegram:1001"));
+    world
+        .says(ALICE, &format!("/request {asked}"), "no such request")
+        .await;
+    world
+        .says(
+            ALICE,
+            &format!("/request status {mine}"),
+            "Why: fix the import",
+        )
+        .await;
+    world.says(DAN, "/status", "Requests: 2 waiting").await;
+    let status = world.ask(ALICE, "/status").await.text;
+    assert!(!status.contains("Requests"), "{status}");
+    world
+        .says(BOB, &format!("/cancel {mine}"), "somebody else's")
+        .await;
+    world
+        .says(ALICE, &format!("/cancel {mine}"), "is cancelled")
+        .await;
+    world.shows(&mine, "is cancelled by who asked").await;
+    world
+        .says(
+            ALICE,
+            "/request list secret/one fix it",
+            "or it does not exist",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_code_is_checked_once_and_does_not_stay() {
+    let world = desk().await;
+    let _process = world.start().await;
+    let id = world.request(ALICE, "/request_secret code").await;
+    let card = world.shows(&id, "approve CODE").await;
+    world.into_desk(BOB, Draft::new("approve").reply_to(card.id));
+    world.told(BOB, "needs a code of your authenticator").await;
+    world
+        .says(
+            BOB,
+            &format!("/approve {id} 999999"),
+            "not the code your authenticator shows",
+        )
+        .await;
+    world
+        .says(BOB, &format!("/approve {id} 123 456"), "is granted")
+        .await;
+    world
+        .until("the codes are gone", |world| {
+            let chat = world.dc.history(BOB, Chat::User(BROKER));
+            chat.iter()
+                .all(|it| !it.text.contains("123 456") && !it.text.contains("999999"))
+        })
+        .await;
+    world.shows(&id, "✅ is granted").await;
+}
+
+#[tokio::test]
+async fn broken_glass_is_loud_until_somebody_has_looked() {
+    let world = desk().await;
+    let process = world.start().await;
+    world
+        .says(
+            ALICE,
+            "/break_glass one nobody answers me",
+            "nobody break the glass",
+        )
+        .await;
+    let answer = world
+        .ask(ALICE, "/break_glass glass nobody answers me")
+        .await
+        .text;
+    assert!(
+        answer.contains("hunter2") && answer.contains("You broke the glass ("),
+        "{answer}"
+    );
+    let (_, id) = answer.split_once("the glass (").unwrap();
+    let id = &id[..6];
+    let card = world.shows(id, "took it without approval").await;
+    assert!(
+        card.text.contains("Why: nobody answers me"),
+        "{}",
+        card.text
+    );
+    world.told(DAN, "took it without approval").await;
+    world
+        .says(DAN, "/status", "1 with broken glass to review")
+        .await;
+    world
+        .says(ALICE, &format!("/reviewed {id} all is well"), "your own")
+        .await;
+    world.later(3700);
+    process.broker.tend_approvals().await.unwrap();
+    let nags = |world: &World| {
+        let nag = |it: &Message| it.text.contains("nobody has looked at it");
+        let desk = world.desk().iter().filter(|it| nag(it)).count();
+        (desk, world.answers(DAN).iter().filter(|it| nag(it)).count())
+    };
+    world.until("it nags", |world| nags(world) == (1, 1)).await;
+    world.into_desk(
+        BOB,
+        Draft::new("reviewed the import is fixed").reply_to(card.id),
+    );
+    world.shows(id, "Reviewed by telegram:1002").await;
+    world.later(3700);
+    process.broker.tend_approvals().await.unwrap();
+    world.quiet().await;
+    assert_eq!(nags(&world), (1, 1));
+    assert!(
+        world
+            .answers(ALICE)
+            .iter()
+            .all(|it| !it.text.contains("nobody has looked"))
+    );
+}
+
+#[tokio::test]
+async fn what_time_does_is_told() {
+    let world = desk().await;
+    let process = world.start().await;
+    let late = world
+        .request(ALICE, "/request_secret two fix the import")
+        .await;
+    let id = world
+        .request(ALICE, "/request_secret one fix the import")
+        .await;
+    world
+        .says(BOB, &format!("/approve {id}"), "is granted")
+        .await;
+    world.told(ALICE, "✅ Request").await;
+    world.later(56 * 60);
+    process.broker.tend_approvals().await.unwrap();
+    world
+        .told(
+            ALICE,
+            &format!("To have it for longer: /extend {id} REASON"),
+        )
+        .await;
+    let more = world
+        .request(ALICE, &format!("/extend {id} still at it"))
+        .await;
+    world
+        .shows(&more, &format!("for longer than {id} was granted"))
+        .await;
+    world
+        .says(CAROL, &format!("/approve {more}"), "is granted")
+        .await;
+    world.told(ALICE, &format!("{id} holds for longer")).await;
+    world.later(24 * 3600);
+    process.broker.tend_approvals().await.unwrap();
+    world.shows(&late, "nobody decided in time").await;
+    world
+        .told(ALICE, &format!("Request {late} for secret/two expired"))
+        .await;
+    world.shows(&id, "✅ was granted, and ended").await;
+}
+
+#[tokio::test]
+async fn without_a_chat_those_who_may_decide_are_written_to() {
+    // None is set, or the broker cannot write there.
+    for chat in [None, Some(-1_000_000_000_999)] {
+        let world = at(World::new().await, chat).await;
+        let _process = world.start().await;
+        let id = world
+            .request(ALICE, "/request_secret two fix the import")
+            .await;
+        let first = world.told(BOB, "waits for approval").await;
+        assert!(first.starts_with(&format!("📋 Request {id} ")));
+        let card = world
+            .answer(CAROL, |it| it.text.contains("waits for approval"))
+            .await;
+        world.send(CAROL, Draft::new("approve").reply_to(card.id));
+        world.told(CAROL, "Your vote for").await;
+        world.told(BOB, "so far 1").await;
+        let cards = |user| {
+            let answers = world.answers(user);
+            answers
+                .iter()
+                .filter(|it| it.text.starts_with("📋"))
+                .count()
+        };
+        assert_eq!(
+            (cards(ALICE), cards(BOB), cards(CAROL), cards(DAN)),
+            (0, 1, 1, 0)
+        );
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_point_there_is_one_card_and_it_is_right() {
+    let intent = format!(r#"{{"places":{{"{DESK_ID}":{{"message":null,"revision":null}}}}}}"#);
+    // Before anything was stored, and between posting it and knowing its number.
+    for kept in [None, Some(intent.as_bytes())] {
+        let world = desk().await;
+        let process = world.start().await;
+        let waiting = world
+            .request(ALICE, "/request_secret two fix the import")
+            .await;
+        let denied = world.request(BOB, "/request_secret two fix it too").await;
+        for id in [&waiting, &denied] {
+            world.shows(id, "waits for approval").await;
+        }
+        let broker = std::sync::Arc::clone(&process.broker);
+        process.kill().await;
+        for id in [&waiting, &denied] {
+            let key = format!("cards/{id}");
+            match kept {
+                Some(kept) => world.coordination.put(&key, kept).await.unwrap(),
+                None => world.coordination.delete(&key).await.unwrap(),
+            }
+        }
+        // Decided elsewhere, while nobody tells.
+        let vote = |approve: bool| match approve {
+            true => Vote::Approve { code: None },
+            false => Vote::Deny {
+                reason: "no".to_owned(),
+            },
+        };
+        let by = RequestId::Connection(7);
+        broker
+            .vote(&by, &caller(CAROL), &waiting, vote(true))
+            .await
+            .unwrap();
+        if kept.is_some() {
+            broker
+                .vote(&by, &caller(CAROL), &denied, vote(false))
+                .await
+                .unwrap();
+        }
+        let _process = world.start().await;
+        let card = world.shows(&waiting, "so far 1").await;
+        if kept.is_some() {
+            world.shows(&denied, "❌ is denied").await;
+        }
+        world.into_desk(BOB, Draft::new("approve").reply_to(card.id));
+        world.shows(&waiting, "✅ is granted").await;
+        world.told(ALICE, "✅ Request").await;
+        tokio::time::sleep(A_WHILE).await;
+        let told = |it: &&Message| it.text.contains("✅ Request");
+        assert_eq!(world.answers(ALICE).iter().filter(told).count(), 1);
+        assert_eq!(world.cards(&denied).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_flood_wait_or_a_lost_answer_makes_no_second_card() {
+    let world = desk().await;
+    let _process = world.start().await;
+    world.quiet().await;
+    world.send(ALICE, "/request_secret one fix the import");
+    world.told(ALICE, "is open until").await;
+    let card = world.desk().pop().unwrap();
+    let id: String = card
+        .text
+        .chars()
+        .skip("📋 Request ".chars().count())
+        .take(6)
+        .collect();
+    world.shows(&id, "waits for approval").await;
+    let flood = Fault::error(420, "FLOOD_WAIT_1");
+    world.dc.fault("messages.editMessage", flood, 1);
+    world.dc.fault("messages.editMessage", Fault::LoseAnswer, 1);
+    world
+        .says(BOB, &format!("/deny {id} not today"), "is denied")
+        .await;
+    world.shows(&id, "❌ is denied").await;
+}
+
+#[tokio::test]
+async fn a_deleted_card_is_posted_anew() {
+    let world = desk().await;
+    let _process = world.start().await;
+    let id = world
+        .request(ALICE, "/request_secret two fix the import")
+        .await;
+    let card = world.shows(&id, "waits for approval").await;
+    world.dc.delete(BROKER, Chat::Channel(DESK), &[card.id]);
+    world
+        .says(BOB, &format!("/approve {id}"), "Your vote for")
+        .await;
+    let anew = world.shows(&id, "so far 1").await;
+    assert_ne!(anew.id, card.id);
+    world.into_desk(CAROL, Draft::new("approve").reply_to(anew.id));
+    world.shows(&id, "✅ is granted").await;
+}
+
+#[tokio::test]
+async fn nothing_is_told_while_chat_is_locked() {
+    let world = desk().await;
+    let process = world.start().await;
+    let id = world
+        .request(ALICE, "/request_secret two fix the import")
+        .await;
+    world.shows(&id, "waits for approval").await;
+    world.coordination.put("locks/chat", b"").await.unwrap();
+    let by = RequestId::Connection(7);
+    let vote = process
+        .broker
+        .vote(&by, &caller(BOB), &id, Vote::Approve { code: None });
+    assert!(vote.await.is_err(), "nor is anything decided");
+    world.says(BOB, &format!("/approve {id}"), "Locked").await;
+    world.shows(&id, "so far 0").await;
+}
+
+#[tokio::test]
+async fn a_bots_card_has_buttons_and_whoever_presses_is_authorised_afresh() {
+    let world = at(World::of_a_bot().await, Some(-SMALL)).await;
+    let _process = world.start().await;
+    let id = world
+        .request(ALICE, "/request_secret two fix the import")
+        .await;
+    let group = Chat::Group(SMALL);
+    let card = |user| {
+        let mut chat = world.dc.history(user, group);
+        chat.retain(|it| it.text.starts_with("📋"));
+        chat.pop()
+    };
+    world.until("the card", |_| card(BOB).is_some()).await;
+    let buttons = card(BOB).unwrap().buttons.concat();
+    let labels: Vec<_> = buttons.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(labels, ["Approve", "Deny"]);
+    let press = async |user, button: usize| {
+        let message = card(user).unwrap().id;
+        let pressed = world.dc.press(user, group, message, &*buttons[button].data);
+        pressed.await.map(|it| it.text.unwrap())
+    };
+    assert!(press(ALICE, 0).await.unwrap().contains("your own"));
+    assert!(press(DAN, 0).await.unwrap().contains("none of those"));
+    assert!(
+        press(BOB, 1)
+            .await
+            .unwrap()
+            .contains(&format!("/deny {id} REASON"))
+    );
+    assert!(press(BOB, 0).await.unwrap().contains("Your vote for"));
+    assert!(
+        press(BOB, 0)
+            .await
+            .unwrap()
+            .contains("approved this request already")
+    );
+    world
+        .until("the vote", |_| card(BOB).unwrap().text.contains("so far 1"))
+        .await;
+    assert_eq!(card(BOB).unwrap().buttons.concat().len(), 2);
+    world.dc.set_bot_patience(Duration::from_secs(1));
+    assert_eq!(
+        press(MALLORY, 0).await.unwrap_err().text,
+        "BOT_RESPONSE_TIMEOUT"
+    );
+    world.dc.set_bot_patience(SOON);
+    assert!(press(CAROL, 0).await.unwrap().contains("is granted"));
+    world
+        .until("the end", |_| {
+            let card = card(BOB).unwrap();
+            card.text.contains("✅ is granted") && card.buttons.is_empty()
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn cards_of_nothing_and_of_long_ago_are_forgotten() {
+    let world = desk().await;
+    for (id, card) in [
+        ("AAAAAA", r#"{"places":{}}"#),
+        ("BBBBBB", r#"{"places":{},"settled":1}"#),
+    ] {
+        let key = format!("cards/{id}");
+        let stored = world.coordination.put(&key, card.as_bytes());
+        stored.await.unwrap();
+    }
+    let _process = world.start().await;
+    let gone = |world: &World| world.coordination.count("cards/") == 0;
+    world.until("they are gone", gone).await;
+}
