@@ -111,15 +111,15 @@ impl Broker {
 
     /// Puts away what has been over for long enough to be told.
     async fn put_away_old(&self, open: &[Read]) -> Result<(), BrokerError> {
-        let (now, mut old) = (Instant::now(), vec![]);
+        let (now, mut old) = (self.now(), vec![]);
         {
             let mut known = self.approvals.over();
-            let over = open.iter().filter(|read| read.approval.is_over(self.now()));
+            let over = open.iter().filter(|read| read.approval.is_over(now));
             let over: Vec<&Read> = over.collect();
             known.retain(|id, _| over.iter().any(|read| read.approval.id == *id));
             for read in over {
                 let since = known.entry(read.approval.id.clone()).or_insert(now);
-                if now.duration_since(*since) >= LINGER {
+                if now >= *since + LINGER {
                     old.push(read);
                 }
             }

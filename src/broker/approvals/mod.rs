@@ -24,8 +24,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 pub use self::error::ApprovalError;
 pub use self::info::{ApprovalInfo, Filter, Told};
@@ -63,7 +63,7 @@ pub(super) struct Desk {
     /// Those that are open, as they were last read, so that they need not be parsed again.
     read: Mutex<BTreeMap<String, Read>>,
     /// Since when this process knows of those that are over but still among the open ones.
-    over: Mutex<BTreeMap<ApprovalId, Instant>>,
+    over: Mutex<BTreeMap<ApprovalId, OffsetDateTime>>,
 }
 
 /// A request for approval, and the bytes that it was.
@@ -89,7 +89,7 @@ impl Desk {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn over(&self) -> MutexGuard<'_, BTreeMap<ApprovalId, Instant>> {
+    fn over(&self) -> MutexGuard<'_, BTreeMap<ApprovalId, OffsetDateTime>> {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

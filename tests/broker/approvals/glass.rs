@@ -44,12 +44,8 @@ async fn it_is_had_at_once_for_a_short_time_and_on_record() {
     assert_eq!(approval.state, State::Granted);
     assert!(matches!(approval.review, Some(Review::Open { .. })));
     assert!(released(&world, &broker, "glass").await);
-    let more = broker.extend(
-        &world.id(),
-        &on_telegram(ALICE.0),
-        approval.id.as_str(),
-        "a little longer",
-    );
+    let (id, alice) = (world.id(), on_telegram(ALICE.0));
+    let more = broker.extend(&id, &alice, approval.id.as_str(), "a little longer");
     assert_eq!(of_approval(more.await), ApprovalError::NotExtended);
     world.clock.pass(Duration::from_mins(15));
     assert!(!released(&world, &broker, "glass").await);

@@ -47,11 +47,10 @@ permit(principal, action, resource in Path::"secret/many");
 
 /// A world in which almost everything needs approval.
 pub(crate) fn world() -> World {
-    World {
-        policy: POLICY.to_owned(),
-        groups: groups(&[BOB.0, CAROL], &[CAROL, DAN]),
-        ..World::new()
-    }
+    let mut world = World::new();
+    POLICY.clone_into(&mut world.policy);
+    world.groups = groups(&[BOB.0, CAROL], &[CAROL, DAN]);
+    world
 }
 
 /// Groups of these Telegram accounts; Alice and Bob have Unix users too.

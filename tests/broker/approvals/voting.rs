@@ -122,7 +122,7 @@ async fn what_counts_is_policy_and_groups_as_they_are_today() {
     let broker = world.broker();
     let approval = granted(&world, &broker, "two", &[BOB.0, DAN]).await;
     assert!(released(&world, &broker, "two").await);
-    world.groups = groups(&[CAROL], &[CAROL, DAN]);
+    world.groups = groups(&[CAROL, EVE], &[CAROL, DAN]);
     assert!(
         !released(&world, &world.broker(), "two").await,
         "bob's vote is none any more"
@@ -171,10 +171,11 @@ async fn no_vote_counts_that_is_not_on_record_or_while_chat_is_locked() {
     broker.lock_chat().await.unwrap();
     let locked = error(approve(&world, &broker, BOB.0, &approval).await);
     assert_eq!(locked, BrokerError::ChatLocked);
+    let bob = on_host(BOB);
     let at_host = vote(
         &world,
         &broker,
-        &on_host(BOB),
+        &bob,
         &approval,
         Vote::Approve { code: None },
     );
