@@ -232,9 +232,10 @@ impl Daemon {
         let (vault, stop) = (Arc::clone(&self.vault), stop_back.clone());
         running.push(back.spawn(ended(async move { vault.run(stop).await })));
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
-        running.push(leases.spawn(ended(async move { broker.run_leases(stop).await })));
-        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
-        running.push(leases.spawn(ended(async move { broker.keep_approvals(stop).await })));
+        let keeping = async move {
+            tokio::join!(broker.keep_approvals(stop.clone()), broker.run_leases(stop));
+        };
+        running.push(leases.spawn(ended(keeping)));
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
         running.push(leases.spawn(ended(approvals::measure(broker, stop))));
         let (cache, stop) = (self.cache, stop_back.clone());

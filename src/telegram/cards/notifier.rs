@@ -14,12 +14,13 @@ use crate::telegram::backoff::Backoff;
 use crate::telegram::call::CallError;
 use crate::telegram::handler::Handler;
 use crate::telegram::reply::Reply;
+use crate::telegram::status::State;
 
 /// The longest sleep: another process's changes wake nobody here.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// What happens at once is told at once.
 const GATHER: Duration = Duration::from_millis(100);
-/// The longest sleep after a failure.
+/// The longest sleep at Telegram's wish, before it is looked what there is to tell by now.
 const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// How often it is looked for cards that are kept for no reason.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
@@ -39,8 +40,14 @@ enum RoundError {
 impl Notifier {
     /// Tells, for as long as it is polled.
     pub(in crate::telegram) async fn run(&self) {
+        // Before that nobody knows how to address a group, nor whether we are a bot.
+        let mut states = self.0.status.watch();
+        let connected = states.wait_for(|state| matches!(state, State::Connected { .. }));
+        if connected.await.is_err() {
+            return;
+        }
         let mut changed = self.0.broker.approvals_changed();
-        let mut backoff = Backoff::new(Duration::from_millis(500), MAX_PAUSE);
+        let mut backoff = Backoff::new(Duration::from_millis(500), LOOK_EVERY);
         let mut pruned: Option<Instant> = None;
         loop {
             changed.mark_unchanged();

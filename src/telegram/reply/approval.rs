@@ -275,7 +275,9 @@ fn headline(approval: &ApprovalInfo) -> String {
     let broken = approval.review.is_some();
     match &approval.state {
         State::Pending => "waits for approval".to_owned(),
-        State::Granted if broken => "🚨 took it without approval: the glass is broken".to_owned(),
+        State::Granted if broken => {
+            "🚨 went ahead without approval: the glass is broken".to_owned()
+        }
         State::Granted => format!("✅ is granted, {when}"),
         State::Denied { by, reason } if reason.is_empty() => {
             format!("❌ is denied by {by}, {when}")
