@@ -22,12 +22,20 @@ use crate::domain::{
 pub(super) enum NoAnswer {
     /// Policy refuses.
     Denied,
-    /// Not without somebody's agreement; to what, where the caller said that.
-    NeedsApproval(Waiting, Option<(Action, Target)>),
+    /// Not without somebody's agreement.
+    NeedsApproval(Box<Unapproved>),
     /// It was tried.
     Failed(BrokerError),
     /// A fault of our own.
     Broken,
+}
+
+/// What others must agree to first.
+#[derive(Debug)]
+pub(super) struct Unapproved {
+    pub(super) waiting: Waiting,
+    /// What it is, where the caller said that.
+    pub(super) about: Option<(Action, Target)>,
 }
 
 impl From<BrokerError> for NoAnswer {
@@ -193,7 +201,11 @@ impl Asker {
             ChangedVersions::Done(changed) => Ok(changed),
             ChangedVersions::Denied(_) => Err(NoAnswer::Denied),
             ChangedVersions::NeedsApproval(waiting) => {
-                Err(NoAnswer::NeedsApproval(waiting, Some((action, target))))
+                let about = Some((action, target));
+                Err(NoAnswer::NeedsApproval(Box::new(Unapproved {
+                    waiting,
+                    about,
+                })))
             }
         }
     }
@@ -233,7 +245,10 @@ fn allowed(outcome: Outcome, about: Option<(Action, Target)>) -> Result<Outcome,
         return Err(NoAnswer::Denied);
     }
     if let Outcome::NeedsApproval(waiting) = outcome {
-        return Err(NoAnswer::NeedsApproval(waiting, about));
+        return Err(NoAnswer::NeedsApproval(Box::new(Unapproved {
+            waiting,
+            about,
+        })));
     }
     Ok(outcome)
 }

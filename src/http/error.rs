@@ -17,7 +17,7 @@ pub(super) struct Refusal {
     /// The method to use instead, where that is what is wrong.
     pub(super) allow: Option<&'static str>,
     /// What programs go by, where it can be had another way.
-    pub(super) because: Option<Because>,
+    pub(super) because: Option<Box<Because>>,
 }
 
 impl Refusal {
@@ -81,7 +81,7 @@ impl Refusal {
     /// As it is, with what programs go by.
     pub(super) fn because(self, because: Because) -> Self {
         Self {
-            because: Some(because),
+            because: Some(Box::new(because)),
             ..self
         }
     }
@@ -105,7 +105,7 @@ impl From<NoAnswer> for Refusal {
     fn from(none: NoAnswer) -> Self {
         match none {
             NoAnswer::Denied => Self::denied(),
-            NoAnswer::NeedsApproval(waiting, about) => approvals::needed(waiting, about),
+            NoAnswer::NeedsApproval(unapproved) => approvals::needed(*unapproved),
             NoAnswer::Failed(error) => Self::from(&error),
             NoAnswer::Broken => Self::broken(),
         }

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::api::{Envelope, Explained, Keys, KvVersion, WrapInfo};
+use crate::api::{Because, Envelope, Explained, Keys, KvVersion, WrapInfo};
 use crate::broker::ports::Wrapped;
 use crate::domain::{Age, Field, Origin, Secret, VersionFacts};
 use crate::http::error::Refusal;
@@ -64,7 +64,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
     let mut reply = match &refusal.because {
         None => json(refusal.status, &body),
         Some(because) => {
-            let (errors, data) = (body.errors, because.clone());
+            let (errors, data) = (body.errors, Because::clone(because));
             json(refusal.status, &Explained { errors, data })
         }
     };

@@ -145,10 +145,10 @@ fn decided(entry: &RequestEntry) -> Result<RequestEntry, Failure> {
         _ => return Err(not_understood()),
     };
     let failure = Failure::new(exit, standing(entry));
-    Err(match exit {
-        Exit::TryAgain => failure.hint("ask for it anew"),
-        _ => failure,
-    })
+    if exit == Exit::TryAgain {
+        return Err(failure.hint("ask for it anew"));
+    }
+    Err(failure)
 }
 
 /// What somebody who waits is told on standard error: at a terminal a line that changes, elsewhere

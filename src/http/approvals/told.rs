@@ -7,11 +7,13 @@ use time::{Duration, OffsetDateTime};
 use crate::api::{Because, RequestAsk, RequestEntry, RequestReview, RequestVote};
 use crate::broker::{ApprovalError, ApprovalInfo, BrokerError, Waiting};
 use crate::domain::approval::{Ask, Refusal as Refused, Review, State};
-use crate::domain::{Action, Caller, Delivery, Target};
+use crate::domain::{Action, Caller, Target};
+use crate::http::ask::Unapproved;
 use crate::http::error::Refusal;
 
-/// What is answered where somebody must agree first; `about` what, where the caller said that.
-pub(in crate::http) fn needed(waiting: Waiting, about: Option<(Action, Target)>) -> Refusal {
+/// What is answered where somebody must agree first.
+pub(in crate::http) fn needed(unapproved: Unapproved) -> Refusal {
+    let Unapproved { waiting, about } = unapproved;
     let (what, info) = match waiting {
         Waiting::Opened(info) => ("which waits for that since just now", info),
         Waiting::Known(info) => ("which still waits for that", info),
@@ -30,15 +32,13 @@ pub(in crate::http) fn needed(waiting: Waiting, about: Option<(Action, Target)>)
 }
 
 fn reason_needed(characters: usize, about: Option<(Action, Target)>) -> Refusal {
-    let delivery = |action: Action| action.delivery().map(Delivery::name);
+    let (action, target) = about.unzip();
+    let delivery = action.and_then(Action::delivery);
     let because = Because::ReasonNeeded {
         characters,
-        path: about.as_ref().map(|(_, target)| target.to_string()),
-        action: about.as_ref().map(|(action, _)| action.name().to_owned()),
-        delivery: about
-            .as_ref()
-            .and_then(|(action, _)| delivery(*action))
-            .map(str::to_owned),
+        path: target.map(|target| target.to_string()),
+        action: action.map(|action| action.name().to_owned()),
+        delivery: delivery.map(|delivery| delivery.name().to_owned()),
     };
     let command = because.command();
     let said = format!(
