@@ -16,13 +16,13 @@ use crate::audit::AuditFile;
 use crate::broker::ports::{Clock, SystemClock, SystemRandom};
 use crate::broker::{Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{ApplicationConfig, Config, SocketConfig, TelegramConfig};
+use crate::config::{ApplicationConfig, Config, SocketConfig, TelegramConfig, WitnessConfig};
 use crate::coordination::LocalStore;
 use crate::daemon::activation::Passed;
 use crate::daemon::notify::Notifier;
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::signals::{Asked, Signals};
-use crate::daemon::{descriptors, load_all, session_key, settings, start_log};
+use crate::daemon::{UNSIGNED, descriptors, load_all, session_key, settings, start_log};
 use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener};
 use crate::telegram::{FileSession, SessionError, TelegramError};
@@ -114,6 +114,7 @@ struct Daemon {
     credentials: Option<(Listener, BTreeMap<Credential, Target>)>,
     attestor: Attestor,
     telegram: Option<Account>,
+    witness: Option<WitnessConfig>,
 }
 
 impl Daemon {
@@ -143,8 +144,14 @@ impl Daemon {
             tracing::warn!(event = "vault.insecure", warning);
         }
         let cache = Arc::new(Cached::new(Arc::clone(&vault) as _, rules.mounts.clone()));
-        let audit = AuditFile::open(settings::audit(config.audit))
-            .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
+        let witness = config.audit.witness;
+        let settings = settings::audit(config.audit);
+        let settings = settings.map_err(|error| Failure::new(Exit::Config, error))?;
+        if settings.key.is_none() {
+            tracing::info!(event = "audit.unsigned", hint = UNSIGNED);
+        }
+        let audit =
+            AuditFile::open(settings).map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let audit = Arc::new(audit);
         let state = LocalStore::open(config.state.file, Arc::clone(&clock))
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
@@ -197,6 +204,7 @@ impl Daemon {
             credentials,
             attestor,
             telegram,
+            witness,
         })
     }
 
@@ -245,6 +253,11 @@ impl Daemon {
                 broker: Arc::clone(&self.broker),
                 coordination: Arc::clone(&self.state) as _,
                 clock: self.clock,
+                witness: self.witness.map(|config| telegram::Witness {
+                    audit: Arc::clone(&self.audit) as _,
+                    chat: config.chat,
+                    every: config.every,
+                }),
             };
             let stop = stop_fronts.clone();
             running.push(fronts.spawn(chat(account, ports, status, stop, beside_socket)));

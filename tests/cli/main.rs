@@ -3,9 +3,11 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
 
+mod audit;
 mod config;
 mod exec;
 mod formats;

@@ -22,3 +22,4 @@ mod refusals;
 mod support;
 mod values;
 mod watchdog;
+mod witness;
