@@ -148,7 +148,7 @@ mod tests {
             let line = posted.to_string();
             assert_eq!(
                 read_chat(&format!("Broker, [x]\n{line}\nmore")),
-                [posted.clone()]
+                std::slice::from_ref(posted)
             );
             let export = serde_json::json!({"messages": [
                 {"text": "hello"},

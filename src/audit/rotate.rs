@@ -64,7 +64,7 @@ impl Log {
         let previous = name.file_name().map(|name| name.to_string_lossy());
         let previous = previous.unwrap_or_default();
         let time = format_time(now)?;
-        let link = mark::continued(&self.link, &chain, &time, &previous, &mut line)?;
+        let first = mark::continued(&self.link, &chain, &time, &previous, &mut line)?;
         let next = beside(&self.path, NEXT);
         let file = make(&next, &line).map_err(|error| failed(self, error))?;
         let moved = self
@@ -75,7 +75,7 @@ impl Log {
             fs::remove_file(&next).ok();
             return Err(error);
         }
-        self.move_to(file, line.len() as u64, link, now)
+        self.move_to(file, line.len() as u64, first, now)
             .map_err(|error| failed(self, error))?;
         self.note_head();
         tracing::info!(event = "audit.rotated", file = %name.display(), records = self.base);

@@ -253,11 +253,7 @@ impl Daemon {
                 broker: Arc::clone(&self.broker),
                 coordination: Arc::clone(&self.state) as _,
                 clock: self.clock,
-                witness: self.witness.map(|config| telegram::Witness {
-                    audit: Arc::clone(&self.audit) as _,
-                    chat: config.chat,
-                    every: config.every,
-                }),
+                witness: witness(self.witness, &self.audit),
             };
             let stop = stop_fronts.clone();
             running.push(fronts.spawn(chat(account, ports, status, stop, beside_socket)));
@@ -317,6 +313,15 @@ impl Daemon {
         tracing::info!(event = "daemon.stopped");
         ended
     }
+}
+
+/// What posts the audit's head.
+fn witness(config: Option<WitnessConfig>, audit: &Arc<AuditFile>) -> Option<telegram::Witness> {
+    config.map(|config| telegram::Witness {
+        audit: Arc::clone(audit) as _,
+        chat: config.chat,
+        every: config.every,
+    })
 }
 
 /// Answers in Telegram until `stop`. Signed out, it waits for that `beside_socket`, which goes on.

@@ -1,5 +1,6 @@
 //! Checkpoints: when they are written, and what a signature shows that a chain cannot.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ async fn a_stop_signs_what_came_and_says_with_which_key() {
     assert_eq!(checkpoint["why"], "stop");
     assert_eq!(checkpoint["key"], key.public().id());
     assert_eq!(checkpoint["chain"], records(&path)[0]["hash"]);
-    let sound = check(&[path.clone()], of_keys(&[key.public()], true)).unwrap();
+    let sound = check(std::slice::from_ref(&path), of_keys(&[key.public()], true)).unwrap();
     assert_eq!((sound.records, sound.signed.up_to), (3, Some(3)));
     // Nothing came, so nothing is signed.
     write_with(signing(&path, &key), 1, 0).await;
@@ -61,7 +62,7 @@ async fn a_start_signs_what_nobody_did_and_says_so() {
     write(&path, 3, 4).await;
     let demands = || of_keys(&[key.public()], true);
     let refused = ("audit.jsonl".to_owned(), 4, "unsigned_end");
-    assert_eq!(check(&[path.clone()], demands()), Err(refused));
+    assert_eq!(check(std::slice::from_ref(&path), demands()), Err(refused));
     write_with(signing(&path, &key), 1, 0).await;
     let last = records(&path).pop().unwrap();
     assert_eq!((&last["why"], &last["seq"]), (&"start".into(), &6.into()));
@@ -91,7 +92,7 @@ async fn time_and_number_of_records_bring_checkpoints() {
         }
         // While it is written, too, and with an end that is not signed yet.
         audit.record(entry(3)).await.unwrap();
-        assert!(check(&[path.clone()], of_keys(&[key.public()], true)).is_ok());
+        assert!(check(std::slice::from_ref(&path), of_keys(&[key.public()], true)).is_ok());
         tokio::time::sleep(Duration::from_millis(300)).await;
         let after = events(&path).len();
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -110,7 +111,7 @@ async fn without_a_key_nothing_is_signed_and_that_is_said() {
     let path = audit_in(&dir);
     write(&path, 1, 2).await;
     assert_eq!(events(&path), ["released", "released"]);
-    let sound = check(&[path.clone()], of_keys(&[], false)).unwrap();
+    let sound = check(std::slice::from_ref(&path), of_keys(&[], false)).unwrap();
     assert_eq!(sound.signed.checkpoints, 0);
     let refused = ("audit.jsonl".to_owned(), 3, "no_checkpoint");
     let demands = of_keys(&[key().public()], true);
@@ -124,7 +125,7 @@ async fn keys_may_change_and_both_be_named() {
     write_with(signing(&path, &old), 1, 2).await;
     write_with(signing(&path, &new), 3, 4).await;
     let both = of_keys(&[new.public(), old.public()], true);
-    let sound = check(&[path.clone()], both).unwrap();
+    let sound = check(std::slice::from_ref(&path), both).unwrap();
     assert_eq!(sound.signed.key, Some(new.public().id()));
     let refused = ("audit.jsonl".to_owned(), 6, "unknown_key");
     assert_eq!(
@@ -150,7 +151,7 @@ fn rewrite(path: &Path, line: usize) {
             body = format!("{before},\"prev\":\"{prev}\"");
         }
         let hash = hex::encode(Sha256::digest(&body));
-        out.push_str(&format!("{body},\"hash\":\"{hash}\"}}\n"));
+        writeln!(out, "{body},\"hash\":\"{hash}\"}}").unwrap();
         prev = Some(hash);
     }
     std::fs::write(path, out).unwrap();
@@ -166,7 +167,7 @@ async fn a_chain_rewritten_without_the_key_shows_at_its_checkpoint() {
         write_with(signing(&path, &key), 1, 2).await;
         rewrite(&path, line);
         assert!(
-            check(&[path.clone()], of_keys(&[], false)).is_err() == (line == 0),
+            check(std::slice::from_ref(&path), of_keys(&[], false)).is_err() == (line == 0),
             "the chain alone is sound; only its own name shows a new first record"
         );
         let refused = ("audit.jsonl".to_owned(), 3, "bad_signature");

@@ -1,5 +1,6 @@
 //! The audit's head in a chat: what stands there exposes an audit that was cut off or rewritten.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +88,7 @@ fn chained_anew(text: &str) -> String {
         let (_, rest) = body.split_once(',').unwrap();
         let body = format!("{{\"seq\":{},{rest},\"prev\":\"{prev}\"", number + 1);
         prev = hex::encode(Sha256::digest(&body));
-        out.push_str(&format!("{body},\"hash\":\"{prev}\"}}\n"));
+        writeln!(out, "{body},\"hash\":\"{prev}\"}}").unwrap();
     }
     out
 }

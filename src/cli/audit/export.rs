@@ -40,14 +40,13 @@ pub(super) enum Format {
 /// With the exit codes that `vaultgram audit export --help` lists.
 pub(super) fn run(arguments: &Export, out: &mut dyn Write) -> Result<(), Failure> {
     let mut out = BufWriter::new(out);
-    let mut begin = match arguments.format {
-        Format::Csv => Some(csv::head()),
-        Format::Ocsf => None,
+    let head = match arguments.format {
+        Format::Csv => csv::head(),
+        Format::Ocsf => String::new(),
     };
-    let began = begin
-        .take()
-        .map_or(Ok(()), |head| out.write_all(head.as_bytes()));
-    let read = began.map_err(|error| unwritten(&error)).and_then(|()| {
+    let started = out.write_all(head.as_bytes());
+    let started = started.map_err(|error| unwritten(&error));
+    let read = started.and_then(|()| {
         arguments.select.each(|record, _| {
             let line = match arguments.format {
                 Format::Csv => csv::row(record),

@@ -1,5 +1,6 @@
 //! `vaultgram audit verify`: is the audit what was written?
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -120,21 +121,24 @@ fn describe(summary: &Summary, arguments: &Verify) -> String {
     let records = with_commas(summary.records);
     let head = &summary.head;
     let mut text = format!("{records} records verified, {times}head {head}");
+    // Writing to a String cannot fail.
     if summary.from > 1 {
         let before = with_commas(summary.from - 1);
-        text += &format!(
-            "\n  begins with record {}: those up to {before} are in older files",
-            with_commas(summary.from)
-        );
+        let from = with_commas(summary.from);
+        write!(
+            text,
+            "\n  begins with record {from}: those up to {before} are in older files"
+        )
+        .ok();
     }
     text += &signed(summary, !arguments.keys.is_empty());
     if arguments.against_chat.is_some() {
         let posted = with_commas(summary.posted);
-        text += &format!("\n  {posted} heads in the chat are the audit's");
+        write!(text, "\n  {posted} heads in the chat are the audit's").ok();
         if summary.passed_over > 0 {
             let over = with_commas(summary.passed_over);
-            text +=
-                &format!("; {over} not signed with these keys, or of older files, do not count");
+            let why = "not signed with these keys, or of older files, do not count";
+            write!(text, "; {over} {why}").ok();
         }
     }
     text
@@ -162,10 +166,9 @@ fn signed(summary: &Summary, checked: bool) -> String {
         with_commas(last - up_to)
     );
     if signed.found > 0 {
-        text += &format!(
-            "\n  {} of them were signed only at the start after a crash, as they were found",
-            with_commas(signed.found)
-        );
+        let found = with_commas(signed.found);
+        let how = "of them were signed only at the start after a crash, as they were found";
+        write!(text, "\n  {found} {how}").ok();
     }
     text
 }
