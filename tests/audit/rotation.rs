@@ -269,7 +269,6 @@ async fn kill_9_during_rotations_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the process that kill_9_during_rotations_loses_nothing kills"]
 #[expect(
-    clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "how the parent learns what it did, and tells it where to begin"
 )]

@@ -2,8 +2,9 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use vaultgram::audit::verify::verify_file;
 use vaultgram::audit::{AuditFile, Durability, Settings, SinkKind, SinkMode, SinkSettings};
 use vaultgram::broker::ports::AuditSink;

@@ -58,7 +58,7 @@ impl Audit {
     ) -> Self {
         let head: serde_json::Value =
             serde_json::from_slice(&fs::read(path.with_extension("jsonl.head")).unwrap()).unwrap();
-        let bytes = fs::read(&path).unwrap();
+        let bytes = fs::read(path).unwrap();
         drop(dir);
         Self {
             bytes,
@@ -101,7 +101,7 @@ impl Audit {
 
 /// The line, from 1, that the byte at `at` is in.
 fn line_at(bytes: &[u8], at: usize) -> u64 {
-    bytes[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1
+    bytes[..at].split(|byte| *byte == b'\n').count() as u64
 }
 
 /// Every byte, with each of its bits flipped, and as a line end, a quote, a zero and a blank.
