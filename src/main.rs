@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use vaultgram::cli::audit::Audit;
 use vaultgram::cli::exit::{Exit, Failure};
 use vaultgram::cli::{self, Client, Command, Session};
 use vaultgram::{daemon, memory, telemetry};
@@ -45,7 +44,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Session(Session::Show(arguments)) => daemon::session_show(&arguments, out).await,
         Command::Serve(arguments) => daemon::serve(&arguments.config).await,
         Command::Policy(command) => daemon::policy(&command, out),
-        Command::Audit(Audit::Verify(arguments)) => cli::audit::run(&arguments, out),
+        Command::Audit(audit) => cli::audit::run(&audit, out).await,
         Command::Client(client) => {
             let terminal = out.is_terminal();
             return cli::run(&client, out, terminal).await;

@@ -4,25 +4,45 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::audit::head::{Head, HeadFile};
-use crate::audit::record::{self, Link};
+use crate::audit::key::SigningKey;
+use crate::audit::mark::{self, Why};
+use crate::audit::record::{self, Link, format_time};
+use crate::audit::sink::Sinks;
 use crate::broker::ports::AuditError;
 use crate::domain::AuditEntry;
 
 /// The file, locked, and where its chain stands.
 #[derive(Debug)]
 pub(super) struct Log {
-    path: PathBuf,
-    file: File,
+    pub(super) path: PathBuf,
+    pub(super) file: File,
     /// Device and inode: another file at our path is not our file.
-    identity: (u64, u64),
+    pub(super) identity: (u64, u64),
     /// Bytes of whole records in the file.
-    size: u64,
-    link: Link,
+    pub(super) size: u64,
+    /// The first record's number, less one: records before this file.
+    pub(super) base: u64,
+    /// When its first record was written, as far as known.
+    pub(super) began: Option<OffsetDateTime>,
+    /// The hash of the chain's first record; `None` before it.
+    pub(super) chain: Option<String>,
+    pub(super) link: Link,
     head: HeadFile,
+    pub(super) sinks: Sinks,
+    key: Option<Arc<SigningKey>>,
+    /// Records of this file that are not the audit's own.
+    pub(super) entries: u64,
+    /// Those of them that are not yet written.
+    pushed: u64,
+    /// Records since the last checkpoint; at least so many where the file was only opened.
+    unsigned: u64,
+    unsigned_since: Option<Instant>,
     /// Lines not yet written, and where the chain will stand after them.
     buffer: Vec<u8>,
     pending: Link,
@@ -33,24 +53,46 @@ pub(super) struct Log {
     unsynced_since: Option<Instant>,
 }
 
+/// A checked file and where it ends.
+pub(super) struct Opened {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    pub(super) head: HeadFile,
+    pub(super) size: u64,
+    pub(super) base: u64,
+    pub(super) began: Option<OffsetDateTime>,
+    pub(super) chain: Option<String>,
+    pub(super) link: Link,
+    /// Whether its last record is a checkpoint.
+    pub(super) signed: bool,
+    pub(super) sinks: Sinks,
+    pub(super) key: Option<Arc<SigningKey>>,
+}
+
 impl Log {
-    /// Takes over a checked file of `size` bytes that ends at `link`.
-    pub(super) fn new(
-        path: PathBuf,
-        file: File,
-        head: HeadFile,
-        size: u64,
-        link: Link,
-    ) -> io::Result<Self> {
-        let metadata = file.metadata()?;
+    /// Takes over a checked file.
+    pub(super) fn new(opened: Opened) -> io::Result<Self> {
+        let metadata = opened.file.metadata()?;
+        let some = !opened.signed && opened.link.seq > 0;
+        let own = u64::from(opened.base > 0) + u64::from(opened.signed);
+        let entries = (opened.link.seq - opened.base).saturating_sub(own);
         Ok(Self {
-            path,
+            path: opened.path,
             identity: (metadata.dev(), metadata.ino()),
-            file,
-            size,
-            pending: link.clone(),
-            link,
-            head,
+            file: opened.file,
+            size: opened.size,
+            base: opened.base,
+            began: opened.began,
+            chain: opened.chain,
+            pending: opened.link.clone(),
+            link: opened.link,
+            head: opened.head,
+            sinks: opened.sinks,
+            key: opened.key,
+            entries,
+            pushed: 0,
+            unsigned: some.into(),
+            unsigned_since: some.then(Instant::now),
             buffer: vec![],
             remains: false,
             sync_failed: None,
@@ -66,8 +108,13 @@ impl Log {
             link = record::seal(&link, entry, &mut self.buffer).inspect_err(|_| {
                 self.buffer.truncate(before);
             })?;
+            if link.seq == 1 {
+                self.chain = Some(link.hash.clone());
+                self.began = Some(entry.at);
+            }
         }
         self.pending = link;
+        self.pushed += entries.len() as u64;
         Ok(())
     }
 
@@ -78,11 +125,14 @@ impl Log {
         match written {
             Ok(()) => {
                 self.size += self.buffer.len() as u64;
+                self.entries += self.pushed;
+                self.unsigned += self.pending.seq - self.link.seq;
                 self.link.clone_from(&self.pending);
             }
             Err(_) => self.pending.clone_from(&self.link),
         }
         self.buffer.clear();
+        self.pushed = 0;
         written
     }
 
@@ -94,13 +144,21 @@ impl Log {
             self.cut_remains()?;
         }
         self.check_place()?;
-        if let Err(error) = self.file.write_all(&self.buffer) {
+        let written = match self.file.write_all(&self.buffer) {
+            Ok(()) => self.sinks.send(&self.buffer),
+            Err(error) => Err(self.error(&error)),
+        };
+        if let Err(error) = written {
             self.remains = true;
-            let error = self.error(&error);
             // If this fails too, the next write tries it again first.
             return Err(self.cut_remains().err().unwrap_or(error));
         }
-        self.unsynced_since.get_or_insert_with(Instant::now);
+        // Asked for the time once for both.
+        if self.unsynced_since.is_none() || self.unsigned_since.is_none() {
+            let now = Instant::now();
+            self.unsynced_since.get_or_insert(now);
+            self.unsigned_since.get_or_insert(now);
+        }
         Ok(())
     }
 
@@ -128,6 +186,34 @@ impl Log {
         Ok(())
     }
 
+    /// Signs the chain so far, if there is a key and anything came since the last time.
+    pub(super) fn checkpoint(&mut self, why: Why, now: OffsetDateTime) -> Result<(), AuditError> {
+        let (Some(key), Some(chain)) = (&self.key, &self.chain) else {
+            return Ok(());
+        };
+        if self.unsigned == 0 {
+            return Ok(());
+        }
+        let time = format_time(now)?;
+        self.pending = mark::checkpoint(&self.link, why, chain, &time, key, &mut self.buffer)?;
+        // Should it fail, the next try is as far away as after a success.
+        self.unsigned_since = None;
+        self.write()?;
+        (self.unsigned, self.unsigned_since) = (0, None);
+        Ok(())
+    }
+
+    /// The key, and the chain's name.
+    pub(super) fn signer(&self) -> Option<(&SigningKey, &str)> {
+        self.key.as_deref().zip(self.chain.as_deref())
+    }
+
+    /// Records since the last checkpoint and since when; none where nobody signs.
+    pub(super) fn unsigned(&self) -> Option<(u64, Instant)> {
+        let since = self.unsigned_since.filter(|_| self.key.is_some())?;
+        (self.unsigned > 0).then_some((self.unsigned, since))
+    }
+
     /// Brings what was written to the disk, if anything was, and notes the new head. A failure
     /// is final: afterwards the kernel no longer knows which bytes are on the disk, so that a
     /// second try could succeed wrongly. The next start reads what is there.
@@ -152,7 +238,7 @@ impl Log {
     }
 
     /// The audit itself is complete without its head file, so a failure is only logged.
-    fn note_head(&self) {
+    pub(super) fn note_head(&self) {
         let head = Head {
             seq: self.link.seq,
             size: self.size,
@@ -170,12 +256,39 @@ impl Log {
         self.head.sync()
     }
 
-    /// Syncs what is not synced and gives the lock back. Explicitly, for a process that is
+    /// Signs, syncs what is not synced, and gives the lock back. Explicitly, for a process that is
     /// being started elsewhere in the program holds a copy of the file for a moment.
-    pub(super) fn close(mut self) -> Result<(), AuditError> {
+    pub(super) fn close(mut self, now: OffsetDateTime) -> Result<(), AuditError> {
+        if let Err(error) = self.checkpoint(Why::Stop, now) {
+            tracing::warn!(event = "audit.checkpoint_failed", %error);
+        }
         let synced = self.sync();
         self.file.unlock().ok();
         synced
+    }
+
+    /// Goes on in `file`, whose only record is that at `link`, of `size` bytes, and which is on
+    /// the disk.
+    pub(super) fn move_to(
+        &mut self,
+        file: File,
+        size: u64,
+        link: Link,
+        now: OffsetDateTime,
+    ) -> io::Result<()> {
+        let metadata = file.metadata()?;
+        self.identity = (metadata.dev(), metadata.ino());
+        self.file.unlock().ok();
+        self.file = file;
+        self.size = size;
+        self.base = self.link.seq;
+        self.began = Some(now);
+        self.entries = 0;
+        self.pending.clone_from(&link);
+        self.link = link;
+        self.unsigned += 1;
+        self.unsigned_since = Some(Instant::now());
+        Ok(())
     }
 
     /// Since when something written is not synced.
@@ -183,7 +296,7 @@ impl Log {
         self.unsynced_since
     }
 
-    fn error(&self, what: &dyn std::fmt::Display) -> AuditError {
+    pub(super) fn error(&self, what: &dyn std::fmt::Display) -> AuditError {
         AuditError(format!("{}: {what}", self.path.display()))
     }
 }

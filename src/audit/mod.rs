@@ -2,16 +2,24 @@
 //!
 //! Whoever has something to record writes it, if nobody is writing; else it waits for a thread
 //! that takes all entries that wait, appends their lines with one `write`, and answers. What
-//! `write` took survives the death of the process. Syncs to disk come in groups, by that thread,
-//! see [`Durability`]. [`verify`] checks a chain, also while it is written.
+//! `write` took survives the death of the process. That thread also does what takes longer: it
+//! syncs in groups (see [`Durability`]), signs checkpoints, and begins new files. [`verify`]
+//! checks a chain, also while it is written.
 
+mod chain;
 mod head;
+pub mod key;
 mod log;
+mod mark;
 mod open;
+pub mod posted;
 mod record;
+mod rotate;
+pub mod series;
+mod settings;
+mod sink;
 pub mod verify;
 
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -21,8 +29,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::audit::log::Log;
+use crate::audit::mark::Why;
 pub use crate::audit::open::OpenError;
-use crate::broker::ports::{AuditError, AuditSink};
+use crate::audit::posted::Posted;
+use crate::audit::record::format_time;
+pub use crate::audit::settings::{Durability, Settings, SinkKind, SinkMode, SinkSettings};
+use crate::broker::ports::{AuditError, AuditHead, AuditSink, Head};
 use crate::domain::AuditEntry;
 
 /// Entries that may wait for the writer. More means that the disk stands still.
@@ -34,24 +46,8 @@ const BATCH: usize = 512;
 const SYNC_AFTER: Duration = Duration::from_millis(50);
 /// Longest wait for the disk.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Where the audit is and how it is written.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The file; made if missing. Beside it live `.head` and, after a power cut, `.torn`.
-    pub path: PathBuf,
-    /// When a record counts as written.
-    pub durability: Durability,
-}
-
-/// What a record has survived when it counts as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// The death of the process. A power cut may take the last 100 ms.
-    Grouped,
-    /// A power cut. Those who wait at the same time share one sync.
-    Strict,
-}
+/// How long after a failed rotation it is tried again.
+const ROTATE_AGAIN: Duration = Duration::from_mins(1);
 
 /// The audit in a file.
 #[derive(Debug)]
@@ -64,6 +60,7 @@ pub struct AuditFile {
 
 enum Job {
     Record(Vec<AuditEntry>, Answer),
+    Head(oneshot::Sender<Result<Head, AuditError>>),
     /// Something was written, and is to be synced in time.
     Written,
     Close(Answer),
@@ -77,23 +74,22 @@ impl AuditFile {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(settings: Settings) -> Result<Self, OpenError> {
-        let log = Arc::new(Mutex::new(Some(open::open(&settings.path)?)));
+        let log = Arc::new(Mutex::new(Some(open::open(&settings)?)));
         let (queue, jobs) = sync_channel(QUEUE);
+        let (path, durability) = (settings.path.clone(), settings.durability);
         let writer = Writer {
             log: log.clone(),
             jobs,
+            settings,
         };
         std::thread::Builder::new()
             .name("audit".into())
-            .spawn(move || writer.run(settings.durability))
-            .map_err(|source| OpenError::Io {
-                path: settings.path,
-                source,
-            })?;
+            .spawn(move || writer.run())
+            .map_err(|source| OpenError::Io { path, source })?;
         Ok(Self {
             queue,
             log,
-            durability: settings.durability,
+            durability,
         })
     }
 
@@ -105,7 +101,10 @@ impl AuditFile {
         self.ask(Job::Close).await
     }
 
-    async fn ask(&self, job: impl FnOnce(Answer) -> Job) -> Result<(), AuditError> {
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, AuditError>>) -> Job,
+    ) -> Result<T, AuditError> {
         let failed = |text: &str| AuditError(text.to_owned());
         let (answer, answered) = oneshot::channel();
         self.queue
@@ -132,6 +131,14 @@ impl AuditSink for AuditFile {
     }
 }
 
+#[async_trait]
+impl AuditHead for AuditFile {
+    async fn head(&self) -> Result<Option<Head>, AuditError> {
+        let head = self.ask(Job::Head).await?;
+        Ok((head.seq > 0).then_some(head))
+    }
+}
+
 impl AuditFile {
     /// Writes `entries` here and now, if nobody else is writing: two switches between threads
     /// would take longer. Should the disk stand still, that keeps one thread: the others find it
@@ -152,40 +159,44 @@ impl AuditFile {
     }
 }
 
-/// The thread that syncs, and writes for those who cannot at once.
+/// The thread that syncs, signs and rotates, and writes for those who cannot at once.
 struct Writer {
     log: Arc<Mutex<Option<Log>>>,
     jobs: Receiver<Job>,
+    settings: Settings,
 }
 
 impl Writer {
     /// Runs until closed, or until the [`AuditFile`] is dropped.
-    fn run(self, durability: Durability) {
-        let mut sync_at = None;
+    fn run(self) {
+        let mut rotate_again = None;
+        let mut due = self.tend(&mut rotate_again);
         let closing = loop {
-            match self.next(sync_at) {
+            match self.next(due) {
                 Ok(Job::Record(entries, answer)) => {
-                    let closing = self.write(entries, answer, durability);
+                    let closing = self.write(entries, answer);
                     if closing.is_some() {
                         break closing;
                     }
                 }
+                Ok(Job::Head(answer)) => drop(answer.send(self.head())),
                 Ok(Job::Close(answer)) => break Some(answer),
                 Ok(Job::Written) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break None,
             }
-            sync_at = self.sync_in_time();
+            due = self.tend(&mut rotate_again);
         };
         // The lock goes before the answer: who has it may open the file again.
-        let synced = self.log().take().map_or(Ok(()), Log::close);
+        let log = self.log().take();
+        let synced = log.map_or(Ok(()), |log| log.close(self.settings.clock.now()));
         if let Some(answer) = closing {
             answer.send(synced).ok();
         }
     }
 
-    /// Waits for a job, but no longer than until a sync is due.
-    fn next(&self, sync_at: Option<Instant>) -> Result<Job, RecvTimeoutError> {
-        match sync_at {
+    /// Waits for a job, but no longer than until something is due.
+    fn next(&self, due: Option<Instant>) -> Result<Job, RecvTimeoutError> {
+        match due {
             Some(at) => self
                 .jobs
                 .recv_timeout(at.saturating_duration_since(Instant::now())),
@@ -193,30 +204,84 @@ impl Writer {
         }
     }
 
-    /// Syncs if that is due; when it will be if not, and `None` when all is synced.
-    fn sync_in_time(&self) -> Option<Instant> {
+    /// Syncs, signs and rotates where that is due; when the next of it will be.
+    fn tend(&self, rotate_again: &mut Option<Instant>) -> Option<Instant> {
         let mut log = self.log();
         let log = log.as_mut()?;
-        let due = log.unsynced_since()? + SYNC_AFTER;
-        if due > Instant::now() {
-            return Some(due);
+        let now = Instant::now();
+        let is_due = |at: &Instant| *at <= now;
+        if sync_at(log).as_ref().is_some_and(is_due) {
+            // A failure is kept, and is the answer to every later record.
+            log.sync().ok();
         }
-        // A failure is kept, and is the answer to every later record.
-        log.sync().ok();
-        None
+        if self.sign_at(log).as_ref().is_some_and(is_due)
+            && let Err(error) = log.checkpoint(Why::Interval, self.settings.clock.now())
+        {
+            tracing::warn!(event = "audit.checkpoint_failed", %error);
+        }
+        if self
+            .rotate_at(log, *rotate_again, now)
+            .as_ref()
+            .is_some_and(is_due)
+        {
+            let rotated = log.rotate(self.settings.clock.now());
+            *rotate_again = rotated.is_err().then(|| now + ROTATE_AGAIN);
+            if let Err(error) = rotated {
+                tracing::warn!(event = "audit.rotation_failed", %error);
+            }
+        }
+        let rotate = self.rotate_at(log, *rotate_again, now);
+        let times = [sync_at(log), self.sign_at(log), rotate];
+        times.into_iter().flatten().min()
+    }
+
+    /// When a checkpoint is due.
+    fn sign_at(&self, log: &Log) -> Option<Instant> {
+        let (records, since) = log.unsigned()?;
+        Some(if records >= self.settings.checkpoint_records {
+            since
+        } else {
+            since + self.settings.checkpoint_every
+        })
+    }
+
+    /// When the file is to be closed, and not before `again`.
+    fn rotate_at(&self, log: &Log, again: Option<Instant>, now: Instant) -> Option<Instant> {
+        let Settings {
+            rotate_at,
+            rotate_every,
+            ..
+        } = self.settings;
+        if rotate_at.is_none() && rotate_every.is_none() {
+            return None;
+        }
+        let left = log.rotation_due(rotate_at, rotate_every, self.settings.clock.now())?;
+        let at = now + left;
+        Some(again.map_or(at, |again| again.max(at)))
+    }
+
+    /// The last record, once it is on the disk.
+    fn head(&self) -> Result<Head, AuditError> {
+        let mut log = self.log();
+        let log = log
+            .as_mut()
+            .ok_or_else(|| AuditError("the audit is closed".to_owned()))?;
+        log.sync()?;
+        let time = format_time(self.settings.clock.now())?;
+        let posted = Posted::new(&log.link, time, log.signer());
+        Ok(Head {
+            seq: posted.seq,
+            line: posted.to_string(),
+            hash: posted.hash,
+        })
     }
 
     /// Writes `entries` together with all that waits, and answers. Returns who asked to close.
-    fn write(
-        &self,
-        entries: Vec<AuditEntry>,
-        answer: Answer,
-        durability: Durability,
-    ) -> Option<Answer> {
+    fn write(&self, entries: Vec<AuditEntry>, answer: Answer) -> Option<Answer> {
         let mut guard = self.log();
         let log = guard.as_mut()?;
         let mut waiting = vec![];
-        let mut closing = None;
+        let (mut closing, mut heads) = (None, vec![]);
         let mut next = Some(Job::Record(entries, answer));
         while let Some(job) = next {
             match job {
@@ -224,6 +289,7 @@ impl Writer {
                     Ok(()) => waiting.push(answer),
                     Err(error) => drop(answer.send(Err(error))),
                 },
+                Job::Head(answer) => heads.push(answer),
                 Job::Written => {}
                 Job::Close(answer) => {
                     closing = Some(answer);
@@ -234,7 +300,7 @@ impl Writer {
                 .then(|| self.jobs.try_recv().ok())
                 .flatten();
         }
-        let written = log.write().and_then(|()| match durability {
+        let written = log.write().and_then(|()| match self.settings.durability {
             Durability::Grouped => Ok(()),
             Durability::Strict => log.sync(),
         });
@@ -242,6 +308,9 @@ impl Writer {
         for answer in waiting {
             // Who no longer waits has gone without an effect.
             answer.send(written.clone()).ok();
+        }
+        for answer in heads {
+            answer.send(self.head()).ok();
         }
         closing
     }
@@ -254,4 +323,9 @@ impl Writer {
             log
         })
     }
+}
+
+/// When a sync is due.
+fn sync_at(log: &Log) -> Option<Instant> {
+    log.unsynced_since().map(|since| since + SYNC_AFTER)
 }

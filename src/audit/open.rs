@@ -6,11 +6,17 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use time::OffsetDateTime;
 
+use crate::audit::chain::{Chain, Damage, Flaw, Line, read_line};
 use crate::audit::head::{self, Head, HeadFile, beside};
-use crate::audit::log::Log;
+use crate::audit::log::{Log, Opened};
+use crate::audit::mark::{CHECKPOINT, Why};
 use crate::audit::record::{Link, MAX_LINE, unseal};
-use crate::audit::verify::{Chain, Damage, Flaw, Line, read_line};
+use crate::audit::rotate::{recover, sync_folder};
+use crate::audit::settings::Settings;
+use crate::audit::sink::Sinks;
+use crate::broker::ports::AuditError;
 
 /// Why the audit cannot be opened. `Display` says what to do.
 #[derive(Debug, Error)]
@@ -35,6 +41,9 @@ pub enum OpenError {
         /// What is wrong.
         flaw: Flaw,
     },
+    /// A sink it needs does not take its first record.
+    #[error(transparent)]
+    Sink(#[from] AuditError),
     /// It cannot be read or written.
     #[error("{path}: {source}")]
     Io {
@@ -45,21 +54,19 @@ pub enum OpenError {
     },
 }
 
-/// Opens, and if need be creates, the audit at `path`.
+/// Opens, and if need be creates, the audit, and signs what nobody signed.
 ///
 /// Checked is what came after the noted head, for that is what a crash can have damaged; the
 /// whole is checked by `vaultgram audit verify`, or here when there is no head.
-pub(super) fn open(path: &Path) -> Result<Log, OpenError> {
-    open_file(path).map_err(|error| match error {
+pub(super) fn open(settings: &Settings) -> Result<Log, OpenError> {
+    let path = || settings.path.clone();
+    open_file(settings).map_err(|error| match error {
         Refusal::Open(error) => error,
         Refusal::Io(source) => OpenError::Io {
-            path: path.to_owned(),
+            path: path(),
             source,
         },
-        Refusal::Flaw(flaw) => OpenError::Flaw {
-            path: path.to_owned(),
-            flaw,
-        },
+        Refusal::Flaw(flaw) => OpenError::Flaw { path: path(), flaw },
     })
 }
 
@@ -74,7 +81,12 @@ enum Refusal {
     Flaw(#[from] Flaw),
 }
 
-fn open_file(path: &Path) -> Result<Log, Refusal> {
+fn open_file(settings: &Settings) -> Result<Log, Refusal> {
+    let path = settings.path.as_path();
+    let in_use = || OpenError::InUse(path.to_owned());
+    if !recover(path)? {
+        return Err(in_use().into());
+    }
     let file = OpenOptions::new()
         .read(true)
         .append(true)
@@ -83,7 +95,7 @@ fn open_file(path: &Path) -> Result<Log, Refusal> {
         .open(path)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned()).into()),
+        Err(TryLockError::WouldBlock) => return Err(in_use().into()),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
     let metadata = file.metadata()?;
@@ -92,31 +104,84 @@ fn open_file(path: &Path) -> Result<Log, Refusal> {
     if !metadata.is_file() || !ours || others_write {
         return Err(OpenError::Permissions(path.to_owned()).into());
     }
-    let noted = head::read(path)?;
-    if noted.is_none() && metadata.len() > 0 {
-        tracing::warn!(event = "audit.head_missing", path = %path.display());
-    }
-    let (start, link) = match noted {
-        Some(head) => (head.size, check_head(&file, metadata.len(), &head)?),
-        None => (0, Link::genesis()),
-    };
-    let (size, link) = read_on(path, &file, start, link)?;
-    let log = Log::new(path.to_owned(), file, HeadFile::open(path)?, size, link)?;
+    let end = check(path, &file, metadata.len())?;
+    let mut log = Log::new(Opened {
+        path: path.to_owned(),
+        file,
+        head: HeadFile::open(path)?,
+        size: end.size,
+        base: end.chain.base,
+        began: end.began,
+        chain: end.chain.id,
+        link: end.chain.link,
+        signed: end.signed,
+        sinks: Sinks::open(&settings.sinks)?,
+        key: settings.key.clone(),
+    })?;
     log.sync_opened()?;
     // So that the names of new files survive a power cut too.
-    File::open(
-        path.parent()
-            .filter(|p| p != &Path::new(""))
-            .unwrap_or(Path::new(".")),
-    )?
-    .sync_all()?;
+    sync_folder(path)?;
+    log.checkpoint(Why::Start, settings.clock.now())
+        .and_then(|()| log.sync())
+        .map_err(OpenError::Sink)?;
     Ok(log)
 }
 
-/// Checks that the noted record still stands where it stood.
-fn check_head(file: &File, size: u64, head: &Head) -> Result<Link, Refusal> {
+/// Where a file ends.
+struct End {
+    chain: Chain,
+    size: u64,
+    began: Option<OffsetDateTime>,
+    /// Whether its last record is a checkpoint.
+    signed: bool,
+}
+
+fn check(path: &Path, file: &File, size: u64) -> Result<End, Refusal> {
+    let noted = head::read(path)?;
+    if noted.is_none() && size > 0 {
+        tracing::warn!(event = "audit.head_missing", path = %path.display());
+    }
+    let (mut chain, began) = beginning(file)?;
+    let mut end = (0, false);
+    match noted {
+        Some(head) if head.seq > chain.base => {
+            let (link, signed) = check_head(file, size, &head, chain.base)?;
+            chain.link = link;
+            end = (head.size, signed);
+        }
+        // The file was begun, and its head not noted before the crash.
+        Some(head) if head.seq == chain.base && head.hash != chain.link.hash => {
+            return Err(chain.flaw(Damage::HeadMissing(head.hash)).into());
+        }
+        Some(head) if head.seq < chain.base => {
+            tracing::warn!(event = "audit.head_behind", path = %path.display(), seq = head.seq);
+        }
+        Some(_) | None => {}
+    }
+    read_on(path, file, chain, end, began)
+}
+
+/// The chain before a file's first record, and that record's time.
+fn beginning(file: &File) -> io::Result<(Chain, Option<OffsetDateTime>)> {
+    let mut line = vec![];
+    let mut reader = BufReader::new(file);
+    reader.rewind()?;
+    let whole = matches!(read_line(&mut reader, &mut line)?, Line::Whole);
+    let first = unseal(&line).filter(|_| whole);
+    let began = first.as_ref().and_then(|first| {
+        OffsetDateTime::parse(first.time, &time::format_description::well_known::Rfc3339).ok()
+    });
+    let mut chain = Chain::default();
+    if let Some(first) = first {
+        chain.begin_with(&first, &line);
+    }
+    Ok((chain, began))
+}
+
+/// Checks that the noted record still stands where it stood; and whether it is a checkpoint.
+fn check_head(file: &File, size: u64, head: &Head, base: u64) -> Result<(Link, bool), Refusal> {
     let flaw = |what| Flaw {
-        line: head.seq,
+        line: head.seq - base,
         what,
     };
     if size < head.size {
@@ -126,37 +191,39 @@ fn check_head(file: &File, size: u64, head: &Head) -> Result<Link, Refusal> {
         seq: head.seq,
         hash: head.hash.clone(),
     };
-    if link == Link::genesis() {
-        return Ok(link);
-    }
     // The record with its newline, and the newline before it unless it is the first.
     let length = head.size.min(MAX_LINE as u64 + 2);
     let mut end = vec![0; usize::try_from(length).unwrap_or(MAX_LINE)];
     file.read_exact_at(&mut end, head.size - length)?;
-    let intact = end
+    let last = end
         .strip_suffix(b"\n")
         .and_then(|lines| lines.rsplit(|byte| *byte == b'\n').next())
         .and_then(unseal)
-        .is_some_and(|last| last.seq == link.seq && last.hash == link.hash);
-    if intact {
-        Ok(link)
-    } else {
-        Err(flaw(Damage::Changed).into())
+        .filter(|last| last.seq == link.seq && last.hash == link.hash);
+    match last {
+        Some(last) => Ok((link, last.event == CHECKPOINT)),
+        None => Err(flaw(Damage::Changed).into()),
     }
 }
 
 /// Checks the records from byte `start` on, and returns where they end. What is left of a
 /// record that a power cut interrupted was never acted on (or, with grouped syncs, at most a
 /// tenth of a second old): it is kept in `.torn` and cut off, since no chain can go on from it.
-fn read_on(path: &Path, file: &File, start: u64, after: Link) -> Result<(u64, Link), Refusal> {
+fn read_on(
+    path: &Path,
+    file: &File,
+    mut chain: Chain,
+    (start, mut signed): (u64, bool),
+    began: Option<OffsetDateTime>,
+) -> Result<End, Refusal> {
     let mut reader = BufReader::new(file);
     reader.seek(SeekFrom::Start(start))?;
-    let (mut size, mut chain, mut line) = (start, Chain::after(after), vec![]);
+    let (mut size, mut line) = (start, vec![]);
     loop {
         match read_line(&mut reader, &mut line)? {
             Line::End => break,
             Line::Whole => {
-                chain.step(&line)?;
+                signed = chain.step(&line)?.event == CHECKPOINT;
                 size += line.len() as u64 + 1;
             }
             Line::TooLong => return Err(chain.flaw(Damage::Changed).into()),
@@ -167,7 +234,12 @@ fn read_on(path: &Path, file: &File, start: u64, after: Link) -> Result<(u64, Li
             }
         }
     }
-    Ok((size, chain.link))
+    Ok(End {
+        chain,
+        size,
+        began,
+        signed,
+    })
 }
 
 fn set_aside(path: &Path, torn: &[u8]) -> io::Result<()> {

@@ -348,25 +348,10 @@ pub(super) fn seal(
     entry: &AuditEntry,
     out: &mut Vec<u8>,
 ) -> Result<Link, AuditError> {
-    let start = out.len();
-    let sealed = write(after, entry, out, start);
-    if sealed.is_err() {
-        out.truncate(start);
-    }
-    sealed
-}
-
-fn write(
-    after: &Link,
-    entry: &AuditEntry,
-    out: &mut Vec<u8>,
-    start: usize,
-) -> Result<Link, AuditError> {
-    let unfit = |error: &dyn std::fmt::Display| AuditError(format!("record: {error}"));
     let seq = after.seq + 1;
     let record = Record {
         seq,
-        time: format_time(entry.at).map_err(|error| unfit(&error))?,
+        time: format_time(entry.at)?,
         event: (&entry.event).into(),
         id: entry.id.to_string(),
         caller: entry.caller.to_string(),
@@ -374,7 +359,33 @@ fn write(
         about: (&entry.subject).into(),
         prev: &after.hash,
     };
-    serde_json::to_writer(&mut *out, &record).map_err(|error| unfit(&error))?;
+    seal_fields(seq, &record, out)
+}
+
+/// Appends the line with these fields, the last of which is `prev`, newline included, to `out`.
+///
+/// # Errors
+/// When the line would be over [`MAX_LINE`]; `out` is as before.
+pub(super) fn seal_fields(
+    seq: u64,
+    fields: &impl Serialize,
+    out: &mut Vec<u8>,
+) -> Result<Link, AuditError> {
+    let start = out.len();
+    let sealed = write(seq, fields, out, start);
+    if sealed.is_err() {
+        out.truncate(start);
+    }
+    sealed
+}
+
+fn write(
+    seq: u64,
+    fields: &impl Serialize,
+    out: &mut Vec<u8>,
+    start: usize,
+) -> Result<Link, AuditError> {
+    serde_json::to_writer(&mut *out, fields).map_err(|error| unfit(&error))?;
     out.pop(); // the closing brace, which comes after the hash
     let hash = hex::encode(Sha256::digest(out.get(start..).unwrap_or_default()));
     out.extend_from_slice(SEAL.0);
@@ -387,8 +398,17 @@ fn write(
     Ok(Link { seq, hash })
 }
 
-fn format_time(at: OffsetDateTime) -> Result<String, time::error::Format> {
-    at.to_offset(UtcOffset::UTC).format(TIME)
+/// The time as records have it.
+///
+/// # Errors
+/// Beyond year 9999.
+pub(super) fn format_time(at: OffsetDateTime) -> Result<String, AuditError> {
+    let text = at.to_offset(UtcOffset::UTC).format(TIME);
+    text.map_err(|error| unfit(&error))
+}
+
+fn unfit(error: &dyn std::fmt::Display) -> AuditError {
+    AuditError(format!("record: {error}"))
 }
 
 /// The fields of a line that make the chain.
@@ -398,6 +418,8 @@ pub(super) struct Sealed<'a> {
     pub(super) seq: u64,
     /// When, as written.
     pub(super) time: &'a str,
+    /// The event's name.
+    pub(super) event: &'a str,
     /// The hash of the record before.
     pub(super) prev: &'a str,
     /// Its own hash, already checked.

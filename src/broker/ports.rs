@@ -296,6 +296,24 @@ pub trait AuditSink: Send + Sync {
     }
 }
 
+/// The audit's last record, to be kept where nobody who can write the audit can change it.
+#[async_trait]
+pub trait AuditHead: Send + Sync {
+    /// Returns it once it is on the disk; `None` before the first record.
+    async fn head(&self) -> Result<Option<Head>, AuditError>;
+}
+
+/// The last record of the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its number.
+    pub seq: u64,
+    /// Its hash, in hexadecimal.
+    pub hash: String,
+    /// Both and the time in one line, signed where there is a key.
+    pub line: String,
+}
+
 /// The audit could not be written; the text is for the log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the audit cannot be written: {0}")]

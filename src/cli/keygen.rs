@@ -38,7 +38,12 @@ pub struct KeygenArgs {
 pub fn run(arguments: &KeygenArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let path = arguments.identity.path()?;
     let identity = NewIdentity::generate();
-    create(&path, &identity).map_err(|error| {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "its owner's file is where a private key goes"
+    )]
+    let created = create(&path, identity.file.expose_secret());
+    created.map_err(|error| {
         let failure = Failure::new(
             Exit::CannotCreate,
             format!("{}: cannot create: {error}", path.display()),
@@ -65,7 +70,8 @@ pub fn run(arguments: &KeygenArgs, out: &mut dyn Write) -> Result<(), Failure> {
     said.map_err(|error| Failure::new(Exit::CannotCreate, format!("cannot write: {error}")))
 }
 
-fn create(path: &Path, identity: &NewIdentity) -> io::Result<()> {
+/// Writes a new file that holds a private key, for its owner alone.
+pub(super) fn create(path: &Path, key: &[u8]) -> io::Result<()> {
     if let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -80,11 +86,7 @@ fn create(path: &Path, identity: &NewIdentity) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "its owner's file is where a private key goes"
-    )]
-    let written = file.write_all(identity.file.expose_secret());
+    let written = file.write_all(key);
     let written = written.and_then(|()| file.sync_all());
     if written.is_err() {
         // Half a key is none, and would stand in the way of the next try.

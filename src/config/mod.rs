@@ -5,6 +5,7 @@
 
 mod application;
 mod approvals;
+mod audit;
 mod credentials;
 mod dotenv;
 pub mod environment;
@@ -27,13 +28,14 @@ use std::path::{Path, PathBuf};
 
 pub use application::{ApplicationConfig, KEYS_FORM, api_hash, api_id};
 pub use approvals::ApprovalsConfig;
+pub use audit::{AUDIT_KEY, AuditConfig, AuditSinkConfig, WitnessConfig};
 pub use credentials::CredentialsConfig;
 pub use environment::Environment;
 pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
 pub use rules::{HangsOn, RulesConfig, other_sections, policies_in, watched};
 pub use socket::SocketConfig;
-pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
+pub use state::{LogConfig, LogFormat, StateConfig};
 pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig};
 pub use vault::VaultConfig;
 pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
@@ -168,6 +170,7 @@ impl Parts {
                  opens the lock over the socket",
             );
         }
+        let in_chat = raw.telegram.is_some();
         let telegram = raw.telegram.and_then(|raw| {
             telegram::typed(raw, mounts.as_ref(), &directory, environment, &mut problems)
         });
@@ -176,8 +179,8 @@ impl Parts {
             credentials::typed(raw, mounts.as_ref(), &sockets, &directory, &mut problems)
         });
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
-        let (audit, state, log) =
-            state::typed(raw.audit, raw.state, &raw.log, &directory, environment);
+        let audit = audit::typed(raw.audit, in_chat, &directory, environment, &mut problems);
+        let (state, log) = state::typed(raw.state, &raw.log, &directory, environment);
         let parts = Self {
             telegram,
             vault,

@@ -219,6 +219,16 @@ pub(super) struct Credentials {
 pub(super) struct Audit {
     pub(super) file: PathBuf,
     pub(super) durability: Durability,
+    #[serde(deserialize_with = "duration")]
+    pub(super) checkpoint_every: Duration,
+    pub(super) rotate_at: String,
+    #[serde(deserialize_with = "duration")]
+    pub(super) rotate_every: Duration,
+    pub(super) journald: Option<AuditSink>,
+    pub(super) syslog: Option<AuditSink>,
+    pub(super) witness_chat: Option<i64>,
+    #[serde(deserialize_with = "duration")]
+    pub(super) witness_every: Duration,
 }
 
 impl Default for Audit {
@@ -226,8 +236,30 @@ impl Default for Audit {
         Self {
             file: "audit.jsonl".into(),
             durability: Durability::Grouped,
+            checkpoint_every: Duration::from_mins(10),
+            rotate_at: "100 MiB".to_owned(),
+            rotate_every: Duration::ZERO,
+            journald: None,
+            syslog: None,
+            witness_chat: None,
+            witness_every: Duration::from_hours(1),
         }
     }
+}
+
+/// A socket that gets each line too.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditSink {
+    pub(super) mode: SinkMode,
+    pub(super) path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SinkMode {
+    Required,
+    BestEffort,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -1,19 +1,10 @@
-//! The `[audit]`, `[state]` and `[log]` sections.
+//! The `[state]` and `[log]` sections.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::config::{Environment, raw};
-
-/// The audit.
-#[derive(Debug, Clone)]
-pub struct AuditConfig {
-    /// The file, JSON Lines.
-    pub file: PathBuf,
-    /// Whether each record waits for the disk before anything follows from it.
-    pub strict: bool,
-}
 
 /// The embedded state store.
 #[derive(Debug, Clone)]
@@ -45,21 +36,12 @@ pub enum LogFormat {
 }
 
 pub(super) fn typed(
-    audit: raw::Audit,
     state: raw::State,
     log: &raw::Log,
     directory: &Path,
     environment: &Environment,
-) -> (AuditConfig, StateConfig, LogConfig) {
-    let strict = match audit.durability {
-        raw::Durability::Grouped => false,
-        raw::Durability::Strict => true,
-    };
+) -> (StateConfig, LogConfig) {
     (
-        AuditConfig {
-            file: directory.join(audit.file),
-            strict,
-        },
         StateConfig {
             file: directory.join(state.file),
         },

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Config;
-use crate::daemon::{load, people, settings};
+use crate::daemon::{UNSIGNED, load, people, settings};
 use crate::domain::person::Account;
 use crate::vault::Store;
 
@@ -17,6 +17,7 @@ pub fn check(file: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let config = load(file)?;
     let mut found = vec![];
     let printed = summary(file, &config, &mut found);
+    settings::audit(config.audit).map_err(|error| Failure::new(Exit::Config, error))?;
     Store::new(settings::vault(config.vault)).map_err(|error| Failure::new(Exit::Config, error))?;
     printed
         .and_then(|()| out.write_all(&found))
@@ -100,7 +101,15 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         };
         writeln!(out, "systemd   {path} for {count} {noun}")?;
     }
-    writeln!(out, "audit     {}", config.audit.file.display())?;
+    let file = config.audit.file.display();
+    match settings::audit_key(&config.audit) {
+        Ok(Some(key)) => writeln!(
+            out,
+            "audit     {file}, signed with key {}",
+            key.public().id()
+        )?,
+        Ok(None) | Err(_) => writeln!(out, "audit     {file}, not signed: {UNSIGNED}")?,
+    }
     writeln!(out, "state     {}", config.state.file.display())
 }
 

@@ -1,8 +1,10 @@
 //! `vaultgram doctor`: tries each thing vaultgram depends on, and says what to do.
 
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +14,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::Health;
-use crate::audit::verify::verify_file;
+use crate::audit::verify::{Damage, Demands, Flaw, VerifyError, verify_file, verify_files};
 use crate::broker::ports::{Clock, SecretStore, StoreHealth, SystemClock};
 use crate::cli::DoctorArgs;
 use crate::cli::client::Socket;
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{Config, LimitsConfig, SocketConfig, TelegramConfig, VaultConfig};
+use crate::config::{AuditConfig, Config, LimitsConfig, SocketConfig, TelegramConfig, VaultConfig};
 use crate::coordination::{self, LocalStore};
 use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
-use crate::daemon::{application, check, load, people, session_key, settings};
+use crate::daemon::{UNSIGNED, application, check, load, people, session_key, settings};
 use crate::http;
 use crate::telegram::{self, FileSession, SessionError};
 use crate::telemetry::metrics::{CHAT_LOCKED, DEVICES_LOOKED_AT, TELEGRAM_STATE};
@@ -90,7 +92,7 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
     let runs_at = running.then_some(socket.as_deref());
     findings.push(Finding::of("vault", vault(config.vault, runs_at).await));
     findings.push(Finding::of("state", state));
-    let audit = config.audit.file;
+    let audit = config.audit;
     // It may be long, and a signal ends it all the same.
     let audit = tokio::task::spawn_blocking(move || examine_audit(&audit, running)).await;
     let audit = audit.map_err(|error| error.to_string()).flatten();
@@ -186,20 +188,66 @@ fn examine_folder(file: &Path) -> Result<String, String> {
     ))
 }
 
-fn examine_audit(file: &Path, running: bool) -> Result<String, String> {
-    let shown = file.display();
+fn examine_audit(config: &AuditConfig, running: bool) -> Result<String, String> {
+    let (file, shown) = (config.file.as_path(), config.file.display());
+    let key = settings::audit_key(config)?;
+    let signed = match &key {
+        Some(key) => format!("; signed with key {}", key.public().id()),
+        None => format!("; not signed: {UNSIGNED}"),
+    };
+    let signed = signed + &examine_sinks(config)?;
     if running {
-        return Ok(format!("{shown} is written by the vaultgram that runs"));
+        return Ok(format!(
+            "{shown} is written by the vaultgram that runs{signed}"
+        ));
     }
     if !file.exists() {
-        return examine_folder(file);
+        return examine_folder(file).map(|text| text + &signed);
     }
-    let sound = verify_file(file, None).map_err(|error| format!("{shown}: {error}"))?;
+    let demands = Demands {
+        keys: key.iter().map(|key| key.public().clone()).collect(),
+        ..Demands::default()
+    };
+    let sound = match verify_files(&[file.to_owned()], demands) {
+        // Of a key it had before; `audit verify` takes several.
+        Err((
+            _,
+            VerifyError::Flaw(Flaw {
+                what: Damage::UnknownKey(_),
+                ..
+            }),
+        )) => verify_file(file, None),
+        checked => checked.map_err(|(_, error)| error),
+    };
+    let sound = sound.map_err(|error| format!("{shown}: {error}"))?;
     OpenOptions::new()
         .append(true)
         .open(file)
         .map_err(|error| format!("{shown} cannot be written: {error}"))?;
-    Ok(format!("{shown} is sound ({} records)", sound.records))
+    Ok(format!(
+        "{shown} is sound ({} records){signed}",
+        sound.records
+    ))
+}
+
+/// Whether somebody listens where each line goes too; what is said of those that may be away.
+fn examine_sinks(config: &AuditConfig) -> Result<String, String> {
+    let mut said = String::new();
+    let sinks = [("journald", &config.journald), ("syslog", &config.syslog)];
+    for (name, sink) in sinks {
+        let Some(sink) = sink else { continue };
+        let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(&sink.path));
+        let Err(error) = connected else { continue };
+        let path = sink.path.display();
+        if sink.required {
+            return Err(format!(
+                "{name} does not listen at {path}: {error}; have it run, or set mode = \
+                 \"best_effort\" in [audit.{name}]"
+            ));
+        }
+        write!(said, "; {name} does not listen at {path}").unwrap_or_default();
+    }
+    Ok(said)
 }
 
 /// Signs in to Vault, and out again where the token is our own. A wrapped secret id is left to the

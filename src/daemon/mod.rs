@@ -34,6 +34,10 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::{AccountConfig, Config, Environment, LogConfig, LogFormat, TelegramConfig};
 use crate::telemetry;
 
+/// What to do about an audit without checkpoints.
+const UNSIGNED: &str =
+    "`vaultgram audit keygen` makes a key for checkpoints (VAULTGRAM_AUDIT_KEY_FILE)";
+
 /// Reads `file` and the environment.
 ///
 /// # Errors

@@ -16,14 +16,14 @@ use crate::audit::AuditFile;
 use crate::broker::ports::{Clock, SystemClock, SystemRandom};
 use crate::broker::{Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{ApplicationConfig, Config, SocketConfig, TelegramConfig};
+use crate::config::{ApplicationConfig, Config, SocketConfig, TelegramConfig, WitnessConfig};
 use crate::coordination::LocalStore;
 use crate::daemon::activation::Passed;
 use crate::daemon::notify::Notifier;
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::reload::{Reloader, Seen};
 use crate::daemon::signals::{Asked, Signals};
-use crate::daemon::{approvals, descriptors, load_all, session_key, settings, start_log};
+use crate::daemon::{UNSIGNED, approvals, descriptors, load_all, session_key, settings, start_log};
 use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener};
 use crate::telegram::{FileSession, SessionError, TelegramError};
@@ -120,6 +120,7 @@ struct Daemon {
     attestor: Attestor,
     reloader: Reloader,
     telegram: Option<Account>,
+    witness: Option<WitnessConfig>,
 }
 
 impl Daemon {
@@ -153,8 +154,14 @@ impl Daemon {
             tracing::warn!(event = "vault.insecure", warning);
         }
         let cache = Arc::new(Cached::new(Arc::clone(&vault) as _, rules.mounts.clone()));
-        let audit = AuditFile::open(settings::audit(config.audit))
-            .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
+        let witness = config.audit.witness;
+        let settings = settings::audit(config.audit);
+        let settings = settings.map_err(|error| Failure::new(Exit::Config, error))?;
+        if settings.key.is_none() {
+            tracing::info!(event = "audit.unsigned", hint = UNSIGNED);
+        }
+        let audit =
+            AuditFile::open(settings).map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let audit = Arc::new(audit);
         let state = LocalStore::open(config.state.file, Arc::clone(&clock))
             .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
@@ -216,6 +223,7 @@ impl Daemon {
             attestor,
             reloader,
             telegram,
+            witness,
         })
     }
 
@@ -265,6 +273,7 @@ impl Daemon {
                 broker: Arc::clone(&self.broker),
                 coordination: Arc::clone(&self.state) as _,
                 clock: self.clock,
+                witness: witness(self.witness, &self.audit),
             };
             let stop = stop_fronts.clone();
             running.push(fronts.spawn(chat(account, ports, status, stop, beside_socket)));
@@ -330,6 +339,15 @@ impl Daemon {
 async fn ended(work: impl Future<Output = ()>) -> Result<(), Failure> {
     work.await;
     Ok(())
+}
+
+/// What posts the audit's head.
+fn witness(config: Option<WitnessConfig>, audit: &Arc<AuditFile>) -> Option<telegram::Witness> {
+    config.map(|config| telegram::Witness {
+        audit: Arc::clone(audit) as _,
+        chat: config.chat,
+        every: config.every,
+    })
 }
 
 /// Answers in Telegram until `stop`. Signed out, it waits for that `beside_socket`, which goes on.

@@ -2,13 +2,15 @@
 
 use std::num::NonZeroU32;
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::audit::key::SigningKey;
 use crate::broker::ApprovalRules;
 use crate::config::{
-    ApplicationConfig, ApprovalsConfig, AuditConfig, LimitsConfig, SocketConfig, StrangerReply,
-    TelegramConfig, VaultAuth, VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
+    ApplicationConfig, ApprovalsConfig, AuditConfig, AuditSinkConfig, LimitsConfig, SocketConfig,
+    StrangerReply, TelegramConfig, VaultAuth, VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
 };
 use crate::{audit, http, telegram, vault};
 
@@ -57,15 +59,45 @@ fn auth(auth: VaultAuth) -> vault::Auth {
     vault::Auth::Method { mount, method }
 }
 
-pub(super) fn audit(config: AuditConfig) -> audit::Settings {
-    audit::Settings {
-        path: config.file,
-        durability: if config.strict {
-            audit::Durability::Strict
+/// The audit's; what is wrong is the key.
+pub(super) fn audit(config: AuditConfig) -> Result<audit::Settings, String> {
+    let durability = if config.strict {
+        audit::Durability::Strict
+    } else {
+        audit::Durability::Grouped
+    };
+    let key = audit_key(&config)?;
+    let sink = |kind, config: AuditSinkConfig| audit::SinkSettings {
+        kind,
+        path: config.path,
+        mode: if config.required {
+            audit::SinkMode::Required
         } else {
-            audit::Durability::Grouped
+            audit::SinkMode::BestEffort
         },
-    }
+    };
+    let journald = config.journald;
+    let journald = journald.map(|config| sink(audit::SinkKind::Journald, config));
+    let syslog = config.syslog;
+    let syslog = syslog.map(|config| sink(audit::SinkKind::Syslog, config));
+    Ok(audit::Settings {
+        key: key.map(Arc::new),
+        checkpoint_every: config.checkpoint_every,
+        rotate_at: config.rotate_at,
+        rotate_every: config.rotate_every,
+        sinks: journald.into_iter().chain(syslog).collect(),
+        ..audit::Settings::new(config.file, durability)
+    })
+}
+
+/// The key for checkpoints, if there is one.
+pub(super) fn audit_key(config: &AuditConfig) -> Result<Option<SigningKey>, String> {
+    let Some((key, source)) = &config.key else {
+        return Ok(None);
+    };
+    #[expect(clippy::disallowed_methods, reason = "the key is put to use")]
+    let key = SigningKey::read(key.expose_secret());
+    key.map(Some).map_err(|error| format!("{source} {error}"))
 }
 
 pub(super) fn approvals(config: ApprovalsConfig) -> ApprovalRules {

@@ -53,6 +53,7 @@ mod stranger;
 mod unanswered;
 mod watchdog;
 mod withdrawal;
+mod witness;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -85,6 +86,8 @@ pub use self::stranger::StrangerReply;
 use self::unanswered::Unanswered;
 use self::watchdog::Watchdog;
 use self::withdrawal::Withdrawals;
+use self::witness::Posting;
+pub use self::witness::Witness;
 use crate::broker::Broker;
 use crate::broker::ports::{Clock, Coordination};
 
@@ -157,6 +160,8 @@ pub struct Ports {
     pub coordination: Arc<dyn Coordination>,
     /// Tells the age of commands.
     pub clock: Arc<dyn Clock>,
+    /// Where the audit's head is posted, if anywhere.
+    pub witness: Option<Witness>,
 }
 
 /// Why the front end gave up. Everything else it tries again.
@@ -196,6 +201,8 @@ pub async fn run(
         coordination: ports.coordination,
         handler: Arc::clone(&handler),
     };
+    let posting = |witness| Posting::new(witness, Arc::clone(&handler));
+    let posting = ports.witness.map(posting).map(Arc::new);
     // Before this process takes any command, whose record would be among them.
     let left = handler.unanswered.left().await;
     handler.cards.load().await;
@@ -231,7 +238,12 @@ pub async fn run(
                 gauges::publish(&helping.outbox, &helping.deletions),
             );
         })),
-        AbortOnDropHandle::new(services.spawn(drain(accept, commands, drained))),
+        AbortOnDropHandle::new(services.spawn(drain(accept, commands, posting.clone(), drained))),
+        AbortOnDropHandle::new(services.spawn(async move {
+            if let Some(posting) = posting {
+                posting.run().await;
+            }
+        })),
         AbortOnDropHandle::new(services.spawn(async move { watchdog.run().await })),
         AbortOnDropHandle::new(services.spawn(Arc::clone(&handler).tell_of_policy())),
     ];
@@ -333,8 +345,13 @@ fn rules(settings: &Settings, me: i64) -> Rules {
     }
 }
 
-/// Waits for the stop, then for the commands in flight, and says so.
-async fn drain(accept: CancellationToken, commands: TaskTracker, drained: CancellationToken) {
+/// Waits for the stop, then for the commands in flight, posts the audit's head, and says so.
+async fn drain(
+    accept: CancellationToken,
+    commands: TaskTracker,
+    posting: Option<Arc<Posting>>,
+    drained: CancellationToken,
+) {
     accept.cancelled().await;
     commands.close();
     if timeout(DRAIN, commands.wait()).await.is_err() {
@@ -342,6 +359,9 @@ async fn drain(accept: CancellationToken, commands: TaskTracker, drained: Cancel
             event = "telegram.drain_timeout",
             unanswered = commands.len()
         );
+    }
+    if let Some(posting) = posting {
+        posting.last().await;
     }
     drained.cancel();
 }

@@ -60,6 +60,11 @@ pub const APPROVAL_SECONDS: &str = "vaultgram_approval_seconds_total";
 
 /// Counter, by `result` (`hit`, `miss`, `stale`): reads of what policy lets be kept.
 pub const CACHE_READS: &str = "vaultgram_cache_reads_total";
+/// Counter, by `sink` (`journald`, `syslog`): records that a sink did not take, where it need not.
+pub const AUDIT_DROPPED: &str = "vaultgram_audit_dropped_total";
+/// Counter: failed tries to post the audit's head to its chat; each is tried again.
+pub const WITNESS_FAILED: &str = "vaultgram_audit_witness_failed_total";
+
 /// Gauge: secrets that are kept now.
 pub const CACHE_ENTRIES: &str = "vaultgram_cache_entries";
 
@@ -168,6 +173,14 @@ pub fn start() {
     describe_counter!(
         CACHE_READS,
         "Reads of secrets that policy lets be kept, by where the answer came from."
+    );
+    describe_counter!(
+        AUDIT_DROPPED,
+        "Audit records that journald or syslog did not take; the file has them."
+    );
+    describe_counter!(
+        WITNESS_FAILED,
+        "Failed tries to post the audit's head to its chat; each is tried again."
     );
     describe_gauge!(CACHE_ENTRIES, "Secrets that are kept now.");
     describe_gauge!(

@@ -23,3 +23,4 @@ mod refusals;
 mod support;
 mod values;
 mod watchdog;
+mod witness;

@@ -13,9 +13,10 @@ use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vaultgram::age::{AgeSealer, SessionKey, StoredKey};
+use vaultgram::audit::AuditFile;
 use vaultgram::broker::ports::{
-    AuditError, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore, Serving,
-    StoreError, StoreHealth, SystemClock, SystemRandom, Wrapped, WrappedFacts,
+    AuditError, AuditHead, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore,
+    Serving, StoreError, StoreHealth, SystemClock, SystemRandom, Wrapped, WrappedFacts,
 };
 use vaultgram::broker::{self, ApprovalRules, Broker, Rules};
 use vaultgram::domain::group::Groups;
@@ -24,7 +25,7 @@ use vaultgram::domain::{
     AuditEntry, Field, Mounts, Permit, Policy, Secret, SecretValue, VersionFacts,
 };
 use vaultgram::telegram::{
-    FileSession, Login, Ports, SessionError, Settings, State, Status, TelegramError, run,
+    FileSession, Login, Ports, SessionError, Settings, State, Status, TelegramError, Witness, run,
 };
 
 use super::kept::KeptStore;
@@ -71,6 +72,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ShiftedClock>,
     /// How long a wrapping token lives.
     pub(crate) wrap_ttl: Duration,
+    /// The audit whose head is posted.
+    pub(crate) witness: Option<Arc<AuditFile>>,
     directory: tempfile::TempDir,
 }
 
@@ -113,6 +116,7 @@ impl World {
             groups: Groups::default(),
             clock: Arc::default(),
             wrap_ttl: Duration::from_mins(5),
+            witness: None,
             directory: tempfile::tempdir().unwrap(),
         };
         let login = world.login();
@@ -170,6 +174,11 @@ impl World {
             broker: Arc::clone(&broker),
             coordination: Arc::clone(&self.coordination) as Arc<dyn Coordination>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            witness: self.witness.as_ref().map(|audit| Witness {
+                audit: Arc::clone(audit) as Arc<dyn AuditHead>,
+                chat: super::witness::CHAT_ID,
+                every: super::witness::EVERY,
+            }),
         };
         let status = Arc::new(Status::default());
         let accept = CancellationToken::new();
