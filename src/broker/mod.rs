@@ -6,6 +6,7 @@ mod confirm;
 mod error;
 mod execute;
 mod fitting;
+mod health;
 mod keys;
 mod lease;
 mod leases;
@@ -24,6 +25,7 @@ pub use self::collect::{Collected, Offer};
 pub use self::confirm::Asked;
 pub use self::error::BrokerError;
 pub use self::execute::Sealed;
+pub use self::health::{Check, Health};
 pub use self::keys::RegisteredKey;
 pub use self::leases::{Keeping, LeaseInfo, LeaseName, MAX_KEPT};
 pub use self::versions::ChangedVersions;
@@ -47,6 +49,7 @@ pub struct Broker {
     /// Held while somebody's keys change, so that two at once are not more than the most.
     keys_change: tokio::sync::Mutex<()>,
     leases: leases::Registry,
+    health: health::Memory,
 }
 
 /// What the broker goes by.
@@ -133,8 +136,11 @@ pub enum Outcome {
 impl Broker {
     /// Puts a broker together from its rules and ports.
     #[must_use]
-    pub fn new(rules: Rules, ports: Ports) -> Self {
+    pub fn new(rules: Rules, mut ports: Ports) -> Self {
+        let health = health::Memory::default();
+        ports.audit = health.listening_to(ports.audit);
         Self {
+            health,
             rules,
             ports,
             keys_change: tokio::sync::Mutex::new(()),

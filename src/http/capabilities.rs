@@ -142,7 +142,10 @@ fn needed(
         | Route::Metrics
         | Route::Unlock
         | Route::Leases
-        | Route::Lease(..) => (
+        | Route::Lease(..)
+        | Route::Report
+        | Route::Alive
+        | Route::Ready => (
             None,
             if method == Method::GET {
                 &["read"]

@@ -11,6 +11,7 @@ mod body;
 mod capabilities;
 mod credentials;
 mod error;
+mod health;
 mod leases;
 mod limits;
 mod metadata;

@@ -20,6 +20,7 @@ mod crud;
 mod deliveries;
 mod doctor;
 mod engines;
+mod health;
 mod leases;
 mod login;
 mod metrics;

@@ -15,6 +15,7 @@ mod collect;
 mod engines;
 mod fairness;
 mod get;
+mod health;
 mod hostile;
 mod identity;
 mod statuses;
