@@ -42,6 +42,7 @@ const DOMAIN_LIBRARIES: &[&str] = &[
     "std",
     "time",
     "zeroize",
+    "sha2",
     "cedar_policy",
     "miette",
     "proptest",

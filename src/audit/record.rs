@@ -166,6 +166,11 @@ enum Event<'a> {
     KeyForgotten,
     ChatLocked,
     ChatUnlocked,
+    Leaked {
+        in_message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        written_by: Option<i64>,
+    },
     LeaseKept {
         seconds: u64,
     },
@@ -252,6 +257,10 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::KeyForgotten => Self::KeyForgotten,
             AuditEvent::ChatLocked => Self::ChatLocked,
             AuditEvent::ChatUnlocked => Self::ChatUnlocked,
+            AuditEvent::Leaked { message, writer } => Self::Leaked {
+                in_message: message.to_string(),
+                written_by: *writer,
+            },
             AuditEvent::LeaseKept { seconds } => Self::LeaseKept { seconds: *seconds },
             AuditEvent::LeaseRenewed { seconds } => Self::LeaseRenewed { seconds: *seconds },
             AuditEvent::LeaseRevoked => Self::LeaseRevoked,

@@ -184,6 +184,9 @@ impl Broker {
             }
             return Err(error.into());
         }
+        if let Ok(secret) = &result {
+            self.issued(&permit, secret);
+        }
         result
     }
 

@@ -151,7 +151,10 @@ impl Broker {
     /// Everything that is counted for [`Broker::health`].
     fn figures(&self) -> BTreeMap<&'static str, u64> {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        BTreeMap::from([("leases", count(self.lease_count()))])
+        let mut figures = BTreeMap::from([("leases", count(self.lease_count()))]);
+        let watched = self.leaks.count();
+        figures.extend(watched.map(|values| ("watched_values", count(values))));
+        figures
     }
 
     async fn look_at_store(&self) -> Look {

@@ -8,6 +8,7 @@ mod execute;
 mod fitting;
 mod health;
 mod keys;
+mod leaks;
 mod lease;
 mod leases;
 mod lock;
@@ -27,6 +28,7 @@ pub use self::error::BrokerError;
 pub use self::execute::Sealed;
 pub use self::health::{Check, Health};
 pub use self::keys::RegisteredKey;
+pub use self::leaks::{Holder, Leak};
 pub use self::leases::{Keeping, LeaseInfo, LeaseName, MAX_KEPT};
 pub use self::versions::ChangedVersions;
 use crate::broker::ports::{
@@ -50,6 +52,7 @@ pub struct Broker {
     keys_change: tokio::sync::Mutex<()>,
     leases: leases::Registry,
     health: health::Memory,
+    leaks: leaks::Registry,
 }
 
 /// What the broker goes by.
@@ -145,6 +148,7 @@ impl Broker {
             ports,
             keys_change: tokio::sync::Mutex::new(()),
             leases: leases::Registry::default(),
+            leaks: leaks::Registry::default(),
         }
     }
 

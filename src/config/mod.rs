@@ -29,7 +29,7 @@ pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
 pub use socket::SocketConfig;
 pub use state::{AuditConfig, LogConfig, LogFormat, StateConfig};
-pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig};
+pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig, WatchedChats};
 pub use vault::VaultConfig;
 pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
 pub use vault_tls::VaultTls;

@@ -45,6 +45,7 @@ pub(super) struct Telegram {
     #[serde(deserialize_with = "duration")]
     pub(super) watchdog_interval: Duration,
     pub(super) lock_on_new_device: bool,
+    pub(super) watched_chats: WatchedChats,
 }
 
 impl Default for Telegram {
@@ -65,8 +66,17 @@ impl Default for Telegram {
             keys_path: "secret/telegram".to_owned(),
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
+            watched_chats: WatchedChats::These(vec![]),
         }
     }
+}
+
+/// The chats that are watched.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "\"all\", or a list of chat ids")]
+pub(super) enum WatchedChats {
+    These(Vec<i64>),
+    Named(String),
 }
 
 /// A user of this host.

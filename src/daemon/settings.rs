@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{
     ApplicationConfig, AuditConfig, LimitsConfig, SocketConfig, StrangerReply, TelegramConfig,
-    VaultAuth, VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
+    VaultAuth, VaultConfig, VaultJwt, VaultMethod, VaultSecretId, WatchedChats,
 };
 use crate::{audit, http, telegram, vault};
 
@@ -137,6 +137,11 @@ pub(super) fn telegram(
         keys_path: config.keys_path.clone(),
         watchdog_interval: config.watchdog_interval,
         lock_on_new_device: config.lock_on_new_device,
+        watched_chats: match &config.watched_chats {
+            WatchedChats::All => telegram::WatchedChats::All,
+            WatchedChats::These(ids) if ids.is_empty() => telegram::WatchedChats::None,
+            WatchedChats::These(ids) => telegram::WatchedChats::These(ids.clone()),
+        },
         ..telegram::Settings::new(api_id, config.allowed_users.clone())
     }
 }

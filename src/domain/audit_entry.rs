@@ -145,6 +145,13 @@ pub enum AuditEvent {
     ChatLocked,
     /// Chat is unlocked once this is written.
     ChatUnlocked,
+    /// A value that was handed over in the request stood in a message that others read.
+    Leaked {
+        /// The message.
+        message: RequestId,
+        /// The Telegram account that wrote it, where one did.
+        writer: Option<i64>,
+    },
     /// The lease is renewed from now on, for so many seconds.
     LeaseKept {
         /// So many.
@@ -210,6 +217,7 @@ impl AuditEvent {
             | Self::KeyForgotten
             | Self::ChatLocked
             | Self::ChatUnlocked
+            | Self::Leaked { .. }
             | Self::LeaseKept { .. }
             | Self::LeaseRenewed { .. }
             | Self::LeaseRevoked

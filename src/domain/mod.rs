@@ -9,6 +9,7 @@ pub mod caller;
 pub mod credential;
 pub mod delivery;
 pub mod group;
+pub mod leak;
 mod memo;
 pub mod permit;
 pub mod policy;

@@ -28,6 +28,7 @@ mod gauges;
 mod handler;
 mod incoming;
 mod lagging;
+mod leaks;
 mod leases;
 mod line;
 pub mod login;
@@ -70,6 +71,8 @@ use self::confirm::Pending;
 use self::connection::Connection;
 use self::deletion::Deletions;
 use self::handler::Handler;
+use self::leaks::Leaks;
+pub use self::leaks::WatchedChats;
 use self::outbox::Outbox;
 use self::progress::Progress;
 pub use self::proxy::Proxy;
@@ -119,6 +122,8 @@ pub struct Settings {
     pub watchdog_interval: Duration,
     /// Whether a new device locks chat; by default not.
     pub lock_on_new_device: bool,
+    /// The chats in which no value may stand that was handed out; by default none.
+    pub watched_chats: WatchedChats,
 }
 
 impl Settings {
@@ -140,6 +145,7 @@ impl Settings {
             keys_path: "secret/telegram".to_owned(),
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
+            watched_chats: WatchedChats::None,
         }
     }
 }
@@ -187,6 +193,9 @@ pub async fn run(
     status.set(State::Connecting);
     let settings = Arc::new(settings);
     let handler = Arc::new(handler(&settings, &session, &ports, &status, me));
+    if settings.watched_chats != WatchedChats::None {
+        ports.broker.watch_for_leaks();
+    }
     let watchdog = Watchdog {
         coordination: ports.coordination,
         handler: Arc::clone(&handler),
@@ -220,6 +229,7 @@ pub async fn run(
                 helping.withdrawals.run(),
                 helping.pending.run(),
                 helping.answer_left(left),
+                helping.tell_of_leaks(),
                 gauges::publish(&helping.outbox, &helping.deletions),
             );
         })),
@@ -283,6 +293,7 @@ fn handler(
         ),
         withdrawals: Withdrawals::new(&link, session, coordination),
         unanswered: Unanswered(Arc::clone(coordination)),
+        leaks: Leaks::new(coordination),
         pending: Pending::new(Arc::clone(&ports.clock)),
         link,
         session: Arc::clone(session),

@@ -21,6 +21,7 @@ mod deliveries;
 mod doctor;
 mod engines;
 mod health;
+mod leaks;
 mod leases;
 mod login;
 mod metrics;
