@@ -303,6 +303,6 @@ fn told(id: &RequestId, writer: Option<i64>, leaks: &[Leak], withdrawn: Withdraw
         }
         Withdrawn::NotYet => "\nTelegram has not let me delete it yet; I go on trying.",
     });
-    text.push_str(" Change the secret: /rotate_secret, or where it was made.");
+    text.push_str(" Change the secret, with /rotate or where it was made.");
     text
 }

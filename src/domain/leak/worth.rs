@@ -51,13 +51,22 @@ fn says_something(value: &str) -> bool {
     if value.len() < LEAST {
         return false;
     }
+    let is_address = value.contains(['.', '/', ':', '@']) && password(value).is_none();
     let mut words = value.split(|sign: char| !sign.is_ascii_alphanumeric());
-    if words.all(is_plain) {
-        let is_address = value.contains(['.', '/', ':', '@']);
-        let holds_password = password(value).is_some();
-        return value.len() >= PHRASE && (!is_address || holds_password);
+    if words.all(|word| is_plain(word) || is_address && is_plain(unnumbered(word))) {
+        return value.len() >= PHRASE && !is_address;
     }
     value.len() >= LONG || kinds(value) >= 3
+}
+
+/// Without the small number at its end, as in `db1` and `v2`.
+fn unnumbered(word: &str) -> &str {
+    let stem = word.trim_end_matches(|sign: char| sign.is_ascii_digit());
+    if word.len() - stem.len() <= NUMBER {
+        stem
+    } else {
+        word
+    }
 }
 
 /// A word in one case, or capitalised; or a small number.
@@ -98,6 +107,7 @@ mod tests {
             "django",
             "postgres.example.com",
             "db-1.eu.example.com:5432",
+            "web01.example.com",
             "https://vault.example.com/v1/secret",
             "alice@example.com",
             "/etc/vaultgram/vaultgram.toml",
