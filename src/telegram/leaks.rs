@@ -282,19 +282,21 @@ fn told(id: &RequestId, writer: Option<i64>, leaks: &[Leak], withdrawn: Withdraw
     for leak in leaks.iter().take(MAX_NAMED) {
         let version = leak.version.map(|version| format!(", version {version}"));
         let version = version.unwrap_or_default();
-        text += &format!("\n- {}#{}{version}", leak.path, leak.field);
+        let (path, field) = (&leak.path, &leak.field);
+        text.extend(["\n- ", &path.to_string(), "#", field, &version]);
         for holder in leak.holders.iter().take(MAX_NAMED) {
             let (hour, minute) = (holder.at.hour(), holder.at.minute());
             let Holder {
                 caller, request, ..
             } = holder;
-            text +=
-                &format!("\n  given to {caller} at {hour:02}:{minute:02} UTC (request {request})");
+            let given =
+                format!("\n  given to {caller} at {hour:02}:{minute:02} UTC (request {request})");
+            text.push_str(&given);
         }
     }
     let more = leaks.len().saturating_sub(MAX_NAMED);
     if more > 0 {
-        text += &format!("\n- and {more} more");
+        text.extend(["\n- and ", &more.to_string(), " more"]);
     }
     text.push_str(match withdrawn {
         Withdrawn::Gone => "\nI deleted the message; whoever was there may have read it.",

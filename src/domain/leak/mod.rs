@@ -136,9 +136,9 @@ impl Watchlist {
             let Some(marks) = self.marks.get(&self.place(window)) else {
                 continue;
             };
-            let mut tried: Option<(usize, [u8; TAG])> = None;
+            let mut last: Option<(usize, [u8; TAG])> = None;
             for mark in marks {
-                let known = tried.filter(|(length, _)| *length == mark.length);
+                let known = last.filter(|(length, _)| *length == mark.length);
                 let tag = if let Some((_, tag)) = known {
                     tag
                 } else {
@@ -150,7 +150,7 @@ impl Watchlist {
                     *tries = left;
                     self.tag(whole)
                 };
-                tried = Some((mark.length, tag));
+                last = Some((mark.length, tag));
                 if tag == mark.tag && found.len() < MAX_FOUND {
                     found.insert(mark.owner);
                 }
