@@ -54,6 +54,7 @@ const DOMAIN_LIBRARIES: &[&str] = &[
     "time",
     "jiff",
     "zeroize",
+    "sha2",
     "cedar_policy",
     "miette",
     "proptest",

@@ -182,6 +182,11 @@ enum Event<'a> {
         policy_hash: &'a str,
         policies_loaded: usize,
     },
+    Leaked {
+        in_message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        written_by: Option<i64>,
+    },
     LeaseKept {
         seconds: u64,
     },
@@ -276,6 +281,10 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::PolicyLoaded { hash, policies } => Self::PolicyLoaded {
                 policy_hash: hash,
                 policies_loaded: *policies,
+            },
+            AuditEvent::Leaked { message, writer } => Self::Leaked {
+                in_message: message.to_string(),
+                written_by: *writer,
             },
             AuditEvent::LeaseKept { seconds } => Self::LeaseKept { seconds: *seconds },
             AuditEvent::LeaseRenewed { seconds } => Self::LeaseRenewed { seconds: *seconds },

@@ -189,6 +189,9 @@ impl Broker {
             }
             return Err(error.into());
         }
+        if let Ok(secret) = &result {
+            self.issued(&permit, secret);
+        }
         result
     }
 

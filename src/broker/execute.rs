@@ -47,6 +47,9 @@ impl Broker {
         let lease = event.lease().map(str::to_owned);
         let entry = AuditEntry::outcome(permit, event, self.now());
         let Err(error) = self.ports.audit.record(entry).await else {
+            if let Ok(Outcome::Released(secret)) = &result {
+                self.issued(permit, secret);
+            }
             return result;
         };
         if let Some(lease) = lease {
@@ -98,6 +101,7 @@ impl Broker {
         let event = AuditEvent::Released(Reading::from(&secret));
         let released = AuditEntry::outcome(permit, event, self.now());
         self.ports.audit.record_all(vec![decided, released]).await?;
+        self.issued(permit, &secret);
         Ok(Outcome::Released(secret))
     }
 
@@ -222,6 +226,8 @@ impl Broker {
                 let secret = self.obtain(permit, fields).await?;
                 let reading = Reading::from(&secret);
                 let (origin, age) = (secret.origin.clone(), secret.age);
+                // Nobody sees it any more after this.
+                self.issued(permit, &secret);
                 let plaintext = plaintext(secret, permit.target().field.is_some());
                 let text = match self.ports.sealer.seal(&plaintext, &keys) {
                     Ok(text) => text,

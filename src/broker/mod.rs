@@ -8,8 +8,10 @@ mod confirm;
 mod error;
 mod execute;
 mod fitting;
+mod health;
 mod in_force;
 mod keys;
+mod leaks;
 mod lease;
 mod leases;
 mod lock;
@@ -31,8 +33,10 @@ pub use self::collect::{Collected, Offer};
 pub use self::confirm::Asked;
 pub use self::error::BrokerError;
 pub use self::execute::Sealed;
+pub use self::health::{Check, Health};
 pub use self::in_force::{InForce, PolicyNews};
 pub use self::keys::RegisteredKey;
+pub use self::leaks::{Holder, Leak};
 pub use self::leases::{Keeping, LeaseInfo, LeaseName, MAX_KEPT};
 pub use self::versions::ChangedVersions;
 use crate::broker::ports::{
@@ -56,6 +60,8 @@ pub struct Broker {
     keys_change: tokio::sync::Mutex<()>,
     leases: leases::Registry,
     approvals: approvals::Desk,
+    health: health::Memory,
+    leaks: leaks::Registry,
 }
 
 /// What the broker goes by.
@@ -147,13 +153,17 @@ pub enum Outcome {
 impl Broker {
     /// Puts a broker together from its rules and ports.
     #[must_use]
-    pub fn new(rules: Rules, ports: Ports) -> Self {
+    pub fn new(rules: Rules, mut ports: Ports) -> Self {
+        let health = health::Memory::default();
+        ports.audit = health.listening_to(ports.audit);
         Self {
+            health,
             rules,
             ports,
             keys_change: tokio::sync::Mutex::new(()),
             leases: leases::Registry::default(),
             approvals: approvals::Desk::default(),
+            leaks: leaks::Registry::default(),
         }
     }
 

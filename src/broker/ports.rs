@@ -232,6 +232,75 @@ impl StoreHealth {
     }
 }
 
+/// A part of vaultgram that says how it is, beside what the broker itself works with.
+pub trait Part: Send + Sync {
+    /// What it is called.
+    fn name(&self) -> &'static str;
+
+    /// How it is now.
+    fn look(&self) -> Look;
+}
+
+/// How something is, as one look finds it. The text holds no secret: whoever can connect to the
+/// socket may read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// In short.
+    pub condition: Condition,
+    /// In words.
+    pub text: String,
+    /// Since when, where it knows that.
+    pub since: Option<OffsetDateTime>,
+}
+
+/// How something is, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// As it should be.
+    Ok,
+    /// It works, but somebody should look at it.
+    Degraded,
+    /// It does not work.
+    Down,
+}
+
+impl Condition {
+    /// One word for people and programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl Look {
+    /// All is well.
+    pub fn well(text: impl Into<String>) -> Self {
+        Self::of(Condition::Ok, text)
+    }
+
+    /// It works, but.
+    pub fn degraded(text: impl Into<String>) -> Self {
+        Self::of(Condition::Degraded, text)
+    }
+
+    /// It does not work.
+    pub fn down(text: impl Into<String>) -> Self {
+        Self::of(Condition::Down, text)
+    }
+
+    fn of(condition: Condition, text: impl Into<String>) -> Self {
+        Self {
+            condition,
+            text: text.into(),
+            since: None,
+        }
+    }
+}
+
 /// State that outlives the process and, with several replicas, is shared by them. Keys are
 /// `/`-separated paths; values are small and hold no plaintext.
 #[async_trait]

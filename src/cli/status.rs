@@ -7,7 +7,7 @@ use clap::Args;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::api::{Envelope, Health, PeerInfo};
+use crate::api::{Envelope, Health, HealthCheck, HealthReport, PeerInfo};
 use crate::cli::common::Common;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::secret::not_understood;
@@ -16,6 +16,8 @@ use crate::domain::signs::one_line;
 
 /// What the store's state is called when secrets can be read.
 const READY: &str = "ready";
+/// What the state is called of what is as it should be.
+const WELL: &str = "ok";
 
 /// What the policy is called when something is wrong with the one that should be in force.
 const OUTDATED: &str = "outdated";
@@ -44,6 +46,8 @@ struct Printed<'a> {
     store_version: &'a str,
     sealed: bool,
     policy: &'a str,
+    state: &'a str,
+    checks: &'a [HealthCheck],
     caller: &'a BTreeMap<String, String>,
 }
 
@@ -55,6 +59,9 @@ pub async fn run(arguments: &StatusArgs, out: &mut dyn Write) -> Result<(), Fail
     let socket = arguments.common.socket();
     let health = socket.get("/v1/sys/health").await?;
     let health: Health = serde_json::from_slice(&health.body).map_err(|_| not_understood())?;
+    let report = socket.get("/health").await?;
+    let report: HealthReport =
+        serde_json::from_slice(&report.body).map_err(|_| not_understood())?;
     let caller = socket.get("/v1/auth/token/lookup-self").await?;
     if caller.status != StatusCode::OK {
         return Err(caller.failure());
@@ -68,6 +75,8 @@ pub async fn run(arguments: &StatusArgs, out: &mut dyn Write) -> Result<(), Fail
         store_version: &health.version,
         sealed: health.sealed,
         policy: &health.policy,
+        state: &report.state,
+        checks: &report.checks,
         caller: &caller.data.meta,
     };
     if arguments.common.json {
@@ -85,6 +94,18 @@ pub async fn run(arguments: &StatusArgs, out: &mut dyn Write) -> Result<(), Fail
     Err(Failure::new(Exit::Unavailable, what).hint("`vaultgram doctor` tells what is wrong"))
 }
 
+/// The state, and what is not as it should be.
+fn health(printed: &Printed<'_>) -> String {
+    let ill = printed.checks.iter().filter(|check| check.state != WELL);
+    let ill: Vec<_> = ill
+        .map(|check| format!("{} {}", one_line(&check.name), one_line(&check.text)))
+        .collect();
+    if ill.is_empty() {
+        return one_line(printed.state);
+    }
+    format!("{}: {}", one_line(printed.state), ill.join("; "))
+}
+
 fn described(printed: &Printed<'_>) -> String {
     let version = match printed.store_version {
         "" => String::new(),
@@ -93,6 +114,7 @@ fn described(printed: &Printed<'_>) -> String {
     let mut lines = vec![
         ("socket", one_line(printed.socket)),
         ("store", format!("{}{version}", one_line(printed.store))),
+        ("health", health(printed)),
     ];
     if printed.policy == OUTDATED {
         let what = "older than its files, in which something is wrong; `vaultgram policy validate`";

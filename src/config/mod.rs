@@ -36,7 +36,7 @@ pub use proxy::ProxyConfig;
 pub use rules::{HangsOn, RulesConfig, other_sections, policies_in, watched};
 pub use socket::SocketConfig;
 pub use state::{LogConfig, LogFormat, StateConfig};
-pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig};
+pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig, WatchedChats};
 pub use vault::VaultConfig;
 pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
 pub use vault_tls::VaultTls;

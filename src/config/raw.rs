@@ -48,6 +48,7 @@ pub(super) struct Telegram {
     pub(super) watchdog_interval: Duration,
     pub(super) lock_on_new_device: bool,
     pub(super) approvals_chat: Option<i64>,
+    pub(super) watched_chats: WatchedChats,
 }
 
 impl Default for Telegram {
@@ -69,8 +70,17 @@ impl Default for Telegram {
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
             approvals_chat: None,
+            watched_chats: WatchedChats::These(vec![]),
         }
     }
+}
+
+/// The chats that are watched.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "\"all\", or a list of chat ids")]
+pub(super) enum WatchedChats {
+    These(Vec<i64>),
+    Named(String),
 }
 
 /// A user of this host.

@@ -48,6 +48,17 @@ pub struct TelegramConfig {
     pub lock_on_new_device: bool,
     /// The group where requests for approval are shown and decided on.
     pub approvals_chat: Option<i64>,
+    /// The chats in which no value may stand that was handed out.
+    pub watched_chats: WatchedChats,
+}
+
+/// Chats that are watched for values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchedChats {
+    /// Every one that the account is in.
+    All,
+    /// Those with these ids; possibly none.
+    These(BTreeSet<i64>),
 }
 
 /// The key of the session at rest.
@@ -128,6 +139,7 @@ pub(super) fn typed(
     if !mounts.is_none_or(path) {
         problems.push("[telegram] keys_path: must be a path such as secret/telegram");
     }
+    let watched_chats = watched_chats(raw.watched_chats, problems);
     let history_ttl = history_ttl(&raw.history_ttl);
     if history_ttl.is_none() {
         problems.push(
@@ -154,6 +166,7 @@ pub(super) fn typed(
         watchdog_interval: raw.watchdog_interval,
         lock_on_new_device: raw.lock_on_new_device,
         approvals_chat: raw.approvals_chat,
+        watched_chats,
     })
 }
 
@@ -184,6 +197,26 @@ pub(super) fn unix_users(raw: &raw::Telegram, problems: &mut Problems) -> BTreeM
         }
     }
     unix_users
+}
+
+fn watched_chats(raw: raw::WatchedChats, problems: &mut Problems) -> WatchedChats {
+    match raw {
+        raw::WatchedChats::These(ids) => {
+            if ids.contains(&0) {
+                problems.push("[telegram] watched_chats: 0 is no chat's id");
+            }
+            WatchedChats::These(ids.into_iter().collect())
+        }
+        raw::WatchedChats::Named(name) => {
+            if name != "all" {
+                problems.push(
+                    "[telegram] watched_chats: must be \"all\", or a list of chat ids such as \
+                     [-1001234567890]",
+                );
+            }
+            WatchedChats::All
+        }
+    }
 }
 
 /// The number of a user of this host.

@@ -269,6 +269,7 @@ impl Daemon {
             .is_some()
             .then(Arc::<telegram::Status>::default);
         if let Some((account, status)) = self.telegram.zip(status.clone()) {
+            self.broker.include(Arc::clone(&status) as _);
             let ports = telegram::Ports {
                 broker: Arc::clone(&self.broker),
                 coordination: Arc::clone(&self.state) as _,

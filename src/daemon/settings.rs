@@ -11,6 +11,7 @@ use crate::broker::ApprovalRules;
 use crate::config::{
     ApplicationConfig, ApprovalsConfig, AuditConfig, AuditSinkConfig, LimitsConfig, SocketConfig,
     StrangerReply, TelegramConfig, VaultAuth, VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
+    WatchedChats,
 };
 use crate::{audit, http, telegram, vault};
 
@@ -180,6 +181,11 @@ pub(super) fn telegram(
         watchdog_interval: config.watchdog_interval,
         lock_on_new_device: config.lock_on_new_device,
         approvals_chat: config.approvals_chat,
+        watched_chats: match &config.watched_chats {
+            WatchedChats::All => telegram::WatchedChats::All,
+            WatchedChats::These(ids) if ids.is_empty() => telegram::WatchedChats::None,
+            WatchedChats::These(ids) => telegram::WatchedChats::These(ids.clone()),
+        },
         ..telegram::Settings::new(api_id, config.allowed_users.clone())
     }
 }

@@ -165,6 +165,13 @@ pub enum AuditEvent {
         /// How many there are.
         policies: usize,
     },
+    /// A value that was handed over in the request stood in a message that others read.
+    Leaked {
+        /// The message.
+        message: RequestId,
+        /// The Telegram account that wrote it, where one did.
+        writer: Option<i64>,
+    },
     /// The lease is renewed from now on, for so many seconds.
     LeaseKept {
         /// So many.
@@ -232,6 +239,7 @@ impl AuditEvent {
             | Self::ChatLocked
             | Self::ChatUnlocked
             | Self::PolicyLoaded { .. }
+            | Self::Leaked { .. }
             | Self::LeaseKept { .. }
             | Self::LeaseRenewed { .. }
             | Self::LeaseRevoked

@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod demand;
 pub mod group;
 mod judge;
+pub mod leak;
 mod memo;
 pub mod need;
 pub mod permit;

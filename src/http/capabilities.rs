@@ -149,7 +149,10 @@ fn needed(route: Route, method: &Method) -> (Needs, &'static [&'static str]) {
         | Route::Metrics
         | Route::Leases
         | Route::Lease(..)
-        | Route::Approvals(_) => (
+        | Route::Approvals(_)
+        | Route::Report
+        | Route::Alive
+        | Route::Ready => (
             Needs::Nothing,
             if method == Method::GET {
                 &["read"]

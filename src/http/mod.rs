@@ -12,6 +12,7 @@ mod body;
 mod capabilities;
 mod credentials;
 mod error;
+mod health;
 mod leases;
 mod limits;
 mod metadata;

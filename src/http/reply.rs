@@ -19,6 +19,9 @@ use crate::http::metadata;
 const METRICS_TYPE: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
+/// Plain text.
+const TEXT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
 /// What every answer is.
 pub(super) type Reply = Response<Full<Bytes>>;
 
@@ -51,10 +54,18 @@ pub(super) fn names(request_id: String, names: Vec<String>) -> Result<Reply, Ref
 
 /// What is counted, in Prometheus' text format.
 pub(super) fn metrics(text: String) -> Reply {
+    let mut reply = self::text(StatusCode::OK, text);
+    reply.headers_mut().insert(CONTENT_TYPE, METRICS_TYPE);
+    reply
+}
+
+/// Words that hold no secret.
+pub(super) fn text(status: StatusCode, text: String) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::from(text)));
+    *reply.status_mut() = status;
     let headers = reply.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CONTENT_TYPE, METRICS_TYPE);
+    headers.insert(CONTENT_TYPE, TEXT_TYPE);
     reply
 }
 

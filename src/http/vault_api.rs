@@ -15,6 +15,7 @@ use crate::domain::caller::UnixPeer;
 use crate::http::ask::Asker;
 use crate::http::body;
 use crate::http::error::Refusal;
+use crate::http::health;
 use crate::http::reply::{self, Reply};
 use crate::http::route::{self, Route};
 use crate::http::system;
@@ -151,6 +152,9 @@ impl VaultApi {
             Route::Leases => Ok(self.leases(&id, peer)),
             Route::Lease(verb, lease) => self.lease(id, verb, lease, body, peer).await,
             Route::Approvals(route) => self.approvals(id, route, body, peer).await,
+            Route::Report => Ok(self.report().await),
+            Route::Alive => Ok(health::alive()),
+            Route::Ready => Ok(self.ready().await),
         }
     }
 }
@@ -185,7 +189,10 @@ fn takes_body(route: &Route) -> bool {
         | Route::Collect(_)
         | Route::Metrics
         | Route::Unlock
-        | Route::Leases => false,
+        | Route::Leases
+        | Route::Report
+        | Route::Alive
+        | Route::Ready => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grammers_session::types::PeerId;
@@ -23,6 +23,7 @@ use super::command::{Command, Mistake, Parsed, Word, parse, parse_reply};
 use super::confirm::Pending;
 use super::deletion::Deletions;
 use super::incoming::{Event, Incoming};
+use super::leaks::Leaks;
 use super::outbox::Outbox;
 use super::progress::Batch;
 use super::reply::{Part, Reply, random_id};
@@ -57,6 +58,7 @@ pub(super) struct Handler {
     pub(super) deletions: Deletions,
     pub(super) withdrawals: Withdrawals,
     pub(super) unanswered: Unanswered,
+    pub(super) leaks: Leaks,
     pub(super) pending: Pending,
     pub(super) cards: Cards,
     pub(super) link: Arc<Link>,
@@ -122,6 +124,10 @@ impl Handler {
         *self.username.lock().unwrap_or_else(PoisonError::into_inner) = username;
     }
 
+    pub(super) fn username(&self) -> MutexGuard<'_, Option<String>> {
+        self.username.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns when there is room for more messages. May be cancelled at any time.
     pub(super) async fn room(&self) {
         if self.tasks.len() < MAX_WAITING {
@@ -146,6 +152,9 @@ impl Handler {
         let text = mem::take(&mut message.text);
         let now = self.clock.now().unix_timestamp();
         let verdict = admit(&message.envelope, &self.rules, now);
+        if self.accept_leak(&message, &text, verdict, batch) {
+            return;
+        }
         let second_hand = matches!(verdict, Verdict::SecondHand { .. });
         let (user, chat) = match verdict {
             Verdict::Ignore => return,
@@ -155,7 +164,7 @@ impl Handler {
             | Verdict::Ahead { user, chat }
             | Verdict::Admit { user, chat } => (user, chat),
         };
-        let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
+        let username = self.username();
         let mounts = self.broker.mounts();
         let parsed = parse(&text, username.as_deref(), chat, mounts);
         let Some(parsed) = parsed.or_else(|| {

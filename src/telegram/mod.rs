@@ -31,6 +31,7 @@ mod gauges;
 mod handler;
 mod incoming;
 mod lagging;
+mod leaks;
 mod leases;
 mod line;
 pub mod login;
@@ -76,6 +77,8 @@ use self::confirm::Pending;
 use self::connection::Connection;
 use self::deletion::Deletions;
 use self::handler::Handler;
+use self::leaks::Leaks;
+pub use self::leaks::WatchedChats;
 use self::outbox::Outbox;
 use self::progress::Progress;
 pub use self::proxy::Proxy;
@@ -127,6 +130,8 @@ pub struct Settings {
     /// The group where requests for approval are shown and decided on, in Telegram's bot-API notation;
     /// by default none, and those who may decide are written to.
     pub approvals_chat: Option<i64>,
+    /// The chats in which no value may stand that was handed out; by default none.
+    pub watched_chats: WatchedChats,
 }
 
 impl Settings {
@@ -148,6 +153,7 @@ impl Settings {
             watchdog_interval: Duration::from_secs(30),
             lock_on_new_device: false,
             approvals_chat: None,
+            watched_chats: WatchedChats::None,
         }
     }
 }
@@ -197,6 +203,9 @@ pub async fn run(
     status.set(State::Connecting);
     let settings = Arc::new(settings);
     let handler = Arc::new(handler(&settings, &session, &ports, &status, me));
+    if settings.watched_chats != WatchedChats::None {
+        ports.broker.watch_for_leaks();
+    }
     let watchdog = Watchdog {
         coordination: ports.coordination,
         handler: Arc::clone(&handler),
@@ -235,6 +244,7 @@ pub async fn run(
                 helping.withdrawals.run(),
                 helping.pending.run(),
                 helping.answer_left(left),
+                helping.tell_of_leaks(),
                 gauges::publish(&helping.outbox, &helping.deletions),
             );
         })),
@@ -304,6 +314,7 @@ fn handler(
         ),
         withdrawals: Withdrawals::new(&link, session, coordination),
         unanswered: Unanswered(Arc::clone(coordination)),
+        leaks: Leaks::new(coordination),
         pending: Pending::new(Arc::clone(&ports.clock)),
         cards: Cards::new(&link, session, coordination, &ports.broker),
         link,

@@ -7,6 +7,7 @@ use metrics::gauge;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
+use crate::broker::ports::{Look, Part};
 use crate::telemetry::metrics::TELEGRAM_STATE;
 
 /// How the connection is.
@@ -120,5 +121,33 @@ impl Status {
             gauge!(TELEGRAM_STATE, "state" => name).set(is);
         }
         self.0.send_replace(state);
+    }
+}
+
+impl Part for Status {
+    fn name(&self) -> &'static str {
+        "telegram"
+    }
+
+    fn look(&self) -> Look {
+        match self.get() {
+            State::Connected { since, .. } => {
+                let look = if self.is_blind() {
+                    Look::degraded("connected; new devices on the account go unnoticed")
+                } else {
+                    Look::well("connected")
+                };
+                Look {
+                    since: Some(since),
+                    ..look
+                }
+            }
+            State::Reconnecting { since, reason } => Look {
+                since: Some(since),
+                ..Look::down(format!("reconnecting: {reason}"))
+            },
+            State::Connecting => Look::down("connecting"),
+            state @ (State::SignedOut | State::Stopped) => Look::down(state.to_string()),
+        }
     }
 }

@@ -30,6 +30,9 @@ pub const NEW_DEVICES: &str = "vaultgram_telegram_new_devices_total";
 pub const NEW_DEVICES_UNTOLD: &str = "vaultgram_telegram_new_devices_untold_total";
 /// Gauge: when the account's devices were last seen, in unix seconds.
 pub const DEVICES_LOOKED_AT: &str = "vaultgram_telegram_devices_looked_at_timestamp_seconds";
+/// Counter, by `deleted` (`yes`, `not_allowed`, `not_yet`): values found in messages of watched
+/// chats.
+pub const LEAKS: &str = "vaultgram_telegram_leaks_total";
 /// Gauge: whether chat is locked.
 pub const CHAT_LOCKED: &str = "vaultgram_telegram_locked";
 /// Gauge: whether the secret store serves.
@@ -130,6 +133,10 @@ pub fn start() {
     describe_gauge!(
         DEVICES_LOOKED_AT,
         "When the Telegram account's devices were last seen, in unix seconds."
+    );
+    describe_counter!(
+        LEAKS,
+        "Values that were handed out and stood in watched chats, by whether the message was deleted."
     );
     describe_gauge!(
         CHAT_LOCKED,

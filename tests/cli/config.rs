@@ -191,6 +191,14 @@ fn mistakes_about_telegram_are_told() {
             "[telegram] watchdog_interval: must be from 1s to 45s",
         ),
         (
+            "[telegram]\nwatched_chats = \"some\"\n",
+            "[telegram] watched_chats: must be \"all\", or a list of chat ids",
+        ),
+        (
+            "[telegram]\nwatched_chats = [0]\n",
+            "[telegram] watched_chats: 0 is no chat's id",
+        ),
+        (
             "[telegram]\nlock_on_new_device = true\n",
             "[telegram] lock_on_new_device: needs a [socket] section",
         ),

@@ -21,6 +21,8 @@ mod crud;
 mod deliveries;
 mod doctor;
 mod engines;
+mod health;
+mod leaks;
 mod leases;
 mod login;
 mod metrics;

@@ -13,7 +13,7 @@ pub(crate) fn metrics(stage: &Stage) -> String {
 }
 
 /// Status and body of a `GET` on the socket.
-fn fetch(stage: &Stage, target: &str) -> (String, String) {
+pub(crate) fn fetch(stage: &Stage, target: &str) -> (String, String) {
     let ran = std::process::Command::new("curl")
         .args(["--silent", "--show-error", "--max-time", "60"])
         .args(["--write-out", "%{http_code} %{content_type}", "--output"])

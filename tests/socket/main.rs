@@ -16,6 +16,7 @@ mod collect;
 mod engines;
 mod fairness;
 mod get;
+mod health;
 mod hostile;
 mod identity;
 mod statuses;

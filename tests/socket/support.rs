@@ -202,12 +202,15 @@ impl SecretStore for Store {
 pub(crate) struct Audit {
     pub(crate) entries: Mutex<Vec<AuditEntry>>,
     pub(crate) broken: AtomicBool,
+    /// There is no room for a record more.
+    pub(crate) full: AtomicBool,
 }
 
 #[async_trait]
 impl AuditSink for Audit {
     async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError> {
-        if self.broken.load(Ordering::SeqCst) {
+        let full = self.full.load(Ordering::SeqCst) && !entries.is_empty();
+        if full || self.broken.load(Ordering::SeqCst) {
             return Err(AuditError("/var/disk-is-full".to_owned()));
         }
         self.entries.lock().unwrap().extend(entries);
@@ -218,6 +221,15 @@ impl AuditSink for Audit {
 /// State in memory.
 #[derive(Default)]
 pub(crate) struct Memory(pub(crate) Mutex<BTreeMap<String, Vec<u8>>>);
+
+/// With this entry it lists nothing any more.
+const BROKEN: &str = "broken";
+
+impl Memory {
+    pub(crate) fn break_down(&self) {
+        self.0.lock().unwrap().insert(BROKEN.to_owned(), vec![]);
+    }
+}
 
 #[async_trait]
 impl Coordination for Memory {
@@ -260,6 +272,9 @@ impl Coordination for Memory {
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
         let entries = self.0.lock().unwrap();
+        if entries.contains_key(BROKEN) {
+            return Err(CoordinationError("/var/state.redb is gone".to_owned()));
+        }
         let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));
         Ok(found.map(|(k, v)| (k.clone(), v.clone())).collect())
     }

@@ -18,6 +18,7 @@ mod crash;
 mod deletion;
 mod deliveries;
 mod kept;
+mod leaks;
 mod login;
 mod refusals;
 mod support;

@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use super::Read;
 use super::change::By;
+use crate::broker::lock::itself;
 use crate::broker::ports::CoordinationError;
 use crate::broker::{ApprovalError, Broker, BrokerError};
 use crate::domain::approval::{Effect, Event, State};
@@ -92,6 +93,21 @@ impl Broker {
         let by = By::of(request);
         if let Err(error) = self.change_by(by, grant, Event::GiveBack).await {
             tracing::warn!(event = "broker.grant_not_given_back", %grant, %error);
+        }
+    }
+
+    /// Takes back what was granted, by vaultgram itself: what was handed over under it has leaked in
+    /// the request `id`.
+    pub(in crate::broker) async fn end_grant(&self, id: &RequestId, grant: &ApprovalId) {
+        let caller = &Caller::Unix(itself());
+        let revoke = Event::Revoke { by: caller.into() };
+        match self.change_by(By { id, caller }, grant, revoke).await {
+            Ok(_) => tracing::warn!(event = "broker.grant_leaked", request = %id, %grant),
+            // It is over already.
+            Err(BrokerError::Approval(ApprovalError::Refused(_) | ApprovalError::Unknown)) => {}
+            Err(error) => {
+                tracing::error!(event = "broker.grant_not_ended", request = %id, %grant, %error);
+            }
         }
     }
 

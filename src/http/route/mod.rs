@@ -10,6 +10,7 @@ use hyper::{Method, StatusCode};
 use crate::domain::{Mounts, PathError, Target};
 use crate::http::approvals::ApprovalRoute;
 use crate::http::error::Refusal;
+use crate::http::health;
 use crate::http::leases::{LeaseRef, LeaseVerb};
 use crate::http::query::{HealthCodes, Page, Query, decode_path};
 
@@ -75,6 +76,12 @@ pub(super) enum Route {
     Lease(LeaseVerb, LeaseRef),
     /// Something about requests for approval: our own addition.
     Approvals(ApprovalRoute),
+    /// How everything is, outside of Vault's API as the next two.
+    Report,
+    /// Whether we live.
+    Alive,
+    /// Whether secrets can be served.
+    Ready,
 }
 
 /// What is done to versions.
@@ -99,6 +106,10 @@ pub(super) fn route(
     mounts: &Mounts,
 ) -> Result<Route, Refusal> {
     let path = decode_path(path)?;
+    if let Some(route) = health::route(method, &path)? {
+        Query::parse(query.unwrap_or_default())?.finish()?;
+        return Ok(route);
+    }
     let path = path.strip_prefix("/v1/").ok_or_else(unknown)?;
     if path.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(Refusal::bad_request("relative paths not supported"));
@@ -117,7 +128,7 @@ pub(super) fn route(
 }
 
 /// `route`, if `method` is one of those in `allow`.
-fn only(method: &Method, allow: &'static str, route: Route) -> Result<Route, Refusal> {
+pub(super) fn only(method: &Method, allow: &'static str, route: Route) -> Result<Route, Refusal> {
     if allow.split(", ").any(|allowed| allowed == method.as_str()) {
         return Ok(route);
     }

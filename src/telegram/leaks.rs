@@ -1,0 +1,279 @@
+//! Values that were handed out, pasted into a chat that is watched: the message goes, the admins
+//! are told, and it is on record.
+//!
+//! Whoever wrote the message, and whether or not they may command: nothing of its text is kept,
+//! logged or told, only where it stood and what was in it.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use grammers_session::types::PeerId;
+use metrics::counter;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tracing::{error, warn};
+
+use super::admission::Verdict;
+use super::backoff::Backoff;
+use super::command::parse;
+use super::handler::Handler;
+use super::incoming::Incoming;
+use super::news::{Named, TELL};
+use super::progress::Batch;
+use super::withdrawal::Withdrawn;
+use crate::broker::ports::{Claim, Coordination};
+use crate::broker::{Holder, Leak};
+use crate::domain::RequestId;
+use crate::telemetry::metrics::LEAKS;
+
+/// Where what the admins are still to be told is kept.
+const UNTOLD: &str = "leaks/untold/";
+/// Where it is kept which leaks were seen.
+const SEEN: &str = "leaks/seen/";
+/// How long it is kept: as long as values are known.
+const REMEMBER: time::Duration = time::Duration::days(1);
+/// The most leaks and holders that are named in one message to the admins.
+const MAX_NAMED: usize = 8;
+
+const LEAK: Named = Named {
+    told: "telegram.leak.told",
+    untold: "telegram.leak.untold",
+};
+
+/// The chats that are watched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum WatchedChats {
+    /// None.
+    #[default]
+    None,
+    /// Every chat that the account is in, those with single people included.
+    All,
+    /// Those with these ids, in the Bot API's notation.
+    These(BTreeSet<i64>),
+}
+
+impl WatchedChats {
+    fn has(&self, chat: PeerId) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::These(ids) => chat.bot_api_dialog_id().is_some_and(|id| ids.contains(&id)),
+        }
+    }
+}
+
+/// What the admins are to be told.
+pub(super) struct Leaks {
+    coordination: Arc<dyn Coordination>,
+    news: Notify,
+}
+
+impl Leaks {
+    pub(super) fn new(coordination: &Arc<dyn Coordination>) -> Self {
+        Self {
+            coordination: Arc::clone(coordination),
+            news: Notify::new(),
+        }
+    }
+
+    /// Whether nobody saw these leaks in this message before: clients edit messages by themselves,
+    /// and one that we may not delete comes again.
+    async fn are_new(&self, id: &RequestId, leaks: &[Leak], now: OffsetDateTime) -> bool {
+        let mut hasher = DefaultHasher::new();
+        for leak in leaks {
+            (&leak.path, leak.version, &leak.field).hash(&mut hasher);
+        }
+        let key = format!("{SEEN}{id}/{:016x}", hasher.finish());
+        match self.coordination.claim(&key, now + REMEMBER).await {
+            Ok(Claim::Ours | Claim::Abandoned) => true,
+            Ok(Claim::Taken) => false,
+            Err(error) => {
+                warn!(event = "telegram.leaks.unclear", %error);
+                true
+            }
+        }
+    }
+}
+
+impl Handler {
+    /// Takes care of a message that holds values that were handed out; whether it is one.
+    pub(super) fn accept_leak(
+        self: &Arc<Self>,
+        message: &Incoming,
+        text: &str,
+        verdict: Verdict,
+        batch: &Batch,
+    ) -> bool {
+        let envelope = &message.envelope;
+        let own = envelope.outgoing || envelope.sender == Some(self.rules.me);
+        if own || !self.settings.watched_chats.has(message.chat) {
+            return false;
+        }
+        let leaks = self.broker.leaks_in(text);
+        let id = message.request_id();
+        let Some(id) = id.filter(|_| !leaks.is_empty() && !self.is_for_us(text, verdict)) else {
+            return false;
+        };
+        let (chat, number, writer) = (message.chat, message.id, envelope.sender);
+        let handler = Arc::clone(self);
+        let ticket = batch.ticket();
+        self.tasks.spawn(async move {
+            let work = handler.take_care(chat, number, id, writer, leaks);
+            tokio::select! {
+                biased;
+                () = handler.closed.cancelled() => {}
+                () = work => ticket.done(),
+            }
+        });
+        true
+    }
+
+    /// Whether somebody sends us a value, as they should: that message goes anyway.
+    fn is_for_us(&self, text: &str, verdict: Verdict) -> bool {
+        let (Verdict::SecondHand { chat, .. }
+        | Verdict::TooOld { chat, .. }
+        | Verdict::Ahead { chat, .. }
+        | Verdict::Admit { chat, .. }) = verdict
+        else {
+            return false;
+        };
+        let username = self.username();
+        let parsed = parse(text, username.as_deref(), chat, self.broker.mounts());
+        parsed.is_some_and(|parsed| parsed.sensitive)
+    }
+
+    async fn take_care(
+        &self,
+        chat: PeerId,
+        message: i32,
+        id: RequestId,
+        writer: Option<i64>,
+        leaks: Vec<Leak>,
+    ) {
+        // First of all what helps.
+        let withdrawing = self.withdrawals.withdraw(chat, message, &id);
+        let noting = async {
+            let new = self.leaks.are_new(&id, &leaks, self.clock.now()).await;
+            if new && let Err(error) = self.broker.leaked(&leaks, &id, writer).await {
+                error!(event = "telegram.leak_unrecorded", request = %id, %error);
+            }
+            new
+        };
+        let (withdrawn, new) = tokio::join!(withdrawing, noting);
+        if !new {
+            return;
+        }
+        let deleted = match withdrawn {
+            Withdrawn::Gone => "yes",
+            Withdrawn::NotAllowed => "not_allowed",
+            Withdrawn::NotYet => "not_yet",
+        };
+        for leak in &leaks {
+            counter!(LEAKS, "deleted" => deleted).increment(1);
+            warn!(
+                event = "telegram.leak",
+                request = %id,
+                writer,
+                path = %leak.path,
+                version = leak.version,
+                field = leak.field,
+                deleted,
+            );
+        }
+        let text = told(&id, writer, &leaks, withdrawn);
+        let key = format!("{UNTOLD}{id}");
+        let stored = self.leaks.coordination.put(&key, text.as_bytes()).await;
+        if let Err(error) = stored {
+            warn!(event = "telegram.leaks.unwritable", %error);
+            self.tell_of_leak(&key, &text).await;
+        }
+        self.leaks.news.notify_one();
+    }
+
+    /// Tells the admins what they were not told, also of an earlier process, for as long as it is
+    /// polled.
+    pub(super) async fn tell_of_leaks(&self) {
+        let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_hours(1));
+        loop {
+            let mut again = false;
+            match self.leaks.coordination.list(UNTOLD).await {
+                Ok(untold) => {
+                    for (key, text) in untold {
+                        let text = String::from_utf8_lossy(&text);
+                        if !self.tell_of_leak(&key, &text).await {
+                            again = true;
+                        } else if let Err(error) = self.leaks.coordination.delete(&key).await {
+                            warn!(event = "telegram.leaks.unwritable", %error);
+                        }
+                    }
+                }
+                Err(error) => {
+                    warn!(event = "telegram.leaks.unreadable", %error);
+                    again = true;
+                }
+            }
+            if !again {
+                backoff.reset();
+            }
+            tokio::select! {
+                () = self.leaks.news.notified() => {}
+                () = sleep(backoff.next()), if again => {}
+            }
+        }
+    }
+
+    /// Tells every admin; whether that is done with: somebody heard it, and nobody else may hear
+    /// it later. The same key is told to nobody twice.
+    async fn tell_of_leak(&self, key: &str, text: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (key, text).hash(&mut hasher);
+        let id = hasher.finish().cast_signed();
+        let deadline = Instant::now() + TELL;
+        self.tell_admins(text, id, deadline, LEAK).await
+    }
+}
+
+/// What the admins read. No name is in it that somebody could choose.
+fn told(id: &RequestId, writer: Option<i64>, leaks: &[Leak], withdrawn: Withdrawn) -> String {
+    let (chat, message) = match id {
+        RequestId::Message { chat, message } => (*chat, *message),
+        RequestId::Connection(_) => (0, 0),
+    };
+    let writer = writer.map_or_else(
+        || "nobody in particular".to_owned(),
+        |id| format!("user {id}"),
+    );
+    let mut text =
+        format!("A secret was leaked: message {message} in chat {chat}, written by {writer}, held");
+    for leak in leaks.iter().take(MAX_NAMED) {
+        let version = leak.version.map(|version| format!(", version {version}"));
+        let version = version.unwrap_or_default();
+        let (path, field) = (&leak.path, &leak.field);
+        text.extend(["\n- ", &path.to_string(), "#", field, &version]);
+        for holder in leak.holders.iter().take(MAX_NAMED) {
+            let (hour, minute) = (holder.at.hour(), holder.at.minute());
+            let Holder {
+                caller, request, ..
+            } = holder;
+            let given =
+                format!("\n  given to {caller} at {hour:02}:{minute:02} UTC (request {request})");
+            text.push_str(&given);
+        }
+    }
+    let more = leaks.len().saturating_sub(MAX_NAMED);
+    if more > 0 {
+        text.extend(["\n- and ", &more.to_string(), " more"]);
+    }
+    text.push_str(match withdrawn {
+        Withdrawn::Gone => "\nI deleted the message; whoever was there may have read it.",
+        Withdrawn::NotAllowed => {
+            "\nI may not delete it: delete it there, or make me an administrator who may."
+        }
+        Withdrawn::NotYet => "\nTelegram has not let me delete it yet; I go on trying.",
+    });
+    text.push_str(" Change the secret, with /rotate or where it was made.");
+    text
+}
