@@ -20,7 +20,7 @@ pub(super) enum NoAnswer {
     /// Policy refuses.
     Denied,
     /// Not without somebody's agreement.
-    NeedsApproval(Waiting),
+    NeedsApproval(Box<Waiting>),
     /// It was tried.
     Failed(BrokerError),
     /// A fault of our own.
@@ -112,7 +112,9 @@ impl Asker {
         match self.see_to(id, work, |_| None).await?? {
             ChangedVersions::Done(changed) => Ok(changed),
             ChangedVersions::Denied(_) => Err(NoAnswer::Denied),
-            ChangedVersions::NeedsApproval(waiting) => Err(NoAnswer::NeedsApproval(waiting)),
+            ChangedVersions::NeedsApproval(waiting) => {
+                Err(NoAnswer::NeedsApproval(Box::new(waiting)))
+            }
         }
     }
 
@@ -145,7 +147,7 @@ fn allowed(outcome: Outcome) -> Result<Outcome, NoAnswer> {
         return Err(NoAnswer::Denied);
     }
     if let Outcome::NeedsApproval(waiting) = outcome {
-        return Err(NoAnswer::NeedsApproval(waiting));
+        return Err(NoAnswer::NeedsApproval(Box::new(waiting)));
     }
     Ok(outcome)
 }
