@@ -218,12 +218,9 @@ impl Daemon {
         }));
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
         running.push(leases.spawn(async move {
-            tokio::join!(broker.keep_approvals(stop.clone()), broker.run_leases(stop));
-            Ok(())
-        }));
-        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
-        running.push(leases.spawn(async move {
-            approvals::measure(broker, stop).await;
+            let measuring = approvals::measure(Arc::clone(&broker), stop.clone());
+            let keeping = broker.keep_approvals(stop.clone());
+            tokio::join!(keeping, measuring, broker.run_leases(stop));
             Ok(())
         }));
         let (cache, stop) = (self.cache, stop_back.clone());
