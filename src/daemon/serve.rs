@@ -241,11 +241,11 @@ impl Daemon {
         running.push(back.spawn(ended(async move { vault.run(stop).await })));
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
         let keeping = async move {
-            tokio::join!(broker.keep_approvals(stop.clone()), broker.run_leases(stop));
+            let measuring = approvals::measure(Arc::clone(&broker), stop.clone());
+            let keeping = broker.keep_approvals(stop.clone());
+            tokio::join!(keeping, measuring, broker.run_leases(stop));
         };
         running.push(leases.spawn(ended(keeping)));
-        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
-        running.push(leases.spawn(ended(approvals::measure(broker, stop))));
         let (cache, stop) = (self.cache, stop_back.clone());
         running.push(back.spawn(ended(async move { cache.run(stop).await })));
         let reload = self.reloader.asked();

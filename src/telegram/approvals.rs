@@ -113,7 +113,7 @@ impl Handler {
             Ok(Ok((approval, read)))
         };
         let (approval, read) = match self.whole(breaking).await {
-            Some(Ok(Ok(broken))) => broken,
+            Some(Ok(Ok(had))) => had,
             Some(Ok(Err(denial))) => return Some(Reply::denied(denial.reason)),
             Some(Err(error)) => return Some(failed(origin, &error)),
             None => return Some(broken(origin)),

@@ -83,6 +83,7 @@ pub(super) struct Terms<'a> {
 
 /// A message to send. No `Debug`: it can hold a secret.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Reply {
     /// The text.
     pub(super) text: String,

@@ -131,6 +131,13 @@ async fn a_request_is_decided_and_ended_across_crashes() {
         card.text
     );
 
+    let kept = || {
+        let log = stage.log();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("telegram.card\"") && line.contains(&id))
+    };
+    stage.wait("the card's number is kept", kept).await;
+
     // While it waits, and after a vote.
     stage.restart().await;
     stage.reply(BOB, &card, "approve");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::notices::{is_news, notices, places};
 use super::{Card, Place};
@@ -116,8 +116,8 @@ impl Notifier {
             let chat = settings.approvals_chat.and_then(|it| card.places.get(&it));
             chat.is_some_and(|place| place.refused)
         };
-        let mut refused = refuses(&card);
-        let mut wanted = places(approval, &told, settings, refused);
+        let mut shut_out = refuses(&card);
+        let mut wanted = places(approval, &told, settings, shut_out);
         loop {
             let due = wanted
                 .iter()
@@ -152,9 +152,11 @@ impl Notifier {
             card.places.insert(chat, shown.await?);
             card.settled = None;
             self.keep(approval, &card).await?;
-            if refuses(&card) != refused {
-                refused = !refused;
-                wanted = places(approval, &told, settings, refused);
+            let (id, revision) = (&approval.id, approval.revision);
+            info!(event = "telegram.card", approval = %id, chat, revision);
+            if refuses(&card) != shut_out {
+                shut_out = !shut_out;
+                wanted = places(approval, &told, settings, shut_out);
             }
         }
         let notices = notices(approval, &told, settings, &wanted);

@@ -61,8 +61,11 @@ impl Cards {
             .post(&peer, make(), random_id(id, &purpose, chat))
             .await;
         let message = match sent {
-            Ok(Sent::Id(message)) => return Ok(shown(Some(message))),
-            // It was sent before, and may say what was so then.
+            Ok(Sent::Id(message)) if revision == 1 || place.revision.is_some() => {
+                return Ok(shown(Some(message)));
+            }
+            // It may have been sent before, and then says what was so then.
+            Ok(Sent::Id(message)) => Some(message),
             Ok(Sent::Earlier | Sent::Notice) => self.find(&peer, id).await?,
             Err(CallError::Refused(reason)) => {
                 warn!(

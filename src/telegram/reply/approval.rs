@@ -193,16 +193,18 @@ impl Reply {
             } else {
                 ("", "")
             };
-            text.push_str(&format!(
+            let how = format!(
                 "\n\nReply to this message: approve{code}, or: deny REASON{what}. Or send /approve \
                  {id}{code}, or /deny {id} REASON."
-            ));
+            );
+            text.push_str(&how);
         }
         if matches!(approval.review, Some(Review::Open { .. })) {
-            text.push_str(&format!(
+            let how = format!(
                 "\n\nSomebody else must look at this and write what they found: reply reviewed NOTE, \
                  or send /reviewed {id} NOTE. /revoke {id} ends it at once."
-            ));
+            );
+            text.push_str(&how);
         }
         Self {
             vote: (approval.state == State::Pending).then(|| id.clone()),
@@ -278,7 +280,7 @@ fn headline(approval: &ApprovalInfo) -> String {
         State::Granted if broken => {
             "🚨 went ahead without approval: the glass is broken".to_owned()
         }
-        State::Granted => format!("✅ is granted, {when}"),
+        State::Granted | State::Applied => format!("✅ is granted, {when}"),
         State::Denied { by, reason } if reason.is_empty() => {
             format!("❌ is denied by {by}, {when}")
         }
@@ -289,7 +291,6 @@ fn headline(approval: &ApprovalInfo) -> String {
         State::Revoked { by } => format!("❌ is revoked by {by}, {when}"),
         State::Ended if broken => format!("🚨 broke the glass; it ended {when}"),
         State::Ended => format!("✅ was granted, and ended {when}"),
-        State::Applied => format!("✅ is granted, {when}"),
     }
 }
 
@@ -323,7 +324,8 @@ fn wanted(ask: &Ask) -> String {
         text.push_str(", each of another");
     }
     if let Some(review) = &ask.review {
-        text.push_str(&format!(", and a review by {review}"));
+        text.push_str(", and a review by ");
+        text.push_str(review);
     }
     if ask.step_up.is_some() {
         text.push_str(", with a code");

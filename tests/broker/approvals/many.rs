@@ -16,7 +16,6 @@ const LIMIT: Duration = if cfg!(debug_assertions) {
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stderr, reason = "the figures are for who looks at them")]
 async fn a_thousand_waiting_requests_slow_nobody_down() {
     let mut world = world();
     world.approvals = ApprovalRules {
