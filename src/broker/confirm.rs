@@ -6,6 +6,7 @@ use crate::broker::{Broker, BrokerError, Waiting};
 use crate::domain::{Action, AuditEntry, AuditEvent, Decision, Denial, MountKind, Permit, Request};
 
 /// What the caller is to be told before they confirm.
+#[expect(clippy::large_enum_variant, reason = "it is looked at once")]
 pub enum Asked {
     /// They may: ask them, naming the newest version (0: there is none; 1 also stands for what a
     /// mount without versions holds). The confirmation is a

@@ -109,6 +109,7 @@ impl<'a> Beside<'a> {
 }
 
 /// What came of a request.
+#[expect(clippy::large_enum_variant, reason = "it is looked at once")]
 pub enum Outcome {
     /// The secret, only the field asked for where one was named.
     Released(Secret),

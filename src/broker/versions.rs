@@ -9,6 +9,7 @@ use crate::domain::{
 
 /// What came of a change to several versions.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is looked at once")]
 pub enum ChangedVersions {
     /// These were changed. With the others there was nothing to do.
     Done(Vec<u64>),

@@ -219,12 +219,7 @@ impl Daemon {
         }));
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
         running.push(leases.spawn(async move {
-            broker.run_leases(stop).await;
-            Ok(())
-        }));
-        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
-        running.push(leases.spawn(async move {
-            broker.keep_approvals(stop).await;
+            tokio::join!(broker.keep_approvals(stop.clone()), broker.run_leases(stop));
             Ok(())
         }));
         let (cache, stop) = (self.cache, stop_back.clone());

@@ -105,9 +105,9 @@ impl Groups {
                     let person = self.people.named(name);
                     let person = person.ok_or_else(|| GroupError::Nobody(name.clone()))?;
                     let accounts: Vec<_> = self.people.accounts(&person).collect();
-                    accounts
-                        .into_iter()
-                        .for_each(|it| self.add_account(into, it));
+                    for account in accounts {
+                        self.add_account(into, account);
+                    }
                 }
                 Member::Group(inner) => self.add(into, inner, groups, trail)?,
             }

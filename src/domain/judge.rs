@@ -92,7 +92,6 @@ fn denied(reason: DenialReason, policies: Vec<String>) -> Answer {
 
 /// The error is the answer where a policy could not be evaluated: Cedar skips it, and skipping a
 /// `forbid` would open the door.
-#[expect(clippy::result_large_err, reason = "it is looked at once")]
 fn ask(
     query: &cedar_policy::Request,
     policies: &PolicySet,

@@ -12,6 +12,10 @@ use crate::domain::{
     Action, Approval, ApprovalId, Caller, Decision, Delivery, Need, Permit, Request, RequestId,
 };
 
+/// A change that is being made.
+type Changing<'a> =
+    Pin<Box<dyn Future<Output = Result<(Approval, Vec<Effect>), BrokerError>> + Send + 'a>>;
+
 impl Broker {
     /// Decides `request`, which needs approval, by what was granted before.
     pub(in crate::broker) async fn decide_by_grants(
@@ -91,10 +95,10 @@ impl Broker {
     /// What follows from the state of `approval`, whoever brought it there. It is done again by
     /// [`Broker::keep_approvals`] where this is cut off.
     pub(super) async fn follow(&self, by: By<'_>, approval: &Approval) {
-        if let (State::Granted, Some(first)) = (&approval.state, &approval.extends) {
-            if let Err(error) = self.apply_extension(by, approval, first).await {
-                tracing::warn!(event = "broker.grant_not_extended", grant = %first, %error);
-            }
+        if let (State::Granted, Some(first)) = (&approval.state, &approval.extends)
+            && let Err(error) = self.apply_extension(by, approval, first).await
+        {
+            tracing::warn!(event = "broker.grant_not_extended", grant = %first, %error);
         }
         if !approval.holds(self.now()) {
             self.end_leases(by.id, &approval.id).await;
@@ -128,8 +132,7 @@ impl Broker {
         by: By<'a>,
         name: &'a ApprovalId,
         event: Event<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<(Approval, Vec<Effect>), BrokerError>> + Send + 'a>>
-    {
+    ) -> Changing<'a> {
         Box::pin(self.change_by(by, name, event))
     }
 

@@ -55,6 +55,10 @@ enum StoredId {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is made and taken apart at once"
+)]
 enum StoredCaller {
     Telegram {
         id: i64,

@@ -200,7 +200,7 @@ mod tests {
         };
         let both = cast(1, &["a", "b"]);
         assert!(
-            !separate(2, &["a", "b"]).met_by(&[both.clone()]),
+            !separate(2, &["a", "b"]).met_by(std::slice::from_ref(&both)),
             "one person"
         );
         let two_of_a = [cast(1, &["a"]), cast(2, &["a"])];
@@ -219,8 +219,8 @@ mod tests {
             ..demand(1, &["a"])
         };
         let both = cast(1, &["a", "s"]);
-        assert!(!reviewed.met_by(&[both.clone()]));
-        assert_eq!(reviewed.counted(&[both.clone()]), (1, false));
+        assert!(!reviewed.met_by(std::slice::from_ref(&both)));
+        assert_eq!(reviewed.counted(std::slice::from_ref(&both)), (1, false));
         assert!(
             reviewed.met_by(&[both.clone(), cast(2, &["a"])]),
             "reviewed by 1"

@@ -244,7 +244,7 @@ proptest! {
             let vote = |who, ballot| Event::Vote { by: by(who), ballot, need: &need };
             let event = match deed {
                 Deed::Wait(minutes) => {
-                    now += Duration::from_secs(60 * minutes);
+                    now += Duration::from_mins(minutes);
                     Event::Tick
                 }
                 Deed::Approve(who, code) => {
@@ -281,7 +281,7 @@ proptest! {
                             }
                             Effect::Granted { until, once, .. } => {
                                 prop_assert!(waits && enough(&seen.votes), "{:?}", seen.votes);
-                                prop_assert_eq!(until, now + Duration::from_secs(30 * 60));
+                                prop_assert_eq!(until, now + Duration::from_mins(30));
                                 prop_assert_eq!(once, which == 3);
                                 seen.granted = Some(until);
                             }
@@ -364,7 +364,7 @@ fn what_was_granted_ends_with_its_approvers_and_with_the_policy() {
         &["telegram:1", "telegram:2"],
     );
     assert_eq!(granted.state, State::Granted);
-    let minutes = |count: u64| START + Duration::from_secs(60 * count);
+    let minutes = |count: u64| START + Duration::from_mins(count);
     let has = |text: &str, gone: &[&str], now| {
         allowed(&policy(text, gone), &granted.request, &granted, now)
     };
@@ -439,7 +439,7 @@ fn broken_glass_holds_while_policy_lets_it_and_waits_for_somebody_else() {
     let wanted = request("telegram:1", "app");
     let need = need(&policy, &wanted);
     let broken = opened(&policy, "telegram:1").broken(&need).unwrap();
-    let minutes = |count: u64| START + Duration::from_secs(60 * count);
+    let minutes = |count: u64| START + Duration::from_mins(count);
     assert!(allowed(&policy, &wanted, &broken, minutes(14)));
     assert!(!allowed(&policy, &wanted, &broken, minutes(15)));
     let tame = TWO.replace("@break_glass(\"15m\")", "");
@@ -492,7 +492,7 @@ fn a_grant_lasts_longer_by_the_votes_for_that() {
         opened(&policy, "telegram:5"),
         &["telegram:1", "telegram:2"],
     );
-    let later = START + Duration::from_secs(59 * 60);
+    let later = START + Duration::from_mins(59);
     let longer = |votes: &[&str]| {
         let mut more = Approval {
             id: ApprovalId::read("222222").unwrap(),
@@ -501,7 +501,7 @@ fn a_grant_lasts_longer_by_the_votes_for_that() {
         .extending(&first);
         more = approved(&policy, more, votes);
         if let Some(grant) = &mut more.grant {
-            (grant.since, grant.until) = (later, later + Duration::from_secs(3600));
+            (grant.since, grant.until) = (later, later + Duration::from_hours(1));
         }
         more
     };
@@ -514,7 +514,7 @@ fn a_grant_lasts_longer_by_the_votes_for_that() {
         .clone()
         .step(Event::Extend(&more), groups, later)
         .unwrap();
-    let until = later + Duration::from_secs(3600);
+    let until = later + Duration::from_hours(1);
     assert_eq!(effects, [Effect::Extended { until }]);
     assert!(allowed(
         &policy,
@@ -529,7 +529,7 @@ fn a_grant_lasts_longer_by_the_votes_for_that() {
     let over = first.step(
         Event::Extend(&more),
         groups,
-        START + Duration::from_secs(3600),
+        START + Duration::from_hours(1),
     );
     assert!(matches!(over.unwrap_err(), Refusal::Over(State::Ended, _)));
 }
@@ -589,16 +589,13 @@ fn what_happened_is_said() {
         ballot: Ballot::Approve { step_up: None },
         need: &need,
     };
-    let refused = denied.step(late, policy.groups(), START + Duration::from_secs(180));
+    let refused = denied.step(late, policy.groups(), START + Duration::from_mins(3));
     assert_eq!(
         refused.unwrap_err().to_string(),
         "this request is over: bob denied it (not now), 3 min ago"
     );
-    let expired = opened(&policy, "telegram:5").step(
-        late,
-        policy.groups(),
-        START + Duration::from_secs(25 * 3600),
-    );
+    let expired =
+        opened(&policy, "telegram:5").step(late, policy.groups(), START + Duration::from_hours(25));
     assert_eq!(
         expired.unwrap_err().to_string(),
         "this request is over: nobody decided in time, 60 min ago"

@@ -106,12 +106,11 @@ async fn live(world: &World, broker: &Broker) -> Result<usize, BrokerError> {
         Ok::<_, BrokerError>(found)
     };
     let mut got = 0;
-    let once = match mine("once", false).await? {
-        Some(once) => once,
-        None => {
-            let request = read(world, ALICE.0, "once");
-            open_of(broker.open_approval(&request, "to fix the login").await)?
-        }
+    let once = if let Some(once) = mine("once", false).await? {
+        once
+    } else {
+        let request = read(world, ALICE.0, "once");
+        open_of(broker.open_approval(&request, "to fix the login").await)?
     };
     if once.state == State::Pending {
         approve(world, broker, BOB.0, &once).await?;
@@ -124,12 +123,11 @@ async fn live(world: &World, broker: &Broker) -> Result<usize, BrokerError> {
     }) {
         got += 1;
     }
-    let two = match mine("two", false).await? {
-        Some(two) => two,
-        None => {
-            let request = read(world, ALICE.0, "two");
-            open_of(broker.open_approval(&request, "to fix the login").await)?
-        }
+    let two = if let Some(two) = mine("two", false).await? {
+        two
+    } else {
+        let request = read(world, ALICE.0, "two");
+        open_of(broker.open_approval(&request, "to fix the login").await)?
     };
     for who in [BOB.0, DAN] {
         match approve(world, broker, who, &two).await {
@@ -141,16 +139,15 @@ async fn live(world: &World, broker: &Broker) -> Result<usize, BrokerError> {
     let two = broker.approval(&alice, two.id.as_str()).await?;
     let name = two.id.to_string();
     if two.state == State::Granted {
-        let more = match mine("two", true).await? {
-            Some(more) => more,
-            None => {
-                world.clock.pass(std::time::Duration::from_mins(1));
-                open_of(
-                    broker
-                        .extend(&world.id(), &alice, &name, "it takes longer")
-                        .await,
-                )?
-            }
+        let more = if let Some(more) = mine("two", true).await? {
+            more
+        } else {
+            world.clock.pass(std::time::Duration::from_mins(1));
+            open_of(
+                broker
+                    .extend(&world.id(), &alice, &name, "it takes longer")
+                    .await,
+            )?
         };
         for who in [CAROL, BOB.0] {
             match approve(world, broker, who, &more).await {

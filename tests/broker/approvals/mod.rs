@@ -172,42 +172,50 @@ pub(crate) fn of_approval<T>(result: Result<T, BrokerError>) -> ApprovalError {
 }
 
 pub(crate) fn refused<T>(result: Result<T, BrokerError>) -> Refusal {
-    match of_approval(result) {
-        ApprovalError::Refused(refusal) => refusal,
-        other => panic!("{other:?}"),
-    }
+    let error = of_approval(result);
+    let ApprovalError::Refused(refusal) = error else {
+        panic!("{error:?}")
+    };
+    refusal
 }
 
 /// The steps on record since this was last asked, by name.
 pub(crate) fn steps(world: &World) -> Vec<&'static str> {
     let events = world.audit.take();
-    events
-        .iter()
-        .map(|event| match event {
-            AuditEvent::Approval(record) => match &record.step {
-                ApprovalStep::Opened { .. } => "opened",
-                ApprovalStep::BrokenGlass { .. } => "broken",
-                ApprovalStep::Voted { .. } => "voted",
-                ApprovalStep::StepUpFailed => "step_up_failed",
-                ApprovalStep::Granted { .. } => "granted",
-                ApprovalStep::Denied { .. } => "denied",
-                ApprovalStep::Cancelled => "cancelled",
-                ApprovalStep::Expired => "expired",
-                ApprovalStep::Used => "used",
-                ApprovalStep::GivenBack => "given_back",
-                ApprovalStep::Extended { .. } => "extended",
-                ApprovalStep::Revoked => "revoked",
-                ApprovalStep::Ended => "ended",
-                ApprovalStep::Reviewed { .. } => "reviewed",
-            },
-            AuditEvent::Decided { allowed, grant, .. } => match (allowed, grant) {
-                (false, _) => "refused",
-                (true, None) => "allowed",
-                (true, Some(_)) => "allowed by grant",
-            },
-            AuditEvent::Released(_) => "released",
-            AuditEvent::Failed { .. } => "failed",
-            _ => "other",
-        })
-        .collect()
+    events.iter().map(step).collect()
+}
+
+fn step(event: &AuditEvent) -> &'static str {
+    if let AuditEvent::Decided { allowed, grant, .. } = event {
+        return match (allowed, grant) {
+            (false, _) => "refused",
+            (true, None) => "allowed",
+            (true, Some(_)) => "allowed by grant",
+        };
+    }
+    if let AuditEvent::Released(_) = event {
+        return "released";
+    }
+    if let AuditEvent::Failed { .. } = event {
+        return "failed";
+    }
+    let AuditEvent::Approval(record) = event else {
+        return "other";
+    };
+    match &record.step {
+        ApprovalStep::Opened { .. } => "opened",
+        ApprovalStep::BrokenGlass { .. } => "broken",
+        ApprovalStep::Voted { .. } => "voted",
+        ApprovalStep::StepUpFailed => "step_up_failed",
+        ApprovalStep::Granted { .. } => "granted",
+        ApprovalStep::Denied { .. } => "denied",
+        ApprovalStep::Cancelled => "cancelled",
+        ApprovalStep::Expired => "expired",
+        ApprovalStep::Used => "used",
+        ApprovalStep::GivenBack => "given_back",
+        ApprovalStep::Extended { .. } => "extended",
+        ApprovalStep::Revoked => "revoked",
+        ApprovalStep::Ended => "ended",
+        ApprovalStep::Reviewed { .. } => "reviewed",
+    }
 }

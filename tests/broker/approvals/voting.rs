@@ -122,7 +122,7 @@ async fn what_counts_is_policy_and_groups_as_they_are_today() {
     let broker = world.broker();
     let approval = granted(&world, &broker, "two", &[BOB.0, DAN]).await;
     assert!(released(&world, &broker, "two").await);
-    world.groups = groups(&[CAROL], &[CAROL, DAN]);
+    world.groups = groups(&[CAROL, EVE], &[CAROL, DAN]);
     assert!(
         !released(&world, &world.broker(), "two").await,
         "bob's vote is none any more"
