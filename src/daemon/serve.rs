@@ -325,14 +325,18 @@ impl Daemon {
             }
             never = telling => match never {},
         }
-        if let Err(error) = self.state.close().await {
-            tracing::error!(event = "daemon.state_not_closed", %error);
-        }
-        if let Err(error) = self.audit.close().await {
-            tracing::error!(event = "daemon.audit_not_closed", %error);
-        }
+        close(&self.state, &self.audit).await;
         tracing::info!(event = "daemon.stopped");
         ended
+    }
+}
+
+async fn close(state: &LocalStore, audit: &AuditFile) {
+    if let Err(error) = state.close().await {
+        tracing::error!(event = "daemon.state_not_closed", %error);
+    }
+    if let Err(error) = audit.close().await {
+        tracing::error!(event = "daemon.audit_not_closed", %error);
     }
 }
 

@@ -93,6 +93,12 @@ pub fn start() {
     if metrics::set_global_recorder(recorder).is_err() || HANDLE.set(handle).is_err() {
         return;
     }
+    describe_telegram();
+    describe_vault();
+    describe_ourselves();
+}
+
+fn describe_telegram() {
     describe_gauge!(
         TELEGRAM_STATE,
         "1 for the state the connection to Telegram is in, 0 for the others."
@@ -142,6 +148,9 @@ pub fn start() {
         CHAT_LOCKED,
         "1 while chat is locked because of a new device; vaultgram unlock opens it."
     );
+}
+
+fn describe_vault() {
     describe_gauge!(
         VAULT_READY,
         "1 when the secret store serves and lets us in."
@@ -160,6 +169,14 @@ pub fn start() {
     );
     describe_gauge!(LEASES, "Leases of dynamic secrets that somebody has.");
     describe_counter!(LEASE_RENEWALS, "Renewals of leases, by what came of them.");
+    describe_counter!(
+        CACHE_READS,
+        "Reads of secrets that policy lets be kept, by where the answer came from."
+    );
+    describe_gauge!(CACHE_ENTRIES, "Secrets that are kept now.");
+}
+
+fn describe_ourselves() {
     describe_gauge!(
         APPROVALS_PENDING,
         "Requests for approval that wait for votes."
@@ -178,10 +195,6 @@ pub fn start() {
         "Seconds that granted requests waited until they were, all together."
     );
     describe_counter!(
-        CACHE_READS,
-        "Reads of secrets that policy lets be kept, by where the answer came from."
-    );
-    describe_counter!(
         AUDIT_DROPPED,
         "Audit records that journald or syslog did not take; the file has them."
     );
@@ -189,7 +202,6 @@ pub fn start() {
         WITNESS_FAILED,
         "Failed tries to post the audit's head to its chat; each is tried again."
     );
-    describe_gauge!(CACHE_ENTRIES, "Secrets that are kept now.");
     describe_gauge!(
         POLICY_OUTDATED,
         "1 while the policy in force is older than its files, as something is wrong with them."

@@ -138,10 +138,10 @@ fn wanted(ask: &Ask) -> String {
         wanted += ", each of another";
     }
     if let Some(group) = &ask.review {
-        wanted += &format!(", and somebody else of {group}");
+        wanted = format!("{wanted}, and somebody else of {group}");
     }
     if let Some(mount) = &ask.step_up {
-        wanted += &format!(", with a code of {mount}");
+        wanted = format!("{wanted}, with a code of {mount}");
     }
     wanted
 }
