@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod approvals;
 mod config;
 mod exec;
 mod formats;
