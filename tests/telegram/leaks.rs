@@ -17,7 +17,7 @@ const SUPERGROUP: Chat = Chat::Channel(72);
 async fn watched(chats: WatchedChats) -> (World, Process) {
     let mut world = World::new().await;
     world.settings.watched_chats = chats;
-    world.settings.admins = [BOB].into();
+    world.admins = [BOB].into();
     let members = [ALICE, BOB, MALLORY, BROKER];
     world.dc.add_group(70, "Ops", &members);
     world.dc.add_group(71, "Off topic", &members);
@@ -43,7 +43,7 @@ impl World {
     }
 
     /// What Bob was told of leaks.
-    fn told(&self) -> Vec<String> {
+    fn reported(&self) -> Vec<String> {
         let answers = self.answers(BOB).into_iter();
         answers
             .map(|message| message.text)
@@ -79,10 +79,10 @@ async fn whoever_pastes_it_and_however_it_goes_and_the_admins_hear_where_it_was(
     for (count, (writer, text)) in pasted.iter().enumerate() {
         world.dc.send(*writer, GROUP, text.as_str()).unwrap();
         world
-            .until("the admin is told", |world| world.told().len() > count)
+            .until("the admin is told", |world| world.reported().len() > count)
             .await;
         assert!(!world.stands(GROUP, text), "{text}");
-        let told = world.told().pop().unwrap();
+        let told = world.reported().pop().unwrap();
         for said in [
             "in chat -70",
             &format!("written by user {writer}"),
@@ -122,13 +122,13 @@ async fn edited_and_forwarded_messages_are_looked_at_too() {
     let id = sent.id_for(MALLORY).unwrap();
     world.dc.edit(MALLORY, GROUP, id, VALUE).unwrap();
     world
-        .until("the edit is found", |world| world.told().len() == 1)
+        .until("the edit is found", |world| world.reported().len() == 1)
         .await;
     assert!(!world.stands(GROUP, VALUE));
     let forwarded = Draft::new(VALUE).forwarded_from(ALICE);
     world.dc.send(MALLORY, GROUP, forwarded).unwrap();
     world
-        .until("the forward is found", |world| world.told().len() == 2)
+        .until("the forward is found", |world| world.reported().len() == 2)
         .await;
     assert!(!world.stands(GROUP, VALUE));
 }
@@ -147,7 +147,7 @@ async fn other_texts_other_chats_and_what_is_sent_to_us_are_left_alone() {
     }
     // The last holds a value, and something after it.
     world
-        .until("the one is found", |world| world.told().len() == 1)
+        .until("the one is found", |world| world.reported().len() == 1)
         .await;
     let put = format!("/put_secret new a={VALUE}");
     world.dc.send(ALICE, GROUP, put.as_str()).unwrap();
@@ -158,7 +158,7 @@ async fn other_texts_other_chats_and_what_is_sent_to_us_are_left_alone() {
     tokio::time::sleep(A_WHILE).await;
     assert!(world.stands(OTHER, VALUE), "nobody watches there");
     assert!(world.stands(GROUP, "secret/django/database") && world.stands(GROUP, "django"));
-    assert_eq!(world.told().len(), 1);
+    assert_eq!(world.reported().len(), 1);
     assert_eq!(world.leaks_on_record(), 1);
 }
 
@@ -167,11 +167,11 @@ async fn all_is_every_chat_but_what_we_write_ourselves() {
     let (world, _process) = watched(WatchedChats::All).await;
     world.dc.send(MALLORY, OTHER, VALUE).unwrap();
     world
-        .until("it is found in a group", |world| world.told().len() == 1)
+        .until("it is found in a group", |world| world.reported().len() == 1)
         .await;
     world.send(MALLORY, VALUE);
     world
-        .until("and in private", |world| world.told().len() == 2)
+        .until("and in private", |world| world.reported().len() == 2)
         .await;
     assert!(world.answers(ALICE).iter().any(|m| m.text.contains(VALUE)));
     assert!(!world.stands(OTHER, VALUE));
@@ -184,7 +184,7 @@ async fn nothing_is_watched_unasked() {
     world.quiet().await;
     tokio::time::sleep(A_WHILE).await;
     assert!(world.stands(GROUP, VALUE));
-    assert_eq!((world.told().len(), world.leaks_on_record()), (0, 0));
+    assert_eq!((world.reported().len(), world.leaks_on_record()), (0, 0));
 }
 
 #[tokio::test]
@@ -192,9 +192,9 @@ async fn where_it_may_not_be_deleted_that_is_said_once() {
     let (world, _process) = watched(WatchedChats::All).await;
     let sent = world.dc.send(MALLORY, SUPERGROUP, VALUE).unwrap();
     world
-        .until("the admin is told", |world| world.told().len() == 1)
+        .until("the admin is told", |world| world.reported().len() == 1)
         .await;
-    assert!(world.told()[0].contains("I may not delete it"));
+    assert!(world.reported()[0].contains("I may not delete it"));
     // As when a client adds a preview.
     let id = sent.id_for(MALLORY).unwrap();
     let again = format!("{VALUE} again");
@@ -204,7 +204,7 @@ async fn where_it_may_not_be_deleted_that_is_said_once() {
         .unwrap();
     world.quiet().await;
     tokio::time::sleep(A_WHILE).await;
-    assert_eq!((world.told().len(), world.leaks_on_record()), (1, 1));
+    assert_eq!((world.reported().len(), world.leaks_on_record()), (1, 1));
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn after_a_day_it_is_forgotten() {
     world.dc.send(MALLORY, GROUP, VALUE).unwrap();
     tokio::time::sleep(A_WHILE).await;
     assert!(world.stands(GROUP, VALUE));
-    assert!(world.told().is_empty());
+    assert!(world.reported().is_empty());
 }
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn a_crash_keeps_neither_the_deletion_nor_the_word_to_the_admins_from_happ
         .until("it is gone", |world| !world.stands(GROUP, VALUE))
         .await;
     world
-        .until("the admin is told", |world| world.told().len() == 1)
+        .until("the admin is told", |world| world.reported().len() == 1)
         .await;
     world
         .until("nothing waits", |world| {
