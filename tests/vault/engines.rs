@@ -306,10 +306,7 @@ async fn one_time_codes_are_those_of_any_authenticator() {
     }
     let nobody = check("bob", &own("0")).await;
     assert!(matches!(nobody, Err(StoreError::Rejected(_))), "{nobody:?}");
-    assert_eq!(
-        check("telegram:1", &next).await,
-        Err(StoreError::Unsupported)
-    );
+    assert_eq!(check("telegram:1", &next).await, Err(StoreError::NotFound));
     assert_eq!(check("../keys", &next).await, Err(StoreError::NotFound));
     let refused = totp.try_invoke("code/app", &[("code", "000000")]).await;
     assert!(refused.is_err() || refused.is_ok_and(|answer| value(&answer, "valid") == "false"));

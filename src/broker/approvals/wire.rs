@@ -1,15 +1,13 @@
 //! A request for approval as it is kept: JSON, without plaintext.
 
-use std::collections::BTreeSet;
+mod request;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use self::request::{StoredAction, StoredCaller, StoredId};
 use crate::domain::approval::{Ask, Grant, Review, State, Vote};
-use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
-use crate::domain::{
-    Action, Approval, ApprovalId, Caller, Delivery, Recipe, Request, RequestId, SecretPath, Target,
-};
+use crate::domain::{Approval, ApprovalId, Request, SecretPath, Target};
 
 /// `approval` as it is kept.
 pub(super) fn write(approval: &Approval) -> Result<Vec<u8>, serde_json::Error> {
@@ -43,48 +41,6 @@ struct Stored {
     grant: Option<StoredGrant>,
     review: Option<StoredReview>,
     revision: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredId {
-    Message(i64, i32),
-    /// In hexadecimal.
-    Connection(String),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is made and taken apart at once"
-)]
-enum StoredCaller {
-    Telegram {
-        id: i64,
-        group: bool,
-    },
-    Unix {
-        uid: u32,
-        gid: u32,
-        pid: i32,
-        groups: Option<BTreeSet<u32>>,
-        executable: Option<String>,
-        executable_sha256: Option<String>,
-        unit: Option<String>,
-        slice: Option<String>,
-        container: Option<String>,
-        pod: Option<String>,
-        socket: Option<String>,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredAction {
-    name: String,
-    delivery: Option<String>,
-    recipe: Option<String>,
-    over: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -225,136 +181,6 @@ impl From<&Approval> for Stored {
 
 fn at(seconds: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds).ok()
-}
-
-impl StoredId {
-    fn id(self) -> Option<RequestId> {
-        Some(match self {
-            Self::Message(chat, message) => RequestId::Message { chat, message },
-            Self::Connection(number) => {
-                RequestId::Connection(u128::from_str_radix(&number, 16).ok()?)
-            }
-        })
-    }
-}
-
-impl From<RequestId> for StoredId {
-    fn from(id: RequestId) -> Self {
-        match id {
-            RequestId::Message { chat, message } => Self::Message(chat, message),
-            RequestId::Connection(number) => Self::Connection(format!("{number:032x}")),
-        }
-    }
-}
-
-impl StoredCaller {
-    fn caller(self) -> Caller {
-        match self {
-            Self::Telegram { id, group } => Caller::Telegram(TelegramUser {
-                id,
-                chat: if group {
-                    ChatKind::Group
-                } else {
-                    ChatKind::Private
-                },
-            }),
-            Self::Unix {
-                uid,
-                gid,
-                pid,
-                groups,
-                executable,
-                executable_sha256,
-                unit,
-                slice,
-                container,
-                pod,
-                socket,
-            } => Caller::Unix(UnixPeer {
-                uid,
-                gid,
-                pid,
-                groups,
-                executable,
-                executable_sha256,
-                unit,
-                slice,
-                container,
-                pod,
-                socket,
-            }),
-        }
-    }
-}
-
-impl From<Caller> for StoredCaller {
-    fn from(caller: Caller) -> Self {
-        match caller {
-            Caller::Telegram(user) => Self::Telegram {
-                id: user.id,
-                group: user.chat == ChatKind::Group,
-            },
-            Caller::Unix(peer) => Self::Unix {
-                uid: peer.uid,
-                gid: peer.gid,
-                pid: peer.pid,
-                groups: peer.groups,
-                executable: peer.executable,
-                executable_sha256: peer.executable_sha256,
-                unit: peer.unit,
-                slice: peer.slice,
-                container: peer.container,
-                pod: peer.pod,
-                socket: peer.socket,
-            },
-        }
-    }
-}
-
-impl StoredAction {
-    fn action(self) -> Option<Action> {
-        let delivery = self.delivery.as_deref().and_then(Delivery::named);
-        let over = self.over;
-        Some(match self.name.as_str() {
-            "read" => Action::Read(delivery?),
-            "list" => Action::List,
-            "versions" => Action::Versions,
-            "put" => Action::Put { over },
-            "patch" => Action::Patch { over },
-            "delete" => Action::Delete,
-            "undelete" => Action::Undelete,
-            "destroy" => Action::Destroy,
-            "rotate" => Action::Rotate {
-                recipe: self.recipe.as_deref().and_then(Recipe::named)?,
-                over,
-            },
-            "unwrap" => Action::Unwrap,
-            "invoke" => Action::Invoke(delivery?),
-            _ => return None,
-        })
-    }
-}
-
-impl From<Action> for StoredAction {
-    fn from(action: Action) -> Self {
-        let over = match action {
-            Action::Put { over } | Action::Patch { over } | Action::Rotate { over, .. } => over,
-            Action::Read(_)
-            | Action::List
-            | Action::Versions
-            | Action::Delete
-            | Action::Undelete
-            | Action::Destroy
-            | Action::Unwrap
-            | Action::Invoke(_) => None,
-        };
-        Self {
-            name: action.name().to_owned(),
-            delivery: action.delivery().map(|it| it.name().to_owned()),
-            recipe: action.recipe().map(|it| it.name().to_owned()),
-            over,
-        }
-    }
 }
 
 impl From<StoredAsk> for Ask {
