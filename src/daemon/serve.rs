@@ -29,8 +29,9 @@ use crate::telegram::{FileSession, SessionError, TelegramError};
 use crate::vault::{Cached, Store};
 use crate::{memory, telegram, telemetry};
 
-/// How long requests in flight may take after the first stop signal.
+/// Where the system says whose subordinate user ids are.
 const SUBUID: &str = "/etc/subuid";
+/// How long requests in flight may take after the first stop signal.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// Runs the broker until it is told to stop.

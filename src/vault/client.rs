@@ -91,6 +91,15 @@ impl Failure {
         }
         self
     }
+
+    /// This failure of a token that was granted a moment ago. OpenBao ends one that somebody looks
+    /// up by its accessor while it is made: another login gives another.
+    pub(super) fn of_granted(self) -> Self {
+        if let Self::Refused(cause) = &self {
+            return Self::Unavailable(format!("it does not take the token it granted: {cause}"));
+        }
+        self
+    }
 }
 
 impl Client {

@@ -139,13 +139,7 @@ impl Session {
         if let Err(failure) = taken(client, &access).await {
             // The next login gives another: nobody would end this one.
             drop(timeout(FAREWELL, revoke(client, &access)).await);
-            return Err(match failure {
-                // OpenBao ends a token that somebody looks up by its accessor while it is made.
-                Failure::Refused(cause) => {
-                    Failure::Unavailable(format!("it does not take the token it granted: {cause}"))
-                }
-                failure => failure,
-            });
+            return Err(failure.of_granted());
         }
         let (lease, full) = (granted.lease(), granted.duration());
         Ok(Self {

@@ -23,6 +23,7 @@ mod sockets;
 mod vault_auth;
 mod verbs;
 mod waiting;
+mod watching;
 
 use std::path::Path;
 use std::process::{Command, Output};
