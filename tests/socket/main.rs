@@ -18,6 +18,7 @@ mod fairness;
 mod get;
 mod hostile;
 mod identity;
+mod kept;
 mod statuses;
 mod stopping;
 mod support;
