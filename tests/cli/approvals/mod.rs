@@ -1,5 +1,6 @@
 //! Requests for approval, asked for and decided by users of one host over a real OpenBao.
 
+mod config;
 mod waiting;
 
 use std::io::{Read, Write};
