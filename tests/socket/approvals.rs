@@ -78,10 +78,16 @@ async fn read(server: &Server, uid: u32, path: &str) -> (u16, Value) {
     ask(server, uid, "GET", &format!("secret/data/{path}"), None).await
 }
 
+/// What [`ASKER`] is answered who asks for approval of `wanted`.
+async fn request(server: &Server, wanted: &Value) -> (u16, Value) {
+    let body = wanted.to_string();
+    ask(server, ASKER, "POST", "vaultgram/requests", Some(&body)).await
+}
+
 /// Opens a request of [`ASKER`] to read `path`: its id.
 async fn open(server: &Server, path: &str) -> String {
-    let body = json!({"path": path, "reason": "fix the login"}).to_string();
-    let (status, said) = ask(server, ASKER, "POST", "vaultgram/requests", Some(&body)).await;
+    let wanted = json!({"path": path, "reason": "fix the login"});
+    let (status, said) = request(server, &wanted).await;
     assert_eq!(status, 200, "{said}");
     said["data"]["id"].as_str().unwrap().to_owned()
 }
@@ -112,7 +118,7 @@ async fn listed(server: &Server, uid: u32, filter: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_opened_granted_used_and_taken_back() {
+async fn a_request_is_opened_seen_and_granted() {
     let Some(server) = start() else { return };
     let path = "django/database";
     let unasked = read(&server, ASKER, path).await;
@@ -126,8 +132,7 @@ async fn a_request_is_opened_granted_used_and_taken_back() {
         json!({"because": "reason_needed", "characters": 10, "path": "secret/django/database",
             "action": "read", "delivery": "socket"})
     );
-    let short = json!({"path": path, "reason": "because"}).to_string();
-    let short = ask(&server, ASKER, "POST", "vaultgram/requests", Some(&short)).await;
+    let short = request(&server, &json!({"path": path, "reason": "because"})).await;
     refused(&short, 400, "say why, in 10 characters or more");
 
     let id = open(&server, path).await;
@@ -166,8 +171,8 @@ async fn a_request_is_opened_granted_used_and_taken_back() {
             "{uid}"
         );
     }
-    assert_eq!(listed(&server, ASKER, "mine").await, [id.clone()]);
-    assert_eq!(listed(&server, LEAD, "pending").await, [id.clone()]);
+    assert_eq!(listed(&server, ASKER, "mine").await, [id.as_str()]);
+    assert_eq!(listed(&server, LEAD, "pending").await, [id.as_str()]);
     assert!(listed(&server, LEAD, "mine").await.is_empty());
     assert!(listed(&server, STRANGER, "all").await.is_empty());
 
@@ -195,19 +200,22 @@ async fn a_request_is_opened_granted_used_and_taken_back() {
     assert_eq!(said["data"]["votes"][0]["person"], "uid:65532");
     let late = act(&server, OTHER_LEAD, &id, "approve", "").await;
     refused(&late, 403, "granted already");
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_granted_is_used_extended_and_taken_back() {
+    let Some(server) = start() else { return };
+    let path = "django/database";
+    let id = open(&server, path).await;
+    assert_eq!(act(&server, LEAD, &id, "approve", "").await.0, 200);
     let (status, said) = read(&server, ASKER, path).await;
     assert_eq!(
         (status, &said["data"]["data"]["user"]),
         (200, &json!("django"))
     );
-    assert_eq!(
-        read(&server, LEAD, path).await.0,
-        403,
-        "it is the asker's alone"
-    );
-    let again = json!({"path": path, "reason": "fix the login"}).to_string();
-    let again = ask(&server, ASKER, "POST", "vaultgram/requests", Some(&again)).await;
+    // It is the asker's alone.
+    assert_eq!(read(&server, LEAD, path).await.0, 403);
+    let again = request(&server, &json!({"path": path, "reason": "fix the login"})).await;
     assert_eq!(again.1["data"], json!({"because": "granted", "id": id}));
 
     let more = act(
@@ -228,16 +236,11 @@ async fn a_request_is_opened_granted_used_and_taken_back() {
         act(&server, ASKER, more, "cancel", "").await.1["data"]["state"],
         "cancelled"
     );
-    assert_eq!(
-        act(&server, LEAD, &id, "revoke", "").await.1["data"]["by"],
-        "uid:65532"
-    );
+    let revoked = act(&server, LEAD, &id, "revoke", "").await;
+    assert_eq!(revoked.1["data"]["by"], "uid:65532");
     assert_eq!(read(&server, ASKER, path).await.0, 403);
-    refused(
-        &act(&server, LEAD, &id, "revoke", "").await,
-        403,
-        "uid:65532 revoked it",
-    );
+    let again = act(&server, LEAD, &id, "revoke", "").await;
+    refused(&again, 403, "uid:65532 revoked it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -411,123 +414,84 @@ async fn whatever_is_wrong_is_said() {
         let answer = ask(&server, ASKER, "POST", requests, Some(body)).await;
         refused(&answer, status, said);
     }
-    let nothing = ask(
-        &server,
-        ASKER,
-        "POST",
-        requests,
-        Some(r#"{"path":"nothing"}"#),
-    )
-    .await;
+    let nothing = request(&server, &json!({"path": "nothing"})).await;
     assert_eq!(nothing, (404, json!({"errors": []})));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_method_path_or_query_is_said() {
+    let Some(server) = start() else { return };
     for (method, target, body, status, said) in [
         (
             "DELETE",
-            requests,
+            "requests",
             None,
             405,
             "vaultgram takes GET, POST, PUT here",
         ),
+        ("GET", "break-glass", None, 405, "takes POST, PUT here"),
         (
             "GET",
-            "vaultgram/break-glass",
-            None,
-            405,
-            "takes POST, PUT here",
-        ),
-        (
-            "GET",
-            "vaultgram/requests?filter=none",
+            "requests?filter=none",
             None,
             400,
             "mine, pending or all",
         ),
         (
             "GET",
-            "vaultgram/requests?limit=3",
+            "requests?limit=3",
             None,
             400,
             "unknown query parameter",
         ),
+        ("GET", "requests", Some("{}"), 400, "send no request body"),
+        ("GET", "requests/R7K2XQ", None, 404, "no such request"),
         (
             "GET",
-            "vaultgram/requests",
-            Some("{}"),
-            400,
-            "send no request body",
-        ),
-        (
-            "GET",
-            "vaultgram/requests/R7K2XQ",
-            None,
-            404,
-            "no such request",
-        ),
-        (
-            "GET",
-            "vaultgram/requests/frobnicate",
-            None,
-            404,
-            "no such request",
-        ),
-        (
-            "GET",
-            "vaultgram/requests/R7K2XQ/approve",
+            "requests/R7K2XQ/approve",
             None,
             405,
             "takes POST, PUT here",
         ),
+        ("POST", "requests/R7K2XQ", Some("{}"), 405, "takes GET here"),
+        ("POST", "requests/R7K2XQ/eat", Some("{}"), 404, "no handler"),
         (
             "POST",
-            "vaultgram/requests/R7K2XQ",
-            Some("{}"),
-            405,
-            "takes GET here",
-        ),
-        (
-            "POST",
-            "vaultgram/requests/R7K2XQ/eat",
-            Some("{}"),
-            404,
-            "no handler",
-        ),
-        (
-            "POST",
-            "vaultgram/requests/R7K2XQ/cancel",
+            "requests/R7K2XQ/cancel",
             Some("{}"),
             404,
             "no such request",
         ),
         (
             "POST",
-            "vaultgram/requests/R7K2XQ/deny",
+            "requests/R7K2XQ/deny",
             Some(r#"{"note":"x"}"#),
             400,
             "say reason",
         ),
         (
             "POST",
-            "vaultgram/requests/R7K2XQ/reviewed",
+            "requests/R7K2XQ/reviewed",
             Some(r#"{"reason":"x"}"#),
             400,
             "say note",
         ),
         (
             "POST",
-            "vaultgram/requests/R7K2XQ/revoke",
+            "requests/R7K2XQ/revoke",
             Some(r#"{"reason":"x"}"#),
             400,
             "say nothing",
         ),
         (
             "POST",
-            "vaultgram/requests/R7K2XQ/deny",
+            "requests/R7K2XQ/deny",
             Some(r#"{"code":"1"}"#),
             400,
             "unknown field",
         ),
     ] {
-        let answer = ask(&server, ASKER, method, target, body).await;
+        let answer = ask(&server, ASKER, method, &format!("vaultgram/{target}"), body).await;
         refused(&answer, status, said);
     }
 }

@@ -19,6 +19,7 @@ mod get;
 mod health;
 mod hostile;
 mod identity;
+mod kept;
 mod statuses;
 mod stopping;
 mod support;

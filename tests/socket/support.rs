@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::Command;
@@ -18,17 +16,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vaultgram::age::AgeSealer;
 use vaultgram::broker::ports::{
-    AuditError, AuditSink, Claim, Coordination, CoordinationError, SecretStore, Serving,
-    StoreError, StoreHealth, SystemClock, SystemRandom,
+    AuditSink, Coordination, SecretStore, Serving, StoreError, StoreHealth, SystemClock,
+    SystemRandom,
 };
 use vaultgram::broker::{ApprovalRules, Broker, Ports, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::{
-    AuditEntry, Field, History, Lease, MountKind, Mounts, Origin, Permit, Policy, Secret,
-    SecretValue, VersionFacts,
+    Field, History, Lease, MountKind, Mounts, Origin, Permit, Policy, Secret, SecretValue,
+    VersionFacts,
 };
 use vaultgram::http::{Attestor, Limits, Settings, Timeouts, bind};
+
+use crate::kept::{Audit, Memory};
 
 /// A value that breaks whoever re-encodes it carelessly, and the JSON that Vault sends for it.
 pub(crate) const PASSWORD: &str = "p<\"\\/ü😀&";
@@ -194,89 +194,6 @@ impl SecretStore for Store {
 
     async fn health(&self) -> StoreHealth {
         self.health.lock().unwrap().clone()
-    }
-}
-
-/// Keeps what it is told, or fails.
-#[derive(Default)]
-pub(crate) struct Audit {
-    pub(crate) entries: Mutex<Vec<AuditEntry>>,
-    pub(crate) broken: AtomicBool,
-    /// There is no room for a record more.
-    pub(crate) full: AtomicBool,
-}
-
-#[async_trait]
-impl AuditSink for Audit {
-    async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError> {
-        let full = self.full.load(Ordering::SeqCst) && !entries.is_empty();
-        if full || self.broken.load(Ordering::SeqCst) {
-            return Err(AuditError("/var/disk-is-full".to_owned()));
-        }
-        self.entries.lock().unwrap().extend(entries);
-        Ok(())
-    }
-}
-
-/// State in memory.
-#[derive(Default)]
-pub(crate) struct Memory(pub(crate) Mutex<BTreeMap<String, Vec<u8>>>);
-
-/// With this entry it lists nothing any more.
-const BROKEN: &str = "broken";
-
-impl Memory {
-    pub(crate) fn break_down(&self) {
-        self.0.lock().unwrap().insert(BROKEN.to_owned(), vec![]);
-    }
-}
-
-#[async_trait]
-impl Coordination for Memory {
-    async fn claim(&self, key: &str, _: OffsetDateTime) -> Result<Claim, CoordinationError> {
-        let before = self.0.lock().unwrap().insert(key.to_owned(), vec![]);
-        Ok(before.map_or(Claim::Ours, |_| Claim::Taken))
-    }
-    async fn finish(&self, _: &str) -> Result<(), CoordinationError> {
-        Ok(())
-    }
-    async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError> {
-        let mut entries = self.0.lock().unwrap();
-        entries.insert(key.to_owned(), value.to_vec());
-        Ok(())
-    }
-    async fn delete(&self, key: &str) -> Result<(), CoordinationError> {
-        self.0.lock().unwrap().remove(key);
-        Ok(())
-    }
-    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, CoordinationError> {
-        Ok(self.0.lock().unwrap().get(key).cloned())
-    }
-
-    async fn swap(
-        &self,
-        key: &str,
-        expected: Option<&[u8]>,
-        new: Option<&[u8]>,
-    ) -> Result<bool, CoordinationError> {
-        let mut entries = self.0.lock().unwrap();
-        if entries.get(key).map(Vec::as_slice) != expected {
-            return Ok(false);
-        }
-        match new {
-            Some(new) => entries.insert(key.to_owned(), new.to_vec()),
-            None => entries.remove(key),
-        };
-        Ok(true)
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
-        let entries = self.0.lock().unwrap();
-        if entries.contains_key(BROKEN) {
-            return Err(CoordinationError("/var/state.redb is gone".to_owned()));
-        }
-        let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));
-        Ok(found.map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 }
 

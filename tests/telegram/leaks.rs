@@ -167,7 +167,9 @@ async fn all_is_every_chat_but_what_we_write_ourselves() {
     let (world, _process) = watched(WatchedChats::All).await;
     world.dc.send(MALLORY, OTHER, VALUE).unwrap();
     world
-        .until("it is found in a group", |world| world.reported().len() == 1)
+        .until("it is found in a group", |world| {
+            world.reported().len() == 1
+        })
         .await;
     world.send(MALLORY, VALUE);
     world

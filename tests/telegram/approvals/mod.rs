@@ -109,7 +109,7 @@ impl World {
             .text
     }
 
-    fn into_desk(&self, user: i64, draft: impl Into<Draft>) {
+    fn post_to_desk(&self, user: i64, draft: impl Into<Draft>) {
         self.dc.send(user, Chat::Channel(DESK), draft).unwrap();
     }
 
@@ -148,7 +148,7 @@ async fn two_agree_and_it_is_had_until_it_is_revoked() {
     }
     assert!(card.buttons.is_empty(), "people have none");
 
-    world.into_desk(BOB, Draft::new("Approve").reply_to(card.id));
+    world.post_to_desk(BOB, Draft::new("Approve").reply_to(card.id));
     world
         .shows(&id, "so far 1\nApproved by: telegram:1002")
         .await;
@@ -158,7 +158,7 @@ async fn two_agree_and_it_is_had_until_it_is_revoked() {
             world.desk().iter().any(said)
         })
         .await;
-    world.into_desk(BOB, Draft::new("approve").reply_to(card.id));
+    world.post_to_desk(BOB, Draft::new("approve").reply_to(card.id));
     world.told(BOB, "You approved this request already").await;
     world
         .says(CAROL, &format!("/approve {id}"), "is granted")
@@ -201,10 +201,10 @@ async fn votes_that_nobody_simply_wrote_do_not_count() {
         Draft::new(&command).via_bot(7),
         Draft::new(&command).sent_as(DESK),
     ] {
-        world.into_desk(BOB, draft);
+        world.post_to_desk(BOB, draft);
     }
-    world.into_desk(MALLORY, vote());
-    world.into_desk(MALLORY, &*command);
+    world.post_to_desk(MALLORY, vote());
+    world.post_to_desk(MALLORY, &*command);
     let edited = world.dc.send(BOB, Chat::Channel(DESK), "hm").unwrap();
     let edited = edited.id_for(BOB).unwrap();
     world
@@ -212,10 +212,10 @@ async fn votes_that_nobody_simply_wrote_do_not_count() {
         .edit(BOB, Chat::Channel(DESK), edited, &*command)
         .unwrap();
     // To something else than the card it is talk.
-    world.into_desk(BOB, Draft::new("approve").reply_to(edited));
-    world.into_desk(BOB, "approve");
+    world.post_to_desk(BOB, Draft::new("approve").reply_to(edited));
+    world.post_to_desk(BOB, "approve");
     // Neither who asked, nor who is not asked.
-    world.into_desk(ALICE, vote());
+    world.post_to_desk(ALICE, vote());
     world.told(ALICE, "This request is your own").await;
     world
         .says(DAN, &command, "none of those who may decide")
@@ -235,9 +235,9 @@ async fn a_denial_ends_it_and_says_why() {
         .request(ALICE, "/request_secret two fix the import")
         .await;
     let card = world.shows(&id, "waits for approval").await;
-    world.into_desk(BOB, Draft::new("deny").reply_to(card.id));
+    world.post_to_desk(BOB, Draft::new("deny").reply_to(card.id));
     world.told(BOB, "Say why, for others to read").await;
-    world.into_desk(CAROL, Draft::new("deny: not before noon").reply_to(card.id));
+    world.post_to_desk(CAROL, Draft::new("deny: not before noon").reply_to(card.id));
     let card = world.shows(&id, "❌ is denied by telegram:1003").await;
     assert!(card.text.contains("not before noon") && !card.text.contains("/deny"));
     let told = world.told(ALICE, "is denied by").await;
@@ -304,7 +304,7 @@ async fn a_code_is_checked_once_and_does_not_stay() {
     let _process = world.start().await;
     let id = world.request(ALICE, "/request_secret code").await;
     let card = world.shows(&id, "approve CODE").await;
-    world.into_desk(BOB, Draft::new("approve").reply_to(card.id));
+    world.post_to_desk(BOB, Draft::new("approve").reply_to(card.id));
     world.told(BOB, "needs a code of your authenticator").await;
     world
         .says(
@@ -346,7 +346,7 @@ async fn broken_glass_is_loud_until_somebody_has_looked() {
         "{answer}"
     );
     let (_, id) = answer.split_once("the glass (").unwrap();
-    let id = &id[..6];
+    let id = id.get(..6).unwrap();
     let card = world.shows(id, "went ahead without approval").await;
     assert!(
         card.text.contains("Why: nobody answers me"),
@@ -368,7 +368,7 @@ async fn broken_glass_is_loud_until_somebody_has_looked() {
         (desk, world.answers(DAN).iter().filter(|it| nag(it)).count())
     };
     world.until("it nags", |world| nags(world) == (1, 1)).await;
-    world.into_desk(
+    world.post_to_desk(
         BOB,
         Draft::new("reviewed the import is fixed").reply_to(card.id),
     );

@@ -66,11 +66,13 @@ async fn killed_at_any_point_there_is_one_card_and_it_is_right() {
             }
         }
         // Decided elsewhere, while nobody tells.
-        let vote = |approve: bool| match approve {
-            true => Vote::Approve { code: None },
-            false => Vote::Deny {
-                reason: "no".to_owned(),
-            },
+        let vote = |approve: bool| {
+            if approve {
+                Vote::Approve { code: None }
+            } else {
+                let reason = "no".to_owned();
+                Vote::Deny { reason }
+            }
         };
         let by = RequestId::Connection(7);
         broker
@@ -88,7 +90,7 @@ async fn killed_at_any_point_there_is_one_card_and_it_is_right() {
         if kept.is_some() {
             world.shows(&denied, "❌ is denied").await;
         }
-        world.into_desk(BOB, Draft::new("approve").reply_to(card.id));
+        world.post_to_desk(BOB, Draft::new("approve").reply_to(card.id));
         world.shows(&waiting, "✅ is granted").await;
         world.told(ALICE, "✅ Request").await;
         tokio::time::sleep(A_WHILE).await;
@@ -134,7 +136,7 @@ async fn a_deleted_card_is_posted_anew() {
         .await;
     let anew = world.shows(&id, "so far 1").await;
     assert_ne!(anew.id, card.id);
-    world.into_desk(CAROL, Draft::new("approve").reply_to(anew.id));
+    world.post_to_desk(CAROL, Draft::new("approve").reply_to(anew.id));
     world.shows(&id, "✅ is granted").await;
 }
 
