@@ -197,7 +197,7 @@ async fn broken_glass_is_had_at_once_and_looked_at() {
         "{answer}"
     );
     let (_, id) = answer.split_once("the glass (").unwrap();
-    let id = &id[..6];
+    let id = id.get(..6).unwrap();
     let card = stage.shows(id, "the glass is broken").await;
     let refused = stage
         .ask(ALICE, &format!("/reviewed {id} all is well now"))
