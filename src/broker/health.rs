@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use crate::broker::Broker;
 use crate::broker::ports::{AuditError, AuditSink, Condition, Look, Part, StoreHealth};
 use crate::domain::AuditEntry;
+use crate::domain::approval::State;
 
 /// Longest that a dependency may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -143,17 +144,22 @@ impl Broker {
         let checks: Vec<_> = looks.into_iter().map(check).collect();
         Health {
             condition: overall(&checks),
-            figures: self.figures(),
+            figures: self.figures().await,
             checks,
         }
     }
 
     /// Everything that is counted for [`Broker::health`].
-    fn figures(&self) -> BTreeMap<&'static str, u64> {
+    async fn figures(&self) -> BTreeMap<&'static str, u64> {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let mut figures = BTreeMap::from([("leases", count(self.lease_count()))]);
         let watched = self.leaks.count();
         figures.extend(watched.map(|values| ("watched_values", count(values))));
+        // A state store that does not answer is told of above.
+        if let Ok(Ok(requests)) = timeout(PATIENCE, self.approvals_for_notices()).await {
+            let pending = requests.iter().filter(|it| it.state == State::Pending);
+            figures.insert("pending_requests", count(pending.count()));
+        }
         figures
     }
 

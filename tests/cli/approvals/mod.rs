@@ -361,6 +361,8 @@ fn as_typed(host: &Host, id: &str, code: &str) -> Ran {
         );
         seen.push(byte[0]);
     }
+    // The terminal stops showing what is typed a moment after the question.
+    std::thread::sleep(std::time::Duration::from_secs(1));
     let mut stdin = child.stdin.take().unwrap();
     writeln!(stdin, "{code}").unwrap();
     out.read_to_end(&mut seen).unwrap();
