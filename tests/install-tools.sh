@@ -9,6 +9,7 @@ requirements=tests/requirements.txt
 # etcd-server: the etcd that replicas and Vault use; protobuf-compiler: builds its client;
 # age: opens sealed answers, as an independent witness; microsocks: the SOCKS5 proxy that the
 # tests go through; postgresql, openssl, openssh-client: what engines make is tried on them;
+# tzdata: policies read the clock in a zone;
 # systemd: the units that vaultgram hands credentials to (it is only run inside namespaces).
 missing=()
 command -v etcd >/dev/null || missing+=(etcd-server)
@@ -20,6 +21,7 @@ compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql
 command -v psql >/dev/null || missing+=(postgresql-client)
 command -v openssl >/dev/null || missing+=(openssl)
 command -v ssh-keygen >/dev/null || missing+=(openssh-client)
+[ -e /usr/share/zoneinfo/Europe/Berlin ] || missing+=(tzdata)
 [ -x /usr/lib/systemd/systemd ] || missing+=(systemd)
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)

@@ -24,7 +24,7 @@ use vaultgram::domain::{
 };
 
 /// The secret's one value, as JSON text.
-pub(crate) const VALUE: &str = r#""hunter2""#;
+pub(crate) const VALUE: &str = r#""Hunter2-staple!""#;
 /// Alice's Telegram account, and her Unix user.
 pub(crate) const ALICE: (i64, u32) = (1001, 990);
 /// Bob's.

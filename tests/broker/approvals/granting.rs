@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use vaultgram::broker::ports::StoreError;
 use vaultgram::broker::{Collected, Opened};
+use vaultgram::domain::RequestId;
 use vaultgram::domain::approval::State;
 use vaultgram::domain::policy::DenialReason;
 
 use super::*;
-use crate::world::{LEASE, error};
+use crate::world::{LEASE, VALUE, error};
 
 #[tokio::test]
 async fn what_is_for_one_use_is_used_once_and_given_back_where_nothing_came_of_it() {
@@ -281,4 +282,24 @@ async fn what_is_over_is_put_away_and_in_the_end_forgotten() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn a_leak_takes_back_what_was_granted_with_what_was_made() {
+    let world = world();
+    let broker = world.broker();
+    broker.watch_for_leaks();
+    let approval = granted(&world, &broker, "db/creds/app", &[BOB.0]).await;
+    assert!(released(&world, &broker, "db/creds/app").await);
+    let leaks = broker.leaks_in(VALUE);
+    assert_eq!(leaks.len(), 1);
+    let message = RequestId::Message {
+        chat: -1,
+        message: 7,
+    };
+    broker.leaked(&leaks, &message, None).await.unwrap();
+    let state = now(&broker, &approval).await.state;
+    assert!(matches!(state, State::Revoked { .. }), "{state:?}");
+    assert_eq!(broker.lease_count(), 0);
+    assert!(!released(&world, &broker, "db/creds/app").await);
 }
