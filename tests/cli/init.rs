@@ -176,7 +176,7 @@ fn the_example_policies_are_correct_and_name_a_user() {
     }
     std::fs::write(&file, &opened).unwrap();
     let check = vaultgram(directory, VARIABLES, &["check"]);
-    assert!(check.out.contains("11 policies"), "{check:?}");
+    assert!(check.out.contains("12 policies"), "{check:?}");
     for policy in opened
         .split("\n@id")
         .filter(|text| text.contains("executable =="))
