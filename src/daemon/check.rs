@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Config;
-use crate::daemon::{UNSIGNED, load, people, settings};
+use crate::daemon::{UNSIGNED, load, people, policies, settings};
 use crate::domain::person::Account;
 use crate::vault::Store;
 
@@ -63,7 +63,7 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
     )?;
     match config.rules.policy.len() {
         0 => writeln!(out, "policy    none, so everything is refused")?,
-        count => writeln!(out, "policy    {count} policies")?,
+        count => writeln!(out, "policy    {}", policies(count))?,
     }
     for policy in config.rules.policy.for_any_action() {
         writeln!(

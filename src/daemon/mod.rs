@@ -87,6 +87,15 @@ fn start_log(log: &LogConfig) -> Result<(), Failure> {
     telemetry::start(&log.filter, json).map_err(|error| Failure::new(Exit::Config, error))
 }
 
+/// `1 policy`, `2 policies`.
+fn policies(count: usize) -> String {
+    if count == 1 {
+        "1 policy".to_owned()
+    } else {
+        format!("{count} policies")
+    }
+}
+
 /// `1 person`, `2 people`.
 fn people(count: usize) -> String {
     if count == 1 {

@@ -7,6 +7,7 @@ use crate::broker::ports::{Clock, SystemClock};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::policy::{self, PolicyCommand, Standing, ValidateArgs};
 use crate::config::RulesConfig;
+use crate::daemon::policies;
 
 /// Runs a command about policies.
 ///
@@ -62,7 +63,7 @@ fn validate(arguments: &ValidateArgs, out: &mut dyn Write) -> Result<(), Failure
                 format!("warning: {name} permits every action, so writing and deleting too")
             })
             .collect();
-        lines.push(format!("{} policies, correct", rules.policy.len()));
+        lines.push(format!("{}, correct", policies(rules.policy.len())));
         writeln!(out, "{}", lines.join("\n"))
     } else {
         Ok(())
