@@ -216,10 +216,12 @@ impl Broker {
                 Ok(Outcome::NeedsApproval(waiting))
             }
             Decision::Allow(permit) => {
-                if let Err(error) = self.spend(&permit).await {
-                    return self.conclude(&permit, Err(error)).await;
-                }
-                let grant = permit.grant().cloned();
+                let spent = match self.spend(&permit).await {
+                    Ok(spent) => spent,
+                    Err(error) => return self.conclude(&permit, Err(error)).await,
+                };
+                // What another request used is not for this one to give back.
+                let grant = permit.grant().filter(|_| spent).cloned();
                 let done = self.execute(permit, beside).await;
                 if let Err(error) = &done {
                     self.unspend(&request, grant.as_ref(), error).await;

@@ -117,6 +117,8 @@ impl Policy {
         reason: Option<&str>,
         now: OffsetDateTime,
     ) -> Decision {
+        // Nothing is no reason.
+        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
         let question = Question::of(request, reason, now, self.spoken);
         let judge = || self.judge(request, reason, now);
         match self.memo.answer(question, judge) {
@@ -151,7 +153,10 @@ impl Policy {
         approval: &Approval,
         now: OffsetDateTime,
     ) -> Decision {
-        let need = match self.decide_with(request, Some(&approval.reason), now) {
+        // The reason of what is not granted, or is about something else, was given for nothing.
+        let counts = approval.is_live(now) && approval.covers(request, &self.groups);
+        let reason = counts.then_some(approval.reason.as_str());
+        let need = match self.decide_with(request, reason, now) {
             Decision::NeedsApproval(need) => need,
             decided @ (Decision::Allow(_) | Decision::Deny(_)) => return decided,
         };

@@ -39,7 +39,8 @@ impl Broker {
         }
         for read in self.open_ones().await? {
             // Most of them are not: that is seen sooner than policy is asked.
-            if !read.approval.covers(request, policy.groups()) {
+            let approval = &read.approval;
+            if !approval.is_live(now) || !approval.covers(request, policy.groups()) {
                 continue;
             }
             let granted = policy.decide_granted(request, &read.approval, now);
@@ -51,17 +52,17 @@ impl Broker {
     }
 
     /// Uses up what `permit` hangs on, if that is for one use, before anything is done with it. What
-    /// waits to be collected is used by who collects it.
-    pub(in crate::broker) async fn spend(&self, permit: &Permit) -> Result<(), BrokerError> {
+    /// waits to be collected is used by who collects it. Whether this was a use.
+    pub(in crate::broker) async fn spend(&self, permit: &Permit) -> Result<bool, BrokerError> {
         let request = permit.request();
         let waits = matches!(
             (permit.action(), &request.caller),
             (Action::Read(Delivery::Socket), Caller::Telegram(_))
         );
         if waits {
-            return Ok(());
+            return Ok(false);
         }
-        self.spend_now(permit).await
+        self.spend_now(permit).await.map(|()| true)
     }
 
     /// As [`Broker::spend`], whatever it is.

@@ -86,7 +86,11 @@ impl Broker {
         reason: &str,
     ) -> Result<Result<Need, Denial>, BrokerError> {
         fitting(request, &self.rules.mounts)?;
-        let decision = self.judge_alone(request, Some(reason)).await?;
+        let mut decision = self.judge_alone(request, Some(reason)).await?;
+        if let Decision::Allow(_) = decision {
+            // A plain request gives no reason: what only one allows is not to be had yet.
+            decision = self.judge_alone(request, None).await?;
+        }
         match decision {
             Decision::Allow(_) => Err(ApprovalError::NotNeeded.into()),
             Decision::Deny(denial) => {
@@ -138,8 +142,12 @@ impl Broker {
         let policy = self.rules.policy.get();
         let mut open = open.iter().map(|read| &read.approval);
         let found = open.find(|approval| {
-            let decision = policy.decide_granted(request, approval, self.now());
-            approval.review.is_none() && matches!(decision, Decision::Allow(_))
+            approval.review.is_none()
+                && approval.covers(request, policy.groups())
+                && matches!(
+                    policy.decide_granted(request, approval, self.now()),
+                    Decision::Allow(_)
+                )
         });
         found.map(|approval| approval.id.clone())
     }

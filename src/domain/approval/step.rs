@@ -271,6 +271,7 @@ impl Approval {
             once: false,
             ..more.clone()
         };
+        self.reason.clone_from(&by.reason);
         self.votes.clone_from(&by.votes);
         self.asks.clone_from(&by.asks);
         Ok((self, vec![Effect::Extended { until }]))

@@ -34,6 +34,44 @@ async fn what_is_for_one_use_is_used_once_and_given_back_where_nothing_came_of_i
     ));
 }
 
+/// Policy that lets those in who say why; first they need somebody's word for it.
+const WITH_A_REASON: &str = r#"
+@id("why") APPROVALS
+permit(principal, action, resource == Path::"secret/why")
+when { context has reason && context.reason like "*INC-*" };
+"#;
+
+#[tokio::test]
+async fn the_reason_of_what_was_never_granted_opens_nothing() {
+    let approvals = r#"@approvals("1") @approvers("leads")"#;
+    let mut world = world();
+    world.policy = WITH_A_REASON.replace("APPROVALS", approvals);
+    let broker = world.broker();
+    let wanted = read(&world, ALICE.0, "why");
+    let empty = broker.open_approval(&wanted, " ").await;
+    assert!(
+        matches!(empty, Ok(Opened::Denied(_))),
+        "nothing is no reason"
+    );
+    let approval = open(broker.open_approval(&wanted, "INC-1 is open").await);
+    let free = WITH_A_REASON.replace("APPROVALS", "");
+    for policy in [&free, &world.policy.clone()] {
+        policy.clone_into(&mut world.policy);
+        let broker = world.broker();
+        assert!(!released(&world, &broker, "why").await, "{policy}");
+    }
+    approve(&world, &broker, BOB.0, &approval).await.unwrap();
+    assert!(released(&world, &broker, "why").await, "as it was granted");
+    let name = approval.id.to_string();
+    let bob = on_telegram(BOB.0);
+    broker
+        .revoke_approval(&world.id(), &bob, &name)
+        .await
+        .unwrap();
+    free.clone_into(&mut world.policy);
+    assert!(!released(&world, &world.broker(), "why").await, "revoked");
+}
+
 #[tokio::test]
 async fn what_may_have_been_done_uses_it_up() {
     let world = world();
