@@ -72,6 +72,12 @@ pub enum Damage {
         /// The record.
         seq: u64,
     },
+    /// None of the heads in a chat is of these records.
+    #[error(
+        "none of the heads in the chat is of these records: they were replaced, or the chat is \
+         another audit's; check together with the older files, if there are any"
+    )]
+    NonePosted,
     /// A head that stands in a chat is another one.
     #[error("record {seq} is not the one whose head stands in the chat: it was rewritten")]
     PostedDiffers {
@@ -95,6 +101,7 @@ impl Damage {
             Self::UnknownKey(_) => "unknown_key",
             Self::NoCheckpoint => "no_checkpoint",
             Self::UnsignedEnd => "unsigned_end",
+            Self::NonePosted => "none_posted",
             Self::PostedMissing { .. } => "posted_missing",
             Self::PostedDiffers { .. } => "posted_differs",
         }

@@ -55,7 +55,9 @@ pub struct AuditFile {
     queue: SyncSender<Job>,
     /// `None` once it is closed.
     log: Arc<Mutex<Option<Log>>>,
-    durability: Durability,
+    /// Whether who records may write: not where a record is to survive more than the process, where
+    /// a sink may keep it waiting, or where there is no other processor to go on meanwhile.
+    at_once: bool,
 }
 
 enum Job {
@@ -76,7 +78,11 @@ impl AuditFile {
     pub fn open(settings: Settings) -> Result<Self, OpenError> {
         let log = Arc::new(Mutex::new(Some(open::open(&settings)?)));
         let (queue, jobs) = sync_channel(QUEUE);
-        let (path, durability) = (settings.path.clone(), settings.durability);
+        let path = settings.path.clone();
+        let waits_for = |sink: &SinkSettings| sink.mode == SinkMode::Required;
+        let at_once = settings.durability == Durability::Grouped
+            && !settings.sinks.iter().any(waits_for)
+            && std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1);
         let writer = Writer {
             log: log.clone(),
             jobs,
@@ -89,7 +95,7 @@ impl AuditFile {
         Ok(Self {
             queue,
             log,
-            durability,
+            at_once,
         })
     }
 
@@ -144,7 +150,7 @@ impl AuditFile {
     /// would take longer. Should the disk stand still, that keeps one thread: the others find it
     /// writing, and wait without theirs. `None` where the writer has to do it.
     fn write_at_once(&self, entries: &[AuditEntry]) -> Option<Result<(), AuditError>> {
-        if self.durability == Durability::Strict {
+        if !self.at_once {
             return None;
         }
         let mut log = self.log.try_lock().ok()?;

@@ -247,6 +247,7 @@ impl<'d> Scan<'d> {
             self.from = Some(self.chain.base + 1);
             self.tick();
             self.pass_over_older();
+            self.compare_posted()?;
         }
         let before = self.chain.link.clone();
         let record = self.chain.step(line)?;
@@ -315,6 +316,9 @@ impl<'d> Scan<'d> {
                 return Err(self.chain.flaw(what));
             }
             self.passed_over += 1;
+        }
+        if self.found == 0 && !self.demands.posted.is_empty() {
+            return Err(self.chain.flaw(Damage::NonePosted));
         }
         if let Some(hash) = self.missing.first() {
             return Err(self.chain.flaw(Damage::HeadMissing((*hash).clone())));

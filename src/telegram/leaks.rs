@@ -35,7 +35,9 @@ const UNTOLD: &str = "leaks/untold/";
 const SEEN: &str = "leaks/seen/";
 /// How long it is kept: as long as values are known.
 const REMEMBER: time::Duration = time::Duration::days(1);
-/// The most leaks and holders that are named in one message to the admins.
+/// The longest that leaks make a message to the admins, in UTF-16 units: Telegram takes 4096.
+const MOST: usize = 3500;
+/// The most holders of each that are named in it.
 const MAX_NAMED: usize = 8;
 
 const LEAK: Named = Named {
@@ -236,6 +238,27 @@ impl Handler {
     }
 }
 
+/// A value that leaked, and who was given it lately.
+fn described(leak: &Leak) -> String {
+    let version = leak.version.map(|version| format!(", version {version}"));
+    let (path, field) = (&leak.path, &leak.field);
+    let mut text = format!("\n- {path}#{field}{}", version.unwrap_or_default());
+    for holder in leak.holders.iter().take(MAX_NAMED) {
+        let (hour, minute) = (holder.at.hour(), holder.at.minute());
+        let Holder {
+            caller, request, ..
+        } = holder;
+        text =
+            format!("{text}\n  given to {caller} at {hour:02}:{minute:02} UTC (request {request})");
+    }
+    text
+}
+
+/// The length of a text as Telegram counts it.
+fn units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
 /// What the admins read. No name is in it that somebody could choose.
 fn told(id: &RequestId, writer: Option<i64>, leaks: &[Leak], withdrawn: Withdrawn) -> String {
     let (chat, message) = match id {
@@ -248,24 +271,18 @@ fn told(id: &RequestId, writer: Option<i64>, leaks: &[Leak], withdrawn: Withdraw
     );
     let mut text =
         format!("A secret was leaked: message {message} in chat {chat}, written by {writer}, held");
-    for leak in leaks.iter().take(MAX_NAMED) {
-        let version = leak.version.map(|version| format!(", version {version}"));
-        let version = version.unwrap_or_default();
-        let (path, field) = (&leak.path, &leak.field);
-        text.extend(["\n- ", &path.to_string(), "#", field, &version]);
-        for holder in leak.holders.iter().take(MAX_NAMED) {
-            let (hour, minute) = (holder.at.hour(), holder.at.minute());
-            let Holder {
-                caller, request, ..
-            } = holder;
-            let given =
-                format!("\n  given to {caller} at {hour:02}:{minute:02} UTC (request {request})");
-            text.push_str(&given);
+    let mut named = 0;
+    for leak in leaks {
+        let part = described(leak);
+        if units(&text) + units(&part) > MOST {
+            break;
         }
+        text.push_str(&part);
+        named += 1;
     }
-    let more = leaks.len().saturating_sub(MAX_NAMED);
+    let more = leaks.len() - named;
     if more > 0 {
-        text.extend(["\n- and ", &more.to_string(), " more"]);
+        text.extend(["\n- and ", &more.to_string(), " more; the audit has all"]);
     }
     text.push_str(match withdrawn {
         Withdrawn::Gone => "\nI deleted the message; whoever was there may have read it.",

@@ -209,6 +209,29 @@ async fn a_chain_whose_head_stands_in_a_chat() {
     every_end(&audit);
 }
 
+/// A chain that was made anew is another one: no head that was signed is of it.
+#[tokio::test]
+async fn a_signed_chain_that_was_replaced_and_whose_head_stands_in_a_chat() {
+    let (dir, key) = (tempfile::tempdir().unwrap(), key());
+    let path = dir.path().join("audit.jsonl");
+    let audit = AuditFile::open(signing(&path, &key)).unwrap();
+    for number in 1..=3 {
+        audit.record(entry(number)).await.unwrap();
+    }
+    let line = audit.head().await.unwrap().unwrap().line;
+    audit.close().await.unwrap();
+    let demands = Demands {
+        posted: read_chat(&line),
+        ..of_keys(&[key.public()], false)
+    };
+    assert!(verify_as(fs::read(&path).unwrap().as_slice(), &demands).is_ok());
+    let anew = dir.path().join("anew.jsonl");
+    write(&anew, 5, 9).await;
+    for replaced in [vec![], fs::read(&anew).unwrap()] {
+        assert!(verify_as(replaced.as_slice(), &demands).is_err());
+    }
+}
+
 /// Without the head file, a signed chain that ends with a checkpoint is a true one, only older; all
 /// other ends are found.
 #[tokio::test]

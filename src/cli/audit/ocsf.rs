@@ -43,7 +43,7 @@ pub(super) fn event(record: &Record) -> Value {
         Some(true) | None => (1, "Success"),
     };
     let (severity, severity_name) = match record.text("event") {
-        "chat_locked" => (4, "High"),
+        "chat_locked" | "leaked" => (4, "High"),
         _ if status == 2 => (2, "Low"),
         _ => (1, "Informational"),
     };

@@ -26,6 +26,9 @@ const TAG: usize = 16;
 /// The most wholes that are tried in a text: far more than any that was not made for it has, and
 /// some milliseconds.
 const MAX_TRIED: usize = 20_000;
+/// The most values that share a middle: far more than chance brings. Each is looked at wherever a
+/// text has that.
+const MAX_AT_PLACE: usize = 256;
 /// The most owners that are named of a text.
 const MAX_FOUND: usize = 64;
 
@@ -91,6 +94,9 @@ impl Watchlist {
             owner,
         };
         let marks = self.marks.entry(place).or_default();
+        if marks.len() >= MAX_AT_PLACE {
+            return None;
+        }
         // Equal lengths side by side, so that each is tried once.
         let at = marks.partition_point(|listed| listed.length < mark.length);
         marks.insert(at, mark);

@@ -171,7 +171,7 @@ fn too_short_a_value_is_not_listed() {
 #[test]
 fn a_text_made_to_take_long_takes_as_long_as_is_allowed() {
     let middle = "abcdefgh";
-    let values: Vec<String> = (0..2000)
+    let values: Vec<String> = (0..MAX_AT_PLACE)
         .map(|extra| format!("{0}{middle}{0}", "x".repeat(extra)))
         .collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
