@@ -302,14 +302,17 @@ impl Look {
 }
 
 /// State that outlives the process and, with several replicas, is shared by them. Keys are
-/// `/`-separated paths; values are small and hold no plaintext.
+/// `/`-separated paths; values are small and hold no plaintext. An entry belongs to the process that
+/// wrote it last.
 #[async_trait]
 pub trait Coordination: Send + Sync {
-    /// Takes `key` if nobody has it. The claim may be forgotten after `until`.
+    /// Takes `key` if nobody has it. The claim may be forgotten after `until`. Where another process
+    /// has it, this waits, within limits, until that one is done, gives it up or ends.
     async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<Claim, CoordinationError>;
 
     /// Says that what `key` was claimed for is done: until the claim ends, whoever claims it is
-    /// told [`Claim::Taken`], after a restart too. Without effect where `key` is not claimed.
+    /// told [`Claim::Taken`], after a restart too. Without effect where `key` is not claimed, or
+    /// not by this process.
     async fn finish(&self, key: &str) -> Result<(), CoordinationError>;
 
     /// Sets `key`.
@@ -332,6 +335,28 @@ pub trait Coordination: Send + Sync {
 
     /// All keys that start with `prefix`, in order, with their values.
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError>;
+
+    /// Those of [`Coordination::list`], but for claims, that belong to processes that have ended.
+    /// They are this one's from now on, and nobody else is given them.
+    async fn inherit(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError>;
+
+    /// Returns when another process has ended, so that there may be something to inherit, or to
+    /// claim. May be cancelled at any time.
+    async fn bereaved(&self) {
+        std::future::pending().await
+    }
+
+    /// Which membership of the others' company this is, while it lasts: `None` when they may take
+    /// this process for one that has ended. It must then have no effect; and what it had under an
+    /// earlier number may be another's.
+    fn term(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    /// Whether no other process shares the state now, as far as is known.
+    fn alone(&self) -> bool {
+        true
+    }
 }
 
 /// What came of a claim.

@@ -1,5 +1,6 @@
 //! The tables of the local store, in one redb file.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -126,6 +127,25 @@ impl Database {
                 }
             }
             Ok(found)
+        })
+    }
+
+    /// The keys of everything that was set rather than claimed.
+    pub(super) fn keys(&mut self) -> Result<BTreeSet<String>, String> {
+        self.with(|database| {
+            let entries = match database.begin_read()?.open_table(ENTRIES) {
+                Ok(entries) => entries,
+                Err(TableError::TableDoesNotExist(_)) => return Ok(BTreeSet::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let mut keys = BTreeSet::new();
+            for entry in entries.iter()? {
+                let (key, value) = entry?;
+                if value.value().0.is_none() {
+                    keys.insert(key.value().to_owned());
+                }
+            }
+            Ok(keys)
         })
     }
 

@@ -3,6 +3,7 @@
 //! The thread takes the operations that wait and commits them together, so that many share
 //! one sync to disk; each is answered when it is durable.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -48,6 +49,7 @@ enum Job {
 enum Reading {
     Get(String, Answer<Option<Vec<u8>>>),
     List(String, Answer<Vec<(String, Vec<u8>)>>),
+    Inherit(String, Answer<Vec<(String, Vec<u8>)>>),
 }
 
 /// A change. Only a claim can turn out other than [`Claim::Ours`], and a swap, which is
@@ -72,13 +74,18 @@ impl LocalStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let database = Database::open(path.clone())?;
+        let mut database = Database::open(path.clone())?;
+        let left = database.keys().map_err(|reason| OpenError::Damaged {
+            path: path.clone(),
+            reason,
+        })?;
         // One process at a time has the file, so a claim under another name is of one that ended.
         let name = rand::random();
         let (queue, jobs) = sync_channel(QUEUE);
         let owner = Owner {
             database,
             name,
+            left,
             jobs,
             clock,
         };
@@ -164,6 +171,12 @@ impl Coordination for LocalStore {
         self.ask(|answer| Job::Read(Reading::List(prefix, answer)))
             .await
     }
+
+    async fn inherit(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
+        let prefix = checked(prefix)?;
+        self.ask(|answer| Job::Read(Reading::Inherit(prefix, answer)))
+            .await
+    }
 }
 
 fn checked(key: &str) -> Result<String, CoordinationError> {
@@ -191,6 +204,8 @@ struct Owner {
     database: Database,
     /// What this process writes into its claims.
     name: [u8; 16],
+    /// The keys of what earlier processes left, until somebody asks for it or writes it.
+    left: BTreeSet<String>,
     jobs: Receiver<Job>,
     clock: Arc<dyn Clock>,
 }
@@ -238,6 +253,13 @@ impl Owner {
                 let found = self.database.list(&prefix, now);
                 answer.send(found.map_err(CoordinationError)).ok();
             }
+            Reading::Inherit(prefix, answer) => {
+                let found = self.database.list(&prefix, now).map(|mut found| {
+                    found.retain(|(key, _)| self.left.remove(key));
+                    found
+                });
+                answer.send(found.map_err(CoordinationError)).ok();
+            }
         }
     }
 
@@ -257,7 +279,10 @@ impl Owner {
         });
         match results {
             Ok(results) => {
-                for ((_, answer), result) in changes.into_iter().zip(results) {
+                for ((operation, answer), result) in changes.into_iter().zip(results) {
+                    if result == Claim::Ours {
+                        self.left.remove(operation.key());
+                    }
                     // Who no longer waits has gone without an effect.
                     answer.send(Ok(result)).ok();
                 }
@@ -272,6 +297,16 @@ impl Owner {
 }
 
 impl Operation {
+    fn key(&self) -> &str {
+        match self {
+            Self::Claim(key, _)
+            | Self::Finish(key)
+            | Self::Put(key, _)
+            | Self::Delete(key)
+            | Self::Swap { key, .. } => key,
+        }
+    }
+
     fn apply(&self, tables: &mut Tables<'_>, name: &[u8], now: i64) -> Result<Claim, StorageError> {
         match self {
             Self::Claim(key, until) => tables.claim(key, name, milliseconds(*until), now),

@@ -59,6 +59,24 @@ pub(crate) async fn survive(store: Arc<dyn Coordination>, left: Left) {
     assert_eq!(claim, Ok(Claim::Ours), "an abandoned claim ends too");
     let kept = vec![("kept/value".to_owned(), b"after".to_vec())];
     assert_eq!(store.list("kept/").await.unwrap(), kept);
+    what_is_left_is_inherited_once(&store).await;
+}
+
+async fn what_is_left_is_inherited_once(store: &Arc<dyn Coordination>) {
+    // Written anew, so it is this process's.
+    store.put("left/b", b"new").await.unwrap();
+    assert!(store.swap("left/c", Some(b"3"), Some(b"4")).await.unwrap());
+    store.put("left/e", b"mine").await.unwrap();
+    let inherit = || async { store.inherit("left/").await.unwrap() };
+    let left = [("left/a", "1"), ("left/d", "5")];
+    let left = left.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
+    assert_eq!(inherit().await, left);
+    assert_eq!(inherit().await, [], "it is this process's by now");
+    assert_eq!(
+        listed(store, "left/").await.len(),
+        5,
+        "and it is still there"
+    );
 }
 
 fn in_an_hour() -> OffsetDateTime {
@@ -273,6 +291,15 @@ async fn leave_something_behind(store: &Arc<dyn Coordination>) -> Left {
     store.put("kept/value", b"after").await.unwrap();
     store.put("kept/gone", b"x").await.unwrap();
     store.delete("kept/gone").await.unwrap();
+    for (key, value) in [("a", "1"), ("b", "2"), ("c", "3"), ("d", "5")] {
+        let key = format!("left/{key}");
+        store.put(&key, value.as_bytes()).await.unwrap();
+    }
+    assert_eq!(
+        store.inherit("left/").await.unwrap(),
+        [],
+        "nobody has ended"
+    );
     let keys = |name: &str| (0..10).map(|n| format!("{name}/{n}")).collect::<Vec<_>>();
     let (claimed, finished) = (keys("claims"), keys("finished"));
     for key in claimed.iter().chain(&finished) {

@@ -90,4 +90,8 @@ impl Coordination for Memory {
         let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));
         Ok(found.map(|(k, v)| (k.clone(), v.clone())).collect())
     }
+
+    async fn inherit(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
+        self.list(prefix).await
+    }
 }

@@ -467,6 +467,11 @@ impl Coordination for Memory {
         let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));
         Ok(found.map(|(k, v)| (k.clone(), v.clone())).collect())
     }
+
+    async fn inherit(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
+        // One process only, and it has just begun.
+        self.list(prefix).await
+    }
 }
 
 /// An audit in memory.

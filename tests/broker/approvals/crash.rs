@@ -92,6 +92,11 @@ impl Coordination for Dying {
         self.lives()?;
         self.inner.list(prefix).await
     }
+
+    async fn inherit(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
+        self.lives()?;
+        self.inner.inherit(prefix).await
+    }
 }
 
 /// Alice has `once` granted and reads it, then has `one` granted, extended, used and taken back.

@@ -212,4 +212,8 @@ impl Coordination for Forgetful {
     async fn list(&self, _: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
         Ok(vec![])
     }
+
+    async fn inherit(&self, _: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
+        Ok(vec![])
+    }
 }
