@@ -143,11 +143,13 @@ fn check(case: &Asked, standing: Standing<'_>) -> Result<Vec<(String, String)>, 
     let mut differing = vec![];
     for question in case.questions(standing)? {
         let reason = question.reason.as_deref();
-        let (answer, policies) = match policy.decide_with(&question.request, reason, question.at) {
-            Decision::Allow(permit) => ("allow", permit.policies().to_vec()),
-            Decision::Deny(denial) => ("deny", denial.policies),
-            Decision::NeedsApproval(need) => (wanting(&need), need.policies()),
-        };
+        let (answer, mut policies) =
+            match policy.decide_with(&question.request, reason, question.at) {
+                Decision::Allow(permit) => ("allow", permit.policies().to_vec()),
+                Decision::Deny(denial) => ("deny", denial.policies),
+                Decision::NeedsApproval(need) => (wanting(&need), need.policies()),
+            };
+        policies.sort();
         if answer != expect || by.as_ref().is_some_and(|by| *by != policies) {
             let expected = said(policy, expect, by.as_deref());
             let who = &question.request.caller;
