@@ -75,6 +75,8 @@ impl Broker {
         };
         self.ports.audit.record(entry).await?;
         self.rules.policy.set(policy);
+        // What was granted under the other one may not be any more.
+        self.approvals.note_change();
         self.policy_is_current();
         Ok(())
     }

@@ -372,7 +372,7 @@ fn cases_are_tested_and_each_that_fails_is_placed() {
     for (wrong, said) in [
         (
             case("expect = \"maybe\""),
-            "t.toml:1: one: expect: write allow, deny or approval",
+            "t.toml:1: one: expect: write allow, deny, approval or reason",
         ),
         (
             case("expect = \"allow\"\nby = [\"x\"]"),

@@ -166,6 +166,52 @@ fn what_was_granted_ends_with_its_approvers_and_with_the_policy() {
     assert!(!has(&closed, &[], START), "nothing lifts that");
 }
 
+const WHY: &str = r#"@reason("5") @grant("1h") permit(principal, action, resource);"#;
+
+#[test]
+fn a_reason_that_was_enough_is_so_as_long_as_policy_says() {
+    let before = policy(WHY, &[]);
+    let asked = Approval {
+        reason: "it is down".to_owned(),
+        ..opened(&before, "telegram:5")
+    };
+    let wanted = asked.request.clone();
+    let (granted, effect) = asked.clone().unasked(&need(&before, &wanted));
+    let until = START + Duration::from_hours(1);
+    let policies = vec!["test:policy0".to_owned()];
+    let expected = Effect::Granted {
+        until,
+        once: false,
+        policies,
+    };
+    assert_eq!(effect, Some(expected));
+    assert!(granted.asks.is_empty() && granted.votes.is_empty());
+    let two = policy(TWO, &[]);
+    let (waits, effect) = asked.unasked(&need(&two, &wanted));
+    assert_eq!((waits.state, effect), (State::Pending, None));
+    let minutes = |count: u64| START + Duration::from_mins(count);
+    let has = |text: &str, now| {
+        let policy = policy(text, &[]);
+        let has = allowed(&policy, &wanted, &granted, now);
+        assert_eq!(policy.upholds(&granted, now), has, "{text}");
+        has
+    };
+    assert!(has(WHY, minutes(59)) && !has(WHY, minutes(60)));
+    let shorter = WHY.replace("1h", "10m");
+    assert!(has(&shorter, minutes(9)) && !has(&shorter, minutes(10)));
+    let once = format!("@once(\"true\") {WHY}");
+    let longer = WHY.replace("\"5\"", "\"11\"");
+    let closed = format!("{WHY} forbid(principal, action, resource);");
+    for stricter in [TWO, &once, &longer, &closed] {
+        assert!(!has(stricter, START), "{stricter}");
+    }
+    let read = "permit(principal, action, resource)
+        when { context has reason && context.reason like \"*down*\" };";
+    assert!(has(read, START) && !has(read, minutes(60)));
+    assert!(!has(&read.replace("down", "up"), START));
+    assert!(has("permit(principal, action, resource);", minutes(59)));
+}
+
 #[test]
 fn an_alias_is_no_second_person_even_if_it_becomes_one_later() {
     let policy = policy(TWO, &[]);

@@ -40,7 +40,7 @@ async fn it_is_had_at_once_for_a_short_time_and_on_record() {
     assert!(!released(&world, &broker, "glass").await);
     world.audit.take();
     let approval = broken(&world, &broker).await;
-    assert_eq!(steps(&world), ["broken"]);
+    assert_eq!(steps(&world), ["refused", "broken"]);
     assert_eq!(approval.state, State::Granted);
     assert!(matches!(approval.review, Some(Review::Open { .. })));
     assert!(released(&world, &broker, "glass").await);

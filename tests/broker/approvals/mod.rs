@@ -6,8 +6,11 @@ mod granting;
 mod many;
 mod opening;
 mod racing;
+mod reasons;
+mod seen;
 mod skipping;
 mod step_up;
+mod upheld;
 mod voting;
 
 use std::collections::BTreeMap;

@@ -34,6 +34,8 @@ permit(principal, action, resource == Path::"secret/open");
 permit(principal, action, resource == Path::"secret/code");
 @id("glass") @approvals("2") @approvers("leads") @break_glass("15m")
 permit(principal, action, resource == Path::"secret/glass");
+@id("why") @reason("5") @grant("30m")
+permit(principal, action, resource == Path::"secret/why");
 "#;
 
 async fn at(mut world: World, chat: Option<i64>) -> World {
@@ -52,7 +54,7 @@ async fn at(mut world: World, chat: Option<i64>) -> World {
     world.policy = POLICY;
     world.groups = groups(&[BOB, CAROL]);
     let kept = world.kept.as_ref().unwrap();
-    for path in ["one", "two", "open", "code", "glass"] {
+    for path in ["one", "two", "open", "code", "glass", "why"] {
         kept.write(path, &[("password", "hunter2")]);
     }
     // So that they can be written to.
@@ -180,6 +182,36 @@ async fn two_agree_and_it_is_had_until_it_is_revoked() {
         .says(ALICE, "/get_secret two", "This needs approval")
         .await;
     assert!(world.desk().iter().all(|it| !it.text.contains("hunter2")));
+}
+
+#[tokio::test]
+async fn a_reason_that_is_enough_is_granted_at_once() {
+    let world = desk().await;
+    let _process = world.start().await;
+    let how = "This needs a reason. Say why, in 5 characters or more, and it is granted at once: \
+               /request_secret secret/why REASON";
+    world.says(ALICE, "/get_secret why", how).await;
+    let answer = world.ask(ALICE, "/request_secret why fix the import").await;
+    let (begin, next) = answer.text.split_once(". ").unwrap();
+    assert!(begin.contains(" is granted automatically, until "));
+    assert_eq!(next, "Send: /get_secret secret/why");
+    let id = begin.split(' ').nth(1).unwrap();
+    let card = world.shows(id, "✅ is granted automatically").await;
+    assert!(card.text.contains("Why: fix the import\nHolds until: "));
+    for asked in ["Policy", "/approve", "Approved by"] {
+        assert!(!card.text.contains(asked), "{}", card.text);
+    }
+    world.says(ALICE, "/get_secret why", "hunter2").await;
+    let longer = format!("/extend {id} it takes longer");
+    let said = format!(" is granted automatically: {id} holds until ");
+    world.says(ALICE, &longer, &said).await;
+    world
+        .says(ALICE, &format!("/revoke {id}"), "is revoked")
+        .await;
+    world.shows(id, "❌ is revoked by telegram:1001").await;
+    world
+        .says(ALICE, "/get_secret why", "This needs a reason")
+        .await;
 }
 
 #[tokio::test]
