@@ -74,12 +74,7 @@ impl World {
 
     /// As [`World::broker`], with state that is kept elsewhere.
     pub(crate) fn broker_on(&self, coordination: Arc<dyn Coordination>) -> Arc<Broker> {
-        let mounts = vec![
-            ("secret".to_owned(), MountKind::Kv2),
-            ("old".to_owned(), MountKind::Kv1),
-            ("db".to_owned(), MountKind::Engine),
-        ];
-        let mounts = Mounts::of(mounts).unwrap();
+        let mounts = mounts();
         let source = PolicySource {
             name: "test".to_owned(),
             text: self.policy.clone(),
@@ -125,7 +120,7 @@ impl World {
             id: self.id(),
             caller: Caller::Telegram(user(ALICE)),
             action,
-            target: self.broker().mounts().parse(target).unwrap(),
+            target: mounts().parse(target).unwrap(),
         }
     }
 
@@ -136,6 +131,15 @@ impl World {
             .handle_with(request, Beside::fields(&[field()]))
             .await
     }
+}
+
+fn mounts() -> Mounts {
+    let mounts = vec![
+        ("secret".to_owned(), MountKind::Kv2),
+        ("old".to_owned(), MountKind::Kv1),
+        ("db".to_owned(), MountKind::Engine),
+    ];
+    Mounts::of(mounts).unwrap()
 }
 
 fn open(path: PathBuf, clock: &Arc<FakeClock>) -> Arc<LocalStore> {
