@@ -12,6 +12,7 @@ mod approvals;
 mod capabilities;
 mod changes;
 mod collecting;
+mod crowd;
 mod engines;
 mod keys;
 mod leases;

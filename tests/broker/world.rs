@@ -123,7 +123,7 @@ impl World {
             id: self.id(),
             caller: Caller::Telegram(user(ALICE)),
             action,
-            target: self.broker().mounts().parse(target).unwrap(),
+            target: mounts().parse(target).unwrap(),
         }
     }
 

@@ -340,7 +340,12 @@ async fn only_those_see_a_request_whom_it_concerns() {
     assert_eq!(seen(BOB.0, Filter::Mine).await, 0);
     assert_eq!(seen(BOB.0, Filter::Pending).await, 1);
     assert_eq!(seen(DAN, Filter::All).await, 0);
+    assert_eq!(seen(DAN, Filter::Pending).await, 0);
     let told = broker.concerned(&approval);
     assert_eq!(told.requester, [ALICE.0].into());
     assert_eq!(told.approvers, [BOB.0, CAROL].into());
+    world.clock.pass(Duration::from_mins(1));
+    let newer = request(&world, &broker, "once").await;
+    let found = broker.approvals(&on_telegram(BOB.0), Filter::Pending).await;
+    assert_eq!(found, Ok(vec![newer, approval]), "the newest first");
 }

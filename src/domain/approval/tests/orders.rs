@@ -8,7 +8,7 @@ use super::*;
 
 /// Policies, and whether the votes of these people (by name, whether with a code) are enough.
 type Enough = fn(&[(&str, bool)]) -> bool;
-const POLICIES: [(&str, Enough); 10] = [
+const POLICIES: [(&str, Enough); 11] = [
     (
         r#"@approvals("1") @approvers("leads") @grant("30m") permit(principal, action, resource);"#,
         |votes| votes.iter().any(|(name, _)| lead(name)),
@@ -62,6 +62,17 @@ const POLICIES: [(&str, Enough); 10] = [
            @approvals("1") @approvers("security") @grant("1h")
            forbid(principal, action, resource);"#,
         |votes| votes.iter().any(|(name, _)| guard(name)),
+    ),
+    (
+        // Without a code, Carol counts for one of them only.
+        r#"@approvals("1") @approvers("leads") @step_up("totp") @grant("30m")
+           permit(principal, action, resource);
+           @approvals("1") @approvers("security") @grant("1h")
+           forbid(principal, action, resource);"#,
+        |votes| {
+            votes.iter().any(|(name, code)| lead(name) && *code)
+                && votes.iter().any(|(name, _)| guard(name))
+        },
     ),
 ];
 /// Of these, those that want a reason; the first two want nothing else.
@@ -246,6 +257,8 @@ proptest! {
                     approval = next;
                 }
             }
+            let waits = !seen.over && seen.granted.is_none();
+            prop_assert!(!waits || !enough(&seen.votes), "enough: {:?}", seen.votes);
             let live = !seen.over && seen.granted.is_some_and(|until| now < until);
             let has = allowed(policy, &wanted, &approval, now);
             prop_assert_eq!(has, live && seen.uses == 0, "{:?}", approval.state);
