@@ -18,6 +18,7 @@ mod lock;
 pub mod ports;
 mod unwrap;
 mod versions;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -62,6 +63,7 @@ pub struct Broker {
     approvals: approvals::Desk,
     health: health::Memory,
     leaks: leaks::Registry,
+    unrecorded: leaks::Unrecorded,
 }
 
 /// What the broker goes by.
@@ -164,6 +166,7 @@ impl Broker {
             leases: leases::Registry::default(),
             approvals: approvals::Desk::default(),
             leaks: leaks::Registry::default(),
+            unrecorded: leaks::Unrecorded::default(),
         }
     }
 
@@ -322,6 +325,13 @@ impl Broker {
         let mut number = [0; 16];
         self.ports.random.fill(&mut number);
         u128::from_be_bytes(number)
+    }
+
+    /// Between 0 and 1.
+    fn luck(&self) -> f64 {
+        let mut byte = [0];
+        self.ports.random.fill(&mut byte);
+        f64::from(byte[0]) / 255.0
     }
 
     /// A code of `length` signs for people to type, which nobody can guess.

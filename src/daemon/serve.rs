@@ -243,7 +243,8 @@ impl Daemon {
         let keeping = async move {
             let measuring = approvals::measure(Arc::clone(&broker), stop.clone());
             let keeping = broker.keep_approvals(stop.clone());
-            tokio::join!(keeping, measuring, broker.run_leases(stop));
+            let recording = broker.record_leaks(stop.clone());
+            tokio::join!(keeping, measuring, recording, broker.run_leases(stop));
         };
         running.push(leases.spawn(ended(keeping)));
         let (cache, stop) = (self.cache, stop_back.clone());

@@ -14,6 +14,7 @@ mod changes;
 mod collecting;
 mod engines;
 mod keys;
+mod leaks;
 mod leases;
 mod lock;
 mod once;
