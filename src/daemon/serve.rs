@@ -229,6 +229,8 @@ impl Daemon {
 
     /// Serves until a signal, or until a part of it ends by itself.
     async fn run(self, mut signals: Signals, notifier: Arc<Notifier>) -> Result<(), Failure> {
+        let hash = self.reloader.hash();
+        self.broker.record_policy(hash).await.map_err(unavailable)?;
         self.broker.recover_leases().await.map_err(unavailable)?;
         // Fronts stop first, so that what is in flight can still read; then the leases go, and
         // Vault's token last.
