@@ -15,6 +15,7 @@ mod collecting;
 mod crowd;
 mod engines;
 mod keys;
+mod leaks;
 mod leases;
 mod lock;
 mod once;
