@@ -436,7 +436,7 @@ fn of_several_demands_the_strictest_counts() {
     );
     let need = need(&policy, &request("telegram:5", "app"));
     let half_an_hour = Duration::from_mins(30);
-    assert_eq!(need.promise(), Some((half_an_hour, true)));
+    assert_eq!(need.promise(0), Some((half_an_hour, true)));
     assert_eq!(need.step_up(&["leads"]), Some("totp"));
     assert_eq!(need.step_up(&["security"]), None, "theirs needs no code");
     let votes = [("telegram:2", Some("totp")), ("telegram:4", None)];
@@ -455,7 +455,7 @@ fn of_several_demands_the_strictest_counts() {
 
 #[test]
 fn the_reason_of_what_waits_is_none() {
-    let free = r#"permit(principal, action, resource) when { context has reason };"#;
+    let free = "permit(principal, action, resource) when { context has reason };";
     let approvals = format!("@approvals(\"1\") @approvers(\"leads\") {free}");
     let wanted = request("telegram:5", "app");
     let asked = policy(&approvals, &[]);
