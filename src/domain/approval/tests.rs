@@ -243,7 +243,10 @@ fn broken_glass_holds_while_policy_lets_it_and_waits_for_somebody_else() {
     );
 
     let (ended, effects) = broken.step(Event::Tick, groups, minutes(61)).unwrap();
-    assert_eq!(effects, [Effect::Ended, Effect::Reminded]);
+    assert_eq!(
+        effects,
+        [Effect::Step(ApprovalStep::Ended), Effect::Reminded]
+    );
     assert!(!ended.is_over(minutes(61)), "nobody has looked at it");
     let review = |by| Event::Review {
         by: account(by),
@@ -295,7 +298,7 @@ fn a_grant_lasts_longer_by_the_votes_for_that() {
         .step(Event::Extend(&more), groups, later)
         .unwrap();
     let until = later + Duration::from_hours(1);
-    assert_eq!(effects, [Effect::Extended { until }]);
+    assert_eq!(effects, [Effect::Step(ApprovalStep::Extended { until })]);
     assert!(allowed(
         &policy,
         &first.request,
@@ -409,7 +412,7 @@ fn of_several_demands_the_strictest_counts() {
 
 #[test]
 fn the_reason_of_what_waits_is_none() {
-    let free = r#"permit(principal, action, resource) when { context has reason };"#;
+    let free = r"permit(principal, action, resource) when { context has reason };";
     let approvals = format!("@approvals(\"1\") @approvers(\"leads\") {free}");
     let wanted = request("telegram:5", "app");
     let asked = policy(&approvals, &[]);
