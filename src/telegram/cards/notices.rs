@@ -207,3 +207,6 @@ fn now_do(approval: &ApprovalInfo) -> String {
     };
     format!("Send: {command}")
 }
+
+#[cfg(test)]
+mod tests;
