@@ -179,12 +179,12 @@ fn a_reason_that_was_enough_is_so_as_long_as_policy_says() {
     let (granted, effect) = asked.clone().unasked(&need(&before, &wanted));
     let until = START + Duration::from_hours(1);
     let policies = vec!["test:policy0".to_owned()];
-    let expected = Effect::Granted {
+    let expected = ApprovalStep::Granted {
         until,
         once: false,
         policies,
     };
-    assert_eq!(effect, Some(expected));
+    assert_eq!(effect, Some(Effect::Step(expected)));
     assert!(granted.asks.is_empty() && granted.votes.is_empty());
     let two = policy(TWO, &[]);
     let (waits, effect) = asked.unasked(&need(&two, &wanted));
@@ -289,7 +289,10 @@ fn broken_glass_holds_while_policy_lets_it_and_waits_for_somebody_else() {
     );
 
     let (ended, effects) = broken.step(Event::Tick, groups, minutes(61)).unwrap();
-    assert_eq!(effects, [Effect::Ended, Effect::Reminded]);
+    assert_eq!(
+        effects,
+        [Effect::Step(ApprovalStep::Ended), Effect::Reminded]
+    );
     assert!(!ended.is_over(minutes(61)), "nobody has looked at it");
     let review = |by| Event::Review {
         by: account(by),
@@ -341,7 +344,7 @@ fn a_grant_lasts_longer_by_the_votes_for_that() {
         .step(Event::Extend(&more), groups, later)
         .unwrap();
     let until = later + Duration::from_hours(1);
-    assert_eq!(effects, [Effect::Extended { until }]);
+    assert_eq!(effects, [Effect::Step(ApprovalStep::Extended { until })]);
     assert!(allowed(
         &policy,
         &first.request,
