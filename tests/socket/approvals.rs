@@ -278,11 +278,7 @@ async fn a_reason_that_is_enough_is_granted_at_once() {
         "no such request",
     );
     assert_eq!(act(&server, 0, id, "revoke", "").await.0, 200);
-    refused(
-        &get(ASKER).await,
-        403,
-        "this needs a reason",
-    );
+    refused(&get(ASKER).await, 403, "this needs a reason");
 }
 
 #[tokio::test(flavor = "multi_thread")]
