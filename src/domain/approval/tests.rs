@@ -210,6 +210,22 @@ fn a_reason_that_was_enough_is_so_as_long_as_policy_says() {
     assert!(has(read, START) && !has(read, minutes(60)));
     assert!(!has(&read.replace("down", "up"), START));
     assert!(has("permit(principal, action, resource);", minutes(59)));
+
+    // What is granted for longer than a reason that policy only reads.
+    let long = policy(&WHY.replace("1h", "2h"), &[]);
+    let asked = Approval {
+        reason: "it is down".to_owned(),
+        ..opened(&long, "telegram:5")
+    };
+    let (granted, _) = asked.unasked(&need(&long, &wanted));
+    let reading = policy(read, &[]);
+    assert!(reading.upholds(&granted, minutes(59)) && !reading.upholds(&granted, minutes(60)));
+    assert!(!allowed(&reading, &wanted, &granted, minutes(60)));
+    let free = policy("permit(principal, action, resource);", &[]);
+    assert!(
+        free.upholds(&granted, minutes(119)),
+        "it needs no grant any more"
+    );
 }
 
 #[test]

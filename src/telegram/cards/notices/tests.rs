@@ -5,7 +5,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
-use crate::domain::{ApprovalId, SecretPath, Target};
+use crate::domain::{Action, ApprovalId, Delivery, SecretPath, Target};
 
 const START: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 const DESK: i64 = -100;
