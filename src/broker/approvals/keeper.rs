@@ -121,12 +121,12 @@ impl Broker {
             for (id, read) in over {
                 let since = known.entry(id.clone()).or_insert(now);
                 if now >= *since + LINGER {
-                    old.push(read);
+                    old.push(read.clone());
                 }
             }
         }
         // Many share one sync to disk.
-        let putting = stream::iter(old).map(|read| self.put_away(read));
+        let putting = stream::iter(old).map(|read| async move { self.put_away(&read).await });
         let mut putting = putting.buffer_unordered(AT_ONCE);
         while let Some(done) = putting.next().await {
             done?;
