@@ -11,6 +11,8 @@ use crate::domain::{
     Action, Approval, ApprovalId, AuditEntry, Decision, Denial, MountKind, Need, Request,
 };
 
+/// The turn of who opens one.
+pub(super) const OPENING: &str = "approvals";
 /// How often a name is drawn: there are a billion.
 const DRAWS: usize = 100;
 
@@ -162,6 +164,7 @@ impl Broker {
     ) -> Result<(ApprovalInfo, bool), BrokerError> {
         self.look(request, need).await?;
         let _one_at_a_time = self.approvals.opening.lock().await;
+        let _nor_elsewhere = self.turn(OPENING).await?;
         let open = self.open_ones().await?;
         if let Some(read) = self.pending(request, &open) {
             return Ok((self.info(&read.approval), false));

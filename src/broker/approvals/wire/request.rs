@@ -11,6 +11,7 @@ use crate::domain::{Action, Caller, Delivery, Recipe, RequestId};
 #[serde(rename_all = "snake_case")]
 pub(super) enum StoredId {
     Message(i64, i32),
+    Press(i64),
     /// In hexadecimal.
     Connection(String),
 }
@@ -53,6 +54,7 @@ impl StoredId {
     pub(super) fn id(self) -> Option<RequestId> {
         Some(match self {
             Self::Message(chat, message) => RequestId::Message { chat, message },
+            Self::Press(number) => RequestId::Press(number),
             Self::Connection(number) => {
                 RequestId::Connection(u128::from_str_radix(&number, 16).ok()?)
             }
@@ -64,6 +66,7 @@ impl From<RequestId> for StoredId {
     fn from(id: RequestId) -> Self {
         match id {
             RequestId::Message { chat, message } => Self::Message(chat, message),
+            RequestId::Press(number) => Self::Press(number),
             RequestId::Connection(number) => Self::Connection(format!("{number:032x}")),
         }
     }
