@@ -52,7 +52,11 @@ impl Broker {
     ///
     /// # Errors
     /// When the coordination store cannot tell.
-    pub async fn first(&self, name: &str, until: OffsetDateTime) -> Result<bool, CoordinationError> {
+    pub async fn first(
+        &self,
+        name: &str,
+        until: OffsetDateTime,
+    ) -> Result<bool, CoordinationError> {
         let coordination = &self.ports.coordination;
         let first = match coordination.claim(name, until).await? {
             Claim::Ours | Claim::Abandoned => true,

@@ -103,11 +103,7 @@ impl Span {
 
 impl VaultApi {
     /// The leases of `peer`; of everybody, for an administrator.
-    pub(super) async fn leases(
-        &self,
-        id: &RequestId,
-        peer: &UnixPeer,
-    ) -> Result<Reply, Refusal> {
+    pub(super) async fn leases(&self, id: &RequestId, peer: &UnixPeer) -> Result<Reply, Refusal> {
         let leases = self.asker.broker.leases(&Caller::Unix(peer.clone())).await;
         let leases = leases.map_err(|error| Refusal::from(&error))?;
         let leases = leases.into_iter().map(entry).collect();

@@ -35,10 +35,10 @@ use super::stranger::{Limiter, PER_USER, StrangerReply};
 use super::takeover::may_repeat;
 use super::unanswered::Unanswered;
 use super::withdrawal::{Withdrawals, Withdrawn};
-use crate::broker::{Broker, BrokerError, Duty, Hold};
 use crate::broker::ports::{Clock, CoordinationError};
-use crate::domain::{ApprovalId, RequestId};
+use crate::broker::{Broker, BrokerError, Duty, Hold};
 use crate::domain::caller::{ChatKind, TelegramUser};
+use crate::domain::{ApprovalId, RequestId};
 use crate::telemetry::metrics::COMMANDS;
 
 /// Commands worked on at the same time.

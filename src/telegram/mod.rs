@@ -92,8 +92,8 @@ use self::watchdog::Watchdog;
 use self::withdrawal::Withdrawals;
 use self::witness::Posting;
 pub use self::witness::Witness;
-use crate::broker::{Broker, Duty};
 use crate::broker::ports::{Clock, Coordination};
+use crate::broker::{Broker, Duty};
 
 /// How long the commands in flight may take when we stop.
 const DRAIN: Duration = Duration::from_secs(20);

@@ -162,7 +162,8 @@ impl Outbox {
                 match upload(link, uploads, document, random_id, deadline).await {
                     Ok(media) => {
                         request.media = media;
-                        let trying = link.persist_noting(&**request, gate, deadline, unclear, guard);
+                        let trying =
+                            link.persist_noting(&**request, gate, deadline, unclear, guard);
                         trying.await
                     }
                     Err(error) => Err(error),

@@ -139,7 +139,8 @@ impl Handler {
         let reply = reply.unwrap_or_else(Reply::stale_code);
         // What changes nothing is told to who pressed, and the question stays as it is.
         if name == "locked" || reply.text == STALE {
-            self.answer_press(press.query, Some(short(reply.text))).await;
+            self.answer_press(press.query, Some(short(reply.text)))
+                .await;
             debug!(event = "telegram.button_stale", user = press.user, request = %origin.id);
             return;
         }

@@ -8,8 +8,8 @@ use tracing::{error, warn};
 use super::backoff::Backoff;
 use super::command::{Affair, Command, Mistake};
 use super::handler::Handler;
-use crate::broker::ports::CoordinationError;
 use crate::broker::Hold;
+use crate::broker::ports::CoordinationError;
 use crate::domain::RequestId;
 
 /// How long whoever does not know a code leaves the message to whoever does.

@@ -186,7 +186,8 @@ impl Watchdog {
             for (key, _) in before.iter().filter(|(key, _)| !devices.contains_key(key)) {
                 self.coordination.delete(key).await?;
             }
-            let told = |key: &String| known.contains_key(key) || new.iter().any(|(it, _)| *it == key);
+            let told =
+                |key: &String| known.contains_key(key) || new.iter().any(|(it, _)| *it == key);
             let devices: BTreeMap<_, _> = devices.iter().filter(|(key, _)| told(key)).collect();
             self.tell_all(login, &known, &devices, memory).await?;
         }
@@ -262,7 +263,11 @@ impl Watchdog {
         }
         let key = format!("{LOGIN}/{login}");
         self.coordination.put(&key, login.as_bytes()).await?;
-        info!(event = "telegram.watchdog.began", devices = devices.len(), joins);
+        info!(
+            event = "telegram.watchdog.began",
+            devices = devices.len(),
+            joins
+        );
         Ok(())
     }
 
@@ -292,11 +297,7 @@ impl Watchdog {
     }
 
     /// Remembers the new ones, unless the lock they call for is open.
-    async fn store(
-        &self,
-        new: &[(&String, &Device)],
-        memory: &Memory,
-    ) -> Result<(), RoundError> {
+    async fn store(&self, new: &[(&String, &Device)], memory: &Memory) -> Result<(), RoundError> {
         if !memory.lock_due {
             for (key, _) in new {
                 // Another replica may have told of it already.

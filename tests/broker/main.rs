@@ -12,12 +12,15 @@ mod approvals;
 mod capabilities;
 mod changes;
 mod collecting;
+#[path = "../support/company.rs"]
+mod company;
 mod engines;
 mod keys;
 mod leases;
 mod lock;
 mod once;
 mod recording;
+mod replicas;
 mod unwrapping;
 mod versions;
 mod world;

@@ -207,7 +207,12 @@ impl Stored {
         let made = time(self.made).unwrap_or(now);
         let about = (self.path, self.holder);
         let since = Instant::now();
-        let entry = Entry::new((&self.lease, self.renewable), from_now(self.ends), about, made);
+        let entry = Entry::new(
+            (&self.lease, self.renewable),
+            from_now(self.ends),
+            about,
+            made,
+        );
         Entry {
             grant: self.grant,
             renewed: self.renewed.and_then(time),
@@ -382,6 +387,19 @@ mod tests {
         };
         assert!(registry.add(other, &mut code).is_some());
         assert_eq!(registry.all().len(), MAX_EACH + 1);
+    }
+
+    #[test]
+    fn what_is_left_behind_is_revoked_after_its_grace() {
+        let (now, epoch) = (Instant::now(), OffsetDateTime::UNIX_EPOCH);
+        let stored = entry(600).stored("former", epoch, Duration::from_mins(10));
+        let spared = stored.clone().left_behind(epoch, Duration::from_mins(1));
+        assert_eq!(due(&spared, now), (60, Due::Revoke));
+        assert!(spared.is_had() && spared.renewable);
+        assert_eq!(spared.elsewhere.as_deref(), Some("former"));
+        let at_once = stored.left_behind(epoch, Duration::ZERO);
+        assert_eq!(due(&at_once, now), (0, Due::Revoke));
+        assert!(!at_once.is_had());
     }
 
     #[test]

@@ -109,7 +109,9 @@ impl Broker {
                 return Ok(true);
             }
         }
-        Err(CoordinationError(format!("{PREFIX}{code} does not hold still")))
+        Err(CoordinationError(format!(
+            "{PREFIX}{code} does not hold still"
+        )))
     }
 
     /// Looks after the lease that somebody asks about from now on, whoever did before.
@@ -124,7 +126,11 @@ impl Broker {
         }
         entry.elsewhere = None;
         (entry.unwanted, entry.spared) = (false, false);
-        tracing::info!(event = "broker.lease_adopted", code = asked.code, lease = entry.lease);
+        tracing::info!(
+            event = "broker.lease_adopted",
+            code = asked.code,
+            lease = entry.lease
+        );
         self.leases.keep(&asked.code, entry.clone());
         asked.entry = entry;
         Ok(())

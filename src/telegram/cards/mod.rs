@@ -158,11 +158,7 @@ impl Cards {
     }
 }
 
-fn found_at(
-    cards: &BTreeMap<ApprovalId, Card>,
-    chat: PeerId,
-    message: i32,
-) -> Option<ApprovalId> {
+fn found_at(cards: &BTreeMap<ApprovalId, Card>, chat: PeerId, message: i32) -> Option<ApprovalId> {
     let chat = chat.bot_api_dialog_id()?;
     let here = |card: &Card| card.places.get(&chat).and_then(|it| it.message) == Some(message);
     let mut found = cards.iter().filter(|(_, card)| here(card));
