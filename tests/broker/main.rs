@@ -13,6 +13,8 @@ mod capabilities;
 mod changes;
 mod collecting;
 mod crowd;
+#[path = "../support/company.rs"]
+mod company;
 mod engines;
 mod keys;
 mod leaks;
@@ -20,6 +22,7 @@ mod leases;
 mod lock;
 mod once;
 mod recording;
+mod replicas;
 mod unwrapping;
 mod versions;
 mod world;

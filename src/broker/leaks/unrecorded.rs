@@ -94,6 +94,7 @@ impl Broker {
     /// and once more then.
     pub async fn record_leaks(&self, stop: CancellationToken) {
         let (mut found, mut failures) = (false, 0_u32);
+        let mut heir = Heir::new(&self.ports.coordination);
         loop {
             found = found || self.find_unrecorded().await;
             let done = self.record_unrecorded().await && found;
@@ -106,15 +107,16 @@ impl Broker {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = heir.wait() => found = false,
                 () = due => {}
             }
         }
         self.record_unrecorded().await;
     }
 
-    /// Looks for what an earlier process left behind; whether the state store could tell.
+    /// Takes over what processes that ended left behind; whether the state store could tell.
     async fn find_unrecorded(&self) -> bool {
-        let found = match self.ports.coordination.list(PREFIX).await {
+        let found = match self.ports.coordination.inherit(PREFIX).await {
             Ok(found) => found,
             Err(error) => {
                 warn!(event = "broker.unrecorded_leaks_unreadable", %error);
