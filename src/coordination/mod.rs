@@ -4,6 +4,7 @@
 //! tests, in `tests/coordination/contract.rs`.
 
 mod database;
+pub mod etcd;
 pub mod local;
 
 pub use database::OpenError;

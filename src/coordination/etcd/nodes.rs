@@ -1,0 +1,170 @@
+//! All nodes: one is spoken to, until it fails; then the next one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::coordination::etcd::failure::Failure;
+use crate::coordination::etcd::kv::KvError;
+use crate::coordination::etcd::node::{Connection, Node};
+use crate::coordination::etcd::settings::Reach;
+use crate::coordination::etcd::times;
+
+/// Whether a call may be made again when nobody knows whether it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Doing it twice is as good as once.
+    Yes,
+    /// Only where it was certainly not done.
+    No,
+}
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// One try.
+    pub(super) each: Duration,
+    /// All of them.
+    pub(super) all: Duration,
+}
+
+impl Patience {
+    pub(super) const CALL: Self = Self {
+        each: times::TRY,
+        all: times::CALL,
+    };
+    pub(super) const KEEP: Self = Self {
+        each: times::KEEP_TRY,
+        all: times::KEEP,
+    };
+}
+
+/// The nodes, and which of them is spoken to.
+pub(super) struct Nodes {
+    reach: Reach,
+    nodes: Vec<Node>,
+    current: AtomicUsize,
+}
+
+impl Nodes {
+    pub(super) fn new(reach: Reach) -> Self {
+        let nodes: Vec<_> = reach.endpoints.iter().cloned().map(Node::new).collect();
+        Self {
+            // Replicas spread themselves over the nodes.
+            current: AtomicUsize::new(rand::random_range(0..nodes.len().max(1))),
+            nodes,
+            reach,
+        }
+    }
+
+    pub(super) fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Has `work` done, at another node where one fails.
+    pub(super) async fn call<T, F>(
+        &self,
+        again: Again,
+        patience: Patience,
+        work: impl Fn(Arc<Connection>) -> F,
+    ) -> Result<T, KvError>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let started = Instant::now();
+        let mut tries = 0;
+        loop {
+            let left = patience.all.saturating_sub(started.elapsed());
+            let failure = match self.once(patience.each.min(left), &work).await {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
+            };
+            let may_go_on = match &failure {
+                Failure::No(_) => false,
+                Failure::NotDone(_) => true,
+                Failure::Unclear(_) => again == Again::Yes,
+            };
+            let pause = self.pause(tries);
+            if !may_go_on || started.elapsed() + pause >= patience.all {
+                return Err(failure.into());
+            }
+            sleep(pause).await;
+            tries += 1;
+        }
+    }
+
+    /// One try, at the node that is spoken to. Where that fails, it is another from here on.
+    async fn once<T, F>(
+        &self,
+        limit: Duration,
+        work: &impl Fn(Arc<Connection>) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let current = self.current.load(Ordering::Relaxed);
+        let Some(node) = self.nodes.get(current % self.nodes.len().max(1)) else {
+            return Err(Failure::No("there are no endpoints".to_owned()));
+        };
+        let named = |what: String| format!("etcd at {}: {what}", node.endpoint());
+        let connection = match timeout(limit, node.connection(&self.reach)).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(failure)) => {
+                self.turn_from(current);
+                return Err(failure.map(named));
+            }
+            Err(_) => {
+                self.turn_from(current);
+                return Err(Failure::NotDone(named("no connection in time".to_owned())));
+            }
+        };
+        let failure = match timeout(limit, work(Arc::clone(&connection))).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => Failure::of(&error),
+            Err(_) => Failure::Unclear("no answer in time".to_owned()),
+        };
+        match failure {
+            Failure::No(_) => {}
+            Failure::NotDone(_) | Failure::Unclear(_) => {
+                self.turn_from(current);
+                node.leave(&connection).await;
+            }
+        }
+        Err(failure.map(named))
+    }
+
+    /// The connection in use has failed by another's account.
+    pub(super) async fn leave(&self, lost: &Arc<Connection>) {
+        let current = self.current.load(Ordering::Relaxed);
+        for node in &self.nodes {
+            node.leave(lost).await;
+        }
+        self.turn_from(current);
+    }
+
+    /// To the next node, unless somebody has turned already.
+    fn turn_from(&self, current: usize) {
+        let next = (current + 1) % self.nodes.len().max(1);
+        let turned =
+            self.current
+                .compare_exchange(current, next, Ordering::Relaxed, Ordering::Relaxed);
+        if turned.is_ok()
+            && let Some(node) = self.nodes.get(next)
+        {
+            tracing::debug!(event = "etcd.turned", endpoint = node.endpoint());
+        }
+    }
+
+    /// Before the next try: none while there are nodes that were not asked.
+    fn pause(&self, tries: usize) -> Duration {
+        let rounds = (tries + 1) / self.nodes.len().max(1);
+        let Some(doublings) = rounds.checked_sub(1) else {
+            return Duration::ZERO;
+        };
+        let doubled = times::FIRST_PAUSE.saturating_mul(1 << doublings.min(10));
+        let pause = doubled.min(times::LONGEST_PAUSE);
+        pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
+    }
+}
