@@ -1,0 +1,3 @@
+//! State that several replicas share, in etcd.
+
+pub mod kv;
