@@ -22,7 +22,7 @@ use crate::coordination::etcd::watching::Watch;
 const PAGE: i64 = 500;
 
 /// etcd.
-pub(super) struct EtcdClient {
+pub struct EtcdClient {
     pub(super) nodes: Arc<Nodes>,
     keeping: Mutex<Option<Keeping>>,
 }
@@ -37,7 +37,8 @@ struct Keeping {
 
 impl EtcdClient {
     /// A client that connects to nothing yet.
-    pub(super) fn new(reach: Reach) -> Self {
+    #[must_use]
+    pub fn new(reach: Reach) -> Self {
         Self {
             nodes: Arc::new(Nodes::new(reach)),
             keeping: Mutex::default(),
@@ -219,6 +220,7 @@ pub(super) fn entry(found: &KeyValue) -> Entry {
 fn compare(condition: Compare) -> etcd_client::Compare {
     match condition {
         Compare::Absent(key) => etcd_client::Compare::create_revision(key, CompareOp::Equal, 0),
+        Compare::Present(key) => etcd_client::Compare::create_revision(key, CompareOp::Greater, 0),
         Compare::At(key, revision) => {
             etcd_client::Compare::mod_revision(key, CompareOp::Equal, revision)
         }

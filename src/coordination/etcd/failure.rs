@@ -9,6 +9,8 @@ use crate::coordination::etcd::kv::KvError;
 
 /// Begins everything that etcd itself says.
 const ITS_WORDS: &str = "etcdserver: ";
+/// The same, of a lease.
+const NO_LEASE: &str = "etcdserver: requested lease not found";
 /// No node leads: nothing was taken on.
 const NO_LEADER: &str = "etcdserver: no leader";
 
@@ -17,6 +19,8 @@ const NO_LEADER: &str = "etcdserver: no leader";
 pub(super) enum Failure {
     /// etcd says no, and would say so again.
     No(String),
+    /// It was not done, as a lease is not there.
+    NoLease,
     /// It was not done, and another try may do it.
     NotDone(String),
     /// Nobody knows whether it was done.
@@ -47,6 +51,7 @@ impl Failure {
     /// The same in other words.
     pub(super) fn map(self, words: impl FnOnce(String) -> String) -> Self {
         match self {
+            Self::NoLease => Self::NoLease,
             Self::No(text) => Self::No(words(text)),
             Self::NotDone(text) => Self::NotDone(words(text)),
             Self::Unclear(text) => Self::Unclear(words(text)),
@@ -56,6 +61,9 @@ impl Failure {
     fn of_status(status: &Status, text: String) -> Self {
         if never_sent(status) || status.message() == NO_LEADER {
             return Self::NotDone(text);
+        }
+        if status.message() == NO_LEASE {
+            return Self::NoLease;
         }
         let its_words = status.message().starts_with(ITS_WORDS);
         match status.code() {
@@ -97,6 +105,7 @@ impl Failure {
 impl From<Failure> for KvError {
     fn from(failure: Failure) -> Self {
         match failure {
+            Failure::NoLease => Self::NoLease,
             Failure::No(text) | Failure::NotDone(text) => Self::Refused(text),
             Failure::Unclear(text) => Self::Unclear(text),
         }

@@ -1,12 +1,13 @@
-//! The store that replicas share, in etcd.
+//! State that several replicas share, in etcd.
 
 mod client;
 mod failure;
-mod kv;
+pub mod kv;
 mod node;
 mod nodes;
 mod settings;
 mod times;
 mod watching;
 
+pub use client::EtcdClient;
 pub use settings::{Reach, Tls};

@@ -54,8 +54,8 @@ impl Node {
         let client = Client::connect([&self.endpoint], Some(options)).await;
         // Whatever it was, it was not what is to be asked.
         let client = client.map_err(|error| match Failure::of(&error) {
-            Failure::No(text) => Failure::No(text),
-            Failure::NotDone(text) | Failure::Unclear(text) => Failure::NotDone(text),
+            Failure::Unclear(text) => Failure::NotDone(text),
+            known => known,
         })?;
         let made = Arc::new(Connection {
             kv: client.kv_client().max_decoding_message_size(MAX_ANSWER),

@@ -82,7 +82,7 @@ impl Nodes {
                 Err(failure) => failure,
             };
             let may_go_on = match &failure {
-                Failure::No(_) => false,
+                Failure::No(_) | Failure::NoLease => false,
                 Failure::NotDone(_) => true,
                 Failure::Unclear(_) => again == Again::Yes,
             };
@@ -126,7 +126,7 @@ impl Nodes {
             Err(_) => Failure::Unclear("no answer in time".to_owned()),
         };
         match failure {
-            Failure::No(_) => {}
+            Failure::No(_) | Failure::NoLease => {}
             Failure::NotDone(_) | Failure::Unclear(_) => {
                 self.turn_from(current);
                 node.leave(&connection).await;

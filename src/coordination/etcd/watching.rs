@@ -78,7 +78,7 @@ impl Watching for Watch {
             Err(failure) => failure,
         };
         match failure {
-            Failure::No(_) => {}
+            Failure::No(_) | Failure::NoLease => {}
             Failure::NotDone(_) | Failure::Unclear(_) => self.nodes.leave(&self.connection).await,
         }
         Err(failure.into())
