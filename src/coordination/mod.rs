@@ -5,6 +5,7 @@
 
 mod database;
 pub mod etcd;
+pub mod key;
 pub mod local;
 
 pub use database::OpenError;
