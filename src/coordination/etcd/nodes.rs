@@ -149,8 +149,15 @@ impl Nodes {
     {
         let named = |what: String| {
             // A node that does not take the certificate says so just before it hangs up, or too late.
-            let hung_up = ["connection closed", "fatal alert", "broken pipe", "reset by peer"];
-            let refused = hung_up.iter().any(|sign| what.to_lowercase().contains(sign));
+            let hung_up = [
+                "connection closed",
+                "fatal alert",
+                "broken pipe",
+                "reset by peer",
+            ];
+            let refused = hung_up
+                .iter()
+                .any(|sign| what.to_lowercase().contains(sign));
             let hint = if self.reach.tls.is_some() && refused {
                 " (where that goes on, it does not take our certificate: [state.etcd] cert_file)"
             } else {
