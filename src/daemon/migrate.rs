@@ -71,7 +71,7 @@ async fn migrate(arguments: &Migrate) -> Result<Migrated, Failure> {
     let path = arguments.file.clone().unwrap_or_else(beside);
     let here = path.display().to_string();
     let there = format!("etcd under {}", config.prefix);
-    let etcd = at_rest(config)?;
+    let etcd = at_rest(*config)?;
     let now = SystemClock.now();
     let (kept, from, to, unmark, next) = match arguments.to {
         Place::Etcd => {
