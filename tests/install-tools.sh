@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 tools=${VAULTGRAM_TOOLS:-target/tools}
 requirements=tests/requirements.txt
 
-# etcd-server: the etcd that replicas and Vault use; protobuf-compiler: builds its client;
+# etcd-server: the etcd that replicas and Vault use; protobuf-compiler and
+# libprotobuf-dev: build its client;
 # age: opens sealed answers, as an independent witness; microsocks: the SOCKS5 proxy that the
 # tests go through; postgresql, openssl, openssh-client: what engines make is tried on them;
 # tzdata: policies read the clock in a zone;
@@ -14,6 +15,7 @@ requirements=tests/requirements.txt
 missing=()
 command -v etcd >/dev/null || missing+=(etcd-server)
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
+[ -e /usr/include/google/protobuf/descriptor.proto ] || missing+=(libprotobuf-dev)
 command -v age >/dev/null || missing+=(age)
 command -v curl >/dev/null || missing+=(curl)
 command -v microsocks >/dev/null || missing+=(microsocks)

@@ -35,7 +35,9 @@ pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
 pub use rules::{HangsOn, RulesConfig, other_sections, policies_in, watched};
 pub use socket::SocketConfig;
-pub use state::{LogConfig, LogFormat, StateConfig};
+pub use state::{
+    EtcdConfig, EtcdTls, LogConfig, LogFormat, PREVIOUS_STATE_KEY, STATE_KEY, StateConfig,
+};
 pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig, WatchedChats};
 pub use vault::VaultConfig;
 pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
@@ -67,7 +69,7 @@ pub struct Config {
     pub credentials: Option<CredentialsConfig>,
     /// The audit.
     pub audit: AuditConfig,
-    /// The embedded state store.
+    /// Where the state is.
     pub state: StateConfig,
     /// Logs.
     pub log: LogConfig,
@@ -90,8 +92,8 @@ impl Config {
     pub fn load(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let (parts, mut problems) = Parts::read(file, environment)?;
         problems.found.append(&mut problems.tokens);
-        match (parts.vault, parts.rules) {
-            (Some(vault), Some(rules)) if problems.found.is_empty() => Ok(Self {
+        match (parts.vault, parts.rules, parts.state) {
+            (Some(vault), Some(rules), Some(state)) if problems.found.is_empty() => Ok(Self {
                 telegram: parts.telegram,
                 vault,
                 rules,
@@ -100,7 +102,7 @@ impl Config {
                 approvals: parts.approvals,
                 credentials: parts.credentials,
                 audit: parts.audit,
-                state: parts.state,
+                state,
                 log: parts.log,
             }),
             _ => Err(ConfigError(problems.found)),
@@ -141,7 +143,7 @@ struct Parts {
     approvals: ApprovalsConfig,
     credentials: Option<CredentialsConfig>,
     audit: AuditConfig,
-    state: StateConfig,
+    state: Option<StateConfig>,
     log: LogConfig,
 }
 
@@ -183,7 +185,8 @@ impl Parts {
             problems.push(problem);
         }
         let audit = audit::typed(raw.audit, in_chat, &directory, environment, &mut problems);
-        let (state, log) = state::typed(raw.state, &raw.log, &directory, environment);
+        let state = state::typed(raw.state, &directory, environment, &mut problems);
+        let log = state::log(&raw.log, environment);
         let parts = Self {
             telegram,
             vault,
@@ -210,7 +213,7 @@ fn directory(file: &Path) -> Result<PathBuf, String> {
 struct Problems {
     file: PathBuf,
     found: Vec<String>,
-    /// Of Vault's token alone, which not every command needs.
+    /// Of Vault's token and the key of the state alone, which not every command needs.
     tokens: Vec<String>,
 }
 

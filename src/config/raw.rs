@@ -279,16 +279,41 @@ pub(super) enum Durability {
     Strict,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct State {
-    pub(super) file: PathBuf,
+    pub(super) file: Option<PathBuf>,
+    pub(super) etcd: Option<Etcd>,
 }
 
-impl Default for State {
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Etcd {
+    pub(super) endpoints: Vec<String>,
+    pub(super) prefix: String,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) cert_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
+    pub(super) user: Option<String>,
+    pub(super) replica: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    pub(super) lease: Duration,
+    /// Whether other machines may be spoken to without TLS.
+    pub(super) plaintext: bool,
+}
+
+impl Default for Etcd {
     fn default() -> Self {
         Self {
-            file: "state.redb".into(),
+            endpoints: vec![],
+            prefix: "/vaultgram/".to_owned(),
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            user: None,
+            replica: None,
+            lease: Duration::from_secs(2),
+            plaintext: false,
         }
     }
 }

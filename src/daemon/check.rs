@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::config::Config;
+use crate::config::{Config, StateConfig};
+use crate::coordination::key::StateKey;
 use crate::daemon::{UNSIGNED, load, people, policies, settings};
 use crate::domain::person::Account;
 use crate::vault::Store;
@@ -17,6 +18,7 @@ pub fn check(file: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let config = load(file)?;
     let mut found = vec![];
     let printed = summary(file, &config, &mut found);
+    settings::state(&config.state).map_err(|error| Failure::new(Exit::Config, error))?;
     settings::audit(config.audit).map_err(|error| Failure::new(Exit::Config, error))?;
     Store::new(settings::vault(config.vault)).map_err(|error| Failure::new(Exit::Config, error))?;
     printed
@@ -110,7 +112,38 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         )?,
         Ok(None) | Err(_) => writeln!(out, "audit     {file}, not signed: {UNSIGNED}")?,
     }
-    writeln!(out, "state     {}", config.state.file.display())
+    state(&config.state, out)
+}
+
+fn state(config: &StateConfig, out: &mut dyn Write) -> std::io::Result<()> {
+    let config = match config {
+        StateConfig::File(file) => return writeln!(out, "state     {}", file.display()),
+        StateConfig::Etcd(config) => config,
+    };
+    let as_whom = match (&config.user, &config.tls) {
+        (Some((user, _)), _) => format!(", as {user}"),
+        (None, Some(tls)) if tls.identity.is_some() => ", by certificate".to_owned(),
+        (None, _) => String::new(),
+    };
+    writeln!(
+        out,
+        "state     etcd at {}, under {}{as_whom}; this replica is {}",
+        config.endpoints.join(", "),
+        config.prefix,
+        config.replica
+    )?;
+    match settings::state_keys(config) {
+        Ok(keys) => {
+            let ids: Vec<_> = keys.iter().map(StateKey::id).collect();
+            writeln!(
+                out,
+                "          sealed with key {}",
+                ids.join(", opened with key ")
+            )
+        }
+        // Told by whoever puts it to use.
+        Err(_) => Ok(()),
+    }
 }
 
 /// Who is to approve what, and whether they can.
