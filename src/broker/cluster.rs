@@ -19,6 +19,8 @@ pub(super) struct Company {
     cluster: OnceLock<Arc<dyn Cluster>>,
     answered: AtomicU64,
     last: Mutex<Option<RequestId>>,
+    /// Names the policies in force.
+    policy: Mutex<String>,
 }
 
 /// The messages that this process answered.
@@ -37,6 +39,12 @@ impl Company {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(id.clone());
     }
+
+    /// The policies by this name are in force from now on.
+    pub(super) fn goes_by(&self, policy: &str) {
+        let mut known = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        policy.clone_into(&mut known);
+    }
 }
 
 impl Broker {
@@ -51,6 +59,13 @@ impl Broker {
         // Who does not answer is not there.
         let view = timeout(PATIENCE, cluster.view()).await;
         Some(view.unwrap_or_default())
+    }
+
+    /// The name of the policies in force; empty before any are.
+    #[must_use]
+    pub fn policy_name(&self) -> String {
+        let policy = self.company.policy.lock();
+        policy.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The messages that this process answered.

@@ -64,7 +64,9 @@ impl Broker {
     /// When the audit cannot record it; then nothing is to be served.
     pub async fn record_policy(&self, hash: &str) -> Result<(), AuditError> {
         let policies = self.rules.policy.get().len();
-        self.record_loaded(hash, policies).await
+        self.record_loaded(hash, policies).await?;
+        self.company.goes_by(hash);
+        Ok(())
     }
 
     /// Puts `policy` in force, for every request that is decided from now on. `hash` names it on
@@ -75,6 +77,7 @@ impl Broker {
     pub async fn replace_policy(&self, policy: Policy, hash: &str) -> Result<(), AuditError> {
         self.record_loaded(hash, policy.len()).await?;
         self.rules.policy.set(policy);
+        self.company.goes_by(hash);
         // What was granted under the other one may not be any more.
         self.approvals.note_change();
         self.policy_is_current();

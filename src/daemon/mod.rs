@@ -4,6 +4,7 @@ mod activation;
 mod application;
 mod approvals;
 mod check;
+mod cluster;
 mod descriptors;
 mod doctor;
 mod doctor_etcd;

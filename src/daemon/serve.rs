@@ -18,6 +18,7 @@ use crate::broker::{Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{ApplicationConfig, Config, SocketConfig, TelegramConfig, WitnessConfig};
 use crate::daemon::activation::Passed;
+use crate::daemon::cluster::Replicas;
 use crate::daemon::notify::Notifier;
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::reload::{Reloader, Seen};
@@ -290,6 +291,15 @@ impl Daemon {
             let stop = stop_fronts.clone();
             running.push(fronts.spawn(chat(account, ports, status, stop, beside_socket)));
         }
+        running.extend(self.state.replicas().map(|replicas| {
+            let (broker, stop) = (Arc::clone(&self.broker), stop_back.clone());
+            back.spawn(ended(tell(
+                Arc::clone(replicas),
+                broker,
+                status.clone(),
+                stop,
+            )))
+        }));
         for part in [&fronts, &leases, &back] {
             part.close();
         }
@@ -340,6 +350,19 @@ impl Daemon {
         tracing::info!(event = "daemon.stopped");
         ended
     }
+}
+
+/// Tells the other replicas of this one, until `stop`; and has the broker tell of them.
+async fn tell(
+    replicas: Arc<Replicas>,
+    broker: Arc<Broker>,
+    status: Option<Arc<telegram::Status>>,
+    stop: CancellationToken,
+) {
+    broker.join(Arc::clone(&replicas) as _);
+    replicas
+        .keep_telling(&broker, status.as_deref(), stop)
+        .await;
 }
 
 /// Waits until the state may be worked with.

@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
-use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::audit::key::SigningKey;
@@ -267,18 +266,6 @@ pub(super) fn replica(config: &EtcdConfig, session: Option<String>) -> etcd::sto
         ttl: config.lease,
         session,
     }
-}
-
-/// What this replica tells of itself to the others.
-pub(super) fn facts(config: &EtcdConfig, now: OffsetDateTime) -> Vec<u8> {
-    let host = rustix::system::uname();
-    let facts = serde_json::json!({
-        "name": config.replica,
-        "host": host.nodename().to_string_lossy(),
-        "version": env!("CARGO_PKG_VERSION"),
-        "started": now.unix_timestamp(),
-    });
-    facts.to_string().into_bytes()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::StateConfig;
 use crate::coordination::LocalStore;
 use crate::coordination::etcd::{AtRest, EtcdClient, EtcdStore};
+use crate::daemon::cluster::Replicas;
 use crate::daemon::settings;
 use crate::telegram::FileSession;
 
@@ -25,7 +26,7 @@ pub(super) enum State {
     /// One process's own.
     File(Arc<LocalStore>),
     /// Shared.
-    Etcd(Arc<EtcdStore>, AtRest),
+    Etcd(Arc<EtcdStore>, AtRest, Arc<Replicas>),
 }
 
 impl State {
@@ -50,22 +51,31 @@ impl State {
         let keys = || settings::state_keys(&config).and_then(|keys| settings::sealing(&keys));
         let at_rest = AtRest::new(Arc::clone(&kv) as _, &config.prefix, keys().map_err(wrong)?);
         let store = EtcdStore::new(
-            kv,
+            Arc::clone(&kv) as _,
             &settings::replica(&config, session),
             keys().map_err(wrong)?,
             Arc::clone(clock),
             Arc::new(SystemRandom),
         );
         let store = store.map_err(|error| Failure::new(Exit::Config, error))?;
-        store.describe(settings::facts(&config, clock.now()));
-        Ok(Self::Etcd(Arc::new(store), at_rest))
+        let store = Arc::new(store);
+        let replicas = Replicas::new(&store, &kv, config.replica, clock.now());
+        Ok(Self::Etcd(store, at_rest, Arc::new(replicas)))
     }
 
     /// As the broker knows it.
     pub(super) fn port(&self) -> Arc<dyn Coordination> {
         match self {
             Self::File(store) => Arc::clone(store) as _,
-            Self::Etcd(store, _) => Arc::clone(store) as _,
+            Self::Etcd(store, ..) => Arc::clone(store) as _,
+        }
+    }
+
+    /// Those that share it, where it can be shared.
+    pub(super) fn replicas(&self) -> Option<&Arc<Replicas>> {
+        match self {
+            Self::File(_) => None,
+            Self::Etcd(_, _, replicas) => Some(replicas),
         }
     }
 
@@ -73,7 +83,7 @@ impl State {
     pub(super) fn run(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
         let store = match self {
             Self::File(_) => None,
-            Self::Etcd(store, _) => Some(Arc::clone(store)),
+            Self::Etcd(store, ..) => Some(Arc::clone(store)),
         };
         async move {
             match store {
@@ -85,7 +95,7 @@ impl State {
 
     /// Returns once this process may act, while [`State::run`] runs.
     pub(super) async fn ready(&self) -> Result<(), Failure> {
-        let Self::Etcd(store, at_rest) = self else {
+        let Self::Etcd(store, at_rest, _) = self else {
             return Ok(());
         };
         match timeout(JOIN, store.ready()).await {
@@ -114,7 +124,7 @@ impl State {
     pub(super) async fn close(&self) -> Result<(), CoordinationError> {
         match self {
             Self::File(store) => store.close().await,
-            Self::Etcd(store, _) => store.close().await,
+            Self::Etcd(store, ..) => store.close().await,
         }
     }
 }

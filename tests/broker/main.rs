@@ -12,9 +12,9 @@ mod approvals;
 mod capabilities;
 mod changes;
 mod collecting;
-mod crowd;
 #[path = "../support/company.rs"]
 mod company;
+mod crowd;
 mod engines;
 mod keys;
 mod leaks;

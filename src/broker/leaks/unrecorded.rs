@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::broker::{Broker, Heir};
 use crate::broker::ports::{AuditError, CoordinationError};
 use crate::broker::wire::{StoredAction, StoredCaller, StoredId, StoredTarget};
+use crate::broker::{Broker, Heir};
 use crate::domain::{AuditEntry, AuditEvent, Subject};
 
 /// Where they are kept, by when they were found.

@@ -1,4 +1,4 @@
-//! A look at etcd for whoever wants to know how it is: `vaultgram doctor`.
+//! A look at etcd for whoever wants to know how it is: `vaultgram doctor`, `vaultgram status --cluster`.
 
 use std::time::Duration;
 
@@ -36,6 +36,10 @@ pub struct NodeFacts {
     pub version: String,
     /// What is wrong with it, in etcd's words.
     pub troubles: Vec<String>,
+    /// It leads.
+    pub leads: bool,
+    /// How much its database takes, in bytes.
+    pub bytes: u64,
     leader: u64,
 }
 
@@ -45,15 +49,7 @@ impl EtcdClient {
     /// # Errors
     /// When etcd does not answer, or does not let us read what begins with `prefix`.
     pub async fn examine(&self, prefix: &str, now: OffsetDateTime) -> Result<Examined, KvError> {
-        let nodes = self.nodes.each(|connection| async move {
-            let status = connection.client.clone().status().await?;
-            Ok(NodeFacts {
-                version: status.version().to_owned(),
-                troubles: status.errors().to_vec(),
-                leader: status.leader(),
-            })
-        });
-        let nodes = nodes.await;
+        let nodes = self.look().await;
         self.range(&format!("{prefix}members/")).await?;
         let leader = nodes.iter().find_map(|(_, facts)| {
             let leader = facts.as_ref().ok()?.leader;
@@ -65,6 +61,22 @@ impl EtcdClient {
             drift: self.drift(prefix, now).await,
             nodes,
         })
+    }
+
+    /// Asks each node how it is.
+    pub async fn look(&self) -> Vec<(String, Result<NodeFacts, String>)> {
+        let nodes = self.nodes.each(|connection| async move {
+            let status = connection.client.clone().status().await?;
+            let own = status.header().map(etcd_client::ResponseHeader::member_id);
+            Ok(NodeFacts {
+                version: status.version().to_owned(),
+                troubles: status.errors().to_vec(),
+                leads: own == Some(status.leader()),
+                bytes: u64::try_from(status.db_size()).unwrap_or_default(),
+                leader: status.leader(),
+            })
+        });
+        nodes.await
     }
 
     async fn members(&self, leader: Option<u64>) -> Option<(usize, Option<String>)> {
