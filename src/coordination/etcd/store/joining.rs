@@ -162,6 +162,7 @@ impl EtcdStore {
         let mut due = Instant::now();
         loop {
             tokio::select! {
+                biased;
                 () = sleep_until(due) => {}
                 // Never an error: the sender is ours.
                 _ = lost.changed() => {}

@@ -24,6 +24,17 @@ mod tries;
 mod watching;
 mod write;
 
+#[cfg(test)]
+mod claims_tests;
+#[cfg(test)]
+mod entries_tests;
+#[cfg(test)]
+mod joining_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod sim;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -117,6 +128,7 @@ impl EtcdStore {
             )
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             _ = running => {}
         }
