@@ -1,7 +1,7 @@
 //! State that outlives the process: claims, and small values such as pending deletions.
 //!
-//! [`local`] keeps it in one file, for one replica; [`etcd`] in etcd, for several. What every store must do is written as
-//! tests, in `tests/coordination/contract.rs`.
+//! [`local`] keeps it in one file, for one replica; [`etcd`] in etcd, for several. What every store
+//! must do is written as tests, in `tests/coordination/contract.rs`.
 
 mod database;
 pub mod etcd;

@@ -128,6 +128,9 @@ impl Company {
     /// Tells those who wait in [`Company::bereaved`]. Never returns.
     pub(super) async fn toll(&self) {
         let mut deaths = self.deaths.subscribe();
+        if *deaths.borrow() > 0 {
+            deaths.mark_changed();
+        }
         while deaths.changed().await.is_ok() {
             for pause in BELLS {
                 if timeout(pause, deaths.changed()).await.is_ok() {

@@ -9,7 +9,12 @@ use super::sim::{Company, Fault, company};
 use crate::broker::ports::Coordination;
 
 const SECOND: Duration = Duration::from_secs(1);
-const LOST: [Fault; 4] = [Fault::LostBefore, Fault::LostAfter, Fault::Refused, Fault::Late(700)];
+const LOST: [Fault; 4] = [
+    Fault::LostBefore,
+    Fault::LostAfter,
+    Fault::Refused,
+    Fault::Late(700),
+];
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_late_does_not_undo_what_came_after_it() {
@@ -58,8 +63,16 @@ async fn swaps_are_made_once_though_answers_are_lost() {
         // The first call looks.
         replicas[0].link.fault(Fault::Slow(0));
         replicas[0].link.fault(fault);
-        assert_eq!(a.swap(&key, before, Some(b"2")).await, Ok(true), "{fault:?}");
-        assert_eq!(b.swap(&key, before, Some(b"3")).await, Ok(false), "{fault:?}");
+        assert_eq!(
+            a.swap(&key, before, Some(b"2")).await,
+            Ok(true),
+            "{fault:?}"
+        );
+        assert_eq!(
+            b.swap(&key, before, Some(b"3")).await,
+            Ok(false),
+            "{fault:?}"
+        );
         sleep(2 * SECOND).await;
         assert_eq!(b.get(&key).await.unwrap(), Some(b"2".to_vec()), "{fault:?}");
     }
@@ -77,7 +90,10 @@ async fn of_a_swap_that_was_overwritten_nobody_knows() {
     };
     let (swapped, ()) = tokio::join!(swap, overwrite);
     let error = swapped.unwrap_err().0;
-    assert!(error.contains("nobody knows whether it was done"), "{error}");
+    assert!(
+        error.contains("nobody knows whether it was done"),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,24 +101,41 @@ async fn what_one_leaves_is_one_others() {
     let Company { mut replicas, .. } = company(4).await;
     let stores: Vec<_> = replicas.iter().map(|it| Arc::clone(&it.store)).collect();
     for number in 0..50 {
-        stores[0].put(&format!("left/{number:02}"), b"v").await.unwrap();
+        stores[0]
+            .put(&format!("left/{number:02}"), b"v")
+            .await
+            .unwrap();
     }
     stores[1].put("left/99", b"of another").await.unwrap();
+    // The bells for their own coming have fallen silent.
+    sleep(60 * SECOND).await;
     let bereaved = stores.iter().skip(1).map(|store| store.bereaved());
     let kill = async {
         sleep(SECOND).await;
         drop(replicas.remove(0));
     };
     let waiting = futures_util::future::join_all(bereaved);
-    timeout(5 * SECOND, async { tokio::join!(waiting, kill) }).await.unwrap();
+    timeout(5 * SECOND, async { tokio::join!(waiting, kill) })
+        .await
+        .unwrap();
     let (a, b, c) = tokio::join!(
         stores[1].inherit("left/"),
         stores[2].inherit("left/"),
         stores[3].inherit("left/")
     );
-    let mut keys: Vec<_> = [a, b, c].map(Result::unwrap).concat().into_iter().map(|it| it.0).collect();
+    let mut keys: Vec<_> = [a, b, c]
+        .map(Result::unwrap)
+        .concat()
+        .into_iter()
+        .map(|it| it.0)
+        .collect();
     keys.sort();
-    assert_eq!(keys, (0..50).map(|number| format!("left/{number:02}")).collect::<Vec<_>>());
+    assert_eq!(
+        keys,
+        (0..50)
+            .map(|number| format!("left/{number:02}"))
+            .collect::<Vec<_>>()
+    );
     assert_eq!(stores[1].inherit("left/").await.unwrap(), []);
     assert_eq!(stores[1].list("left/").await.unwrap().len(), 51);
 }
@@ -117,26 +150,47 @@ async fn what_was_inherited_and_not_told_is_told_the_next_time() {
     drop(replicas.remove(0));
     sleep(4 * SECOND).await;
     // Two calls look, then three make them ours: of one the answer is lost, one is late.
-    for fault in [Fault::Slow(0), Fault::Slow(0), Fault::Slow(0), Fault::LostAfter, Fault::Slow(900)] {
+    for fault in [
+        Fault::Slow(0),
+        Fault::Slow(0),
+        Fault::Slow(0),
+        Fault::LostAfter,
+        Fault::Slow(900),
+    ] {
         replicas[0].link.fault(fault);
     }
-    assert!(timeout(Duration::from_millis(12), b.inherit("left/")).await.is_err());
+    assert!(
+        timeout(Duration::from_millis(12), b.inherit("left/"))
+            .await
+            .is_err()
+    );
     sleep(2 * SECOND).await;
     // What we wrote since is ours for another reason.
     b.put("left/a", b"new").await.unwrap();
-    let keys: Vec<_> = b.inherit("left/").await.unwrap().into_iter().map(|it| it.0).collect();
+    let keys: Vec<_> = b
+        .inherit("left/")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|it| it.0)
+        .collect();
     assert_eq!(keys, ["left/b", "left/c"]);
     assert_eq!(b.inherit("left/").await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_opened_is_named_and_not_shown() {
-    let Company { server, replicas, .. } = company(1).await;
+    let Company {
+        server, replicas, ..
+    } = company(1).await;
     let store = &replicas[0].store;
     store.put("a", b"sesame").await.unwrap();
     server.move_entry("/vaultgram/state/a", "/vaultgram/state/b");
     let error = store.get("b").await.unwrap_err().0;
-    assert!(error.starts_with("/vaultgram/state/b in etcd was sealed with another key"), "{error}");
+    assert!(
+        error.starts_with("/vaultgram/state/b in etcd was sealed with another key"),
+        "{error}"
+    );
     assert!(store.list("b").await.is_err());
     assert!(store.swap("b", Some(b"sesame"), None).await.is_err());
     store.delete("b").await.unwrap();

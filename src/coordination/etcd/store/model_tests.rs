@@ -16,25 +16,61 @@ const KEYS: u8 = 6;
 enum Event {
     /// All replicas are asked to do a thing, each a little later than the one before, which takes so many
     /// milliseconds.
-    Deliver { key: u8, apart: u8, takes: u16 },
+    Deliver {
+        key: u8,
+        apart: u8,
+        takes: u16,
+    },
     /// One replica is.
-    DeliverTo { replica: u8, key: u8, takes: u16 },
-    Count { replica: u8 },
-    Keep { replica: u8 },
+    DeliverTo {
+        replica: u8,
+        key: u8,
+        takes: u16,
+    },
+    Count {
+        replica: u8,
+    },
+    Keep {
+        replica: u8,
+    },
     /// The next call of a replica goes wrong.
-    Fault { replica: u8, fault: Fault },
+    Fault {
+        replica: u8,
+        fault: Fault,
+    },
     /// A replica reaches nothing for so many milliseconds.
-    Cut { replica: u8, time: u16 },
+    Cut {
+        replica: u8,
+        time: u16,
+    },
     /// What a replica is told of is so many milliseconds old.
-    Lag { replica: u8, time: u16 },
-    BreakWatches { replica: u8 },
-    LoseQuorum { time: u16 },
-    Freeze { replica: u8 },
-    Thaw { replica: u8 },
-    Kill { replica: u8 },
-    Start { replica: u8 },
+    Lag {
+        replica: u8,
+        time: u16,
+    },
+    BreakWatches {
+        replica: u8,
+    },
+    LoseQuorum {
+        time: u16,
+    },
+    Freeze {
+        replica: u8,
+    },
+    Thaw {
+        replica: u8,
+    },
+    Kill {
+        replica: u8,
+    },
+    Start {
+        replica: u8,
+    },
     /// A replica's clock is wrong by so many milliseconds.
-    Clock { replica: u8, wrong: i16 },
+    Clock {
+        replica: u8,
+        wrong: i16,
+    },
 }
 
 /// What happens, and so many milliseconds later.
@@ -112,7 +148,11 @@ async fn happen(world: &mut World, replicas: u8, number: usize, event: &Event) {
                 sleep(milliseconds(apart.into())).await;
             }
         }
-        Event::DeliverTo { replica, key, takes } => {
+        Event::DeliverTo {
+            replica,
+            key,
+            takes,
+        } => {
             world.deliver(pick(replica), &format!("claims/{key}"), milliseconds(takes));
         }
         Event::Count { replica } => world.count(pick(replica)),
@@ -196,7 +236,13 @@ fn a_term_is_counted_from_what_was_sent() {
             for _ in 0..4 {
                 history.push((390, Event::Fault { replica, fault }));
             }
-            history.push((5000, Event::Cut { replica, time: 9000 }));
+            history.push((
+                5000,
+                Event::Cut {
+                    replica,
+                    time: 9000,
+                },
+            ));
             holds(3, &history);
         }
     }
@@ -208,10 +254,28 @@ fn what_comes_late_has_no_effect() {
     for replica in 0..3 {
         for late in [1000, 2500, 4000, 7000] {
             let history = [
-                (1, Event::Fault { replica, fault: Fault::Late(late) }),
+                (
+                    1,
+                    Event::Fault {
+                        replica,
+                        fault: Fault::Late(late),
+                    },
+                ),
                 (10, deliver(300)),
-                (1, Event::Fault { replica, fault: Fault::Late(late) }),
-                (5000, Event::Cut { replica, time: 4000 }),
+                (
+                    1,
+                    Event::Fault {
+                        replica,
+                        fault: Fault::Late(late),
+                    },
+                ),
+                (
+                    5000,
+                    Event::Cut {
+                        replica,
+                        time: 4000,
+                    },
+                ),
                 (100, deliver(300)),
             ];
             holds(3, &history);
@@ -226,7 +290,14 @@ fn without_a_quorum_nobody_acts_and_afterwards_all_is_done() {
         let history = [
             (15, deliver(takes)),
             (100, Event::LoseQuorum { time }),
-            (100, Event::Deliver { key: 1, apart: 200, takes }),
+            (
+                100,
+                Event::Deliver {
+                    key: 1,
+                    apart: 200,
+                    takes,
+                },
+            ),
             (time, Event::Keep { replica: 0 }),
             (100, Event::Kill { replica: 0 }),
             (100, Event::Count { replica: 1 }),
@@ -240,13 +311,46 @@ fn without_a_quorum_nobody_acts_and_afterwards_all_is_done() {
 fn old_news_are_no_harm() {
     for replica in 0..3 {
         let history = [
-            (1, Event::Lag { replica, time: 2900 }),
-            (100, Event::BreakWatches { replica: (replica + 1) % 3 }),
+            (
+                1,
+                Event::Lag {
+                    replica,
+                    time: 2900,
+                },
+            ),
+            (
+                100,
+                Event::BreakWatches {
+                    replica: (replica + 1) % 3,
+                },
+            ),
             (2500, deliver(2500)),
-            (100, Event::Start { replica: (replica + 1) % 3 }),
-            (2000, Event::Deliver { key: 1, apart: 0, takes: 100 }),
-            (100, Event::Keep { replica: (replica + 1) % 3 }),
-            (100, Event::Kill { replica: (replica + 1) % 3 }),
+            (
+                100,
+                Event::Start {
+                    replica: (replica + 1) % 3,
+                },
+            ),
+            (
+                2000,
+                Event::Deliver {
+                    key: 1,
+                    apart: 0,
+                    takes: 100,
+                },
+            ),
+            (
+                100,
+                Event::Keep {
+                    replica: (replica + 1) % 3,
+                },
+            ),
+            (
+                100,
+                Event::Kill {
+                    replica: (replica + 1) % 3,
+                },
+            ),
         ];
         holds(3, &history);
     }

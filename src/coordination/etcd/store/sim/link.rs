@@ -109,7 +109,9 @@ impl Link {
                 Some(Fault::LostBefore) => return,
                 Some(Fault::Late(time)) => sleep(Duration::from_millis(time.into())).await,
                 Some(Fault::Refused) => {
-                    answer.send(Err(KvError::Refused("it is refused".into()))).ok();
+                    answer
+                        .send(Err(KvError::Refused("it is refused".into())))
+                        .ok();
                     return;
                 }
                 Some(Fault::LostAfter | Fault::Slow(_)) | None => {}
@@ -160,7 +162,9 @@ impl Kv for SimKv {
         then: Vec<Op>,
         otherwise: Vec<Op>,
     ) -> Result<Done, KvError> {
-        self.0.call(move |server| server.txn(&when, &then, &otherwise)).await
+        self.0
+            .call(move |server| server.txn(&when, &then, &otherwise))
+            .await
     }
 
     async fn range(&self, prefix: &str) -> Result<Range, KvError> {
@@ -173,15 +177,22 @@ impl Kv for SimKv {
     }
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<bool, KvError> {
-        self.0.call(move |server| Ok(server.keep_alive(lease))).await
+        self.0
+            .call(move |server| Ok(server.keep_alive(lease)))
+            .await
     }
 
     async fn revoke(&self, lease: LeaseId) -> Result<(), KvError> {
-        self.0.call(move |server| server.revoke(lease).then_some(()).ok_or(KvError::NoLease)).await
+        self.0
+            .call(move |server| server.revoke(lease).then_some(()).ok_or(KvError::NoLease))
+            .await
     }
 
     async fn watch(&self, prefix: &str, revision: Revision) -> Result<Box<dyn Watching>, KvError> {
-        let seen = self.0.call(move |server| Ok(server.before(revision))).await?;
+        let seen = self
+            .0
+            .call(move |server| Ok(server.before(revision)))
+            .await?;
         Ok(Box::new(SimWatch {
             changes: self.0.server.changes(),
             breaks: self.0.breaks.subscribe(),
@@ -210,11 +221,16 @@ impl Watching for SimWatch {
             self.changes.mark_unchanged();
             let (cut, lag) = {
                 let state = self.link.lock();
-                (state.cut.filter(|cut| Instant::now() < *cut), state.lag + LATENCY)
+                (
+                    state.cut.filter(|cut| Instant::now() < *cut),
+                    state.lag + LATENCY,
+                )
             };
             let events = self.link.server.since(self.seen);
             let told = |at: Instant| cut.map_or(at + lag, |cut| cut.max(at + lag));
-            let due = events.iter().take_while(|(at, _)| told(*at) <= Instant::now());
+            let due = events
+                .iter()
+                .take_while(|(at, _)| told(*at) <= Instant::now());
             let due = due.count();
             if due > 0 {
                 self.seen += due;

@@ -48,14 +48,16 @@ impl State {
         known
     }
 
-    /// Ends what has run out, as early as etcd may.
-    fn expire(&mut self, now: Instant) {
+    /// Ends what has run out, as early as etcd may; whether there was something.
+    fn expire(&mut self, now: Instant) -> bool {
         if self.down.is_some_and(|down| now < down) {
-            return;
+            return false;
         }
+        let before = self.leases.len();
         while let Some((lease, end)) = self.next_end().filter(|(_, end)| *end <= now) {
             self.end_lease(lease, end.max(self.down.unwrap_or(end)));
         }
+        self.leases.len() < before
     }
 
     fn next_end(&self) -> Option<(LeaseId, Instant)> {
@@ -67,9 +69,10 @@ impl State {
         match compare {
             Compare::Absent(key) => !self.entries.contains_key(key),
             Compare::Present(key) => self.entries.contains_key(key),
-            Compare::At(key, revision) => {
-                self.entries.get(key).is_some_and(|entry| entry.changed == *revision)
-            }
+            Compare::At(key, revision) => self
+                .entries
+                .get(key)
+                .is_some_and(|entry| entry.changed == *revision),
         }
     }
 }
@@ -117,13 +120,20 @@ impl Server {
         self.lock().down.is_some_and(|down| Instant::now() < down)
     }
 
-    pub(super) fn txn(&self, when: &[Compare], then: &[Op], otherwise: &[Op]) -> Result<Done, KvError> {
+    pub(super) fn txn(
+        &self,
+        when: &[Compare],
+        then: &[Op],
+        otherwise: &[Op],
+    ) -> Result<Done, KvError> {
         let now = Instant::now();
         let mut state = self.lock();
         let held = when.iter().all(|compare| state.holds(compare));
         let ops = if held { then } else { otherwise };
         for op in ops {
-            if let Op::Put { lease: Some(lease), .. } = op
+            if let Op::Put {
+                lease: Some(lease), ..
+            } = op
                 && !state.leases.contains_key(lease)
             {
                 return Err(KvError::NoLease);
@@ -202,7 +212,8 @@ impl Server {
         let value = self.range(from).entries[0].value.clone();
         let key = to.to_owned();
         let lease = None;
-        self.txn(&[], &[Op::Put { key, value, lease }], &[]).unwrap();
+        self.txn(&[], &[Op::Put { key, value, lease }], &[])
+            .unwrap();
     }
 
     /// Somebody removes a key.
@@ -246,7 +257,9 @@ impl Server {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.expire(Instant::now());
+        if state.expire(Instant::now()) {
+            self.changed.send_replace(());
+        }
         state
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::replica::Replica;
 use super::server::Server;
 use crate::broker::ports::{Claim, Coordination};
+use crate::coordination::etcd::store::envelope::Kind;
 use crate::coordination::etcd::store::{EtcdStore, Settings};
 
 const PAUSE: Duration = Duration::from_millis(300);
@@ -40,7 +41,6 @@ struct Facts {
     counted: u64,
     unclear: u64,
     wrong: Vec<String>,
-    effects: usize,
 }
 
 struct Hold {
@@ -74,18 +74,16 @@ impl Record {
         self.lock().wrong.clone()
     }
 
-    /// How often something was done.
-    pub(in super::super) fn effects(&self) -> usize {
-        self.lock().effects
-    }
-
     /// `owner` was told that `key` is theirs. Returns the number of that.
     fn has(&self, key: &str, owner: &Owner, claim: Claim) -> usize {
         let mut facts = self.lock();
         let same: Vec<_> = facts.holds.iter().filter(|hold| hold.key == key).collect();
         let mut wrong = vec![];
         if claim == Claim::Ours && !same.is_empty() {
-            wrong.push(format!("{key}: told to be new to {} after others", owner.process));
+            wrong.push(format!(
+                "{key}: told to be new to {} after others",
+                owner.process
+            ));
         }
         for hold in same {
             if !hold.over && hold.owner.acts() {
@@ -102,7 +100,6 @@ impl Record {
     /// What `hold` was for is done.
     fn acts(&self, hold: usize) {
         let mut facts = self.lock();
-        facts.effects += 1;
         let Hold { key, owner, .. } = &facts.holds[hold];
         let later = facts.holds.iter().skip(hold + 1).find(|it| it.key == *key);
         if let Some(later) = later {
@@ -124,7 +121,9 @@ impl Record {
             && before.acts()
         {
             let (one, other) = (before.process, owner.process);
-            facts.wrong.push(format!("{key}: inherited by {other} while {one} has it"));
+            facts
+                .wrong
+                .push(format!("{key}: inherited by {other} while {one} has it"));
         }
     }
 }
@@ -153,9 +152,14 @@ impl World {
     /// Starts a replica that was killed, or kills it and starts it.
     pub(in super::super) fn start(&mut self, number: usize) {
         self.started += 1;
-        let mut replica = Replica::start(&self.server, self.epoch, self.started, &Settings::default());
+        let mut replica =
+            Replica::start(&self.server, self.epoch, self.started, &Settings::default());
         let process = usize::try_from(self.started).unwrap();
-        let heir = heir(Arc::clone(&replica.store), process, Arc::clone(&self.record));
+        let heir = heir(
+            Arc::clone(&replica.store),
+            process,
+            Arc::clone(&self.record),
+        );
         replica.spawn(heir);
         self.replicas[number] = Some(replica);
     }
@@ -169,7 +173,12 @@ impl World {
     pub(in super::super) fn deliver(&mut self, number: usize, key: &str, takes: Duration) {
         let record = Arc::clone(&self.record);
         if let Some((replica, process)) = self.replica(number) {
-            record.lock().wanted.entry(key.to_owned()).or_default().insert(process);
+            record
+                .lock()
+                .wanted
+                .entry(key.to_owned())
+                .or_default()
+                .insert(process);
             let store = Arc::clone(&replica.store);
             replica.spawn(work(store, process, record, key.to_owned(), takes));
         }
@@ -211,7 +220,12 @@ impl World {
         }
         sleep(Duration::from_secs(150)).await;
         let mut wrong = self.record.wrong();
-        let alive: BTreeMap<_, _> = self.replicas.iter().flatten().map(|it| (it.process, &it.store)).collect();
+        let alive: BTreeMap<_, _> = self
+            .replicas
+            .iter()
+            .flatten()
+            .map(|it| (it.process, &it.store))
+            .collect();
         let Some(store) = alive.values().next() else {
             return wrong;
         };
@@ -220,21 +234,28 @@ impl World {
         let (counted, unclear) = (facts.counted, facts.unclear);
         drop(facts);
         for (key, asked) in wanted {
-            let claim = store.claim(&key, store.clock.now() + Duration::from_secs(60)).await;
-            let done = self.record.lock().holds.iter().any(|hold| hold.key == key && hold.over);
+            let place = store.layout.state(&key);
+            let found = store.look(&place).await.unwrap();
+            let opened = found.map(|entry| store.envelopes.open(&place, &entry.value).unwrap());
+            let kind = opened.map(|(head, _)| head.kind);
             let asked = asked.iter().any(|process| alive.contains_key(process));
-            if asked && (claim != Ok(Claim::Taken) || !done) {
-                wrong.push(format!("{key}: not done in the end, but {claim:?}"));
+            if asked && !matches!(kind, Some(Kind::Done { .. })) {
+                wrong.push(format!("{key}: not done in the end, but {kind:?}"));
             }
         }
         for (key, owner) in heirs {
             if !alive.contains_key(&owner.process) {
-                wrong.push(format!("{key}: still that of {}, which ended", owner.process));
+                wrong.push(format!(
+                    "{key}: still that of {}, which ended",
+                    owner.process
+                ));
             }
         }
         let count = number(store.get(COUNTER).await.unwrap().as_deref());
         if count < counted || count > counted + unclear {
-            wrong.push(format!("counted to {count}: {counted} did, {unclear} may have"));
+            wrong.push(format!(
+                "counted to {count}: {counted} did, {unclear} may have"
+            ));
         }
         wrong
     }
@@ -305,7 +326,9 @@ async fn count(store: Arc<EtcdStore>, record: Arc<Record>) {
 }
 
 fn number(value: Option<&[u8]>) -> u64 {
-    value.map_or(0, |value| std::str::from_utf8(value).unwrap().parse().unwrap())
+    value.map_or(0, |value| {
+        std::str::from_utf8(value).unwrap().parse().unwrap()
+    })
 }
 
 async fn keep(store: Arc<EtcdStore>, process: usize, record: Arc<Record>, key: String) {
