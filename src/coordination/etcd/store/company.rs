@@ -121,7 +121,7 @@ impl Company {
     pub(super) async fn bereaved(&self) {
         let mut bell = self.bell.subscribe();
         if bell.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

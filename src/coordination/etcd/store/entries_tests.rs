@@ -52,6 +52,21 @@ async fn what_a_process_sent_that_has_ended_has_no_effect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_left_what_an_ended_process_sent() {
+    let Company { mut replicas, .. } = company(2).await;
+    let [a, b] = [0, 1].map(|number| Arc::clone(&replicas[number].store));
+    replicas[0].link.fault(Fault::Late(6000));
+    assert!(timeout(SECOND / 2, a.put("k", b"late")).await.is_err());
+    drop(replicas.remove(0));
+    sleep(10 * SECOND).await;
+    assert_eq!(
+        b.get("k").await,
+        Ok(None),
+        "it would be nobody's to inherit"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn swaps_are_made_once_though_answers_are_lost() {
     let Company { replicas, .. } = company(2).await;
     let [a, b] = [0, 1].map(|number| Arc::clone(&replicas[number].store));

@@ -55,7 +55,11 @@ impl EtcdStore {
             None => None,
         };
         let sent = self.membership.sent();
-        let lease = self.kv.grant(self.membership.ttl()).await.map_err(failed)?;
+        let lease = self
+            .kv
+            .grant(self.membership.ttl())
+            .await
+            .map_err(|error| failed(&error))?;
         let mut when = vec![Compare::Absent(self.layout.member(me))];
         let mut then = vec![
             Op::Delete(self.layout.member(former)),
@@ -78,7 +82,7 @@ impl EtcdStore {
                 Err(failed("etcd answered too late"))
             }
             Ok(_) => Ok(()),
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(failed(&error)),
         };
         if entered.is_err() {
             // It would end by itself: this makes that sooner, and nothing depends on it.
@@ -97,7 +101,7 @@ impl EtcdStore {
             .kv
             .range(&self.layout.members())
             .await
-            .map_err(failed)?;
+            .map_err(|error| failed(&error))?;
         for Entry { key, value, .. } in members.entries {
             self.envelopes.open(&key, &value)?;
         }
@@ -116,7 +120,7 @@ impl EtcdStore {
             .kv
             .txn(vec![], get, vec![])
             .await
-            .map_err(failed)?
+            .map_err(|error| failed(&error))?
             .found;
         let Some(entry) = found.into_iter().next().flatten() else {
             *rival = None;
@@ -198,11 +202,13 @@ impl EtcdStore {
         let then = vec![self.presence(me, lease)?];
         let published = self.kv.txn(vec![there], then, vec![]);
         let published = timeout(self.membership.ttl() / ANSWER, published).await;
-        published.map_err(failed)?.map_err(failed)?;
+        published
+            .map_err(|late| failed(&late))?
+            .map_err(|error| failed(&error))?;
         Ok(())
     }
 }
 
-fn failed(cause: impl ToString) -> CoordinationError {
+fn failed(cause: &(impl ToString + ?Sized)) -> CoordinationError {
     CoordinationError(cause.to_string())
 }

@@ -115,7 +115,7 @@ impl Replica {
 
     /// Waits until it is a member.
     pub(in super::super) async fn joined(&self) {
-        let ready = tokio::time::timeout(Duration::from_secs(60), self.store.ready());
+        let ready = tokio::time::timeout(Duration::from_mins(1), self.store.ready());
         ready.await.unwrap().unwrap();
     }
 }

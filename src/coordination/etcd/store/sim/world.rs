@@ -229,10 +229,15 @@ impl World {
         let Some(store) = alive.values().next() else {
             return wrong;
         };
-        let facts = self.record.lock();
-        let (wanted, heirs) = (facts.wanted.clone(), facts.heirs.clone());
-        let (counted, unclear) = (facts.counted, facts.unclear);
-        drop(facts);
+        let (wanted, heirs, counted, unclear) = {
+            let facts = self.record.lock();
+            (
+                facts.wanted.clone(),
+                facts.heirs.clone(),
+                facts.counted,
+                facts.unclear,
+            )
+        };
         for (key, asked) in wanted {
             let place = store.layout.state(&key);
             let found = store.look(&place).await.unwrap();
