@@ -162,6 +162,8 @@ impl EtcdStore {
     async fn stay(&self) {
         let ttl = self.membership.ttl();
         let mut facts = self.facts.subscribe();
+        // They may have been set since our presence was.
+        facts.mark_changed();
         let mut lost = self.membership.changes();
         let mut due = Instant::now();
         loop {
@@ -179,14 +181,21 @@ impl EtcdStore {
             }
             let sent = self.membership.sent();
             due = Instant::now() + ttl / SIGNS;
-            match timeout(ttl / ANSWER, self.kv.keep_alive(lease)).await {
-                Ok(Ok(true)) => self.membership.extend(me, sent),
-                Ok(Ok(false)) => self.membership.lost(me, "etcd ended this replica's lease"),
-                Ok(Err(error)) => warn!(event = "coordination.not_kept_alive", cause = %error),
-                Err(_) => warn!(
-                    event = "coordination.not_kept_alive",
-                    cause = "no answer in time"
-                ),
+            let cause = match timeout(ttl / ANSWER, self.kv.keep_alive(lease)).await {
+                Ok(Ok(true)) => {
+                    self.membership.extend(me, sent);
+                    None
+                }
+                Ok(Ok(false)) => {
+                    self.membership.lost(me, "etcd ended this replica's lease");
+                    return;
+                }
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer in time".to_owned()),
+            };
+            if let Some(cause) = cause {
+                warn!(event = "coordination.not_kept_alive", cause);
+                continue;
             }
             if facts.has_changed().unwrap_or(false) {
                 facts.mark_unchanged();
