@@ -218,7 +218,7 @@ impl World {
         if self.replicas.iter().all(Option::is_none) {
             self.start(0);
         }
-        sleep(Duration::from_secs(150)).await;
+        sleep(Duration::from_secs(75)).await;
         let mut wrong = self.record.wrong();
         let alive: BTreeMap<_, _> = self
             .replicas
