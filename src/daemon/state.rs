@@ -25,7 +25,14 @@ pub(super) enum State {
     /// One process's own.
     File(Arc<LocalStore>),
     /// Shared.
-    Etcd(Arc<EtcdStore>, AtRest),
+    Etcd {
+        /// What replicas do.
+        store: Arc<EtcdStore>,
+        /// What is there without them.
+        at_rest: AtRest,
+        /// Both speak by it.
+        client: Arc<EtcdClient>,
+    },
 }
 
 impl State {
@@ -46,11 +53,15 @@ impl State {
         };
         let wrong = |error| Failure::new(Exit::Config, error);
         let session = session.map(session_name).transpose().map_err(wrong)?;
-        let kv = Arc::new(EtcdClient::new(settings::etcd(&mut config)));
+        let client = Arc::new(EtcdClient::new(settings::etcd(&mut config)));
         let keys = || settings::state_keys(&config).and_then(|keys| settings::sealing(&keys));
-        let at_rest = AtRest::new(Arc::clone(&kv) as _, &config.prefix, keys().map_err(wrong)?);
+        let at_rest = AtRest::new(
+            Arc::clone(&client) as _,
+            &config.prefix,
+            keys().map_err(wrong)?,
+        );
         let store = EtcdStore::new(
-            kv,
+            Arc::clone(&client) as _,
             &settings::replica(&config, session),
             keys().map_err(wrong)?,
             Arc::clone(clock),
@@ -58,14 +69,18 @@ impl State {
         );
         let store = store.map_err(|error| Failure::new(Exit::Config, error))?;
         store.describe(settings::facts(&config, clock.now()));
-        Ok(Self::Etcd(Arc::new(store), at_rest))
+        Ok(Self::Etcd {
+            store: Arc::new(store),
+            at_rest,
+            client,
+        })
     }
 
     /// As the broker knows it.
     pub(super) fn port(&self) -> Arc<dyn Coordination> {
         match self {
             Self::File(store) => Arc::clone(store) as _,
-            Self::Etcd(store, _) => Arc::clone(store) as _,
+            Self::Etcd { store, .. } => Arc::clone(store) as _,
         }
     }
 
@@ -73,7 +88,7 @@ impl State {
     pub(super) fn run(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
         let store = match self {
             Self::File(_) => None,
-            Self::Etcd(store, _) => Some(Arc::clone(store)),
+            Self::Etcd { store, .. } => Some(Arc::clone(store)),
         };
         async move {
             match store {
@@ -85,9 +100,17 @@ impl State {
 
     /// Returns once this process may act, while [`State::run`] runs.
     pub(super) async fn ready(&self) -> Result<(), Failure> {
-        let Self::Etcd(store, at_rest) = self else {
+        let Self::Etcd {
+            store,
+            at_rest,
+            client,
+        } = self
+        else {
             return Ok(());
         };
+        // No waiting for what cannot become right.
+        let files = client.check().await;
+        files.map_err(|error| Failure::new(Exit::Config, error))?;
         match timeout(JOIN, store.ready()).await {
             Ok(Ok(())) => {}
             // For ever, says the store: somebody else has the session, and lives.
@@ -114,7 +137,7 @@ impl State {
     pub(super) async fn close(&self) -> Result<(), CoordinationError> {
         match self {
             Self::File(store) => store.close().await,
-            Self::Etcd(store, _) => store.close().await,
+            Self::Etcd { store, .. } => store.close().await,
         }
     }
 }
