@@ -156,13 +156,12 @@ impl EtcdStore {
             };
         };
         match head.kind {
-            Kind::Set | Kind::Member => Step::Taken,
             Kind::Claimed { .. } | Kind::Done { .. } if self.ended(head) => Step::Take {
                 at,
                 unless: None,
                 again: false,
             },
-            Kind::Done { .. } => Step::Taken,
+            Kind::Set | Kind::Member | Kind::Done { .. } => Step::Taken,
             Kind::Claimed { .. } if head.owner == me && self.mine.has(key, me) => Step::Taken,
             Kind::Claimed { until, again } if head.owner == me => {
                 let hold = Hold {
@@ -295,12 +294,11 @@ impl EtcdStore {
         }
         let kind = Kind::Claimed { until, again: true };
         // Who ended before may have begun: whoever is next must be told so.
-        let to = match again {
-            true => Some((
-                self.sealed(&place, MemberId::NOBODY, kind, &[])?,
-                entry.lease,
-            )),
-            false => None,
+        let to = if again {
+            let sealed = self.sealed(&place, MemberId::NOBODY, kind, &[])?;
+            Some((sealed, entry.lease))
+        } else {
+            None
         };
         let change = Change {
             key: place,

@@ -121,13 +121,16 @@ impl Company {
     pub(super) async fn bereaved(&self) {
         let mut bell = self.bell.subscribe();
         if bell.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
     /// Tells those who wait in [`Company::bereaved`]. Never returns.
     pub(super) async fn toll(&self) {
         let mut deaths = self.deaths.subscribe();
+        if *deaths.borrow() > 0 {
+            deaths.mark_changed();
+        }
         while deaths.changed().await.is_ok() {
             for pause in BELLS {
                 if timeout(pause, deaths.changed()).await.is_ok() {

@@ -234,7 +234,8 @@ mod tests {
     fn opens_what_it_sealed() {
         let envelopes = envelopes(&[1]);
         for kind in KINDS {
-            for value in [&b""[..], b"value", &[0xFF; 65536]] {
+            let large = vec![0xFF; 65536];
+            for value in [&b""[..], b"value", &large] {
                 let sealed = envelopes
                     .seal("k", head(kind), value, &SystemRandom)
                     .unwrap();
@@ -290,7 +291,14 @@ mod tests {
     fn says_what_a_key_looks_like_and_repeats_none() {
         let good = hex::encode([9; 32]);
         let many = format!("{good}\n").repeat(MAX_KEYS + 1);
-        for bad in ["", "\n", "secret", &good[1..], &format!("{good}00"), &many] {
+        for bad in [
+            "",
+            "\n",
+            "secret",
+            good.strip_prefix('0').unwrap(),
+            &format!("{good}00"),
+            &many,
+        ] {
             assert_eq!(Keys::read(bad).err(), Some(KeysError), "{bad}");
         }
         assert!(Keys::read(&format!("\n {good} \n{good}\n")).is_ok());

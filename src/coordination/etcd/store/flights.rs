@@ -20,7 +20,7 @@ pub(super) struct Turn<'f> {
     flights: &'f Flights,
     key: &'f str,
     flight: Arc<Flight>,
-    turn: Option<OwnedMutexGuard<()>>,
+    ours: Option<OwnedMutexGuard<()>>,
 }
 
 impl Flights {
@@ -31,9 +31,9 @@ impl Flights {
             flights: self,
             key,
             flight,
-            turn: None,
+            ours: None,
         };
-        turn.turn = Some(Arc::clone(&turn.flight.turn).lock_owned().await);
+        turn.ours = Some(Arc::clone(&turn.flight.turn).lock_owned().await);
         turn
     }
 
@@ -70,7 +70,7 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.turn = None;
+        self.ours = None;
         let mut flights = self.flights.lock();
         // The map's and ours: nobody else is in it, and with the map locked nobody comes.
         if Arc::strong_count(&self.flight) == 2 {

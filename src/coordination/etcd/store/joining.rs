@@ -55,7 +55,11 @@ impl EtcdStore {
             None => None,
         };
         let sent = self.membership.sent();
-        let lease = self.kv.grant(self.membership.ttl()).await.map_err(failed)?;
+        let lease = self
+            .kv
+            .grant(self.membership.ttl())
+            .await
+            .map_err(|error| failed(&error))?;
         let mut when = vec![Compare::Absent(self.layout.member(me))];
         let mut then = vec![
             Op::Delete(self.layout.member(former)),
@@ -78,7 +82,7 @@ impl EtcdStore {
                 Err(failed("etcd answered too late"))
             }
             Ok(_) => Ok(()),
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(failed(&error)),
         };
         if entered.is_err() {
             // It would end by itself: this makes that sooner, and nothing depends on it.
@@ -97,7 +101,7 @@ impl EtcdStore {
             .kv
             .range(&self.layout.members())
             .await
-            .map_err(failed)?;
+            .map_err(|error| failed(&error))?;
         for Entry { key, value, .. } in members.entries {
             self.envelopes.open(&key, &value)?;
         }
@@ -116,7 +120,7 @@ impl EtcdStore {
             .kv
             .txn(vec![], get, vec![])
             .await
-            .map_err(failed)?
+            .map_err(|error| failed(&error))?
             .found;
         let Some(entry) = found.into_iter().next().flatten() else {
             *rival = None;
@@ -158,10 +162,13 @@ impl EtcdStore {
     async fn stay(&self) {
         let ttl = self.membership.ttl();
         let mut facts = self.facts.subscribe();
+        // They may have been set since our presence was.
+        facts.mark_changed();
         let mut lost = self.membership.changes();
         let mut due = Instant::now();
         loop {
             tokio::select! {
+                biased;
                 () = sleep_until(due) => {}
                 // Never an error: the sender is ours.
                 _ = lost.changed() => {}
@@ -174,14 +181,21 @@ impl EtcdStore {
             }
             let sent = self.membership.sent();
             due = Instant::now() + ttl / SIGNS;
-            match timeout(ttl / ANSWER, self.kv.keep_alive(lease)).await {
-                Ok(Ok(true)) => self.membership.extend(me, sent),
-                Ok(Ok(false)) => self.membership.lost(me, "etcd ended this replica's lease"),
-                Ok(Err(error)) => warn!(event = "coordination.not_kept_alive", cause = %error),
-                Err(_) => warn!(
-                    event = "coordination.not_kept_alive",
-                    cause = "no answer in time"
-                ),
+            let cause = match timeout(ttl / ANSWER, self.kv.keep_alive(lease)).await {
+                Ok(Ok(true)) => {
+                    self.membership.extend(me, sent);
+                    None
+                }
+                Ok(Ok(false)) => {
+                    self.membership.lost(me, "etcd ended this replica's lease");
+                    return;
+                }
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer in time".to_owned()),
+            };
+            if let Some(cause) = cause {
+                warn!(event = "coordination.not_kept_alive", cause);
+                continue;
             }
             if facts.has_changed().unwrap_or(false) {
                 facts.mark_unchanged();
@@ -197,11 +211,13 @@ impl EtcdStore {
         let then = vec![self.presence(me, lease)?];
         let published = self.kv.txn(vec![there], then, vec![]);
         let published = timeout(self.membership.ttl() / ANSWER, published).await;
-        published.map_err(failed)?.map_err(failed)?;
+        published
+            .map_err(|late| failed(&late))?
+            .map_err(|error| failed(&error))?;
         Ok(())
     }
 }
 
-fn failed(cause: impl ToString) -> CoordinationError {
+fn failed(cause: &(impl ToString + ?Sized)) -> CoordinationError {
     CoordinationError(cause.to_string())
 }

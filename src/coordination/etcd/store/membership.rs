@@ -128,7 +128,7 @@ impl Membership {
         if state.over || state.term != id.term {
             return false;
         }
-        let lasts = self.ttl - self.ttl / MARGIN;
+        let lasts = self.lasts();
         state.held = Some(Held {
             lease,
             until: sent.at + lasts,
@@ -143,7 +143,7 @@ impl Membership {
 
     /// etcd has heard what was sent at `sent` for membership `id`.
     pub(super) fn extend(&self, id: MemberId, sent: Sent) {
-        let lasts = self.ttl - self.ttl / MARGIN;
+        let lasts = self.lasts();
         let mut state = self.lock();
         if state.term != id.term {
             return;
@@ -199,13 +199,17 @@ impl Membership {
     pub(super) fn trouble(&self) -> Option<String> {
         let mut state = self.lock();
         let lasts = state.lasting(Instant::now(), self.clock.now()).is_some();
-        let trouble = state.trouble.clone().filter(|_| !lasts);
-        trouble
+        state.trouble.clone().filter(|_| !lasts)
     }
 
     /// Changes when there is a membership, when it is lost, and when it is over.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
+    }
+
+    /// How long a term lasts from a sign of life.
+    fn lasts(&self) -> Duration {
+        self.ttl.saturating_sub(self.ttl / MARGIN)
     }
 
     fn id(&self, term: u64) -> MemberId {

@@ -1,10 +1,10 @@
 //! State that several replicas share.
 //!
-//! Each replica is a member of a company while its lease in etcd lasts ([`membership`], [`joining`]),
-//! and knows of the others by one watch ([`watching`], [`company`]). Every change is made on the
-//! condition that its writer is a member ([`write`]), so that one that is taken for ended has no effect.
-//! Claims ([`claims`]) are had by one member, and by another only once that one is none any more;
-//! values ([`entries`]) belong to who wrote them, and are inherited ([`inherit`]).
+//! Each replica is a member of a company while its lease in etcd lasts (`membership`, `joining`),
+//! and knows of the others by one watch (`watching`, `company`). Every change is made on the
+//! condition that its writer is a member (`write`), so that one that is taken for ended has no effect.
+//! Claims (`claims`) are had by one member, and by another only once that one is none any more;
+//! values (`entries`) belong to who wrote them, and are inherited (`inherit`).
 
 mod at_rest;
 mod buckets;
@@ -24,6 +24,17 @@ mod settings;
 mod tries;
 mod watching;
 mod write;
+
+#[cfg(test)]
+mod claims_tests;
+#[cfg(test)]
+mod entries_tests;
+#[cfg(test)]
+mod joining_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod sim;
 
 use std::sync::Arc;
 
@@ -119,6 +130,7 @@ impl EtcdStore {
             )
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             _ = running => {}
         }
