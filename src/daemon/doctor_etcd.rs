@@ -15,8 +15,7 @@ pub(super) async fn examine(mut config: EtcdConfig) -> Result<String, String> {
     reach.check().await?;
     let etcd = Arc::new(EtcdClient::new(reach));
     let failed = |error: &dyn Display| error.to_string();
-    let clock = SystemClock.now();
-    let found = etcd.examine(&config.prefix, clock).await;
+    let found = etcd.examine(&config.prefix).await;
     let found = found.map_err(|error| failed(&error))?;
     let state = AtRest::new(etcd, &config.prefix, settings::sealing(&keys)?);
     if let Some(mark) = state.moved().await.map_err(|error| failed(&error))? {
@@ -24,7 +23,7 @@ pub(super) async fn examine(mut config: EtcdConfig) -> Result<String, String> {
     }
     let replicas = state.replicas().await.map_err(|error| failed(&error))?;
     // Opens everything, which fails where it was sealed with another key.
-    let now = clock.unix_timestamp() * 1000;
+    let now = SystemClock.now().unix_timestamp() * 1000;
     state
         .everything(now)
         .await

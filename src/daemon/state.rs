@@ -26,7 +26,16 @@ pub(super) enum State {
     /// One process's own.
     File(Arc<LocalStore>),
     /// Shared.
-    Etcd(Arc<EtcdStore>, AtRest, Arc<Replicas>),
+    Etcd {
+        /// What replicas do.
+        store: Arc<EtcdStore>,
+        /// What is there without them.
+        at_rest: AtRest,
+        /// Both speak by it.
+        client: Arc<EtcdClient>,
+        /// What is known of the others.
+        replicas: Arc<Replicas>,
+    },
 }
 
 impl State {
@@ -47,11 +56,15 @@ impl State {
         };
         let wrong = |error| Failure::new(Exit::Config, error);
         let session = session.map(session_name).transpose().map_err(wrong)?;
-        let kv = Arc::new(EtcdClient::new(settings::etcd(&mut config)));
+        let client = Arc::new(EtcdClient::new(settings::etcd(&mut config)));
         let keys = || settings::state_keys(&config).and_then(|keys| settings::sealing(&keys));
-        let at_rest = AtRest::new(Arc::clone(&kv) as _, &config.prefix, keys().map_err(wrong)?);
+        let at_rest = AtRest::new(
+            Arc::clone(&client) as _,
+            &config.prefix,
+            keys().map_err(wrong)?,
+        );
         let store = EtcdStore::new(
-            Arc::clone(&kv) as _,
+            Arc::clone(&client) as _,
             &settings::replica(&config, session),
             keys().map_err(wrong)?,
             Arc::clone(clock),
@@ -59,15 +72,20 @@ impl State {
         );
         let store = store.map_err(|error| Failure::new(Exit::Config, error))?;
         let store = Arc::new(store);
-        let replicas = Replicas::new(&store, &kv, config.replica, clock.now());
-        Ok(Self::Etcd(store, at_rest, Arc::new(replicas)))
+        let replicas = Replicas::new(&store, &client, config.replica, clock.now());
+        Ok(Self::Etcd {
+            store,
+            at_rest,
+            client,
+            replicas: Arc::new(replicas),
+        })
     }
 
     /// As the broker knows it.
     pub(super) fn port(&self) -> Arc<dyn Coordination> {
         match self {
             Self::File(store) => Arc::clone(store) as _,
-            Self::Etcd(store, ..) => Arc::clone(store) as _,
+            Self::Etcd { store, .. } => Arc::clone(store) as _,
         }
     }
 
@@ -75,7 +93,7 @@ impl State {
     pub(super) fn replicas(&self) -> Option<&Arc<Replicas>> {
         match self {
             Self::File(_) => None,
-            Self::Etcd(_, _, replicas) => Some(replicas),
+            Self::Etcd { replicas, .. } => Some(replicas),
         }
     }
 
@@ -83,7 +101,7 @@ impl State {
     pub(super) fn run(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
         let store = match self {
             Self::File(_) => None,
-            Self::Etcd(store, ..) => Some(Arc::clone(store)),
+            Self::Etcd { store, .. } => Some(Arc::clone(store)),
         };
         async move {
             match store {
@@ -95,9 +113,18 @@ impl State {
 
     /// Returns once this process may act, while [`State::run`] runs.
     pub(super) async fn ready(&self) -> Result<(), Failure> {
-        let Self::Etcd(store, at_rest, _) = self else {
+        let Self::Etcd {
+            store,
+            at_rest,
+            client,
+            ..
+        } = self
+        else {
             return Ok(());
         };
+        // No waiting for what cannot become right.
+        let files = client.check().await;
+        files.map_err(|error| Failure::new(Exit::Config, error))?;
         match timeout(JOIN, store.ready()).await {
             Ok(Ok(())) => {}
             // For ever, says the store: somebody else has the session, and lives.
@@ -124,7 +151,7 @@ impl State {
     pub(super) async fn close(&self) -> Result<(), CoordinationError> {
         match self {
             Self::File(store) => store.close().await,
-            Self::Etcd(store, ..) => store.close().await,
+            Self::Etcd { store, .. } => store.close().await,
         }
     }
 }

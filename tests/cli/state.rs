@@ -379,6 +379,14 @@ fn what_is_wrong_with_etcd_is_told() {
         wrong.contains("FAIL") && wrong.contains("sealed with another key"),
         "{wrong}"
     );
+    let config = std::fs::read_to_string(place.path().join("vaultgram.toml")).unwrap();
+    let tls = config.replace("http:", "https:") + "ca_file = \"none.pem\"\n";
+    std::fs::write(place.path().join("tls.toml"), tls).unwrap();
+    let ran = place.run(&["serve", "-c", "tls.toml"]);
+    assert!(
+        ran.code == 78 && ran.err.contains("none.pem: cannot be read: No such file"),
+        "{ran:?}"
+    );
     drop(etcd);
     let gone = doctor(KEY);
     assert!(gone.contains("FAIL") && gone.contains("refused"), "{gone}");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use etcd_client::{
-    CompareOp, GetOptions, KeyValue, LeaseKeepAliveStream, LeaseKeeper, PutOptions, SortOrder,
-    SortTarget, Txn, TxnOp, TxnOpResponse, WatchOptions,
+    CompareOp, GetOptions, KeyValue, LeaseKeepAliveStream, LeaseKeeper, PutOptions, Txn, TxnOp,
+    TxnOpResponse, WatchOptions,
 };
 use tokio::sync::Mutex;
 
@@ -45,13 +45,20 @@ impl EtcdClient {
         }
     }
 
+    /// Looks at the files that TLS needs, and connects to nothing.
+    ///
+    /// # Errors
+    /// When they cannot be used; says what to do.
+    pub async fn check(&self) -> Result<(), String> {
+        self.nodes.check().await
+    }
+
     async fn page(&self, from: &str, end: &str, at: Revision) -> Result<Range, KvError> {
         let answer = self.nodes.call(Again::Yes, Patience::CALL, |connection| {
             let options = GetOptions::new()
                 .with_range(end)
                 .with_limit(PAGE)
-                .with_revision(at)
-                .with_sort(SortTarget::Key, SortOrder::Ascend);
+                .with_revision(at);
             async move { connection.kv.clone().get(from, Some(options)).await }
         });
         let answer = answer.await?;

@@ -1,20 +1,8 @@
 //! A look at etcd for whoever wants to know how it is: `vaultgram doctor`, `vaultgram status --cluster`.
 
-use std::time::Duration;
-
-use etcd_client::GetOptions;
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
-
 use crate::coordination::etcd::EtcdClient;
 use crate::coordination::etcd::kv::{Compare, Kv, KvError, Op};
 use crate::coordination::etcd::nodes::{Again, Patience};
-
-/// The header in which servers say the time.
-const DATE: &[BorrowedFormatItem<'_>] = format_description!(
-    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-);
 
 /// How etcd is.
 #[derive(Debug)]
@@ -25,8 +13,6 @@ pub struct Examined {
     pub members: Option<(usize, Option<String>)>,
     /// Something outside of the prefix could be written.
     pub writes_elsewhere: bool,
-    /// By how much its clock is ahead of ours (behind, where negative), where it says the time.
-    pub drift: Option<time::Duration>,
 }
 
 /// What a node says of itself.
@@ -48,7 +34,7 @@ impl EtcdClient {
     ///
     /// # Errors
     /// When etcd does not answer, or does not let us read what begins with `prefix`.
-    pub async fn examine(&self, prefix: &str, now: OffsetDateTime) -> Result<Examined, KvError> {
+    pub async fn examine(&self, prefix: &str) -> Result<Examined, KvError> {
         let nodes = self.look().await;
         self.range(&format!("{prefix}members/")).await?;
         let leader = nodes.iter().find_map(|(_, facts)| {
@@ -58,7 +44,6 @@ impl EtcdClient {
         Ok(Examined {
             members: self.members(leader).await,
             writes_elsewhere: self.writes_elsewhere(prefix).await?,
-            drift: self.drift(prefix, now).await,
             nodes,
         })
     }
@@ -106,43 +91,9 @@ impl EtcdClient {
             Err(error) => Err(error),
         }
     }
-
-    /// What answers a mistake says the time, where TLS is spoken.
-    async fn drift(&self, prefix: &str, now: OffsetDateTime) -> Option<time::Duration> {
-        let (_, asked) = self
-            .nodes
-            .each(|connection| async move {
-                let future = GetOptions::new().with_revision(i64::MAX);
-                match connection.kv.clone().get(prefix, Some(future)).await {
-                    Err(etcd_client::Error::GRpcStatus(status)) => {
-                        let date = status
-                            .metadata()
-                            .get("date")
-                            .and_then(|it| it.to_str().ok());
-                        Ok(date.and_then(read_date))
-                    }
-                    _ => Ok(None),
-                }
-            })
-            .await
-            .into_iter()
-            .find(|(_, said)| matches!(said, Ok(Some(_))))?;
-        let said = asked.ok().flatten()?;
-        // The header has whole seconds.
-        let drift = said - now.replace_nanosecond(0).ok()?;
-        Some(drift)
-    }
-}
-
-fn read_date(text: &str) -> Option<OffsetDateTime> {
-    let said = time::PrimitiveDateTime::parse(text, DATE).ok()?;
-    Some(said.assume_utc())
 }
 
 impl Examined {
-    /// Clocks further apart than this are worth a word: claims end by them.
-    const MAX_DRIFT: Duration = Duration::from_secs(5);
-
     /// What somebody should look at, though it works.
     #[must_use]
     pub fn warnings(&self, prefix: &str) -> Vec<String> {
@@ -161,31 +112,6 @@ impl Examined {
                 "it lets us write outside of {prefix} too; give vaultgram a user and a role of its own"
             ));
         }
-        if let Some(drift) = self.drift.filter(|it| it.unsigned_abs() > Self::MAX_DRIFT) {
-            let how = if drift.is_positive() {
-                "ahead of"
-            } else {
-                "behind"
-            };
-            let seconds = drift.whole_seconds().unsigned_abs();
-            found.push(format!(
-                "its clock is {seconds} s {how} vaultgram's; set both by NTP"
-            ));
-        }
         found
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use time::macros::datetime;
-
-    use super::*;
-
-    #[test]
-    fn a_server_says_the_time() {
-        let said = read_date("Sat, 28 Nov 2026 19:45:06 GMT");
-        assert_eq!(said, Some(datetime!(2026-11-28 19:45:06 UTC)));
-        assert_eq!(read_date("yesterday"), None);
     }
 }

@@ -67,9 +67,10 @@ impl Node {
         Ok(made)
     }
 
-    /// Leaves `lost`, unless somebody has done so before.
-    pub(super) async fn leave(&self, lost: &Arc<Connection>) {
+    /// Leaves `lost`; whether it is this node's, and nobody has done so before.
+    pub(super) async fn leave(&self, lost: &Arc<Connection>) -> bool {
         let mut connection = self.connection.lock().await;
-        connection.take_if(|connection| Arc::ptr_eq(connection, lost));
+        let left = connection.take_if(|connection| Arc::ptr_eq(connection, lost));
+        left.is_some()
     }
 }

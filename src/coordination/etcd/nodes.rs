@@ -181,13 +181,18 @@ impl Nodes {
         Err((failure.map(named), Some(connection)))
     }
 
-    /// The connection in use has failed by another's account.
+    /// A connection has failed by another's account.
     pub(super) async fn leave(&self, lost: &Arc<Connection>) {
-        let current = self.current.load(Ordering::Relaxed);
-        for node in &self.all {
-            node.leave(lost).await;
+        for (number, node) in self.all.iter().enumerate() {
+            if node.leave(lost).await {
+                self.turn_from(number);
+            }
         }
-        self.turn_from(current);
+    }
+
+    /// Looks at the files that TLS needs.
+    pub(super) async fn check(&self) -> Result<(), String> {
+        self.reach.check().await
     }
 
     /// To the next node, unless somebody has turned already.
