@@ -61,6 +61,8 @@ use crate::domain::{
 pub struct Broker {
     rules: Rules,
     ports: Ports,
+    /// Held while somebody's keys change, so that two at once are not more than the most.
+    keys_change: tokio::sync::Mutex<()>,
     leases: leases::Registry,
     approvals: approvals::Desk,
     health: health::Memory,
@@ -167,6 +169,7 @@ impl Broker {
             health,
             rules,
             ports,
+            keys_change: tokio::sync::Mutex::new(()),
             leases: leases::Registry::new(this),
             approvals: approvals::Desk::default(),
             leaks: leaks::Registry::default(),

@@ -1,4 +1,5 @@
-//! Turns: what no two replicas may do at once, because each looks before it writes.
+//! Turns: what no two replicas may do at once, because each looks before it writes. Within a process
+//! a mutex sees to that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::broker::{ApprovalError, Broker, BrokerError};
 const LONGEST: time::Duration = time::Duration::minutes(1);
 /// How long one is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked for one that this very process has.
+/// How often it is looked for one that this very process still gives back.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Somebody's turn; dropped, it is the next one's.
@@ -23,8 +24,12 @@ pub(super) struct Turn {
 }
 
 impl Broker {
-    /// Waits for the turn at `name` of all replicas.
-    pub(super) async fn turn(&self, name: &str) -> Result<Turn, BrokerError> {
+    /// Waits for the turn at `name` of all replicas; there is none to wait for where there are no
+    /// others.
+    pub(super) async fn turn(&self, name: &str) -> Result<Option<Turn>, BrokerError> {
+        if !self.has_company() {
+            return Ok(None);
+        }
         let key = format!("turns/{name}");
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -32,7 +37,7 @@ impl Broker {
             match self.ports.coordination.claim(&key, until).await? {
                 Claim::Ours | Claim::Abandoned => {
                     let coordination = Arc::clone(&self.ports.coordination);
-                    return Ok(Turn { coordination, key });
+                    return Ok(Some(Turn { coordination, key }));
                 }
                 Claim::Taken if Instant::now() < deadline => sleep(LOOK_EVERY).await,
                 Claim::Taken => return Err(ApprovalError::Busy.into()),

@@ -240,18 +240,17 @@ impl Link {
                         Some(guard) => guard.check().await,
                         None => Ok(()),
                     };
-                    match may {
-                        Err(error) => error,
-                        Ok(()) => {
-                            let began = Instant::now();
-                            match self.invoke_on(&pool, request).await {
-                                Ok(answer) => return Ok(answer),
-                                Err(error) => {
-                                    if let CallError::Disconnected | CallError::Server(_) = error {
-                                        unclear.get_or_insert(began);
-                                    }
-                                    error
+                    if let Err(error) = may {
+                        error
+                    } else {
+                        let began = Instant::now();
+                        match self.invoke_on(&pool, request).await {
+                            Ok(answer) => return Ok(answer),
+                            Err(error) => {
+                                if let CallError::Disconnected | CallError::Server(_) = error {
+                                    unclear.get_or_insert(began);
                                 }
+                                error
                             }
                         }
                     }

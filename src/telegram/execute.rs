@@ -109,7 +109,7 @@ impl Handler {
             Command::ForgetKey(name) => self.forget_key(origin, name).await,
             Command::Approval(affair) => self.approvals(origin, affair).await,
             Command::Confirm(code) => self.confirm(origin, &code).await,
-            Command::Cancel(code) => self.cancel(origin, &code).await,
+            Command::Cancel(code) => self.cancel(origin, &code),
         }
     }
 
@@ -166,7 +166,7 @@ impl Handler {
     }
 
     /// Lets go of what waits under `code`.
-    pub(super) async fn cancel(&self, origin: &Origin, code: &str) -> Option<Reply> {
+    pub(super) fn cancel(&self, origin: &Origin, code: &str) -> Option<Reply> {
         match self.pending.take(origin.user.id, code, &origin.id) {
             Found::Wish(_) => Some(Reply::cancelled()),
             Found::Nothing => Some(Reply::stale_code()),

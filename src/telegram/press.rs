@@ -129,7 +129,7 @@ impl Handler {
                     origin.hold = hold;
                     match choice {
                         Choice::Confirm(code) => ("confirm", self.confirm(&origin, &code).await),
-                        Choice::Cancel(code) => ("cancel", self.cancel(&origin, &code).await),
+                        Choice::Cancel(code) => ("cancel", self.cancel(&origin, &code)),
                         // These are not questions, and have their own way.
                         Choice::Approve(_) | Choice::Deny(_) => return,
                     }

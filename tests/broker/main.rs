@@ -12,6 +12,7 @@ mod approvals;
 mod capabilities;
 mod changes;
 mod collecting;
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../support/company.rs"]
 mod company;
 mod crowd;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vaultgram::broker::{Beside, Broker, BrokerError, Duty, LeaseName, Outcome, Waiting};
-use vaultgram::domain::{Action, AuditEvent, Caller, Delivery, Request};
+use vaultgram::domain::group::{Groups, Member as GroupMember};
+use vaultgram::domain::{Action, AuditEvent, Caller, Delivery, People, Request};
 
 use crate::company::{Company, Member};
-use crate::world::{ALICE, World, error, field, peer, user};
+use crate::world::{ALICE, CAROL, World, error, field, peer, user};
 
 const READ: Action = Action::Read(Delivery::Message);
 const HOUR: Duration = Duration::from_hours(1);
@@ -91,6 +92,7 @@ async fn who_is_out_of_touch_does_nothing_for_chat_and_goes_on_for_programs() {
         reason: "out_of_touch"
     }));
 
+    *world.store.at_hand.lock().unwrap() = false;
     company.set_broken(true);
     for action in [READ, Action::List, Action::Put { over: None }] {
         let request = Request {
@@ -223,6 +225,9 @@ async fn what_one_that_ended_left_is_spared_for_its_holder_to_keep() {
 async fn of_the_same_request_opened_at_two_replicas_one_stays() {
     for _ in 0..20 {
         let mut world = World::new();
+        let members = vec![GroupMember::Telegram(CAROL)];
+        let groups = [("leads".to_owned(), members)].into();
+        world.groups = Groups::new(&groups, People::default()).unwrap();
         "@approvals(\"1\") @approvers(\"leads\") permit(principal, action, resource);"
             .clone_into(&mut world.policy);
         let (world, company) = (Arc::new(world), Company::new());

@@ -82,18 +82,14 @@ impl World {
         Self::on(User::new(BROKER, "Broker").username("vault_broker")).await
     }
 
-    /// With this account for the broker.
-    pub(crate) async fn on(account: User) -> Self {
-        Self::with(account).await
-    }
-
     /// A broker on a bot's account.
     pub(crate) async fn of_a_bot() -> Self {
         let broker = User::new(BROKER, "Broker").username("vault_broker_bot");
-        Self::with(broker.bot("5000:token")).await
+        Self::on(broker.bot("5000:token")).await
     }
 
-    async fn with(broker: User) -> Self {
+    /// With this account for the broker.
+    pub(crate) async fn on(broker: User) -> Self {
         let dc = Datacenter::start(Options::default()).await.unwrap();
         dc.add_user(broker);
         dc.add_user(User::new(ALICE, "Alice"));
@@ -124,7 +120,7 @@ impl World {
         world
     }
 
-    pub(crate) fn login(&self) -> Login {
+    fn login(&self) -> Login {
         Login {
             user: Some(BROKER),
             ..login_with(&self.dc, self.dc.provision_key(BROKER))
