@@ -13,6 +13,7 @@ mod logout;
 mod migrate;
 mod notify;
 mod own_keys;
+mod parts;
 mod policy;
 mod reload;
 mod serve;

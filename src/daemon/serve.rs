@@ -1,13 +1,10 @@
 //! `vaultgram serve`: put together, run, and stop in two stages.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +18,7 @@ use crate::daemon::activation::Passed;
 use crate::daemon::cluster::Replicas;
 use crate::daemon::notify::Notifier;
 use crate::daemon::own_keys::OwnKeys;
+use crate::daemon::parts::{Parts, unavailable};
 use crate::daemon::reload::{Reloader, Seen};
 use crate::daemon::signals::{Asked, Signals};
 use crate::daemon::state::State;
@@ -33,8 +31,6 @@ use crate::{memory, telegram, telemetry};
 
 /// Where the system says whose subordinate user ids are.
 const SUBUID: &str = "/etc/subuid";
-/// How long requests in flight may take after the first stop signal.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// Runs the broker until it is told to stop.
 ///
@@ -44,7 +40,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub async fn serve(file: &Path) -> Result<(), Failure> {
     // Elsewhere than on the thread that waits for the end: what it did stays in its registers.
     let file = file.to_owned();
-    let serving = TaskTracker::new().spawn(async move { serve_here(&file).await });
+    let serving = TaskTracker::new().spawn(async move { Box::pin(serve_here(&file)).await });
     serving.await.map_err(unavailable).flatten()
 }
 
@@ -238,43 +234,30 @@ impl Daemon {
     async fn run(self, mut signals: Signals, notifier: Arc<Notifier>) -> Result<(), Failure> {
         let hash = self.reloader.hash();
         self.broker.record_policy(hash).await.map_err(unavailable)?;
-        // Fronts stop first, so that what is in flight can still read; then the leases go, and
-        // Vault's token last.
-        let (fronts, leases, back) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
-        let stop = CancellationToken::new;
-        let (stop_fronts, stop_leases, stop_back) = (stop(), stop(), stop());
-        let mut running = FuturesUnordered::new();
-
-        running.push(back.spawn(ended(self.state.run(stop_back.clone()))));
+        let mut all = Parts::new();
+        let (fronts, leases, back) = (&all.fronts, &all.leases, &all.back);
+        all.add(back.keep(self.state.run(back.stop())));
         join(&self.state, &mut signals).await?;
         self.broker.recover_leases().await.map_err(unavailable)?;
-        let (vault, stop) = (Arc::clone(&self.vault), stop_back.clone());
-        running.push(back.spawn(ended(async move { vault.run(stop).await })));
-        let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
-        let keeping = async move {
-            let measuring = approvals::measure(Arc::clone(&broker), stop.clone());
-            let keeping = broker.keep_approvals(stop.clone());
-            let recording = broker.record_leaks(stop.clone());
-            tokio::join!(keeping, measuring, recording, broker.run_leases(stop));
-        };
-        running.push(leases.spawn(ended(keeping)));
-        let (cache, stop) = (self.cache, stop_back.clone());
-        running.push(back.spawn(ended(async move { cache.run(stop).await })));
+        let (vault, stop) = (Arc::clone(&self.vault), back.stop());
+        all.add(back.keep(async move { vault.run(stop).await }));
+        all.add(leases.keep(look_after(Arc::clone(&self.broker), leases.stop())));
+        let (cache, stop) = (self.cache, back.stop());
+        all.add(back.keep(async move { cache.run(stop).await }));
         let reload = self.reloader.asked();
-        let reloading = self
-            .reloader
-            .run(Arc::clone(&notifier), stop_fronts.clone());
-        running.push(fronts.spawn(ended(reloading)));
+        let reloading = self.reloader.run(Arc::clone(&notifier), fronts.stop());
+        all.add(fronts.keep(reloading));
         let beside_socket = !self.sockets.is_empty() || self.credentials.is_some();
         for socket in self.sockets {
-            let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
-            let serving = socket.serve(broker, self.attestor.clone(), stop);
-            running.push(fronts.spawn(async move { serving.await.map_err(unavailable) }));
+            let broker = Arc::clone(&self.broker);
+            let serving = socket.serve(broker, self.attestor.clone(), fronts.stop());
+            all.add(fronts.spawn(async move { serving.await.map_err(unavailable) }));
         }
         if let Some((socket, credentials)) = self.credentials {
-            let (broker, stop) = (Arc::clone(&self.broker), stop_fronts.clone());
-            let serving = socket.serve_credentials(broker, self.attestor, credentials, stop);
-            running.push(fronts.spawn(async move { serving.await.map_err(unavailable) }));
+            let broker = Arc::clone(&self.broker);
+            let serving =
+                socket.serve_credentials(broker, self.attestor, credentials, fronts.stop());
+            all.add(fronts.spawn(async move { serving.await.map_err(unavailable) }));
         }
         let status = self
             .telegram
@@ -288,20 +271,12 @@ impl Daemon {
                 clock: self.clock,
                 witness: witness(self.witness, &self.audit),
             };
-            let stop = stop_fronts.clone();
-            running.push(fronts.spawn(chat(account, ports, status, stop, beside_socket)));
+            let chatting = chat(account, ports, status, fronts.stop(), beside_socket);
+            all.add(fronts.spawn(chatting));
         }
-        running.extend(self.state.replicas().map(|replicas| {
-            let (broker, stop) = (Arc::clone(&self.broker), stop_back.clone());
-            back.spawn(ended(tell(
-                Arc::clone(replicas),
-                broker,
-                status.clone(),
-                stop,
-            )))
-        }));
-        for part in [&fronts, &leases, &back] {
-            part.close();
+        if let Some(replicas) = self.state.replicas().cloned() {
+            let (broker, status) = (Arc::clone(&self.broker), status.clone());
+            all.add(back.keep(tell(replicas, broker, status, back.stop())));
         }
         tracing::info!(
             event = "daemon.serving",
@@ -320,26 +295,13 @@ impl Daemon {
                     }
                     Asked::Reload => reload.notify_one(),
                 },
-                Some(part) = running.next() => break part.map_err(unavailable).flatten().and_then(|()| {
-                    Err(unavailable("a part of vaultgram ended by itself; see the log"))
-                }),
+                ended = all.ended() => break ended,
                 never = &mut telling => match never {},
             }
         };
         notifier.stopping();
-        stop_fronts.cancel();
-        let drained = async {
-            let fronts_done = tokio::time::timeout(DRAIN, fronts.wait()).await.is_ok();
-            stop_leases.cancel();
-            leases.wait().await;
-            stop_back.cancel();
-            back.wait().await;
-            fronts_done
-        };
         tokio::select! {
-            fronts_done = drained => if !fronts_done {
-                tracing::warn!(event = "daemon.drain_timeout", seconds = DRAIN.as_secs());
-            },
+            () = all.drain() => {}
             () = signals.stop() => {
                 let failure = Failure::new(Exit::TryAgain, "stopped at once by a second signal");
                 return Err(failure);
@@ -350,6 +312,14 @@ impl Daemon {
         tracing::info!(event = "daemon.stopped");
         ended
     }
+}
+
+/// Looks after what goes on when nobody asks, until `stop`.
+async fn look_after(broker: Arc<Broker>, stop: CancellationToken) {
+    let measuring = approvals::measure(Arc::clone(&broker), stop.clone());
+    let keeping = broker.keep_approvals(stop.clone());
+    let recording = broker.record_leaks(stop.clone());
+    tokio::join!(keeping, measuring, recording, broker.run_leases(stop));
 }
 
 /// Tells the other replicas of this one, until `stop`; and has the broker tell of them.
@@ -385,12 +355,6 @@ async fn close(state: &State, audit: &AuditFile) {
     if let Err(error) = audit.close().await {
         tracing::error!(event = "daemon.audit_not_closed", %error);
     }
-}
-
-/// What only ends when it is told to.
-async fn ended(work: impl Future<Output = ()>) -> Result<(), Failure> {
-    work.await;
-    Ok(())
 }
 
 /// What posts the audit's head.
@@ -449,10 +413,6 @@ fn open_telegram(
         session,
         keys: keys.map_err(|error| Failure::new(Exit::Config, error))?,
     })
-}
-
-fn unavailable(error: impl fmt::Display) -> Failure {
-    Failure::new(Exit::Unavailable, error)
 }
 
 /// For processes that hold secrets for long.

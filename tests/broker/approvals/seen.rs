@@ -103,7 +103,7 @@ async fn on_the_host(world: &World, broker: &Broker, path: &str) -> Outcome {
         action: Action::Read(Delivery::Socket),
         ..read(world, ALICE.0, path)
     };
-    let answer = broker.handle_claimed(request, Beside::default()).await;
+    let answer = broker.handle_with(request, Beside::default()).await;
     answer.unwrap()
 }
 
