@@ -239,6 +239,16 @@ fn a_term_is_counted_from_what_was_sent() {
             times,
         };
         let history = [
+            // By then nobody looks for what those who ended left, and would lose calls.
+            (46_000, Event::BreakWatches { replica }),
+            // Nor does it hear that it is taken for ended.
+            (
+                1,
+                Event::Lag {
+                    replica,
+                    time: 3000,
+                },
+            ),
             (10, deliver(2900)),
             (1, wrong(Fault::Slow(650), 1)),
             (5000, wrong(Fault::LostBefore, 8)),
