@@ -203,6 +203,8 @@ async fn what_cannot_be_reached_was_not_done() {
     let client = EtcdClient::new(reach(&etcd.endpoints()));
     set(&client, "/t/a", b"").await;
     etcd.pause(0);
+    // Not all of its threads stand at once.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let unclear = client
         .txn(vec![], vec![put("/t/b", b"")], vec![])
         .await
