@@ -1,7 +1,8 @@
 //! Calls to a real etcd: alone, in a cluster that loses nodes, and where it says no.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use vaultgram::coordination::etcd::kv::{Compare, Event, Kv, KvError, Op};
 use vaultgram::coordination::etcd::{EtcdClient, Reach, Tls};
 use vaultgram::domain::SecretValue;

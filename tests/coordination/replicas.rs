@@ -1,10 +1,10 @@
 //! Replicas that share a real etcd.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vaultgram::broker::ports::{Claim, Clock, Coordination, SystemClock, SystemRandom};
