@@ -101,6 +101,10 @@ fn each_mistake_about_etcd_is_told() {
             .contains("the state is in one place; remove one of them"),
         "{ran:?}"
     );
+}
+
+#[test]
+fn each_mistake_about_its_secrets_is_told() {
     let ran = check(&toml(ENDPOINTS), "", VARIABLES);
     let told = "VAULTGRAM_STATE_KEY is not set, and what is in etcd is sealed with it";
     assert!(ran.code == 78 && ran.err.contains(told), "{ran:?}");

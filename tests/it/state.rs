@@ -7,11 +7,11 @@ use crate::setting;
 use crate::stage::{ALICE, PASSWORD, Setting, Stage};
 
 async fn on(etcd: &Etcd) -> Stage {
-    let state = format!("[state.etcd]\nendpoints = {:?}\n", etcd.endpoints());
+    let section = format!("[state.etcd]\nendpoints = {:?}\n", etcd.endpoints());
     // Whatever follows [audit] is a section of its own.
     let stage = Stage::build(Setting {
         telegram: "delete_after = \"10s\"",
-        audit: &state,
+        audit: &section,
         ..setting()
     });
     let stage = stage.await;
