@@ -221,7 +221,7 @@ async fn what_one_that_ended_left_is_spared_for_its_holder_to_keep() {
     running.await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn of_the_same_request_opened_at_two_replicas_one_stays() {
     for _ in 0..20 {
         let mut world = World::new();

@@ -253,13 +253,16 @@ impl Coordination for Member {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
-        self.look(|state| {
+        let listed = self.look(|state| {
             let found = state.entries.iter();
             let found = found.filter(|(key, it)| key.starts_with(prefix) && it.kind == Kind::Set);
             found
                 .map(|(key, it)| (key.clone(), it.value.clone()))
                 .collect()
-        })
+        });
+        // So that others come in between.
+        tokio::task::yield_now().await;
+        listed
     }
 
     async fn inherit(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
