@@ -3,6 +3,7 @@
 //! The order of fields is Vault's. Values of secrets pass through as raw JSON
 //! ([`serde_json::value::RawValue`]), so that no second copy of them is made.
 
+mod cluster;
 mod health;
 mod kv;
 mod leases;
@@ -11,6 +12,7 @@ mod system;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::cluster::{ClusterReport, NodeReport, ReplicaReport};
 pub use self::health::{HealthCheck, HealthReport};
 pub use self::kv::{Keys, KvHistory, KvMetadata, KvState, KvVersion, Notes};
 pub use self::leases::{LeaseEntry, LeaseKept, LeaseList, LeaseTerm};

@@ -3,6 +3,7 @@
 mod approvals;
 mod approve;
 mod capabilities;
+mod cluster;
 mod collect;
 mod confirm;
 mod error;
@@ -29,6 +30,7 @@ pub use self::approvals::{
     ApprovalError, ApprovalInfo, ApprovalRules, Filter, Opened, Promise, Told, Waiting,
 };
 pub use self::approve::Vote;
+pub use self::cluster::Answers;
 pub use self::collect::{Collected, Offer};
 pub use self::confirm::Asked;
 pub use self::error::BrokerError;
@@ -62,6 +64,7 @@ pub struct Broker {
     approvals: approvals::Desk,
     health: health::Memory,
     leaks: leaks::Registry,
+    company: cluster::Company,
 }
 
 /// What the broker goes by.
@@ -164,6 +167,7 @@ impl Broker {
             leases: leases::Registry::default(),
             approvals: approvals::Desk::default(),
             leaks: leaks::Registry::default(),
+            company: cluster::Company::default(),
         }
     }
 
@@ -312,7 +316,10 @@ impl Broker {
     /// When the coordination store cannot keep it.
     pub async fn finish(&self, id: &RequestId) -> Result<(), CoordinationError> {
         match id {
-            RequestId::Message { .. } => self.ports.coordination.finish(&claim_key(id)).await,
+            RequestId::Message { .. } => {
+                self.company.answered(id);
+                self.ports.coordination.finish(&claim_key(id)).await
+            }
             RequestId::Connection(_) => Ok(()),
         }
     }

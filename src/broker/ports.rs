@@ -1,5 +1,6 @@
 //! What the broker needs from outside, each a trait with its adapters in other rooms.
 
+mod cluster;
 mod store_error;
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use time::OffsetDateTime;
 
 use std::time::Duration;
 
+pub use self::cluster::{Cluster, ClusterView, NodeFacts, Replica, StoreNode};
 pub use self::store_error::StoreError;
 use crate::domain::{AuditEntry, Field, History, Permit, Secret, SecretValue, VersionFacts};
 

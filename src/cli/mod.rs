@@ -5,6 +5,7 @@ pub mod approvals;
 pub mod audit;
 mod change;
 pub mod client;
+mod cluster;
 pub mod collect;
 pub mod common;
 pub mod delete;
@@ -257,7 +258,7 @@ pub async fn run(
         Client::Rotate(arguments) => rotate::run(arguments, out).await,
         Client::Wrap(arguments) => wrap::wrap(arguments, out).await,
         Client::Unwrap(arguments) => wrap::unwrap(arguments, out, terminal).await,
-        Client::Status(arguments) => status::run(arguments, out).await,
+        Client::Status(arguments) => status::run(arguments, out, color).await,
         Client::Completions(arguments) => manual::completions(arguments, out),
         Client::Man(arguments) => manual::man(arguments, out),
         Client::Invoke(arguments) => invoke::run(arguments, out, terminal).await,

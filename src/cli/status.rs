@@ -1,4 +1,5 @@
-//! `vaultgram status`: whether a running vaultgram can serve, and whom it takes you for.
+//! `vaultgram status`: whether a running vaultgram can serve, whom it takes you for, and who else is
+//! there.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,6 +9,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use crate::api::{Envelope, Health, HealthCheck, HealthReport, PeerInfo};
+use crate::cli::cluster;
 use crate::cli::common::Common;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::secret::not_understood;
@@ -30,9 +32,13 @@ What is said of you is what policies see: who asks is the kernel's word.
 Examples:
   vaultgram status
   vaultgram status --json | jq -r .caller.uid
+  vaultgram status --cluster
 
 Exit codes: 0 ready, 69 not available or not ready, 75 try again, 77 denied.")]
 pub struct StatusArgs {
+    /// Show the replicas that share the state, and the etcd they share it in
+    #[arg(long)]
+    pub cluster: bool,
     /// How to ask.
     #[command(flatten)]
     pub common: Common,
@@ -51,11 +57,14 @@ struct Printed<'a> {
     caller: &'a BTreeMap<String, String>,
 }
 
-/// Prints the state of things to `out`.
+/// Prints the state of things to `out`, in `color`.
 ///
 /// # Errors
 /// With the exit codes that `vaultgram status --help` lists.
-pub async fn run(arguments: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
+pub async fn run(arguments: &StatusArgs, out: &mut dyn Write, color: bool) -> Result<(), Failure> {
+    if arguments.cluster {
+        return cluster::run(&arguments.common, out, color).await;
+    }
     let socket = arguments.common.socket();
     let health = socket.get("/v1/sys/health").await?;
     let health: Health = serde_json::from_slice(&health.body).map_err(|_| not_understood())?;

@@ -151,6 +151,7 @@ fn needed(route: Route, method: &Method) -> (Needs, &'static [&'static str]) {
         | Route::Lease(..)
         | Route::Approvals(_)
         | Route::Report
+        | Route::Cluster
         | Route::Alive
         | Route::Ready => (
             Needs::Nothing,

@@ -1,4 +1,5 @@
-//! The paths for probes, outside of Vault's API: `/health`, `/healthz`, `/readyz`.
+//! The paths for probes and dashboards, outside of Vault's API: `/health`, `/healthz`, `/readyz`,
+//! `/cluster`.
 
 use hyper::{Method, StatusCode};
 use time::OffsetDateTime;
@@ -19,6 +20,7 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Option<Route>, Refusa
         "/health" => Route::Report,
         "/healthz" => Route::Alive,
         "/readyz" => Route::Ready,
+        "/cluster" => Route::Cluster,
         _ => return Ok(None),
     };
     only(method, "GET, HEAD", route).map(Some)
@@ -83,7 +85,8 @@ fn check(check: &Check) -> HealthCheck {
 }
 
 /// To the second, in UTC. Times beyond year 9999 do not come up.
-fn format(at: OffsetDateTime) -> String {
+/// RFC 3339, in whole seconds.
+pub(super) fn format(at: OffsetDateTime) -> String {
     let seconds = at.replace_nanosecond(0).unwrap_or(at);
     seconds.format(&Rfc3339).unwrap_or_default()
 }

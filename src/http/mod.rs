@@ -10,6 +10,7 @@ mod ask;
 mod bind;
 mod body;
 mod capabilities;
+mod cluster;
 mod credentials;
 mod error;
 mod health;

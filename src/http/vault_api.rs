@@ -153,6 +153,7 @@ impl VaultApi {
             Route::Lease(verb, lease) => self.lease(id, verb, lease, body, peer).await,
             Route::Approvals(route) => self.approvals(id, route, body, peer).await,
             Route::Report => Ok(self.report().await),
+            Route::Cluster => self.cluster().await,
             Route::Alive => Ok(health::alive()),
             Route::Ready => Ok(self.ready().await),
         }
@@ -191,6 +192,7 @@ fn takes_body(route: &Route) -> bool {
         | Route::Unlock
         | Route::Leases
         | Route::Report
+        | Route::Cluster
         | Route::Alive
         | Route::Ready => false,
     }

@@ -57,6 +57,7 @@ impl Handler {
                     );
                 }
                 reply.text.push_str(&self.waiting_requests(origin).await);
+                reply.text.push_str(&self.company().await);
                 if self.status.is_blind() {
                     reply.text.push_str(
                         "\nI cannot look at my account's devices: a new one would go unnoticed.",

@@ -21,6 +21,7 @@ mod buttons;
 mod call;
 mod cards;
 pub mod command;
+mod company;
 mod confirm;
 mod connection;
 mod deletion;

@@ -285,6 +285,12 @@ fn status_says_who_asks_and_whether_secrets_can_be_had() {
             .any(|line| line.starts_with("store") && line.contains("  ready (version ")),
         "{shown}"
     );
+    let ran = server.run(&["status", "--cluster"]);
+    assert_eq!(ran.code, 69, "{ran:?}");
+    assert!(
+        ran.err.contains("is alone") && ran.err.contains("[state.etcd]"),
+        "{ran:?}"
+    );
     server.bao().seal();
     // It notices within seconds.
     let start = Instant::now();

@@ -1,9 +1,12 @@
 //! The paths for probes: who lives, who can serve, and what is wrong where nobody can.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use serde_json::Value;
-use vaultgram::broker::ports::{Serving, StoreHealth};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use vaultgram::broker::ports::{Cluster, ClusterView, Replica, Serving, StoreHealth, StoreNode};
 
 use crate::support::{Server, ordinary, run};
 
@@ -135,6 +138,56 @@ async fn since_when_is_kept_while_nothing_changes() {
     assert_ne!(sealed, first);
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(since().await, sealed);
+}
+
+/// Two replicas on one server that does not answer.
+struct Pair;
+
+#[async_trait]
+impl Cluster for Pair {
+    async fn view(&self) -> ClusterView {
+        let replica = |name: &str, this| Replica {
+            name: name.to_owned(),
+            this,
+            version: "0.1.0".to_owned(),
+            since: OffsetDateTime::UNIX_EPOCH,
+            policy: "3f9a".to_owned(),
+            telegram: None,
+            answered: 7,
+            last: Some("telegram-1001-5".to_owned()),
+            leases: 0,
+        };
+        ClusterView {
+            replicas: vec![replica("a", true), replica("b", false)],
+            nodes: vec![StoreNode {
+                endpoint: "https://etcd-1:2379".to_owned(),
+                said: Err("connection\nrefused".to_owned()),
+            }],
+            alarms: vec![],
+        }
+    }
+}
+
+#[tokio::test]
+async fn replicas_are_told_of_where_there_are_any() {
+    let server = ordinary();
+    assert_eq!(server.get("/cluster").await.status, 404);
+    server.broker.join(Arc::new(Pair));
+    let reply = server.get("/cluster").await;
+    assert_eq!(reply.status, 200);
+    let report = reply.json();
+    assert_eq!(report["replicas"][0]["this"], true);
+    assert_eq!(report["replicas"][1]["name"], "b");
+    assert_eq!(report["replicas"][1]["since"], "1970-01-01T00:00:00Z");
+    assert_eq!(report["replicas"][1]["last"], "telegram-1001-5");
+    let problem = report["nodes"][0]["problem"].as_str().unwrap();
+    assert!(!problem.contains('\n'), "{problem}");
+    let worries = json!([
+        "0 of 1 etcd servers answer",
+        "no etcd server that answers leads"
+    ]);
+    assert_eq!(report["worries"], worries);
+    assert_eq!(server.decisions(), 0, "a look leaves nothing on record");
 }
 
 #[tokio::test]

@@ -200,6 +200,7 @@ impl SecretStore for Store {
 /// A socket that is served until this is dropped.
 pub(crate) struct Server {
     pub(crate) path: PathBuf,
+    pub(crate) broker: Arc<Broker>,
     pub(crate) store: Arc<Store>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) coordination: Arc<Memory>,
@@ -285,9 +286,11 @@ pub(crate) fn serve_to(policy: &str, groups: Groups, change: impl FnOnce(&mut Se
     ));
     let listener = bind(&settings).unwrap_or_else(|error| panic!("{error}"));
     let stop = CancellationToken::new();
-    let served = TaskTracker::new().spawn(listener.serve(broker, attestor, stop.clone()));
+    let served =
+        TaskTracker::new().spawn(listener.serve(Arc::clone(&broker), attestor, stop.clone()));
     Server {
         path,
+        broker,
         store,
         audit,
         coordination,

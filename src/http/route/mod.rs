@@ -78,6 +78,8 @@ pub(super) enum Route {
     Approvals(ApprovalRoute),
     /// How everything is, outside of Vault's API as the next two.
     Report,
+    /// Who else is there, outside of Vault's API too.
+    Cluster,
     /// Whether we live.
     Alive,
     /// Whether secrets can be served.
