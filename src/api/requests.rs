@@ -122,10 +122,13 @@ pub enum Because {
         /// The request that waits for them.
         request: Box<RequestEntry>,
     },
-    /// Others must agree, and the caller must ask them, and say why.
+    /// The caller must request it, and say why; others must agree, unless that is enough.
     ReasonNeeded {
         /// In at least so many characters.
         characters: usize,
+        /// That is enough: nobody need agree.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alone: bool,
         /// What is to be done, and with what, where that is known.
         path: Option<String>,
         /// See above.
@@ -150,6 +153,12 @@ pub enum Because {
 }
 
 impl RequestEntry {
+    /// Whether nobody agreed to what was granted, as its reason was enough.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        self.granted_until.is_some() && self.votes.is_empty() && !self.broken_glass
+    }
+
     /// Who must agree: `2 of platform-leads, security`.
     #[must_use]
     pub fn wanted(&self) -> String {
@@ -190,6 +199,23 @@ impl RequestAsk {
 }
 
 impl Because {
+    /// What is wanted of who must say why.
+    #[must_use]
+    pub fn reason_wanted(&self) -> String {
+        let (characters, alone) = match self {
+            Self::ReasonNeeded {
+                characters, alone, ..
+            } => (*characters, *alone),
+            Self::Pending { .. }
+            | Self::Asked { .. }
+            | Self::Granted { .. }
+            | Self::NotNeeded
+            | Self::CodeNeeded => (0, false),
+        };
+        let what = if alone { "a" } else { "approval, and a" };
+        format!("this needs {what} reason of {characters} characters or more")
+    }
+
     /// The command that asks for approval.
     #[must_use]
     pub fn command(&self) -> String {

@@ -59,7 +59,10 @@ pub enum Damage {
     )]
     UnknownKey(String),
     /// Nothing is signed that should be.
-    #[error("nothing here is signed; the records may be anybody's")]
+    #[error(
+        "nothing here is signed; the records may be anybody's; if a rotation has just begun this \
+         file, check it together with the older ones"
+    )]
     NoCheckpoint,
     /// The end is not signed, and nobody is writing who would.
     #[error("the records from here on are not signed: there was a crash, or the end was rewritten")]
@@ -78,6 +81,20 @@ pub enum Damage {
          another audit's; check together with the older files, if there are any"
     )]
     NonePosted,
+    /// Heads of other chains stand in a chat, whose names nobody expected there.
+    #[error(
+        "the chat has {count} heads of another chain, {chain}, the last of {last}: this audit was \
+         made anew, or all of it rewritten; if that one is an earlier audit of yours or another \
+         vaultgram's, verify it too and name it: --other-chain {chain}"
+    )]
+    PostedElsewhere {
+        /// Its name.
+        chain: String,
+        /// How many there are.
+        count: u64,
+        /// When the last was posted, as written.
+        last: String,
+    },
     /// A head that stands in a chat is another one.
     #[error("record {seq} is not the one whose head stands in the chat: it was rewritten")]
     PostedDiffers {
@@ -104,6 +121,7 @@ impl Damage {
             Self::NonePosted => "none_posted",
             Self::PostedMissing { .. } => "posted_missing",
             Self::PostedDiffers { .. } => "posted_differs",
+            Self::PostedElsewhere { .. } => "posted_elsewhere",
         }
     }
 }

@@ -203,9 +203,9 @@ impl Log {
         Ok(())
     }
 
-    /// The key, and the chain's name.
-    pub(super) fn signer(&self) -> Option<(&SigningKey, &str)> {
-        self.key.as_deref().zip(self.chain.as_deref())
+    /// The key that signs, where there is one.
+    pub(super) fn key(&self) -> Option<&SigningKey> {
+        self.key.as_deref()
     }
 
     /// Records since the last checkpoint and since when; none where nobody signs.

@@ -274,7 +274,7 @@ impl Writer {
             .ok_or_else(|| AuditError("the audit is closed".to_owned()))?;
         log.sync()?;
         let time = format_time(self.settings.clock.now())?;
-        let posted = Posted::new(&log.link, time, log.signer());
+        let posted = Posted::new(&log.link, time, log.chain.as_deref(), log.key());
         Ok(Head {
             seq: posted.seq,
             line: posted.to_string(),

@@ -1,6 +1,7 @@
 //! Heads that stand in a chat, where nobody who can write the audit can change them.
 //!
-//! A line for people and programs: `audit head SEQ HASH TIME [KEY:SIGNATURE]`.
+//! A line for people and programs: `audit head SEQ HASH TIME chain:ID [KEY:SIGNATURE]`. The chain's
+//! id is the hash of its first record. Earlier versions named no chain.
 
 use std::fmt;
 
@@ -11,6 +12,8 @@ use crate::audit::record::Link;
 
 /// What a line begins with.
 const BEGIN: &str = "audit head ";
+/// What stands before a chain's id.
+const CHAIN: &str = "chain";
 /// What a signature of one is for.
 const WHY: &str = "witness";
 /// Largest export that is read, in bytes.
@@ -25,14 +28,21 @@ pub struct Posted {
     pub hash: String,
     /// When it was posted, as written.
     pub time: String,
+    /// The hash of the first record of the chain that it is of, where the line says it.
+    pub chain: Option<String>,
     /// The key's short name, and the signature.
     signature: Option<(String, String)>,
 }
 
 impl Posted {
-    /// The head at `link`, signed where there is a key.
-    pub(super) fn new(link: &Link, time: String, signer: Option<(&SigningKey, &str)>) -> Self {
-        let signature = signer.map(|(key, chain)| {
+    /// The head at `link` of `chain`, signed where there is a key.
+    pub(super) fn new(
+        link: &Link,
+        time: String,
+        chain: Option<&str>,
+        key: Option<&SigningKey>,
+    ) -> Self {
+        let signature = key.zip(chain).map(|(key, chain)| {
             let statement = Statement {
                 why: WHY,
                 chain,
@@ -45,6 +55,7 @@ impl Posted {
         Self {
             seq: link.seq,
             hash: link.hash.clone(),
+            chain: chain.map(str::to_owned),
             time,
             signature,
         }
@@ -66,28 +77,46 @@ impl Posted {
             .any(|key| key.id() == *id && key.verifies(&statement, signature))
     }
 
+    /// Whether its signature, sound or not, has the name of one of `keys`.
+    pub(super) fn names_one_of(&self, keys: &[PublicKey]) -> bool {
+        let named = self.signature.as_ref().map(|(id, _)| id);
+        keys.iter().any(|key| Some(&key.id()) == named)
+    }
+
     /// Reads what follows [`BEGIN`].
     fn read(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
-        let seq = words.next()?.parse().ok()?;
-        let hash = words.next()?;
-        if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
+        let seq = words.next()?.parse().ok().filter(|seq| *seq > 0)?;
+        let hash = read_hash(words.next()?)?;
         let time = words.next()?.to_owned();
-        let signature = words.next().and_then(|word| word.split_once(':'));
+        let mut rest = words.map_while(|word| word.split_once(':')).peekable();
+        let chain = match rest.next_if(|(name, _)| *name == CHAIN) {
+            Some((_, id)) => Some(read_hash(id)?),
+            None => None,
+        };
+        let signature = rest.next();
         Some(Self {
             seq,
-            hash: hash.to_ascii_lowercase(),
+            hash,
             time,
+            chain,
             signature: signature.map(|(id, text)| (id.to_owned(), text.to_owned())),
         })
     }
 }
 
+/// A hash in hexadecimal.
+fn read_hash(text: &str) -> Option<String> {
+    let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| text.to_ascii_lowercase())
+}
+
 impl fmt::Display for Posted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{BEGIN}{} {} {}", self.seq, self.hash, self.time)?;
+        if let Some(chain) = &self.chain {
+            write!(f, " {CHAIN}:{chain}")?;
+        }
         match &self.signature {
             Some((id, signature)) => write!(f, " {id}:{signature}"),
             None => Ok(()),
@@ -142,9 +171,21 @@ mod tests {
     #[test]
     fn a_head_is_found_again_in_text_and_export() {
         let key = SigningKey::read(SigningKey::generate().unwrap().as_bytes()).unwrap();
-        let signed = Posted::new(&link(), "T".into(), Some((&key, "c")));
-        let plain = Posted::new(&link(), "T".into(), None);
-        for posted in [&signed, &plain] {
+        let (chain, other) = ("c1".repeat(32), "d2".repeat(32));
+        let of = |chain, key| Posted::new(&link(), "T".into(), chain, key);
+        let (signed, plain) = (of(Some(&chain), Some(&key)), of(Some(&chain), None));
+        // As they were posted before chains were named.
+        let without = |posted: &Posted| Posted {
+            chain: None,
+            ..posted.clone()
+        };
+        let (signed_before, plain_before) = (without(&signed), without(&plain));
+        assert_eq!(
+            plain.to_string(),
+            format!("audit head 812 {} T chain:{chain}", "ab".repeat(32))
+        );
+        assert!(!plain_before.to_string().contains("chain"));
+        for posted in [&signed, &plain, &signed_before, &plain_before] {
             let line = posted.to_string();
             assert_eq!(
                 read_chat(&format!("Broker, [x]\n{line}\nmore")),
@@ -161,9 +202,11 @@ mod tests {
             );
         }
         let keys = [key.public().clone()];
-        assert!(signed.is_signed("c", &keys));
-        assert!(!signed.is_signed("d", &keys) && !signed.is_signed("c", &[]));
-        assert!(!plain.is_signed("c", &keys));
+        for signed in [&signed, &signed_before] {
+            assert!(signed.is_signed(&chain, &keys));
+            assert!(!signed.is_signed(&other, &keys) && !signed.is_signed(&chain, &[]));
+        }
+        assert!(!plain.is_signed(&chain, &keys));
     }
 
     #[test]
@@ -173,6 +216,8 @@ mod tests {
             "audit head",
             "audit head x y z",
             "audit head 1 abc T",
+            &format!("audit head 0 {} T", "0".repeat(64)),
+            &format!("audit head 1 {} T chain:abc", "ab".repeat(32)),
             "{",
             "[]",
         ] {

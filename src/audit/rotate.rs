@@ -114,6 +114,11 @@ fn exchange(path: &Path, name: &Path, next: &Path) -> io::Result<()> {
     })
 }
 
+/// Whether what is missing at `path` may be between two names, or a rotation was cut off there.
+pub(super) fn is_moving(path: &Path) -> bool {
+    beside(path, NEXT).exists()
+}
+
 /// Brings a rotation that was cut off to its end, or back to its beginning. `Ok(false)`: another
 /// process is in the middle of it.
 pub(super) fn recover(path: &Path) -> io::Result<bool> {

@@ -4,15 +4,21 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::audit::chain::{Line, read_line};
 use crate::audit::record::unseal;
-use crate::audit::rotate::{is_closed, is_rotated};
+use crate::audit::rotate::{is_closed, is_moving, is_rotated};
 
 /// Bytes read at a time.
-const CHUNK: usize = 256 * 1024;
+pub(super) const CHUNK: usize = 256 * 1024;
 /// Files of one audit; more are a mistake.
 const MAX_FILES: usize = 100_000;
+/// How often the files are looked at again while they are being rotated; then what there is counts.
+const TRIES: u32 = 100;
+/// How long each of that waits.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// One of the files.
 #[derive(Debug)]
@@ -78,14 +84,60 @@ impl Part {
 /// # Errors
 /// When one cannot be read, or there is none.
 pub fn of(paths: &[PathBuf]) -> io::Result<Vec<Part>> {
+    unmoved(paths, || open_all(paths))
+}
+
+/// What `look` finds at `paths` while none of them is rotated: it is asked again as long as one was
+/// meanwhile. A file missed between two names would look as if somebody had removed it.
+pub(super) fn unmoved<T>(
+    paths: &[PathBuf],
+    mut look: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    for _ in 0..TRIES {
+        let before = places(paths);
+        let found = look();
+        if before.is_some() && before == places(paths) {
+            return found;
+        }
+        sleep(PAUSE);
+    }
+    look()
+}
+
+/// Which file is where; `None` while one is between two names.
+fn places(paths: &[PathBuf]) -> Option<Vec<(PathBuf, u64, u64)>> {
+    let mut places = vec![];
+    for path in paths {
+        let here = if path.is_dir() {
+            let found = names(path, is_audit).unwrap_or_default();
+            found.iter().map(|name| path.join(name)).collect()
+        } else {
+            vec![path.clone()]
+        };
+        for path in here {
+            let found = path.metadata().ok();
+            if found.is_none() && is_moving(&path) {
+                return None;
+            }
+            let (device, inode) = found.map_or((0, 0), |found| (found.dev(), found.ino()));
+            places.push((path, device, inode));
+        }
+    }
+    places.sort();
+    Some(places)
+}
+
+/// Whether a file in a folder is one of an audit.
+fn is_audit(name: &str) -> bool {
+    let extension = Path::new(name).extension();
+    extension.is_some_and(|extension| extension == "jsonl")
+}
+
+/// As [`of`], at one moment of a rotation or another.
+pub(super) fn open_all(paths: &[PathBuf]) -> io::Result<Vec<Part>> {
     let mut parts = vec![];
     for path in paths {
         if path.is_dir() {
-            let is_audit = |name: &str| {
-                Path::new(name)
-                    .extension()
-                    .is_some_and(|extension| extension == "jsonl")
-            };
             // The one that is written first: rotated meanwhile, it is known by its inode.
             let mut found = names(path, is_audit)?;
             found.sort_by_key(String::len);
@@ -107,14 +159,16 @@ pub fn with_rotated(path: &Path) -> io::Result<Vec<Part>> {
     if path.is_dir() {
         return of(&[path.to_owned()]);
     }
-    let mut parts = vec![];
-    add(&mut parts, path)?;
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let folder = folder.unwrap_or(Path::new("."));
-    for name in names(folder, |name| is_rotated(path, name))? {
-        add(&mut parts, &path.with_file_name(name))?;
-    }
-    in_order(parts)
+    unmoved(&[path.to_owned()], || {
+        let mut parts = vec![];
+        add(&mut parts, path)?;
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let folder = folder.unwrap_or(Path::new("."));
+        for name in names(folder, |name| is_rotated(path, name))? {
+            add(&mut parts, &path.with_file_name(name))?;
+        }
+        in_order(parts)
+    })
 }
 
 /// The names in a folder that are wanted.
@@ -173,5 +227,46 @@ pub fn each_line(mut reader: impl BufRead, mut take: impl FnMut(&[u8]) -> bool) 
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moves_meanwhile_is_looked_at_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let closed = "audit-000000000001-20261121T080005Z.jsonl";
+        fs::write(at("audit.jsonl"), "1").unwrap();
+        let files = || names(folder.path(), is_audit).map(|found| found.len());
+        for path in [at("audit.jsonl"), folder.path().to_owned()] {
+            let mut looks = 0;
+            let found = unmoved(&[path], || {
+                looks += 1;
+                let found = files();
+                // A rotation, whose two steps two looks see.
+                if looks == 1 {
+                    fs::write(at("audit.jsonl.next"), "2").unwrap();
+                    fs::rename(at("audit.jsonl"), at(closed)).unwrap();
+                } else if looks == 2 {
+                    fs::rename(at("audit.jsonl.next"), at("audit.jsonl")).unwrap();
+                }
+                found
+            });
+            assert_eq!((found.unwrap(), looks), (2, 3));
+            fs::remove_file(at(closed)).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_waited_for() {
+        let mut looks = 0;
+        let found = unmoved(&["/nowhere/audit.jsonl".into()], || {
+            looks += 1;
+            Ok(())
+        });
+        assert!(found.is_ok() && looks == 1);
     }
 }

@@ -6,19 +6,22 @@
 //! head noted on another machine (`--head HASH`), checkpoints signed with a key that is not in
 //! the attacker's hands (`--key`), and heads posted to a chat (`--against-chat`).
 
-use std::fs::{File, TryLockError};
+mod scan;
+
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::audit::chain::{Chain, Line, examine, read_line};
+use crate::audit::chain::read_line;
 pub use crate::audit::chain::{Damage, Flaw};
 use crate::audit::head;
 use crate::audit::key::PublicKey;
 use crate::audit::posted::Posted;
 use crate::audit::record::unseal;
 use crate::audit::series;
+use crate::audit::verify::scan::Scan;
 
 /// A chain in which nothing is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +38,26 @@ pub struct Summary {
     pub head: String,
     /// What is signed.
     pub signed: Coverage,
-    /// How many heads of a chat were found again.
-    pub posted: u64,
-    /// How many were passed over: without a signature of the keys named, or of older files.
+    /// The chain's name: the hash of its first record, where there is one.
+    pub chain: Option<String>,
+    /// The heads in a chat.
+    pub chat: Chat,
+}
+
+/// What became of the heads in a chat.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chat {
+    /// Found again, and of this chain by their own word.
+    pub found: u64,
+    /// Found again, though their lines name no chain.
+    pub unnamed: u64,
+    /// Of chains that were expected there beside this one.
+    pub elsewhere: u64,
+    /// Passed over: without a signature of the keys named, or of older files.
     pub passed_over: u64,
+    /// Of those, such as name no chain and have one of the keys' names: they may be of a chain that
+    /// this one replaced.
+    pub unclear: u64,
 }
 
 /// What checkpoints say of a chain.
@@ -65,6 +84,8 @@ pub struct Demands {
     pub signed: bool,
     /// Heads that must be there; unsigned ones only where there are no `keys`.
     pub posted: Vec<Posted>,
+    /// Chains whose heads may be among these.
+    pub other_chains: Vec<String>,
 }
 
 /// Why there is no summary.
@@ -97,10 +118,11 @@ pub fn verify(reader: impl BufRead, noted: &[String]) -> Result<Summary, VerifyE
 /// As [`verify`].
 pub fn verify_as(reader: impl BufRead, demands: &Demands) -> Result<Summary, VerifyError> {
     let mut scan = Scan::new(demands);
-    if let Some(torn) = scan.part(reader)? {
-        return Err(torn.into());
+    scan.begin();
+    match scan.lines(reader)? {
+        (Some(torn), _) => Err(torn.into()),
+        (None, _) => Ok(scan.finish(false)?),
     }
-    Ok(scan.finish(false)?)
 }
 
 /// Checks the audit file at `path` against its `.head` file and, where given, against a head
@@ -127,20 +149,18 @@ pub fn verify_files(
 ) -> Result<Summary, (PathBuf, VerifyError)> {
     let whole = paths.first().cloned().unwrap_or_default();
     let unreadable = |error: io::Error| (whole.clone(), VerifyError::from(error));
-    // The heads first: what is written meanwhile can then only come after them.
-    let heads = heads(paths).map_err(unreadable)?;
+    // The heads before what they are heads of is read: what is written meanwhile can then only come
+    // after them.
+    let found = series::unmoved(paths, || Ok((heads(paths)?, series::open_all(paths)?)));
+    let (heads, parts) = found.map_err(unreadable)?;
     demands.noted.extend(heads);
-    let parts = series::of(paths).map_err(unreadable)?;
     let mut scan = Scan::new(&demands);
     let last = parts.len().saturating_sub(1);
     let mut being_written = false;
     for (number, part) in parts.iter().enumerate() {
         let failed = |error: VerifyError| (part.path.clone(), error);
-        let unreadable = |error: io::Error| failed(error.into());
-        let reader = part.reader().map_err(unreadable)?;
-        let torn = scan.part(reader).map_err(failed)?;
-        let open = || is_being_written(&part.file()?);
-        being_written = number == last && open().map_err(unreadable)?;
+        let (torn, open) = scan.file(part, number == last).map_err(failed)?;
+        being_written = open;
         match torn {
             Some(torn) if !being_written => return Err(failed(torn.into())),
             Some(_) | None => {}
@@ -176,175 +196,4 @@ fn heads(paths: &[PathBuf]) -> io::Result<Vec<String>> {
         }
     }
     Ok(heads)
-}
-
-/// Whether a writer has this file open: its last line is then incomplete only for a moment.
-fn is_being_written(file: &File) -> io::Result<bool> {
-    match file.try_lock_shared() {
-        Ok(()) => {
-            file.unlock()?;
-            Ok(false)
-        }
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-/// A check in progress.
-struct Scan<'d> {
-    demands: &'d Demands,
-    chain: Chain,
-    /// The number of the first record that was checked.
-    from: Option<u64>,
-    missing: Vec<&'d String>,
-    /// Sorted by record; what is left of it.
-    posted: std::iter::Peekable<std::vec::IntoIter<&'d Posted>>,
-    found: u64,
-    passed_over: u64,
-    first: Option<String>,
-    last: String,
-    signed: Coverage,
-}
-
-impl<'d> Scan<'d> {
-    fn new(demands: &'d Demands) -> Self {
-        let mut posted: Vec<&Posted> = demands.posted.iter().collect();
-        posted.sort_by_key(|posted| posted.seq);
-        Self {
-            demands,
-            chain: Chain::default(),
-            from: None,
-            missing: demands.noted.iter().collect(),
-            posted: posted.into_iter().peekable(),
-            found: 0,
-            passed_over: 0,
-            first: None,
-            last: String::new(),
-            signed: Coverage::default(),
-        }
-    }
-
-    /// Checks all complete lines of the next file; a flaw of the incomplete last one is returned.
-    fn part(&mut self, mut reader: impl BufRead) -> Result<Option<Flaw>, VerifyError> {
-        self.chain.base = self.chain.link.seq;
-        self.tick();
-        let mut line = vec![];
-        loop {
-            match read_line(&mut reader, &mut line)? {
-                Line::End => return Ok(None),
-                Line::Incomplete => return Ok(Some(self.chain.flaw(Damage::Torn))),
-                Line::TooLong => return Err(self.chain.flaw(Damage::Changed).into()),
-                Line::Whole => self.step(&line)?,
-            }
-        }
-    }
-
-    fn step(&mut self, line: &[u8]) -> Result<(), Flaw> {
-        if self.from.is_none()
-            && let Some(first) = unseal(line)
-        {
-            self.chain.begin_with(&first, line);
-            self.from = Some(self.chain.base + 1);
-            self.tick();
-            self.pass_over_older();
-            self.compare_posted()?;
-        }
-        let before = self.chain.link.clone();
-        let record = self.chain.step(line)?;
-        let here = |what| Flaw {
-            line: record.seq - self.chain.base,
-            what,
-        };
-        let signed = examine(&record, line, self.chain.id.as_deref(), &self.demands.keys);
-        if let Some(signed) = signed.map_err(here)? {
-            if signed.at_start {
-                let older = self.from.unwrap_or(1) - 1;
-                self.signed.found += before.seq - self.signed.up_to.unwrap_or(older);
-            }
-            self.signed.checkpoints += 1;
-            self.signed.up_to = Some(record.seq);
-            self.signed.key = Some(signed.key);
-        }
-        self.first.get_or_insert_with(|| record.time.to_owned());
-        record.time.clone_into(&mut self.last);
-        self.tick();
-        self.compare_posted()
-    }
-
-    /// Crosses off the hash that was reached.
-    fn tick(&mut self) {
-        let hash = &self.chain.link.hash;
-        self.missing.retain(|missing| *missing != hash);
-    }
-
-    /// Heads of records that are in older files say nothing here.
-    fn pass_over_older(&mut self) {
-        let base = self.chain.base;
-        while self.posted.next_if(|posted| posted.seq < base).is_some() {
-            self.passed_over += 1;
-        }
-    }
-
-    /// Compares what stands in the chat for the record that was reached.
-    fn compare_posted(&mut self) -> Result<(), Flaw> {
-        let (seq, hash) = (self.chain.link.seq, self.chain.link.hash.clone());
-        while let Some(posted) = self.posted.next_if(|posted| posted.seq <= seq) {
-            if !self.counts(posted) {
-                self.passed_over += 1;
-            } else if posted.seq == seq && posted.hash != hash {
-                return Err(Flaw {
-                    line: seq - self.chain.base,
-                    what: Damage::PostedDiffers { seq },
-                });
-            } else {
-                self.found += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Anybody in the chat can write a line; only a signature says whose it is.
-    fn counts(&self, posted: &Posted) -> bool {
-        let chain = self.chain.id.as_deref().unwrap_or_default();
-        self.demands.keys.is_empty() || posted.is_signed(chain, &self.demands.keys)
-    }
-
-    fn finish(mut self, being_written: bool) -> Result<Summary, Flaw> {
-        while let Some(posted) = self.posted.next() {
-            if self.counts(posted) {
-                let what = Damage::PostedMissing { seq: posted.seq };
-                return Err(self.chain.flaw(what));
-            }
-            self.passed_over += 1;
-        }
-        if self.found == 0 && !self.demands.posted.is_empty() {
-            return Err(self.chain.flaw(Damage::NonePosted));
-        }
-        if let Some(hash) = self.missing.first() {
-            return Err(self.chain.flaw(Damage::HeadMissing((*hash).clone())));
-        }
-        if self.demands.signed && self.chain.link.seq > 0 {
-            match self.signed.up_to {
-                None => return Err(self.chain.flaw(Damage::NoCheckpoint)),
-                Some(seq) if seq < self.chain.link.seq && !being_written => {
-                    return Err(Flaw {
-                        line: (seq + 1).saturating_sub(self.chain.base).max(1),
-                        what: Damage::UnsignedEnd,
-                    });
-                }
-                Some(_) => {}
-            }
-        }
-        let from = self.from.unwrap_or(1);
-        Ok(Summary {
-            records: self.chain.link.seq + 1 - from,
-            from,
-            last: self.first.is_some().then_some(self.last),
-            first: self.first,
-            head: self.chain.link.hash,
-            signed: self.signed,
-            posted: self.found,
-            passed_over: self.passed_over,
-        })
-    }
 }

@@ -57,12 +57,31 @@ impl InForce {
 }
 
 impl Broker {
+    /// Puts the policy on record that is in force from the start, by the name `hash`. To be called
+    /// before the first request.
+    ///
+    /// # Errors
+    /// When the audit cannot record it; then nothing is to be served.
+    pub async fn record_policy(&self, hash: &str) -> Result<(), AuditError> {
+        let policies = self.rules.policy.get().len();
+        self.record_loaded(hash, policies).await
+    }
+
     /// Puts `policy` in force, for every request that is decided from now on. `hash` names it on
     /// record, before anything is decided by it.
     ///
     /// # Errors
     /// When the audit cannot record it; then the one before stays in force.
     pub async fn replace_policy(&self, policy: Policy, hash: &str) -> Result<(), AuditError> {
+        self.record_loaded(hash, policy.len()).await?;
+        self.rules.policy.set(policy);
+        // What was granted under the other one may not be any more.
+        self.approvals.note_change();
+        self.policy_is_current();
+        Ok(())
+    }
+
+    async fn record_loaded(&self, hash: &str, policies: usize) -> Result<(), AuditError> {
         let entry = AuditEntry {
             at: self.now(),
             id: RequestId::Connection(self.number()),
@@ -70,13 +89,10 @@ impl Broker {
             subject: Subject::Policy,
             event: AuditEvent::PolicyLoaded {
                 hash: hash.to_owned(),
-                policies: policy.len(),
+                policies,
             },
         };
-        self.ports.audit.record(entry).await?;
-        self.rules.policy.set(policy);
-        self.policy_is_current();
-        Ok(())
+        self.ports.audit.record(entry).await
     }
 
     /// Says that the files hold what is in force.

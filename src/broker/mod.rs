@@ -19,6 +19,7 @@ mod lock;
 pub mod ports;
 mod unwrap;
 mod versions;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -65,6 +66,7 @@ pub struct Broker {
     health: health::Memory,
     leaks: leaks::Registry,
     company: cluster::Company,
+    unrecorded: leaks::Unrecorded,
 }
 
 /// What the broker goes by.
@@ -168,6 +170,7 @@ impl Broker {
             approvals: approvals::Desk::default(),
             leaks: leaks::Registry::default(),
             company: cluster::Company::default(),
+            unrecorded: leaks::Unrecorded::default(),
         }
     }
 
@@ -329,6 +332,13 @@ impl Broker {
         let mut number = [0; 16];
         self.ports.random.fill(&mut number);
         u128::from_be_bytes(number)
+    }
+
+    /// Between 0 and 1.
+    fn luck(&self) -> f64 {
+        let mut byte = [0];
+        self.ports.random.fill(&mut byte);
+        f64::from(byte[0]) / 255.0
     }
 
     /// A code of `length` signs for people to type, which nobody can guess.

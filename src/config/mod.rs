@@ -27,7 +27,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use application::{ApplicationConfig, KEYS_FORM, api_hash, api_id};
-pub use approvals::ApprovalsConfig;
+pub use approvals::{ApprovalsConfig, PER_DAY};
 pub use audit::{AUDIT_KEY, AuditConfig, AuditSinkConfig, WitnessConfig};
 pub use credentials::CredentialsConfig;
 pub use environment::Environment;
@@ -181,6 +181,9 @@ impl Parts {
             credentials::typed(raw, mounts.as_ref(), &sockets, &directory, &mut problems)
         });
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
+        if let Err(problem) = raw.approvals.check() {
+            problems.push(problem);
+        }
         let audit = audit::typed(raw.audit, in_chat, &directory, environment, &mut problems);
         let state = state::typed(raw.state, &directory, environment, &mut problems);
         let log = state::log(&raw.log, environment);

@@ -130,6 +130,11 @@ impl Reloader {
         }
     }
 
+    /// The name of the policy in force.
+    pub(super) fn hash(&self) -> &str {
+        &self.hash
+    }
+
     /// Asks for a round at once. However often before it begins, it is one.
     pub(super) fn asked(&self) -> Arc<Notify> {
         Arc::clone(&self.asked)

@@ -229,6 +229,8 @@ impl Daemon {
 
     /// Serves until a signal, or until a part of it ends by itself.
     async fn run(self, mut signals: Signals, notifier: Arc<Notifier>) -> Result<(), Failure> {
+        let hash = self.reloader.hash();
+        self.broker.record_policy(hash).await.map_err(unavailable)?;
         self.broker.recover_leases().await.map_err(unavailable)?;
         // Fronts stop first, so that what is in flight can still read; then the leases go, and
         // Vault's token last.
@@ -243,7 +245,8 @@ impl Daemon {
         let keeping = async move {
             let measuring = approvals::measure(Arc::clone(&broker), stop.clone());
             let keeping = broker.keep_approvals(stop.clone());
-            tokio::join!(keeping, measuring, broker.run_leases(stop));
+            let recording = broker.record_leaks(stop.clone());
+            tokio::join!(keeping, measuring, recording, broker.run_leases(stop));
         };
         running.push(leases.spawn(ended(keeping)));
         let (cache, stop) = (self.cache, stop_back.clone());

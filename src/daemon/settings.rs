@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 use crate::audit::key::SigningKey;
 use crate::broker::ApprovalRules;
 use crate::config::{
-    ApplicationConfig, ApprovalsConfig, AuditConfig, AuditSinkConfig, LimitsConfig, SocketConfig,
-    StrangerReply, TelegramConfig, VaultAuth, VaultConfig, VaultJwt, VaultMethod, VaultSecretId,
-    WatchedChats,
+    ApplicationConfig, ApprovalsConfig, AuditConfig, AuditSinkConfig, LimitsConfig, PER_DAY,
+    SocketConfig, StrangerReply, TelegramConfig, VaultAuth, VaultConfig, VaultJwt, VaultMethod,
+    VaultSecretId, WatchedChats,
 };
 use crate::{audit, http, telegram, vault};
 
@@ -104,9 +104,12 @@ pub(super) fn audit_key(config: &AuditConfig) -> Result<Option<SigningKey>, Stri
 pub(super) fn approvals(config: ApprovalsConfig) -> ApprovalRules {
     let default = ApprovalRules::default();
     let count = |it: NonZeroU32| usize::try_from(it.get()).unwrap_or(usize::MAX);
+    let per_day = config.per_day.map_or(PER_DAY, NonZeroU32::get);
+    let share = config.per_person_per_day.map(NonZeroU32::get);
     ApprovalRules {
         per_person: config.per_person.map_or(default.per_person, count),
-        per_day: config.per_day.map_or(default.per_day, NonZeroU32::get),
+        per_day,
+        per_person_per_day: share.unwrap_or((per_day / 4).max(1)),
         keep: config.keep.unwrap_or(default.keep),
     }
 }
@@ -210,4 +213,25 @@ fn proxy(config: &TelegramConfig) -> Option<telegram::Proxy> {
         proxy.port,
         credentials,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_about_approvals_is_as_the_broker_has_it() {
+        let nothing = ApprovalsConfig::default();
+        assert_eq!(approvals(nothing), ApprovalRules::default());
+        let few = ApprovalsConfig {
+            per_day: NonZeroU32::new(3),
+            ..nothing
+        };
+        assert_eq!(approvals(few).per_person_per_day, 1);
+        let said = ApprovalsConfig {
+            per_person_per_day: NonZeroU32::new(7),
+            ..nothing
+        };
+        assert_eq!(approvals(said).per_person_per_day, 7);
+    }
 }

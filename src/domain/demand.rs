@@ -1,4 +1,5 @@
-//! What a way in costs, or what lifts a `forbid`: `@approvals` and the annotations beside it.
+//! What a way in costs, or what lifts a `forbid`: `@approvals` and the annotations beside it; or a
+//! reason, and nobody's agreement.
 
 use std::time::Duration;
 
@@ -19,7 +20,12 @@ const MAX_GLASS: Duration = Duration::from_hours(24);
 /// The shortest of all these.
 const MIN_SPAN: Duration = Duration::from_mins(1);
 
-/// The annotations that only mean something beside `@approvals`.
+/// How long a grant holds where nothing else is said.
+pub(in crate::domain) const GRANT: Duration = Duration::from_hours(1);
+/// How long a request waits where nothing else is said.
+const WAITS: Duration = Duration::from_hours(24);
+
+/// The annotations that only mean something beside `@approvals`; but for [`ALONE`].
 pub(in crate::domain) const BESIDE: [&str; 9] = [
     "approvers",
     "separate",
@@ -32,10 +38,13 @@ pub(in crate::domain) const BESIDE: [&str; 9] = [
     "break_glass",
 ];
 
+/// The annotations that mean something without `@approvals` too, where a reason is wanted.
+const ALONE: [&str; 3] = ["reason", "grant", "once"];
+
 /// Who must agree, and to how much.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Demand {
-    /// `@approvals("2")`: so many people.
+    /// `@approvals("2")`: so many people; nobody, where a reason is enough.
     pub approvals: u8,
     /// `@approvers("platform-leads, security")`: of these groups.
     pub approvers: Vec<String>,
@@ -58,6 +67,27 @@ pub struct Demand {
 }
 
 impl Demand {
+    /// A reason of so many characters, and nobody's agreement.
+    pub(in crate::domain) fn of_reason(reason: usize) -> Self {
+        Self {
+            approvals: 0,
+            approvers: vec![],
+            separate: false,
+            review: None,
+            reason,
+            grant: GRANT,
+            once: false,
+            waits: WAITS,
+            step_up: None,
+            break_glass: None,
+        }
+    }
+
+    /// Whether a reason is enough.
+    pub(in crate::domain) fn is_alone(&self) -> bool {
+        self.approvals == 0
+    }
+
     /// The groups whose members' votes mean something to it.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.approvers
@@ -80,12 +110,7 @@ type Wrong = (&'static str, String);
 pub(in crate::domain) fn of(policy: &cedar_policy::Policy) -> Result<Option<Demand>, Wrong> {
     let text = |name: &'static str| policy.annotation(name);
     let Some(approvals) = text("approvals") else {
-        let stray = BESIDE.iter().find(|name| text(name).is_some());
-        return stray.map_or(Ok(None), |name| {
-            let problem =
-                format!("@{name} says how something is approved; it needs @approvals beside it");
-            Err((*name, problem))
-        });
+        return alone(policy);
     };
     if policy.effect() == Effect::Forbid && text("break_glass").is_some() {
         let problem = "what a forbid closes opens with its approvals only; @break_glass belongs to \
@@ -108,13 +133,7 @@ pub(in crate::domain) fn of(policy: &cedar_policy::Policy) -> Result<Option<Dema
     if review.is_some_and(|name| name.is_empty() || name.contains(',')) {
         return Err(wrong("security_review", "the name of one group"));
     }
-    let reason = text("reason").map_or(Some(0), |text| number(text, 1, MAX_REASON));
-    let reason = reason.ok_or_else(|| {
-        wrong(
-            "reason",
-            &format!("a number of characters from 1 to {MAX_REASON}"),
-        )
-    })?;
+    let reason = characters(text("reason"))?;
     let step_up = text("step_up");
     if step_up.is_some_and(|mount| SecretPath::new(mount, "x").is_err()) {
         return Err(wrong(
@@ -122,6 +141,7 @@ pub(in crate::domain) fn of(policy: &cedar_policy::Policy) -> Result<Option<Dema
             "where Vault's TOTP engine is mounted, like \"totp\"",
         ));
     }
+    let waits = text("waits").map(|text| time("waits", text, MAX_SPAN));
     let glass = text("break_glass").map(|text| time("break_glass", text, MAX_GLASS));
     Ok(Some(Demand {
         approvals,
@@ -129,12 +149,54 @@ pub(in crate::domain) fn of(policy: &cedar_policy::Policy) -> Result<Option<Dema
         separate,
         review: review.map(str::to_owned),
         reason,
-        grant: time("grant", text("grant").unwrap_or("1h"), MAX_SPAN)?,
+        grant: holds(text("grant"))?,
         once: flag("once", text("once"))?,
-        waits: time("waits", text("waits").unwrap_or("24h"), MAX_SPAN)?,
+        waits: waits.transpose()?.unwrap_or(WAITS),
         step_up: step_up.map(str::to_owned),
         break_glass: glass.transpose()?,
     }))
+}
+
+/// The demand of a policy without `@approvals`: a reason, or nothing.
+fn alone(policy: &cedar_policy::Policy) -> Result<Option<Demand>, Wrong> {
+    let text = |name: &'static str| policy.annotation(name);
+    let reason = text("reason");
+    let mut beside = BESIDE.iter().filter(|name| text(name).is_some());
+    if let Some(name) = beside.find(|name| reason.is_none() || !ALONE.contains(*name)) {
+        let or = if ALONE.contains(name) {
+            " or @reason"
+        } else {
+            ""
+        };
+        let problem =
+            format!("@{name} says how something is approved; it needs @approvals{or} beside it");
+        return Err((*name, problem));
+    }
+    if reason.is_none() {
+        return Ok(None);
+    }
+    if policy.effect() == Effect::Forbid {
+        let problem = "a reason alone lifts no forbid; name who must agree (@approvals), or let \
+                       those pass who give one: unless { context has reason && … }";
+        return Err(("reason", problem.to_owned()));
+    }
+    Ok(Some(Demand {
+        grant: holds(text("grant"))?,
+        once: flag("once", text("once"))?,
+        ..Demand::of_reason(characters(reason)?)
+    }))
+}
+
+fn characters(text: Option<&str>) -> Result<usize, Wrong> {
+    let reason = text.map_or(Some(0), |text| number(text, 1, MAX_REASON));
+    reason.ok_or_else(|| {
+        let what = format!("a number of characters from 1 to {MAX_REASON}");
+        wrong("reason", &what)
+    })
+}
+
+fn holds(text: Option<&str>) -> Result<Duration, Wrong> {
+    text.map_or(Ok(GRANT), |text| time("grant", text, MAX_SPAN))
 }
 
 fn wrong(name: &'static str, what: &str) -> Wrong {

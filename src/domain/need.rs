@@ -5,7 +5,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::domain::approval::{Ask, Cast};
-use crate::domain::demand::Demand;
+use crate::domain::demand::{Demand, MAX_REASON};
 use crate::domain::{Action, Permit, Request, Target, Terms};
 
 /// What policy wants to be agreed to; only the policy says so. Each way in is one of its own, any
@@ -66,9 +66,26 @@ impl Need {
             .collect()
     }
 
-    /// What people are told: the least demanding way in, and all that must be lifted.
-    fn shown(&self) -> impl Iterator<Item = (&str, &Demand)> {
-        let least = self.ways.first();
+    /// What is wanted where nobody need agree and `permit` only hangs on the reason that was given:
+    /// that there is one. `None` where no policy is named.
+    #[must_use]
+    pub fn of_reason(permit: &Permit) -> Option<Self> {
+        let ways = permit.policies().iter().map(|policy| Way {
+            policy: policy.clone(),
+            demand: Some(Demand::of_reason(1)),
+            terms: permit.terms().clone(),
+        });
+        Self::new(ways.collect(), vec![])
+    }
+
+    /// What people are told: the least demanding way in that a reason of so many characters leaves
+    /// them, and all that must be lifted.
+    fn shown(&self, reason: usize) -> impl Iterator<Item = (&str, &Demand)> {
+        let open = |way: &&Way| {
+            let demand = way.demand.as_ref();
+            demand.is_none_or(|demand| demand.reason <= reason)
+        };
+        let least = self.ways.iter().find(open).or(self.ways.first());
         let least = least.and_then(|way| Some((way.policy.as_str(), way.demand.as_ref()?)));
         let lifts = self.lifts.iter();
         least
@@ -76,15 +93,15 @@ impl Need {
             .chain(lifts.map(|lift| (lift.policy.as_str(), &lift.demand)))
     }
 
-    /// As people are told it before anybody has voted.
+    /// As people are told it before anybody has voted: who must agree at least.
     #[must_use]
     pub fn unmet(&self) -> Vec<Ask> {
-        self.asks(&[])
+        self.asks(&[], MAX_REASON)
     }
 
-    /// As people are told it, with how far `votes` meet it.
-    pub(in crate::domain) fn asks(&self, votes: &[Cast]) -> Vec<Ask> {
-        let asks = self.shown();
+    /// As people are told it, with how far `votes` meet it, given for a reason of so many characters.
+    pub(in crate::domain) fn asks(&self, votes: &[Cast], reason: usize) -> Vec<Ask> {
+        let asks = self.shown(reason).filter(|(_, demand)| !demand.is_alone());
         asks.map(|(policy, demand)| Ask::new(policy, demand, votes))
             .collect()
     }
@@ -114,17 +131,27 @@ impl Need {
         lifts.fold(least, usize::max)
     }
 
-    /// How long a request for it may wait.
+    /// How many characters of a reason are enough without anybody's agreement, if any are.
     #[must_use]
-    pub fn waits(&self) -> Duration {
-        let waits = self.shown().map(|(_, demand)| demand.waits);
+    pub fn reason_alone(&self) -> Option<usize> {
+        let alone = self.demands().filter(|demand| demand.is_alone());
+        // A reason alone lifts nothing.
+        let least = alone.map(|demand| demand.reason).min();
+        least.filter(|_| self.lifts.is_empty())
+    }
+
+    /// How long a request for it may wait that gives a reason of so many characters.
+    #[must_use]
+    pub fn waits(&self, reason: usize) -> Duration {
+        let waits = self.shown(reason).map(|(_, demand)| demand.waits);
         waits.min().unwrap_or_default()
     }
 
-    /// How long a grant will hold, and whether it is for one use, as people are told.
+    /// How long a grant will hold that a reason of so many characters was given for, and whether it is
+    /// for one use, as people are told.
     #[must_use]
-    pub fn promise(&self) -> Option<(Duration, bool)> {
-        let shown = || self.shown().map(|(_, demand)| demand);
+    pub fn promise(&self, reason: usize) -> Option<(Duration, bool)> {
+        let shown = || self.shown(reason).map(|(_, demand)| demand);
         let span = shown().map(|demand| demand.grant).min()?;
         Some((span, shown().any(|demand| demand.once)))
     }

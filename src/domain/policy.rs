@@ -9,10 +9,10 @@ use cedar_policy::{
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::domain::approval::Approval;
-use crate::domain::demand::Demand;
+use crate::domain::demand::{Demand, GRANT};
 use crate::domain::group::Groups;
 use crate::domain::memo::{Answer, Memo, Question, Spoken};
-use crate::domain::need::Need;
+use crate::domain::need::{Met, Need};
 use crate::domain::policy_explain::About;
 use crate::domain::zone::day;
 use crate::domain::{Caller, Permit, Request, SecretPath, Terms, Zone};
@@ -154,44 +154,58 @@ impl Policy {
         now: OffsetDateTime,
     ) -> Decision {
         // The reason of what is not granted, or is about something else, was given for nothing.
-        let counts = approval.is_live(now) && approval.covers(request, &self.groups);
-        let reason = counts.then_some(approval.reason.as_str());
-        let need = match self.decide_with(request, reason, now) {
-            Decision::NeedsApproval(need) => need,
-            decided @ (Decision::Allow(_) | Decision::Deny(_)) => return decided,
-        };
-        match self.granted(request, &need, approval, now) {
-            Some(permit) => Decision::Allow(permit),
-            None => Decision::NeedsApproval(need),
+        if !approval.is_live(now) || !approval.covers(request, &self.groups) {
+            return self.decide(request, now);
+        }
+        let decision = self.decide_with(request, Some(&approval.reason), now);
+        match (self.upheld(&decision, approval, now), decision) {
+            (Some((met, until)), _) => {
+                let under = Some((approval.id.clone(), until));
+                let request = request.clone();
+                let permit = Permit::mint(request, met.policies, met.terms, under, now);
+                Decision::Allow(permit)
+            }
+            // For a reason whose time is over.
+            (None, Decision::Allow(_)) => self.decide(request, now),
+            (None, decided @ (Decision::Deny(_) | Decision::NeedsApproval(_))) => decided,
         }
     }
 
-    fn granted(
+    /// Whether policy would still grant what `approval` did: if not, nothing that was made by it may
+    /// last either.
+    #[must_use]
+    pub fn upholds(&self, approval: &Approval, now: OffsetDateTime) -> bool {
+        let request = &approval.request;
+        let decision = self.decide_with(request, Some(&approval.reason), now);
+        self.upheld(&decision, approval, now).is_some() || self.would_allow(request, now)
+    }
+
+    /// How what `approval` granted is met by what policy says today, and until when.
+    fn upheld(
         &self,
-        request: &Request,
-        need: &Need,
+        decision: &Decision,
         approval: &Approval,
         now: OffsetDateTime,
-    ) -> Option<Permit> {
-        if !approval.is_live(now) || !approval.covers(request, &self.groups) {
-            return None;
-        }
-        let met = match approval.review {
-            Some(_) => need.broken().map(|(met, _)| met),
-            None => need.met(
-                &approval.cast(&self.groups),
-                approval.reason.chars().count(),
-            ),
+    ) -> Option<(Met, OffsetDateTime)> {
+        let met = match (decision, &approval.review) {
+            (Decision::Deny(_), _) => None,
+            // The reason is enough by now.
+            (Decision::Allow(permit), _) => Some(Met {
+                policies: permit.policies().to_vec(),
+                terms: permit.terms().clone(),
+                grant: GRANT,
+                once: false,
+            }),
+            (Decision::NeedsApproval(need), Some(_)) => need.broken().map(|(met, _)| met),
+            (Decision::NeedsApproval(need), None) => {
+                need.met(&approval.cast(&self.groups), approval.reason_length())
+            }
         };
         let (met, grant) = (met?, approval.grant.as_ref()?);
         let until = grant.until.min(grant.since + met.grant);
         // What was granted for any number of uses is not what is to be used once.
-        if until <= now || (met.once && !grant.once) {
-            return None;
-        }
-        let under = Some((approval.id.clone(), until));
-        let request = request.clone();
-        Some(Permit::mint(request, met.policies, met.terms, under, now))
+        let holds = until > now && (grant.once || !met.once);
+        holds.then_some((met, until))
     }
 
     /// The groups and people that policies speak of.

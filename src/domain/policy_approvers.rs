@@ -68,9 +68,10 @@ impl Policy {
             .collect()
     }
 
-    /// How many policies want something approved.
+    /// How many policies want something approved by somebody.
     #[must_use]
     pub fn demanding(&self) -> usize {
-        self.demands.len()
+        let demands = self.demands.values();
+        demands.filter(|demand| !demand.is_alone()).count()
     }
 }

@@ -186,6 +186,7 @@ fn of_approval(error: &ApprovalError) -> StatusCode {
         | ApprovalError::WrongCode => StatusCode::FORBIDDEN,
         ApprovalError::TooMany(_)
         | ApprovalError::TooManyToday(_)
+        | ApprovalError::TooManyOfYoursToday(_)
         | ApprovalError::TooMuchBroken(_)
         | ApprovalError::TooManyCodes => StatusCode::TOO_MANY_REQUESTS,
         ApprovalError::NotNeeded

@@ -14,7 +14,7 @@ use metrics::counter;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::admission::Verdict;
 use super::backoff::Backoff;
@@ -81,21 +81,32 @@ impl Leaks {
         }
     }
 
-    /// Whether nobody saw these leaks in this message before: clients edit messages by themselves,
-    /// and one that we may not delete comes again.
-    async fn are_new(&self, id: &RequestId, leaks: &[Leak], now: OffsetDateTime) -> bool {
+    /// The claim of these leaks in this message.
+    fn claim(id: &RequestId, leaks: &[Leak]) -> String {
         let mut hasher = DefaultHasher::new();
         for leak in leaks {
             (&leak.path, leak.version, &leak.field).hash(&mut hasher);
         }
-        let key = format!("{SEEN}{id}/{:016x}", hasher.finish());
-        match self.coordination.claim(&key, now + REMEMBER).await {
+        format!("{SEEN}{id}/{:016x}", hasher.finish())
+    }
+
+    /// Whether nobody took this claim before: clients edit messages by themselves, and one that we
+    /// may not delete comes again.
+    async fn are_new(&self, claim: &str, now: OffsetDateTime) -> bool {
+        match self.coordination.claim(claim, now + REMEMBER).await {
             Ok(Claim::Ours | Claim::Abandoned) => true,
             Ok(Claim::Taken) => false,
             Err(error) => {
                 warn!(event = "telegram.leaks.unclear", %error);
                 true
             }
+        }
+    }
+
+    /// They are on record, or will be: a later process need not look at them again.
+    async fn finish(&self, claim: &str) {
+        if let Err(error) = self.coordination.finish(claim).await {
+            warn!(event = "telegram.leaks.unwritable", %error);
         }
     }
 }
@@ -158,9 +169,10 @@ impl Handler {
         // First of all what helps.
         let withdrawing = self.withdrawals.withdraw(chat, message, &id);
         let noting = async {
-            let new = self.leaks.are_new(&id, &leaks, self.clock.now()).await;
-            if new && let Err(error) = self.broker.leaked(&leaks, &id, writer).await {
-                error!(event = "telegram.leak_unrecorded", request = %id, %error);
+            let claim = Leaks::claim(&id, &leaks);
+            let new = self.leaks.are_new(&claim, self.clock.now()).await;
+            if new && self.broker.leaked(&leaks, &id, writer).await.is_ok() {
+                self.leaks.finish(&claim).await;
             }
             new
         };

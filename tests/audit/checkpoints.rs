@@ -226,5 +226,7 @@ async fn the_head_is_told_with_a_signature() {
     assert!(audit.head().await.is_err());
     let plain = AuditFile::open(settings(&path, Durability::Grouped)).unwrap();
     let line = plain.head().await.unwrap().unwrap().line;
-    assert_eq!(line.split(' ').count(), 5, "{line}");
+    assert_eq!(line.split(' ').count(), 6, "{line}");
+    let chain = records(&path)[0]["hash"].as_str().unwrap().to_owned();
+    assert!(line.ends_with(&format!("Z chain:{chain}")), "{line}");
 }

@@ -11,6 +11,7 @@ mod checkpoints;
 mod child;
 mod crash;
 mod open;
+mod posted;
 mod rotation;
 mod sinks;
 mod tampering;

@@ -11,7 +11,9 @@ use vaultgram::audit::verify::{Demands, verify_file};
 use vaultgram::audit::{AuditFile, Durability, OpenError, Settings};
 use vaultgram::broker::ports::{AuditSink, Clock, SystemClock};
 
-use crate::{check, child, entry, events, records, settings, write, write_with};
+use crate::{
+    check, child, entry, events, key, of_keys, records, settings, signing, write, write_with,
+};
 
 /// The audit's files in the order of their records.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
@@ -287,4 +289,54 @@ async fn child_rotating() {
         audit.record(entry(number)).await.unwrap();
         println!("ack {number}");
     }
+}
+
+/// Whoever checks the audit while it is rotated is never told that something is wrong with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_never_looks_like_tampering() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let key = key();
+    let (folder, file) = (vec![dir.path().to_owned()], vec![path.clone()]);
+    let (mut checks, mut rotations) = (0, 0);
+    for round in 0..16 {
+        // So that something is signed from the beginning.
+        write_with(signing(&path, &key), 1, 1).await;
+        let audit = AuditFile::open(Settings {
+            rotate_at: Some(1),
+            ..signing(&path, &key)
+        })
+        .unwrap();
+        let writing = tokio::spawn(async move {
+            for number in 0..30 {
+                audit.record(entry(number)).await.unwrap();
+                // So that it is closed at other moments too.
+                if number % 3 == round % 3 {
+                    tokio::time::sleep(Duration::from_micros(500)).await;
+                }
+            }
+            audit.close().await.unwrap();
+        });
+        while !writing.is_finished() {
+            for paths in [&folder, &file] {
+                // A file that has just begun has its signature in the one before.
+                let demands = of_keys(&[key.public()], *paths == folder);
+                let found = tokio::task::block_in_place(|| check(paths, demands));
+                assert!(found.is_ok(), "check {checks}: {found:?}");
+                assert!(*paths != folder || found.unwrap().from == 1);
+                checks += 1;
+            }
+        }
+        writing.await.unwrap();
+        rotations += files(dir.path()).len() - 1;
+        for file in files(dir.path()).iter().filter(|file| **file != path) {
+            fs::remove_file(file).unwrap();
+        }
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(dir.path().join("audit.jsonl.head")).unwrap();
+    }
+    assert!(
+        checks > 100 && rotations > 100,
+        "{checks} checks, {rotations} rotations"
+    );
 }

@@ -74,20 +74,9 @@ impl World {
 
     /// As [`World::broker`], with state that is kept elsewhere.
     pub(crate) fn broker_on(&self, coordination: Arc<dyn Coordination>) -> Arc<Broker> {
-        let mounts = vec![
-            ("secret".to_owned(), MountKind::Kv2),
-            ("old".to_owned(), MountKind::Kv1),
-            ("db".to_owned(), MountKind::Engine),
-        ];
-        let mounts = Mounts::of(mounts).unwrap();
-        let source = PolicySource {
-            name: "test".to_owned(),
-            text: self.policy.clone(),
-        };
-        let policy = Policy::load(&[source], self.groups.clone(), &mounts).unwrap();
         let rules = Rules {
-            policy: policy.into(),
-            mounts,
+            policy: self.loaded().into(),
+            mounts: mounts(),
             wrap_ttl: Duration::from_mins(5),
             unix_users: self.unix_users.clone(),
             admins: BTreeSet::from([CAROL]),
@@ -102,6 +91,15 @@ impl World {
             random: Arc::new(SystemRandom),
         };
         Arc::new(Broker::new(rules, ports))
+    }
+
+    /// The policy, as it is now.
+    pub(crate) fn loaded(&self) -> Policy {
+        let source = PolicySource {
+            name: "test".to_owned(),
+            text: self.policy.clone(),
+        };
+        Policy::load(&[source], self.groups.clone(), &mounts()).unwrap()
     }
 
     /// Ends the process, as far as the state file is concerned, and begins another.
@@ -125,7 +123,7 @@ impl World {
             id: self.id(),
             caller: Caller::Telegram(user(ALICE)),
             action,
-            target: self.broker().mounts().parse(target).unwrap(),
+            target: mounts().parse(target).unwrap(),
         }
     }
 
@@ -136,6 +134,15 @@ impl World {
             .handle_with(request, Beside::fields(&[field()]))
             .await
     }
+}
+
+fn mounts() -> Mounts {
+    let mounts = vec![
+        ("secret".to_owned(), MountKind::Kv2),
+        ("old".to_owned(), MountKind::Kv1),
+        ("db".to_owned(), MountKind::Engine),
+    ];
+    Mounts::of(mounts).unwrap()
 }
 
 fn open(path: PathBuf, clock: &Arc<FakeClock>) -> Arc<LocalStore> {

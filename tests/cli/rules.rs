@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{VARIABLES, check, mode};
+use crate::config::{VARIABLES, check, folder, mode};
 use crate::{Ran, vaultgram};
 
 #[test]
@@ -43,9 +43,7 @@ fn an_account_is_one_persons_and_members_exist() {
 
 #[test]
 fn policies_may_be_a_folder_and_zones_and_admins_must_exist() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = "[telegram]\n[policy]\nfiles = [\"rules\"]\n";
-    std::fs::write(directory.path().join("vaultgram.toml"), config).unwrap();
+    let directory = folder("[telegram]\n[policy]\nfiles = [\"rules\"]\n", "");
     let rules = directory.path().join("rules");
     std::fs::create_dir(&rules).unwrap();
     let checked = || vaultgram(directory.path(), VARIABLES, &["check"]);
@@ -120,16 +118,10 @@ fn policies_may_be_a_folder_and_zones_and_admins_must_exist() {
 }
 
 /// A folder with people, groups and policies that speak of many things.
-fn folder() -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
-    write(
-        "vaultgram.toml",
+fn many_things() -> tempfile::TempDir {
+    folder(
         "[people]\nalice = [\"telegram:1001\", \"uid:1000\"]\n\
          [groups]\ndevelopers = []\nall = [\"group:developers\"]\n[socket]\n",
-    );
-    write(
-        "policy.cedar",
         r#"
 @id("by-day")
 @description("Alice, by day")
@@ -156,8 +148,7 @@ when { principal has unit && principal.unit == "deploy.service" && context.cas }
 permit(principal == UnixPeer::"990", action == Action::"destroy", resource)
 when { context has reason };
 "#,
-    );
-    directory
+    )
 }
 
 #[test]
@@ -169,7 +160,7 @@ fn the_schema_is_printed() {
 
 #[test]
 fn policies_are_validated_without_anything_else() {
-    let directory = folder();
+    let directory = many_things();
     let run = |arguments: &[&str]| {
         let arguments: Vec<&str> = ["policy", "validate"]
             .into_iter()
@@ -212,7 +203,7 @@ fn explain(folder: &Path, line: &str) -> Ran {
 
 #[test]
 fn an_answer_is_explained_with_what_would_change_it() {
-    let directory = folder();
+    let directory = many_things();
     let run = |line: &str| explain(directory.path(), line);
     let day = "--at 2026-11-30T09:00";
     let night = "--at 2026-11-30T20:07";
@@ -287,7 +278,7 @@ fn an_answer_is_explained_with_what_would_change_it() {
 
 #[test]
 fn questions_that_mean_nothing_are_refused() {
-    let directory = folder();
+    let directory = many_things();
     for (line, said) in [
         (
             "--as alice --read secret/a",
@@ -328,7 +319,7 @@ fn questions_that_mean_nothing_are_refused() {
 
 #[test]
 fn cases_are_tested_and_each_that_fails_is_placed() {
-    let directory = folder();
+    let directory = many_things();
     let test = |cases: &str, more: &[&str]| {
         std::fs::write(directory.path().join("t.toml"), cases).unwrap();
         let arguments: Vec<&str> = ["policy", "test", "t.toml"]
@@ -372,7 +363,7 @@ fn cases_are_tested_and_each_that_fails_is_placed() {
     for (wrong, said) in [
         (
             case("expect = \"maybe\""),
-            "t.toml:1: one: expect: write allow, deny or approval",
+            "t.toml:1: one: expect: write allow, deny, approval or reason",
         ),
         (
             case("expect = \"allow\"\nby = [\"x\"]"),

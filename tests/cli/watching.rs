@@ -1,6 +1,7 @@
 //! `vaultgram exec --watch`: the command is restarted, or gets a signal, when a secret changes.
 
 use std::io::BufReader;
+use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -9,24 +10,20 @@ use serde_json::json;
 use crate::exec::{end, line, send};
 use crate::served::{Served, wait_for};
 
+/// Runs `script` with what `options` give it, and looks every second whether that has changed.
+fn watch(served: &Served, options: &[&str], script: &str) -> Child {
+    let mut arguments = vec!["exec", "--watch=1s"];
+    arguments.extend(options);
+    arguments.extend(["--", "bash", "-c", script]);
+    served.vaultgram(&arguments).spawn().unwrap()
+}
+
 #[test]
 fn a_field_that_is_new_is_given_to_the_command_when_it_is_restarted() {
     let served = Served::start();
     served.put("app/db", &json!({"user": "ann"}));
     let script = "echo \"$DB_USER $DB_NEW\" >>seen; exec sleep 60";
-    let child = served
-        .vaultgram(&[
-            "exec",
-            "--watch=1s",
-            "--env-from",
-            "DB_=app/db",
-            "--",
-            "sh",
-            "-c",
-            script,
-        ])
-        .spawn()
-        .unwrap();
+    let child = watch(&served, &["--env-from", "DB_=app/db"], script);
     let seen = served.path("seen");
     wait_for(&seen, |text| text == "ann \n");
     served.put("app/db", &json!({"user": "ann", "new": "x"}));
@@ -41,21 +38,11 @@ fn a_changed_secret_restarts_the_command() {
     served.put("app/db", &json!({"user": "ann", "other": "1"}));
     let script = "trap 'echo ended >>out; exit 0' TERM; echo \"$A $(cat $F)\" >>out; \
                   while :; do sleep 0.05; done";
-    let mut child = served
-        .vaultgram(&[
-            "exec",
-            "--watch=1s",
-            "--env",
-            "A=app/db#user",
-            "--file",
-            "F=app/db#user",
-            "--",
-            "bash",
-            "-c",
-            script,
-        ])
-        .spawn()
-        .unwrap();
+    let mut child = watch(
+        &served,
+        &["--env", "A=app/db#user", "--file", "F=app/db#user"],
+        script,
+    );
     let log = served.path("out");
     wait_for(&log, |text| text.contains("ann ann\n"));
     // Looking for a new version reads nothing.
@@ -94,19 +81,7 @@ fn a_command_that_was_told_to_end_is_not_started_again() {
     served.put("app/db", &json!({"user": "ann"}));
     let script = "trap 'echo asked >>out; sleep 4; exit 5' TERM; echo $A >>out; \
                   while :; do sleep 0.05; done";
-    let child = served
-        .vaultgram(&[
-            "exec",
-            "--watch=1s",
-            "--env",
-            "A=app/db#user",
-            "--",
-            "bash",
-            "-c",
-            script,
-        ])
-        .spawn()
-        .unwrap();
+    let child = watch(&served, &["--env", "A=app/db#user"], script);
     let log = served.path("out");
     wait_for(&log, |text| text == "ann\n");
     send(&child, Signal::TERM);
@@ -121,21 +96,11 @@ fn a_command_that_does_not_end_is_killed_and_started_again() {
     let served = Served::start();
     served.put("app/db", &json!({"user": "ann"}));
     let script = "trap 'echo no >>out' TERM; echo $A >>out; while :; do sleep 0.05; done";
-    let child = served
-        .vaultgram(&[
-            "exec",
-            "--watch=1s",
-            "--grace",
-            "1s",
-            "--env",
-            "A=app/db#user",
-            "--",
-            "bash",
-            "-c",
-            script,
-        ])
-        .spawn()
-        .unwrap();
+    let child = watch(
+        &served,
+        &["--grace", "1s", "--env", "A=app/db#user"],
+        script,
+    );
     let log = served.path("out");
     wait_for(&log, |text| text.contains("ann\n"));
     served.put("app/db", &json!({"user": "eve"}));
@@ -160,21 +125,11 @@ fn a_changed_secret_signals_the_command_whose_files_have_it() {
     );
     let script = "trap 'cat $F >>out; echo >>out' USR1; trap 'exit 7' INT; cat $F >>out; echo >>out; \
                   while :; do sleep 0.05; done";
-    let child = served
-        .vaultgram(&[
-            "exec",
-            "--watch=1s",
-            "--on-change",
-            "USR1",
-            "--file",
-            "F=hidden/tls#key",
-            "--",
-            "bash",
-            "-c",
-            script,
-        ])
-        .spawn()
-        .unwrap();
+    let child = watch(
+        &served,
+        &["--on-change", "USR1", "--file", "F=hidden/tls#key"],
+        script,
+    );
     let log = served.path("out");
     let first = "one, and much longer than the next\n";
     wait_for(&log, |text| text.ends_with(first));

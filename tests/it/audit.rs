@@ -50,6 +50,7 @@ async fn every_decision_and_outcome_is_on_record_and_tampering_shows() {
     assert_eq!(
         facts,
         [
+            ("policy_loaded", "uid"),
             ("decided", "telegram"),
             ("released", "telegram"),
             ("decided", "telegram"),
@@ -60,19 +61,26 @@ async fn every_decision_and_outcome_is_on_record_and_tampering_shows() {
         ],
         "{text}"
     );
-    assert_eq!(records[0]["id"], records[1]["id"]);
-    assert_eq!(records[0]["policies"][0], "developers-read-django");
-    assert_eq!(records[3]["reason"], "not_found");
+    let files = stage.vaultgram(&["policy", "validate", "--json"]).output();
+    let files: serde_json::Value = serde_json::from_slice(&files.unwrap().stdout).unwrap();
+    assert_eq!(records[0]["policy_hash"], files["hash"]);
     assert_eq!(
-        (&records[4]["allowed"], &records[4]["reason"]),
+        (&records[0]["policies_loaded"], &files["policies"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(records[1]["id"], records[2]["id"]);
+    assert_eq!(records[1]["policies"][0], "developers-read-django");
+    assert_eq!(records[4]["reason"], "not_found");
+    assert_eq!(
+        (&records[5]["allowed"], &records[5]["reason"]),
         (&false.into(), &"not_permitted".into())
     );
     let (code, said) = verify(&stage);
-    assert!(code == 0 && said.contains("7 records"), "{said}");
+    assert!(code == 0 && said.contains("8 records"), "{said}");
 
     std::fs::write(stage.path("audit.jsonl"), text.replacen("1002", "1001", 1)).unwrap();
     let (code, said) = verify(&stage);
-    assert!(code == 65 && said.contains("line 5"), "{said}");
+    assert!(code == 65 && said.contains("line 6"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,6 +115,18 @@ async fn without_an_audit_nothing_is_served() {
                 .contains(PASSWORD)
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_policy_decides_is_on_record_or_it_does_not_start() {
+    let mut setting = setting();
+    setting.audit = "[audit.syslog]\nmode = \"required\"\npath = \"log.sock\"";
+    let mut stage = Stage::build(setting).await;
+    stage.spawn();
+    let ended = stage.broker.take().unwrap().exit().await;
+    assert_eq!(ended.code(), Some(69), "{}", stage.log());
+    assert!(stage.log().contains("the audit cannot be written"));
+    assert!(!stage.log().contains("daemon.serving"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -256,12 +276,15 @@ async fn without_a_required_sink_nothing_is_served() {
     };
     assert_eq!(get().stdout, PASSWORD.as_bytes());
     let mut got = vec![0; 9999];
-    let length = log.recv(&mut got).unwrap();
-    let text = String::from_utf8_lossy(&got[..length]).into_owned();
-    assert!(
-        text.starts_with("<86>1 20") && text.contains("\"event\":\"decided\""),
-        "{text}"
-    );
+    for event in ["policy_loaded", "decided"] {
+        let length = log.recv(&mut got).unwrap();
+        let text = String::from_utf8_lossy(&got[..length]).into_owned();
+        let event = format!("\"event\":\"{event}\"");
+        assert!(
+            text.starts_with("<86>1 20") && text.contains(&event),
+            "{text}"
+        );
+    }
     drop(log);
     let refused = get();
     assert_eq!(refused.status.code(), Some(69));

@@ -124,3 +124,42 @@ async fn every_way_that_hands_it_out_is_known() {
     );
     assert!(last.contains(&format!("given to uid:{uid}")), "{last}");
 }
+
+fn leaks_on_record(stage: &Stage) -> usize {
+    let audit = std::fs::read_to_string(stage.path("audit.jsonl")).unwrap_or_default();
+    audit.matches("\"event\":\"leaked\"").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_audit_missed_is_recorded_later_also_by_the_next_process() {
+    let mut stage = watched().await;
+    read(&stage, &["get", "django/database"]);
+    let (audit, aside) = (stage.path("audit.jsonl"), stage.path("aside"));
+    for round in 1..=2 {
+        // What is written now would be in no audit.
+        std::fs::rename(&audit, &aside).unwrap();
+        let pasted = format!("{PASSWORD} {round}");
+        stage.dc.send(ALICE, TEAM, pasted.as_str()).unwrap();
+        stage
+            .wait("Bob is told", || told(&stage).len() == round)
+            .await;
+        assert!(!stands(&stage));
+        stage
+            .wait("it is said", || {
+                stage.log().matches("broker.leaks_unrecorded").count() == round
+            })
+            .await;
+        if round == 2 {
+            stage.broker.take().unwrap().kill();
+        }
+        std::fs::rename(&aside, &audit).unwrap();
+        if round == 2 {
+            stage.start().await;
+        }
+        stage
+            .wait("it is on record", || leaks_on_record(&stage) == round)
+            .await;
+    }
+    let file = stage.path("audit.jsonl");
+    read(&stage, &["audit", "verify", file.to_str().unwrap()]);
+}

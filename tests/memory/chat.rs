@@ -9,8 +9,8 @@ use vaultgram::age::NewIdentity;
 use vaultgram::broker::ports::{Coordination, SystemClock};
 use vaultgram::coordination::LocalStore;
 
-use crate::needles::{Needles, value};
-use crate::stage::{ALICE, BROKER, PATIENCE, Stage};
+use crate::needles::{self, Needles, value};
+use crate::stage::{ALICE, BOB, BROKER, GROUP, PATIENCE, Stage};
 use crate::{ALONE, Watch, plant, setting};
 
 /// People who ask at the same time.
@@ -180,5 +180,78 @@ async fn what_people_wrote_is_forgotten() {
         .bao
         .must("GET", "secret/data/django/new", &serde_json::Value::Null);
     assert_eq!(kept["data"]["data"], json!({"plain": changed, "odd": odd}));
+    watch.end();
+}
+
+/// What was handed out, and then stood in a chat that is watched.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "about the release build: cargo test --release --test memory"
+)]
+async fn what_was_pasted_in_a_chat_is_forgotten_once_it_was_found() {
+    let _alone = ALONE.lock().await;
+    let telegram = format!("admins = [{BOB}]\nwatched_chats = [-{GROUP}]\n");
+    let mut setting = setting();
+    setting.telegram = &telegram;
+    let mut stage = Stage::build(setting).await;
+    let mut needles = Needles::default();
+    let pasted = [
+        ("plain", 48, false),
+        ("odd", 48, true),
+        ("long", 3000, true),
+    ];
+    let pasted = pasted.map(|(name, len, escapes)| {
+        let value = value(len, escapes);
+        needles.add(name, &value);
+        let path = format!("django/{name}");
+        stage.bao.put(&path, &json!({ "value": value }));
+        (path, value)
+    });
+    stage.start().await;
+    stage.ask(BOB, "/help").await;
+    let mut watch = Watch::of(&stage, needles);
+    let team = Chat::Group(GROUP);
+    let told = || {
+        let mut chat = stage.chat(BOB);
+        chat.retain(|message| !message.out && message.text.starts_with("A secret was leaked"));
+        chat.len()
+    };
+    let mut found = 0;
+    for (path, value) in &pasted {
+        let read = stage.vaultgram(&["get", path, "--json"]).output().unwrap();
+        assert!(read.status.success() && !read.stdout.is_empty());
+        watch.after(&format!("{path} is read")).await;
+        let texts = [
+            ("as it is", value.clone()),
+            ("in JSON", json!({ "value": value }).to_string()),
+            (
+                "in a line",
+                format!("export TOKEN='{value}' # who needs it?"),
+            ),
+            ("in base64", format!("Basic {}", needles::encoded(value))),
+        ];
+        for (how, text) in texts.iter().filter(|(_, text)| text.len() < 4000) {
+            stage.dc.send(ALICE, team, text.as_str()).unwrap();
+            found += 1;
+            stage.wait("Bob is told", || told() == found).await;
+            assert!(
+                stage
+                    .dc
+                    .history(ALICE, team)
+                    .iter()
+                    .all(|it| it.text != *text)
+            );
+            watch.after(&format!("{path} pasted {how}")).await;
+        }
+        // Edited into what was harmless.
+        let sent = stage.dc.send(ALICE, team, "look:").unwrap();
+        let id = sent.id_for(ALICE).unwrap();
+        stage.dc.edit(ALICE, team, id, value.as_str()).unwrap();
+        found += 1;
+        stage.wait("Bob is told", || told() == found).await;
+        watch.after(&format!("{path} edited into a message")).await;
+    }
+    assert!(found > pasted.len() * 3);
     watch.end();
 }

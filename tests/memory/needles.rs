@@ -181,6 +181,12 @@ fn escaped(window: &[u8], less: &str) -> Vec<u8> {
     text
 }
 
+/// `value` in base64; it is whole groups long.
+pub(crate) fn encoded(value: &str) -> String {
+    assert!(value.len().is_multiple_of(3));
+    String::from_utf8(base64(value.as_bytes(), 0)).unwrap()
+}
+
 /// The signs that `window` alone decides, where `before` bytes stand before it in its group.
 fn base64(window: &[u8], before: usize) -> Vec<u8> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

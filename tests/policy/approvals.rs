@@ -64,14 +64,38 @@ fn the_least_demanding_way_is_told_and_what_is_closed_besides() {
     .unwrap();
     let plain = need(&policy, "a");
     assert_eq!(
-        (plain.reason(), plain.waits()),
+        (plain.reason(), plain.waits(50)),
         (10, Duration::from_hours(2))
     );
     let closed = need(&policy, "b");
     assert_eq!(
-        (closed.reason(), closed.waits()),
+        (closed.reason(), closed.waits(50)),
         (20, Duration::from_hours(1))
     );
+}
+
+#[test]
+fn a_reason_alone_is_a_way_in_of_its_own() {
+    let policy = load(&format!(
+        "@id(\"why\") @reason(\"10\") permit(principal, action, resource);
+         @id(\"others\") @waits(\"2h\") {ONE} permit(principal, action, resource == Path::\"secret/b\");
+         @id(\"night\") {ONE} forbid(principal, action, resource == Path::\"secret/c\");"
+    ))
+    .unwrap();
+    let alone = need(&policy, "a");
+    assert_eq!((alone.reason(), alone.reason_alone()), (10, Some(10)));
+    assert_eq!((alone.unmet(), alone.glass()), (vec![], None));
+    let either = need(&policy, "b");
+    assert_eq!((either.reason(), either.reason_alone()), (0, Some(10)));
+    assert_eq!(
+        either.waits(9),
+        Duration::from_hours(2),
+        "that is the others'"
+    );
+    let closed = need(&policy, "c");
+    assert_eq!((closed.reason(), closed.reason_alone()), (10, None));
+    assert_eq!(closed.unmet().len(), 1);
+    assert_eq!(policy.demanding(), 2, "the first asks nobody");
 }
 
 #[test]
@@ -162,6 +186,10 @@ fn mistakes_about_approvals_are_placed() {
         (
             with("@break_glass(\"15m\")"),
             "policy.cedar:1:1: @break_glass says how something is approved; it needs @approvals",
+        ),
+        (
+            "@reason(\"10\") forbid(principal, action, resource);".to_owned(),
+            "policy.cedar:1:1: a reason alone lifts no forbid; name who must agree (@approvals)",
         ),
         (
             format!("{ONE} @break_glass(\"15m\") forbid(principal, action, resource);"),

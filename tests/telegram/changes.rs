@@ -55,6 +55,12 @@ impl World {
         let answer = self.ask(user, text).await.text;
         assert!(answer.contains(expected), "{text}: {answer}");
     }
+
+    /// Alice confirms what she was asked.
+    async fn confirms(&self, question: &str, expected: &str) {
+        let confirm = format!("/confirm {}", code(question));
+        self.says(ALICE, &confirm, expected).await;
+    }
 }
 
 /// The code that a question asks for.
@@ -165,13 +171,7 @@ async fn what_exists_is_replaced_only_when_confirmed() {
         .as_ref()
         .unwrap()
         .write("django/database", &[("by", "another")]);
-    world
-        .says(
-            ALICE,
-            &format!("/confirm {}", code(&question)),
-            "at version 3 by now",
-        )
-        .await;
+    world.confirms(&question, "at version 3 by now").await;
     assert_eq!(
         world.newest("django/database"),
         (3, pairs(&[("by", "another")]))
@@ -193,9 +193,7 @@ async fn a_deletion_is_of_the_version_that_was_shown() {
     );
     kept.write("django/database", &[("newer", "one")]);
     let done = "Version 1 of secret/django/database is deleted; /undelete secret/django/database@1";
-    world
-        .says(ALICE, &format!("/confirm {}", code(&question)), done)
-        .await;
+    world.confirms(&question, done).await;
     let states = || [1, 2].map(|version| kept.state("django/database", version));
     assert_eq!(states(), [VersionState::Deleted, VersionState::Live]);
     world
@@ -277,8 +275,7 @@ async fn a_field_that_is_not_there_is_not_rotated() {
     let question = world.ask(ALICE, "/rotate django/database#user").await.text;
     let kept = world.kept.as_ref().unwrap();
     kept.write("django/database", &[("password", "by another")]);
-    let confirm = format!("/confirm {}", code(&question));
-    world.says(ALICE, &confirm, refused).await;
+    world.confirms(&question, refused).await;
     assert_eq!(world.newest("django/database").0, 2);
 }
 
@@ -301,13 +298,7 @@ async fn a_code_is_for_its_owner_for_two_minutes_and_can_be_let_go() {
     world
         .says(ALICE, &cancel, "Cancelled; nothing was changed.")
         .await;
-    assert_eq!(
-        world
-            .ask(ALICE, &format!("/confirm {}", code(&other)))
-            .await
-            .text,
-        STALE
-    );
+    world.confirms(&other, STALE).await;
     // Time passes, also for Telegram, or the command itself would be too old.
     world.clock.0.store(121, Ordering::SeqCst);
     world.dc.clock_skew(121);
@@ -386,9 +377,7 @@ async fn a_confirmation_is_received_twice_and_done_once() {
         .ask(ALICE, "/rotate django/database#password")
         .await
         .text;
-    world
-        .says(ALICE, &format!("/confirm {}", code(&question)), "version 2")
-        .await;
+    world.confirms(&question, "version 2").await;
     world.dc.repeat_update(BROKER);
     world.quiet().await;
     let last = world.answers(ALICE).pop().unwrap();
@@ -406,13 +395,7 @@ async fn keys_are_registered_and_forgotten_when_confirmed() {
         .await;
     let question = world.ask(ALICE, &format!("/register_key {KEY}")).await.text;
     world.says(ALICE, "/keys", "You have no key").await;
-    world
-        .says(
-            ALICE,
-            &format!("/confirm {}", code(&question)),
-            "The key is registered",
-        )
-        .await;
+    world.confirms(&question, "The key is registered").await;
     world
         .says(ALICE, "/keys", &format!("1. {KEY} (since 20"))
         .await;
@@ -424,13 +407,7 @@ async fn keys_are_registered_and_forgotten_when_confirmed() {
     }
     let question = world.ask(ALICE, "/forget_key 1").await.text;
     assert!(question.contains(KEY), "{question}");
-    world
-        .says(
-            ALICE,
-            &format!("/confirm {}", code(&question)),
-            "The key is forgotten",
-        )
-        .await;
+    world.confirms(&question, "The key is forgotten").await;
     world.says(ALICE, "/keys", "You have no key").await;
 }
 

@@ -1,8 +1,10 @@
 //! Values that were handed out, pasted where others read them.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use telegram_dc::{Chat, Draft, Fault};
+use tokio_util::sync::CancellationToken;
 use vaultgram::domain::AuditEvent;
 use vaultgram::telegram::WatchedChats;
 
@@ -249,4 +251,57 @@ async fn a_crash_keeps_neither_the_deletion_nor_the_word_to_the_admins_from_happ
             world.coordination.count("leaks/untold/") == 0
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_leak_is_done_with_once_it_is_on_record_or_waits_for_that() {
+    let (world, process) = watched(these(&[-70])).await;
+    let stop = CancellationToken::new();
+    let broker = Arc::clone(&process.broker);
+    let recording = tokio::spawn({
+        let stop = stop.clone();
+        async move { broker.record_leaks(stop).await }
+    });
+    let finished = |world: &World| {
+        let finished = world.coordination.finished.lock().unwrap();
+        let seen = finished.iter().filter(|key| key.starts_with("leaks/seen/"));
+        seen.count()
+    };
+    world.dc.send(MALLORY, GROUP, VALUE).unwrap();
+    world
+        .until("it is finished", |world| finished(world) == 1)
+        .await;
+    assert_eq!(world.leaks_on_record(), 1);
+
+    world.audit.full.store(true, Ordering::SeqCst);
+    world.dc.send(MALLORY, GROUP, VALUE).unwrap();
+    world
+        .until("it waits", |world| {
+            world.coordination.count("leaks/unrecorded/") == 1
+        })
+        .await;
+    world
+        .until("it is finished", |world| finished(world) == 2)
+        .await;
+
+    // What only this process knows is not finished: the next may see it again.
+    world.coordination.broken.store(true, Ordering::SeqCst);
+    world.dc.send(MALLORY, GROUP, VALUE).unwrap();
+    world
+        .until("the admin is told", |world| world.reported().len() == 3)
+        .await;
+    assert_eq!((finished(&world), world.leaks_on_record()), (2, 1));
+
+    world.coordination.broken.store(false, Ordering::SeqCst);
+    world.audit.full.store(false, Ordering::SeqCst);
+    world
+        .until("all are on record", |world| world.leaks_on_record() == 3)
+        .await;
+    world
+        .until("nothing waits", |world| {
+            world.coordination.count("leaks/unrecorded/") == 0
+        })
+        .await;
+    stop.cancel();
+    recording.await.unwrap();
 }

@@ -396,6 +396,7 @@ impl SecretStore for FakeStore {
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) entries: Mutex<BTreeMap<String, Vec<u8>>>,
+    pub(crate) finished: Mutex<BTreeSet<String>>,
     pub(crate) broken: AtomicBool,
 }
 
@@ -423,7 +424,8 @@ impl Coordination for Memory {
         })
     }
 
-    async fn finish(&self, _: &str) -> Result<(), CoordinationError> {
+    async fn finish(&self, key: &str) -> Result<(), CoordinationError> {
+        self.finished.lock().unwrap().insert(key.to_owned());
         Ok(())
     }
 
@@ -481,6 +483,8 @@ pub(crate) struct Entries {
     pub(crate) slow: AtomicBool,
     /// How many it has begun to write.
     pub(crate) begun: AtomicUsize,
+    /// Takes nothing.
+    pub(crate) full: AtomicBool,
 }
 
 #[async_trait]
@@ -489,6 +493,9 @@ impl AuditSink for Entries {
         self.begun.fetch_add(1, Ordering::SeqCst);
         if self.slow.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        if self.full.load(Ordering::SeqCst) {
+            return Err(AuditError("the test fills the disk".into()));
         }
         self.all.lock().unwrap().extend(entries);
         Ok(())

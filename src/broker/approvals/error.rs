@@ -24,8 +24,13 @@ pub enum ApprovalError {
     #[error("you have {0} requests that wait, which is the most; cancel some first")]
     TooMany(usize),
     /// More than anybody can look at.
-    #[error("{0} requests were opened today, which is the most; tell an operator")]
+    #[error("{0} requests were made today by all together, which is the most; tell an operator")]
     TooManyToday(u32),
+    /// More than one person's share of these.
+    #[error(
+        "you made {0} requests today, which is the most; wait until tomorrow (UTC), or tell an operator"
+    )]
+    TooManyOfYoursToday(u32),
     /// Others come first.
     #[error("you broke the glass {0} times, and nobody has looked at it; somebody must first")]
     TooMuchBroken(usize),
@@ -75,6 +80,7 @@ impl ApprovalError {
             Self::Granted(_) => "already_granted",
             Self::TooMany(_) => "too_many_approvals",
             Self::TooManyToday(_) => "too_many_today",
+            Self::TooManyOfYoursToday(_) => "too_many_of_one_today",
             Self::TooMuchBroken(_) => "too_much_broken",
             Self::ReasonTooShort(_) => "reason_too_short",
             Self::UnfitReason(_) => "unfit_reason",

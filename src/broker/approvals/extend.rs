@@ -4,7 +4,7 @@ use super::Opened;
 use super::change::By;
 use super::words::words;
 use crate::broker::{ApprovalError, Broker, BrokerError};
-use crate::domain::approval::{ApprovalStep, Refusal, State};
+use crate::domain::approval::{Refusal, State};
 use crate::domain::{Caller, Request, RequestId};
 
 impl Broker {
@@ -53,17 +53,15 @@ impl Broker {
             return Err(ApprovalError::Asked(asked.id.clone()).into());
         }
         self.within_person(&request, &open)?;
-        self.count_today().await?;
+        self.count_today(&request).await?;
         let extending = |id| {
             let approval = self.new_approval(id, &request, reason.clone(), &need);
-            let step = ApprovalStep::Opened {
-                reason: reason.clone(),
-                policies: need.policies(),
-                extends: Some(first.id.clone()),
-            };
-            (approval.extending(&first), step)
+            approval.extending(&first).unasked(&need)
         };
         let by = By { id, caller };
-        Ok(Opened::Open(self.keep_new(by, extending).await?))
+        let info = self.keep_new(by, &need, extending).await?;
+        // Where a reason is enough, it is done already.
+        let now = self.approval_for_notice(&info.id).await?;
+        Ok(Opened::Open(now.unwrap_or(info)))
     }
 }

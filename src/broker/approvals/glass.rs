@@ -5,8 +5,8 @@ use super::change::By;
 use super::open::Opened;
 use super::words::words;
 use crate::broker::{ApprovalError, Broker, BrokerError};
-use crate::domain::approval::{ApprovalStep, Event};
-use crate::domain::{Approval, Caller, Request, RequestId};
+use crate::domain::approval::Event;
+use crate::domain::{Approval, Caller, Need, Request, RequestId};
 
 /// The fewest characters of a reason, and of what somebody found who looked at it.
 const LEAST: usize = 10;
@@ -28,21 +28,16 @@ impl Broker {
         };
         let least = need.glass().ok_or(ApprovalError::NoGlass)?;
         let reason = words(reason, least.max(LEAST))?;
-        self.look(request, &need).await?;
+        self.within_glass(request, &self.open_ones().await?)?;
+        self.glance(request, &need).await?;
         let _one_at_a_time = self.approvals.opening.lock().await;
         self.within_glass(request, &self.open_ones().await?)?;
         let broken = |id| {
             let approval = self.new_approval(id, request, reason.clone(), &need);
-            let until = approval.opened;
-            let approval = Approval::broken(approval.clone(), &need).unwrap_or(approval);
-            let grant = approval.grant.as_ref();
-            let step = ApprovalStep::BrokenGlass {
-                reason: reason.clone(),
-                until: grant.map_or(until, |grant| grant.until),
-            };
-            (approval, step)
+            let broken = Approval::broken(approval.clone(), &need);
+            (broken.unwrap_or(approval), None)
         };
-        let info = self.keep_new(By::of(request), broken).await?;
+        let info = self.keep_new(By::of(request), &need, broken).await?;
         tracing::warn!(
             event = "broker.glass_broken",
             approval = %info.id,
@@ -50,6 +45,18 @@ impl Broker {
             path = %info.target.path,
         );
         Ok(Opened::Open(info))
+    }
+
+    /// Looks whether there is what `request` is for. Whoever may not look any more today can still
+    /// break the glass: that others see, and it is not for want of looking that a site stays down.
+    async fn glance(&self, request: &Request, need: &Need) -> Result<(), BrokerError> {
+        match self.count_today(request).await {
+            Ok(()) => self.look(request, need).await,
+            Err(BrokerError::Approval(
+                ApprovalError::TooManyToday(_) | ApprovalError::TooManyOfYoursToday(_),
+            )) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Says that somebody has looked at broken glass, and what they found: an approver of it, or an

@@ -37,12 +37,17 @@ impl Broker {
         if !lacks {
             return Ok(decision);
         }
-        for read in self.open_ones().await? {
+        for read in &*self.open_ones().await? {
             // Most of them are not: that is seen sooner than policy is asked.
             let approval = &read.approval;
-            if !approval.is_live(now) || !approval.covers(request, policy.groups()) {
+            let may_be = approval.is_live(now) || approval.state_at(now) == State::Pending;
+            if !may_be || !approval.covers(request, policy.groups()) {
                 continue;
             }
+            // What it was a moment ago lets nobody in: it may have been taken back since, or granted.
+            let Some(read) = self.anew(read).await? else {
+                continue;
+            };
             let granted = policy.decide_granted(request, &read.approval, now);
             if let Decision::Allow(_) = granted {
                 return Ok(granted);
@@ -112,13 +117,19 @@ impl Broker {
         }
     }
 
-    /// Whether what is made under `grant` may last.
+    /// Whether what is made under `grant` may last: it is granted, and would still be.
     pub(in crate::broker) async fn grant_holds(
         &self,
         grant: &ApprovalId,
     ) -> Result<bool, CoordinationError> {
         let found = self.find(grant).await?;
-        Ok(found.is_some_and(|found| found.read.approval().holds(self.now())))
+        Ok(found.is_some_and(|found| self.is_upheld(found.read.approval())))
+    }
+
+    /// Whether what is made under `approval` may last: its votes are counted anew.
+    fn is_upheld(&self, approval: &Approval) -> bool {
+        let now = self.now();
+        approval.holds(now) && self.rules.policy.get().upholds(approval, now)
     }
 
     /// What follows from the state of `approval`, whoever brought it there. It is done again by
@@ -172,7 +183,8 @@ impl Broker {
         }
     }
 
-    /// Ends the leases of grants that are over, of whatever process's doing.
+    /// Ends the leases of grants that are over or would not be granted any more, of whatever
+    /// process's doing.
     pub(super) async fn end_orphans(&self, open: &[Read]) -> Result<(), CoordinationError> {
         let id = RequestId::Connection(self.number());
         for grant in self.leases.grants() {
@@ -181,7 +193,7 @@ impl Broker {
             };
             let known = open.iter().find(|read| read.approval.id == grant);
             let holds = match known {
-                Some(read) => read.approval.holds(self.now()),
+                Some(read) => self.is_upheld(&read.approval),
                 None => self.grant_holds(&grant).await?,
             };
             if !holds {

@@ -50,6 +50,12 @@ pub struct ApprovalInfo {
 }
 
 impl ApprovalInfo {
+    /// Whether nobody agreed to what was granted, as its reason was enough.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        self.grant.is_some() && self.votes.is_empty() && self.review.is_none()
+    }
+
     fn of(approval: &Approval, now: OffsetDateTime) -> Self {
         let request = &approval.request;
         // Time may have passed without anybody's noting it.
@@ -140,7 +146,7 @@ impl Broker {
         caller: &Caller,
         filter: Filter,
     ) -> Result<Vec<ApprovalInfo>, BrokerError> {
-        let mut all = self.open_ones().await?;
+        let mut all = self.open_ones().await?.to_vec();
         match filter {
             Filter::Pending => {}
             Filter::Mine | Filter::All => all.extend(self.past_ones().await?),

@@ -6,7 +6,7 @@ use super::{ApprovalInfo, Read};
 use crate::broker::fitting::fitting;
 use crate::broker::ports::StoreError;
 use crate::broker::{ApprovalError, Broker, BrokerError};
-use crate::domain::approval::{ApprovalStep, LENGTH, State};
+use crate::domain::approval::{ApprovalRecord, ApprovalStep, Effect, LENGTH, State};
 use crate::domain::{
     Action, Approval, ApprovalId, AuditEntry, Decision, Denial, MountKind, Need, Request,
 };
@@ -18,7 +18,7 @@ const DRAWS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "it is looked at once")]
 pub enum Opened {
-    /// It waits for votes; or, where the glass was broken, it is granted.
+    /// It waits for votes; or it is granted, where a reason was enough or the glass was broken.
     Open(ApprovalInfo),
     /// Policy refuses, whoever agrees.
     Denied(Denial),
@@ -35,6 +35,8 @@ pub enum Waiting {
     ReasonNeeded {
         /// In at least so many characters.
         characters: usize,
+        /// Nobody need agree besides.
+        alone: bool,
     },
 }
 
@@ -50,7 +52,8 @@ impl Waiting {
 }
 
 impl Broker {
-    /// Asks that `request` be approved, for `reason`. It is not claimed here.
+    /// Asks that `request` be approved, for `reason`; where that is enough it is granted at once. It is
+    /// not claimed here.
     ///
     /// # Errors
     /// When nothing needs approval, there is nothing to approve, it is asked for or granted
@@ -66,20 +69,14 @@ impl Broker {
         };
         let reason = words(reason, need.reason())?;
         let open = self.open_ones().await?;
-        if let Some(read) = self.pending(request, &open) {
-            return Err(ApprovalError::Asked(read.approval.id.clone()).into());
+        if let Some(known) = self.known(request, &need, &reason, &open) {
+            return Err(known.into());
         }
-        if let Some(id) = self.granted(request, &open) {
-            return Err(ApprovalError::Granted(id).into());
-        }
-        match self.open(request, &need, reason).await? {
-            (opened, true) => Ok(Opened::Open(opened)),
-            (known, false) => Err(ApprovalError::Asked(known.id).into()),
-        }
+        self.open(request, &need, reason).await.map(Opened::Open)
     }
 
-    /// What policy wants approved before `request`; it is on record that somebody asked. An error
-    /// where it wants nothing.
+    /// What policy wants approved before `request`; it is on record that somebody asked, before
+    /// anything is looked at. An error where it wants nothing.
     pub(super) async fn wanted(
         &self,
         request: &Request,
@@ -87,18 +84,19 @@ impl Broker {
     ) -> Result<Result<Need, Denial>, BrokerError> {
         fitting(request, &self.rules.mounts)?;
         let mut decision = self.judge_alone(request, Some(reason)).await?;
-        if let Decision::Allow(_) = decision {
-            // A plain request gives no reason: what only one allows is not to be had yet.
-            decision = self.judge_alone(request, None).await?;
+        if let Decision::Allow(permit) = &decision {
+            // A plain request gives no reason: what only one allows is granted for it.
+            let need = match self.judge_alone(request, None).await? {
+                Decision::Allow(_) => None,
+                Decision::Deny(_) | Decision::NeedsApproval(_) => Need::of_reason(permit),
+            };
+            decision = Decision::NeedsApproval(need.ok_or(ApprovalError::NotNeeded)?);
         }
+        let entry = AuditEntry::decided(request, &decision, self.now());
+        self.ports.audit.record(entry).await?;
         match decision {
             Decision::Allow(_) => Err(ApprovalError::NotNeeded.into()),
-            Decision::Deny(denial) => {
-                let denied = Decision::Deny(denial.clone());
-                let entry = AuditEntry::decided(request, &denied, self.now());
-                self.ports.audit.record(entry).await?;
-                Ok(Err(denial))
-            }
+            Decision::Deny(denial) => Ok(Err(denial)),
             Decision::NeedsApproval(need) => Ok(Ok(need)),
         }
     }
@@ -115,14 +113,38 @@ impl Broker {
         if let Some(read) = self.pending(request, &open) {
             return Ok(Waiting::Known(self.info(&read.approval)));
         }
-        if need.reason() > 0 {
-            let characters = need.reason();
-            return Ok(Waiting::ReasonNeeded { characters });
+        // Why wait for others where a reason is enough?
+        let alone = need.reason_alone();
+        let characters = alone.unwrap_or_else(|| need.reason());
+        if characters > 0 {
+            let alone = alone.is_some();
+            return Ok(Waiting::ReasonNeeded { characters, alone });
         }
-        Ok(match self.open(request, need, String::new()).await? {
-            (opened, true) => Waiting::Opened(opened),
-            (known, false) => Waiting::Known(known),
-        })
+        match self.open(request, need, String::new()).await {
+            Ok(opened) => Ok(Waiting::Opened(opened)),
+            // By whoever was faster.
+            Err(BrokerError::Approval(ApprovalError::Asked(id))) => {
+                let known = self.approval_for_notice(&id).await?;
+                Ok(Waiting::Known(known.ok_or(ApprovalError::Busy)?))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is there already of what `request` asks for, with `reason`. Who need wait for nobody is
+    /// not told to.
+    fn known(
+        &self,
+        request: &Request,
+        need: &Need,
+        reason: &str,
+        open: &[Read],
+    ) -> Option<ApprovalError> {
+        let enough = need.reason_alone();
+        let waits = enough.is_none_or(|enough| reason.chars().count() < enough);
+        let pending = self.pending(request, open).filter(|_| waits);
+        let asked = pending.map(|read| ApprovalError::Asked(read.approval.id.clone()));
+        asked.or_else(|| self.granted(request, open).map(ApprovalError::Granted))
     }
 
     /// The one among `open` that waits for what `request` is about.
@@ -152,32 +174,28 @@ impl Broker {
         found.map(|approval| approval.id.clone())
     }
 
-    /// Opens a request for approval, unless an equal one has been opened meanwhile; and whether it
-    /// is new.
+    /// Opens a request for approval, unless an equal one has been opened meanwhile. Whoever has had
+    /// enough for now is not told whether there is such a secret either.
     async fn open(
         &self,
         request: &Request,
         need: &Need,
         reason: String,
-    ) -> Result<(ApprovalInfo, bool), BrokerError> {
+    ) -> Result<ApprovalInfo, BrokerError> {
+        self.within_person(request, &self.open_ones().await?)?;
+        self.count_today(request).await?;
         self.look(request, need).await?;
         let _one_at_a_time = self.approvals.opening.lock().await;
         let open = self.open_ones().await?;
-        if let Some(read) = self.pending(request, &open) {
-            return Ok((self.info(&read.approval), false));
+        if let Some(known) = self.known(request, need, &reason, &open) {
+            return Err(known.into());
         }
         self.within_person(request, &open)?;
-        self.count_today().await?;
         let opened = |id| {
             let approval = self.new_approval(id, request, reason.clone(), need);
-            let step = ApprovalStep::Opened {
-                reason: reason.clone(),
-                policies: need.policies(),
-                extends: None,
-            };
-            (approval, step)
+            approval.unasked(need)
         };
-        Ok((self.keep_new(By::of(request), opened).await?, true))
+        self.keep_new(By::of(request), need, opened).await
     }
 
     pub(super) fn new_approval(
@@ -194,11 +212,13 @@ impl Broker {
         Approval::open(id, request.clone(), reason, need, policy.groups(), now)
     }
 
-    /// Keeps what `make` makes under a name that nothing else has, once it is on record.
+    /// Keeps what `make` makes under a name that nothing else has, once it is on record with what
+    /// that brings about; `need` is what policy wants.
     pub(super) async fn keep_new(
         &self,
         by: By<'_>,
-        make: impl Fn(ApprovalId) -> (Approval, ApprovalStep) + Send,
+        need: &Need,
+        make: impl Fn(ApprovalId) -> (Approval, Option<Effect>) + Send,
     ) -> Result<ApprovalInfo, BrokerError> {
         for _ in 0..DRAWS {
             let Some(id) = ApprovalId::read(&self.code(LENGTH)) else {
@@ -207,10 +227,15 @@ impl Broker {
             if self.find(&id).await?.is_some() {
                 continue;
             }
-            let (approval, step) = make(id);
-            let record = approval.record(step);
-            self.record_steps(by, &approval, vec![record]).await?;
+            let (approval, effect) = make(id);
+            let opened = approval.record(opened(&approval, need));
+            let effect = effect.and_then(|effect| ApprovalRecord::of(&approval, &effect));
+            let records = [Some(opened), effect].into_iter().flatten().collect();
+            self.record_steps(by, &approval, records).await?;
             if self.swap(None, &approval).await? {
+                if approval.is_half_done() {
+                    self.follow(by, &approval).await;
+                }
                 return Ok(self.info(&approval));
             }
         }
@@ -242,5 +267,21 @@ impl Broker {
             Ok(false) => Err(StoreError::NotFound.into()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// How `approval` begins, for the audit.
+fn opened(approval: &Approval, need: &Need) -> ApprovalStep {
+    let reason = approval.reason.clone();
+    match (&approval.review, &approval.grant) {
+        (Some(_), Some(grant)) => ApprovalStep::BrokenGlass {
+            reason,
+            until: grant.until,
+        },
+        (Some(_) | None, _) => ApprovalStep::Opened {
+            reason,
+            policies: need.policies(),
+            extends: approval.extends.clone(),
+        },
     }
 }

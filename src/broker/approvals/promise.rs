@@ -31,7 +31,7 @@ impl Broker {
         let Decision::NeedsApproval(need) = decision else {
             return None;
         };
-        let (span, once) = need.promise()?;
+        let (span, once) = need.promise(approval.reason.chars().count())?;
         Some(Promise { span, once })
     }
 }

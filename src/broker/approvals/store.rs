@@ -1,6 +1,5 @@
 //! Where requests for approval are kept: the open ones, and for a time those that are over.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Read, wire};
@@ -45,19 +44,41 @@ impl Broker {
         Ok(None)
     }
 
-    /// All open ones.
-    pub(super) async fn open_ones(&self) -> Result<Vec<Read>, CoordinationError> {
-        let found = self.ports.coordination.list(OPEN).await?;
-        let before = std::mem::take(&mut *self.approvals.read());
-        let mut now = BTreeMap::new();
-        for (key, bytes) in found {
-            let known = before.get(&key).filter(|read| *read.bytes == *bytes);
-            let read = known.cloned().or_else(|| parse(&key, bytes));
-            now.extend(read.map(|read| (key, read)));
+    /// All open ones, as they were within the last second; what was changed here is always seen.
+    pub(super) async fn open_ones(&self) -> Result<Arc<[Read]>, CoordinationError> {
+        let now = self.now();
+        if let Some(all) = self.approvals.just_seen(now) {
+            return Ok(all);
         }
-        let all = now.values().cloned().collect();
-        *self.approvals.read() = now;
+        let (before, changes) = {
+            let seen = self.approvals.seen();
+            (Arc::clone(&seen.all), seen.changes)
+        };
+        let found = self.ports.coordination.list(OPEN).await?;
+        let all = found.into_iter().filter_map(|(key, bytes)| {
+            // Most have not changed, and need not be parsed again.
+            let id = key.strip_prefix(OPEN)?;
+            let known = before.binary_search_by(|read| read.approval.id.as_str().cmp(id));
+            let known = known.ok().and_then(|place| before.get(place));
+            let known = known.filter(|read| *read.bytes == *bytes).cloned();
+            known.or_else(|| parse(&key, bytes))
+        });
+        let all: Arc<[Read]> = all.collect();
+        let mut seen = self.approvals.seen();
+        seen.all = Arc::clone(&all);
+        seen.at = (seen.changes == changes).then_some(now);
         Ok(all)
+    }
+
+    /// `read` as it is in this moment, if it is still among the open ones.
+    pub(super) async fn anew(&self, read: &Read) -> Result<Option<Read>, CoordinationError> {
+        let key = format!("{OPEN}{}", read.approval.id);
+        let bytes = self.ports.coordination.get(&key).await?;
+        if bytes.as_deref() == Some(&*read.bytes) {
+            return Ok(Some(read.clone()));
+        }
+        self.approvals.look_again();
+        Ok(bytes.and_then(|bytes| parse(&key, bytes)))
     }
 
     /// All that are over.
@@ -83,7 +104,10 @@ impl Broker {
         }
         let before = before.map(|read| &*read.bytes);
         let key = format!("{OPEN}{id}");
-        let swapped = coordination.swap(&key, before, Some(&bytes)).await?;
+        let swapped = coordination.swap(&key, before, Some(&bytes)).await;
+        // Also where nobody knows whether it was, or somebody else was faster.
+        self.approvals.look_again();
+        let swapped = swapped?;
         if swapped {
             self.approvals.note_change();
         }
@@ -99,6 +123,7 @@ impl Broker {
         coordination
             .swap(&format!("{OPEN}{id}"), Some(&read.bytes), None)
             .await?;
+        self.approvals.look_again();
         Ok(())
     }
 

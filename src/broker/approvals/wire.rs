@@ -1,13 +1,11 @@
 //! A request for approval as it is kept: JSON, without plaintext.
 
-mod request;
-
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use self::request::{StoredAction, StoredCaller, StoredId};
+use crate::broker::wire::{StoredAction, StoredCaller, StoredId, StoredTarget};
 use crate::domain::approval::{Ask, Grant, Review, State, Vote};
-use crate::domain::{Approval, ApprovalId, Request, SecretPath, Target};
+use crate::domain::{Approval, ApprovalId, Request};
 
 /// `approval` as it is kept.
 pub(super) fn write(approval: &Approval) -> Result<Vec<u8>, serde_json::Error> {
@@ -25,10 +23,8 @@ struct Stored {
     request: StoredId,
     caller: StoredCaller,
     action: StoredAction,
-    mount: String,
-    path: String,
-    field: Option<String>,
-    version: Option<u64>,
+    #[serde(flatten)]
+    target: StoredTarget,
     requester: String,
     reason: String,
     opened: i64,
@@ -94,20 +90,11 @@ enum StoredReview {
 
 impl Stored {
     fn approval(self) -> Option<Approval> {
-        let path = if self.path.is_empty() {
-            SecretPath::folder(&self.mount, "")
-        } else {
-            SecretPath::new(&self.mount, &self.path)
-        };
         let request = Request {
             id: self.request.id()?,
             caller: self.caller.caller(),
             action: self.action.action()?,
-            target: Target {
-                path: path.ok()?,
-                field: self.field,
-                version: self.version,
-            },
+            target: self.target.target()?,
         };
         let votes = self.votes.into_iter().map(StoredVote::vote);
         let extends = self.extends.map(|id| ApprovalId::read(&id).ok_or(()));
@@ -159,10 +146,7 @@ impl From<&Approval> for Stored {
             request: request.id.into(),
             caller: request.caller.into(),
             action: request.action.into(),
-            mount: request.target.path.mount().to_owned(),
-            path: request.target.path.path().to_owned(),
-            field: request.target.field,
-            version: request.target.version,
+            target: request.target.into(),
             requester,
             reason,
             opened: opened.unix_timestamp(),

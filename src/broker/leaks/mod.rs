@@ -6,11 +6,13 @@
 
 mod leaves;
 mod registry;
+mod unrecorded;
 
 use time::OffsetDateTime;
 
 use self::leaves::leaves;
 pub(super) use self::registry::Registry;
+pub(super) use self::unrecorded::Unrecorded;
 use crate::broker::Broker;
 use crate::broker::ports::AuditError;
 use crate::domain::leak::Key;
@@ -64,10 +66,12 @@ impl Broker {
     }
 
     /// Does what there is to do about `leaks` in the message `message` of `writer`: puts them on
-    /// record for each who had them, and ends the leases of what was given to them.
+    /// record for each who had them, and ends the leases of what was given to them. What the audit
+    /// does not take now, [`Broker::record_leaks`] records.
     ///
     /// # Errors
-    /// When the audit cannot be written; what can be ended is ended all the same.
+    /// When the audit cannot be written, and the state store cannot keep it until it can; what can
+    /// be ended is ended all the same.
     pub async fn leaked(
         &self,
         leaks: &[Leak],
@@ -78,7 +82,8 @@ impl Broker {
             let entry = |holder| self.entry(leak, holder, message, writer);
             leak.holders.iter().map(entry)
         });
-        let recorded = self.ports.audit.record_all(entries.collect()).await;
+        let entries: Vec<_> = entries.collect();
+        let recorded = self.ports.audit.record_all(entries.clone()).await;
         for holder in leaks.iter().flat_map(|leak| &leak.holders) {
             if let Some(grant) = &holder.grant {
                 self.end_grant(&holder.request, grant).await;
@@ -87,7 +92,10 @@ impl Broker {
                 self.revoke(&holder.request, lease).await;
             }
         }
-        recorded
+        match recorded {
+            Ok(()) => Ok(()),
+            Err(error) => self.keep_unrecorded(entries, error).await,
+        }
     }
 
     fn entry(

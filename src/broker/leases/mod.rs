@@ -378,13 +378,6 @@ impl Broker {
             }
         }
     }
-
-    /// Between 0 and 1.
-    fn luck(&self) -> f64 {
-        let mut byte = [0];
-        self.ports.random.fill(&mut byte);
-        f64::from(byte[0]) / 255.0
-    }
 }
 
 fn info(code: &str, entry: &Entry) -> LeaseInfo {

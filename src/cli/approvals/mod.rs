@@ -78,11 +78,11 @@ pub(super) fn failure(because: &Because, said: &str) -> Failure {
                  `vaultgram get --wait` waits for it"
             ))
         }
-        Because::ReasonNeeded { characters, .. } => {
-            let what =
-                format!("this needs approval, and a reason of {characters} characters or more");
-            let command = one_line(&because.command());
-            Failure::new(Exit::Denied, what).hint(format!("ask for it: {command} --wait"))
+        Because::ReasonNeeded { alone, .. } => {
+            let (what, command) = (because.reason_wanted(), one_line(&because.command()));
+            // What is granted at once need not be waited for.
+            let wait = if *alone { "" } else { " --wait" };
+            Failure::new(Exit::Denied, what).hint(format!("ask for it: {command}{wait}"))
         }
         Because::Asked { id } => Failure::new(Exit::TryAgain, said).hint(format!(
             "`vaultgram requests {0}` tells how it stands, and --wait waits for it",
@@ -108,7 +108,12 @@ fn standing(entry: &RequestEntry) -> String {
         }
         "granted" => {
             let once = if entry.once { ", for one use" } else { "" };
-            format!("request {id} is granted, for {left}{once}")
+            let how = if entry.is_unasked() {
+                " automatically"
+            } else {
+                ""
+            };
+            format!("request {id} is granted{how}, for {left}{once}")
         }
         "denied" => match entry.why.as_deref().filter(|why| !why.is_empty()) {
             Some(why) => format!("{} denied request {id}: {}", by(), one_line(why)),

@@ -63,14 +63,14 @@ impl WantedArgs {
 #[command(after_help = "\
 Once it is granted, ask for it as always: `vaultgram get`. It is granted to you, by whatever account of
 yours, for what was asked and for as long as policy says. What was requested before is waited for, not
-requested twice.
+requested twice. Where policy wants a reason and nobody's agreement, it is granted at once.
 
 Examples:
   vaultgram request prod/database --reason 'migrate the orders table'
   vaultgram request prod/database#password --reason 'nightly report' --wait --timeout 1h
   vaultgram request prod/database --action put --reason 'new password from the vendor'
 
-Exit codes: 0 requested, or with --wait granted, 64 usage, or needs no approval, 66 no such secret, 69 not
+Exit codes: 0 requested or granted, with --wait granted, 64 usage, or needs no approval, 66 no such secret, 69 not
 available, 75 try again, waits already, or not decided in time, 77 denied, 130 cancelled.")]
 pub struct RequestArgs {
     /// What is wanted, and why.
@@ -219,9 +219,12 @@ async fn follow(
         return show::json(&entry, out);
     }
     let id = one_line(&entry.id);
-    let text = format!(
-        "{}\nthey decide with: vaultgram approve {id}; it is taken back with: vaultgram cancel {id}",
-        standing(&entry)
-    );
-    show::line(&text, out)
+    let next = if entry.is_unasked() {
+        format!("ask for it as always; what was granted is given back with: vaultgram revoke {id}")
+    } else {
+        format!(
+            "they decide with: vaultgram approve {id}; it is taken back with: vaultgram cancel {id}"
+        )
+    };
+    show::line(&format!("{}\n{next}", standing(&entry)), out)
 }

@@ -18,7 +18,8 @@ use crate::cli::exit::{Exit, Failure};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A chat is given as Telegram Desktop exports it (JSON), or as text that was copied from it. With --key
-only the heads in it that are signed count, as anybody there can write a line.
+only the heads in it that are signed count, as anybody there can write a line. Each head names its chain by
+the hash of its first record; heads of a chain that is not named with --other-chain are a find.
 
 Examples:
   vaultgram audit verify /var/lib/vaultgram/audit.jsonl
@@ -44,6 +45,10 @@ pub struct Verify {
     /// The chat that heads are posted to, all of which must be in the audit
     #[arg(long, value_name = "FILE")]
     against_chat: Option<PathBuf>,
+    /// Another chain whose heads may stand in that chat: an earlier audit, or another vaultgram's;
+    /// can be repeated
+    #[arg(long = "other-chain", value_name = "HASH", value_parser = parse_hash, requires = "against_chat")]
+    other_chains: Vec<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -63,6 +68,7 @@ pub(super) fn run(arguments: &Verify, out: &mut dyn Write) -> Result<(), Failure
         keys: arguments.keys.clone(),
         signed: arguments.require_checkpoints,
         posted,
+        other_chains: arguments.other_chains.clone(),
     };
     let path = match arguments.files.as_slice() {
         [file] => file.display().to_string(),
@@ -133,13 +139,39 @@ fn describe(summary: &Summary, arguments: &Verify) -> String {
     }
     text += &signed(summary, !arguments.keys.is_empty());
     if arguments.against_chat.is_some() {
-        let posted = with_commas(summary.posted);
-        write!(text, "\n  {posted} heads in the chat are the audit's").ok();
-        if summary.passed_over > 0 {
-            let over = with_commas(summary.passed_over);
-            let why = "not signed with these keys, or of older files, do not count";
-            write!(text, "; {over} {why}").ok();
-        }
+        text += &in_chat(summary);
+    }
+    text
+}
+
+/// What is said of the heads in a chat.
+fn in_chat(summary: &Summary) -> String {
+    let chat = &summary.chat;
+    let found = with_commas(chat.found + chat.unnamed);
+    let mut text = format!("\n  {found} heads in the chat are the audit's");
+    if let Some(chain) = &summary.chain {
+        write!(text, ", of chain {chain}").ok();
+    }
+    if chat.passed_over > 0 {
+        let over = with_commas(chat.passed_over);
+        let why = "not signed with these keys, or of older files, do not count";
+        write!(text, "; {over} {why}").ok();
+    }
+    let more = [
+        (
+            chat.unnamed,
+            "of them name no chain, as an older vaultgram posted them: they fit, but others of that \
+             kind may be of an audit that this one replaced",
+        ),
+        (
+            chat.unclear,
+            "name no chain, and are not signed for this one: they prove nothing here, and may be of \
+             an audit that this one replaced",
+        ),
+        (chat.elsewhere, "are of the other chains named"),
+    ];
+    for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
+        write!(text, "\n  {} {what}", with_commas(count)).ok();
     }
     text
 }
@@ -186,8 +218,12 @@ fn to_json(summary: &Summary) -> serde_json::Value {
         "signed_up_to": signed.up_to,
         "key": signed.key,
         "found_at_start": signed.found,
-        "heads_in_chat": summary.posted,
-        "heads_passed_over": summary.passed_over,
+        "chain": summary.chain,
+        "heads_in_chat": summary.chat.found + summary.chat.unnamed,
+        "heads_naming_no_chain": summary.chat.unnamed,
+        "heads_of_other_chains": summary.chat.elsewhere,
+        "heads_passed_over": summary.chat.passed_over,
+        "heads_unclear": summary.chat.unclear,
     })
 }
 

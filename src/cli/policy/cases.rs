@@ -9,6 +9,7 @@ use serde_json::json;
 use toml::Spanned;
 
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::policy::explain::wanting;
 use crate::cli::policy::{Asked, Standing, TestArgs};
 use crate::cli::show;
 use crate::domain::{Decision, Policy};
@@ -121,13 +122,13 @@ fn title(case: &Asked) -> String {
 }
 
 /// The answers there are.
-const ANSWERS: [&str; 3] = ["allow", "deny", "approval"];
+const ANSWERS: [&str; 4] = ["allow", "deny", "approval", "reason"];
 
 /// What was expected and what came, wherever they differ.
 fn check(case: &Asked, standing: Standing<'_>) -> Result<Vec<(String, String)>, String> {
     let expect = case.expect.as_str();
     if !ANSWERS.contains(&expect) {
-        return Err("expect: write allow, deny or approval".to_owned());
+        return Err("expect: write allow, deny, approval or reason".to_owned());
     }
     let policy = standing.policy;
     let mut by = case.by.clone();
@@ -142,11 +143,13 @@ fn check(case: &Asked, standing: Standing<'_>) -> Result<Vec<(String, String)>, 
     let mut differing = vec![];
     for question in case.questions(standing)? {
         let reason = question.reason.as_deref();
-        let (answer, policies) = match policy.decide_with(&question.request, reason, question.at) {
-            Decision::Allow(permit) => ("allow", permit.policies().to_vec()),
-            Decision::Deny(denial) => ("deny", denial.policies),
-            Decision::NeedsApproval(need) => ("approval", need.policies()),
-        };
+        let (answer, mut policies) =
+            match policy.decide_with(&question.request, reason, question.at) {
+                Decision::Allow(permit) => ("allow", permit.policies().to_vec()),
+                Decision::Deny(denial) => ("deny", denial.policies),
+                Decision::NeedsApproval(need) => (wanting(&need), need.policies()),
+            };
+        policies.sort();
         if answer != expect || by.as_ref().is_some_and(|by| *by != policies) {
             let expected = said(policy, expect, by.as_deref());
             let who = &question.request.caller;

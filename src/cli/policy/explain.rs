@@ -11,7 +11,7 @@ use crate::cli::policy::{ExplainArgs, Standing};
 use crate::cli::show;
 use crate::domain::approval::Ask;
 use crate::domain::policy_explain::Change;
-use crate::domain::{Caller, Decision, Delivery, Permit, Policy, span};
+use crate::domain::{Caller, Decision, Delivery, Need, Permit, Policy, span};
 
 /// Asks and prints.
 ///
@@ -60,19 +60,12 @@ fn as_text(policy: &Policy, question: &Question) -> String {
             let by = permit.policies().iter();
             lines.extend(by.map(|name| format!("  by {}", described(policy, name))));
             lines.extend(terms(&permit).iter().map(|term| format!("  {term}")));
+            if question.reason.is_some() && !policy.would_allow(request, question.at) {
+                lines.push("  once it is requested with that reason".to_owned());
+            }
             lines
         }
-        Decision::NeedsApproval(need) => {
-            let mut lines = vec![format!(
-                "needs approval: {who} may {what}, once it is agreed to"
-            )];
-            let asks = need.unmet();
-            lines.extend(asks.iter().map(|ask| {
-                let (who, policy) = (wanted(ask), described(policy, &ask.policy));
-                format!("  {who}, says {policy}")
-            }));
-            lines
-        }
+        Decision::NeedsApproval(need) => needed(policy, &need, &who, &what),
         Decision::Deny(denial) => {
             let mut lines = vec![format!("denied: {who} may not {what}")];
             if denial.policies.is_empty() {
@@ -92,6 +85,34 @@ fn as_text(policy: &Policy, question: &Question) -> String {
         }
     };
     lines.join("\n") + "\n"
+}
+
+/// What is wanted before `who` may do `what`.
+fn needed(policy: &Policy, need: &Need, who: &str, what: &str) -> Vec<String> {
+    if let Some(characters) = need.reason_alone() {
+        let first = need.policies().into_iter().take(1);
+        let says = first.map(|name| format!("  says {}", described(policy, &name)));
+        let line = format!(
+            "needs a reason: {who} may {what}, once it is requested with one of {characters} \
+             characters or more"
+        );
+        return std::iter::once(line).chain(says).collect();
+    }
+    let asks = need.unmet();
+    let asked = asks.iter().map(|ask| {
+        let (who, policy) = (wanted(ask), described(policy, &ask.policy));
+        format!("  {who}, says {policy}")
+    });
+    let line = format!("needs approval: {who} may {what}, once it is agreed to");
+    std::iter::once(line).chain(asked).collect()
+}
+
+/// What is wanted before something may be had, in a word.
+pub(super) fn wanting(need: &Need) -> &'static str {
+    match need.reason_alone() {
+        Some(_) => "reason",
+        None => "approval",
+    }
 }
 
 /// How, from where and when.
@@ -179,7 +200,7 @@ fn as_json(policy: &Policy, question: &Question) -> Value {
         }
         Decision::NeedsApproval(need) => {
             let wanted = need.unmet().iter().map(wanted).collect();
-            ("approval", need.policies(), None, wanted)
+            (wanting(&need), need.policies(), None, wanted)
         }
         Decision::Deny(denial) => ("deny", denial.policies, Some(denial.reason.name()), vec![]),
     };

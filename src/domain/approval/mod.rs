@@ -180,15 +180,16 @@ impl Approval {
         now: OffsetDateTime,
     ) -> Self {
         let requester = groups.person(&request.caller).to_string();
+        let length = reason.chars().count();
         Self {
             id,
             request,
             requester,
             reason,
             opened: now,
-            waits_until: now + need.waits(),
+            waits_until: now + need.waits(length),
             extends: None,
-            asks: need.asks(&[]),
+            asks: need.asks(&[], length),
             votes: vec![],
             state: State::Pending,
             since: now,
@@ -205,6 +206,24 @@ impl Approval {
             extends: Some(first.id.clone()),
             ..self
         }
+    }
+
+    /// Granted at once, where policy wants a reason and nobody's agreement to it; else as it was.
+    #[must_use]
+    pub fn unasked(self, need: &Need) -> (Self, Option<Effect>) {
+        match need.met(&[], self.reason_length()) {
+            Some(met) => {
+                let now = self.opened;
+                let (granted, effect) = self.granted_as(met, now);
+                (granted, Some(effect))
+            }
+            None => (self, None),
+        }
+    }
+
+    /// In characters, as policies count.
+    pub(in crate::domain) fn reason_length(&self) -> usize {
+        self.reason.chars().count()
     }
 
     /// A grant without a vote, where policy lets anybody break the glass; `None` where it does not.

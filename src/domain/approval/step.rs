@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::domain::approval::{Approval, Grant, Refusal, Review, State, Vote};
 use crate::domain::group::Groups;
-use crate::domain::need::Need;
+use crate::domain::need::{Met, Need};
 use crate::domain::person::Account;
 
 /// How long before a grant ends people are warned; not of one that is hardly longer.
@@ -228,27 +228,38 @@ impl Approval {
             effects.push(Effect::Voted);
         }
         let cast = self.cast(groups);
-        self.asks = need.asks(&cast);
-        match need.met(&cast, self.reason.chars().count()) {
+        self.asks = need.asks(&cast, self.reason_length());
+        match need.met(&cast, self.reason_length()) {
             // Also where the votes there are became enough.
             Some(met) => {
-                let (until, once) = (now + met.grant, met.once);
-                self.grant = Some(Grant {
-                    since: now,
-                    until,
-                    once,
-                    warned: met.grant <= 2 * WARNING,
-                });
-                effects.push(Effect::Granted {
-                    until,
-                    once,
-                    policies: met.policies,
-                });
-                Ok((self.now_in(State::Granted, now), effects))
+                let (granted, effect) = self.granted_as(met, now);
+                effects.push(effect);
+                Ok((granted, effects))
             }
             None if again => Err(Refusal::VotedAlready),
             None => Ok((self, effects)),
         }
+    }
+
+    /// Granted at `now`, as policy wants it that was met so.
+    pub(super) fn granted_as(self, met: Met, now: OffsetDateTime) -> (Self, Effect) {
+        let (until, once) = (now + met.grant, met.once);
+        let granted = Self {
+            grant: Some(Grant {
+                since: now,
+                until,
+                once,
+                warned: met.grant <= 2 * WARNING,
+            }),
+            ..self.now_in(State::Granted, now)
+        };
+        let policies = met.policies;
+        let effect = Effect::Granted {
+            until,
+            once,
+            policies,
+        };
+        (granted, effect)
     }
 
     /// `by` was granted so that this lasts longer: the votes for that are the ones that count from

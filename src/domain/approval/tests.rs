@@ -166,6 +166,52 @@ fn what_was_granted_ends_with_its_approvers_and_with_the_policy() {
     assert!(!has(&closed, &[], START), "nothing lifts that");
 }
 
+const WHY: &str = r#"@reason("5") @grant("1h") permit(principal, action, resource);"#;
+
+#[test]
+fn a_reason_that_was_enough_is_so_as_long_as_policy_says() {
+    let before = policy(WHY, &[]);
+    let asked = Approval {
+        reason: "it is down".to_owned(),
+        ..opened(&before, "telegram:5")
+    };
+    let wanted = asked.request.clone();
+    let (granted, effect) = asked.clone().unasked(&need(&before, &wanted));
+    let until = START + Duration::from_hours(1);
+    let policies = vec!["test:policy0".to_owned()];
+    let expected = Effect::Granted {
+        until,
+        once: false,
+        policies,
+    };
+    assert_eq!(effect, Some(expected));
+    assert!(granted.asks.is_empty() && granted.votes.is_empty());
+    let two = policy(TWO, &[]);
+    let (waits, effect) = asked.unasked(&need(&two, &wanted));
+    assert_eq!((waits.state, effect), (State::Pending, None));
+    let minutes = |count: u64| START + Duration::from_mins(count);
+    let has = |text: &str, now| {
+        let policy = policy(text, &[]);
+        let has = allowed(&policy, &wanted, &granted, now);
+        assert_eq!(policy.upholds(&granted, now), has, "{text}");
+        has
+    };
+    assert!(has(WHY, minutes(59)) && !has(WHY, minutes(60)));
+    let shorter = WHY.replace("1h", "10m");
+    assert!(has(&shorter, minutes(9)) && !has(&shorter, minutes(10)));
+    let once = format!("@once(\"true\") {WHY}");
+    let longer = WHY.replace("\"5\"", "\"11\"");
+    let closed = format!("{WHY} forbid(principal, action, resource);");
+    for stricter in [TWO, &once, &longer, &closed] {
+        assert!(!has(stricter, START), "{stricter}");
+    }
+    let read = "permit(principal, action, resource)
+        when { context has reason && context.reason like \"*down*\" };";
+    assert!(has(read, START) && !has(read, minutes(60)));
+    assert!(!has(&read.replace("down", "up"), START));
+    assert!(has("permit(principal, action, resource);", minutes(59)));
+}
+
 #[test]
 fn an_alias_is_no_second_person_even_if_it_becomes_one_later() {
     let policy = policy(TWO, &[]);
@@ -187,16 +233,23 @@ fn an_alias_is_no_second_person_even_if_it_becomes_one_later() {
     );
     let (granted, _) = vote(once, "telegram:2").unwrap();
     assert_eq!(granted.state, State::Granted);
-    // The configuration learns that bob is alice.
-    let mut people = BTreeMap::new();
-    let accounts = ["uid:1", "telegram:1", "telegram:2"].map(account);
-    people.insert("alice".to_owned(), accounts.to_vec());
-    people.insert("carol".to_owned(), vec![account("telegram:3")]);
-    let people = People::new(&people, &BTreeMap::new()).unwrap();
-    let member = |name: &str| format!("person:{name}").parse().unwrap();
-    let leads = BTreeMap::from([("leads".to_owned(), vec![member("alice"), member("carol")])]);
-    let groups = Groups::new(&leads, people).unwrap();
-    assert_eq!(granted.cast(&groups).len(), 1, "only carol's counts");
+    // The configuration learns who bob is.
+    for (alice, carol) in [
+        (
+            &["uid:1", "telegram:1", "telegram:2"][..],
+            &["telegram:3"][..],
+        ),
+        (&["uid:1", "telegram:1"], &["telegram:2", "telegram:3"]),
+    ] {
+        let accounts = |texts: &[&str]| texts.iter().map(|text| account(text)).collect();
+        let people = [("alice", alice), ("carol", carol)];
+        let people = people.map(|(name, texts)| (name.to_owned(), accounts(texts)));
+        let people = People::new(&people.into(), &BTreeMap::new()).unwrap();
+        let leads = ["alice", "carol"].map(|name| format!("person:{name}").parse().unwrap());
+        let leads = BTreeMap::from([("leads".to_owned(), leads.to_vec())]);
+        let groups = Groups::new(&leads, people).unwrap();
+        assert_eq!(granted.cast(&groups).len(), 1, "only carol's counts");
+    }
 }
 
 #[test]
@@ -268,6 +321,7 @@ fn a_grant_lasts_longer_by_the_votes_for_that() {
     let longer = |votes: &[&str]| {
         let mut more = Approval {
             id: ApprovalId::read("222222").unwrap(),
+            reason: "it takes longer".to_owned(),
             ..opened(&policy, "telegram:5")
         }
         .extending(&first);
@@ -294,10 +348,36 @@ fn a_grant_lasts_longer_by_the_votes_for_that() {
         &extended,
         until - Duration::from_secs(1)
     ));
-    assert_eq!(extended.votes, more.votes);
+    assert_eq!(
+        (&extended.votes, &extended.reason),
+        (&more.votes, &more.reason)
+    );
+    let other = Approval {
+        id: ApprovalId::read("333333").unwrap(),
+        ..first.clone()
+    };
+    let (same, effects) = other
+        .clone()
+        .step(Event::Extend(&more), groups, later)
+        .unwrap();
+    assert_eq!(
+        (same, effects),
+        (other, vec![]),
+        "it is about another grant"
+    );
     let pending = longer(&["telegram:1"]);
     let refused = first.clone().step(Event::Extend(&pending), groups, later);
     assert_eq!(refused.unwrap_err(), Refusal::NotGranted);
+    let by = account("telegram:3");
+    let (revoked, _) = more
+        .clone()
+        .step(Event::Revoke { by }, groups, later)
+        .unwrap();
+    let refused = first.clone().step(Event::Extend(&revoked), groups, later);
+    assert!(matches!(
+        refused.unwrap_err(),
+        Refusal::Over(State::Revoked { .. }, _)
+    ));
     let over = first.step(
         Event::Extend(&more),
         groups,
@@ -339,6 +419,53 @@ fn what_somebody_may_have_is_no_more_than_was_approved() {
     assert!(!whole.covers(&other, &groups), "another delivery");
     other.action = Action::Versions;
     assert!(!whole.covers(&other, &groups), "another action");
+    let mut deletion = whole;
+    deletion.request.action = Action::Delete;
+    other.action = Action::Destroy;
+    assert!(!deletion.covers(&other, &groups), "another change");
+}
+
+#[test]
+fn of_several_demands_the_strictest_counts() {
+    let policy = policy(
+        r#"@approvals("1") @approvers("leads") @grant("30m") @step_up("totp")
+        permit(principal, action, resource);
+        @approvals("1") @approvers("security") @grant("1h") @once("true")
+        forbid(principal, action, resource);"#,
+        &[],
+    );
+    let need = need(&policy, &request("telegram:5", "app"));
+    let half_an_hour = Duration::from_mins(30);
+    assert_eq!(need.promise(), Some((half_an_hour, true)));
+    assert_eq!(need.step_up(&["leads"]), Some("totp"));
+    assert_eq!(need.step_up(&["security"]), None, "theirs needs no code");
+    let votes = [("telegram:2", Some("totp")), ("telegram:4", None)];
+    let mut approval = opened(&policy, "telegram:5");
+    for (by, step_up) in votes {
+        let event = Event::Vote {
+            by: account(by),
+            ballot: Ballot::Approve { step_up },
+            need: &need,
+        };
+        (approval, _) = approval.step(event, policy.groups(), START).unwrap();
+    }
+    let grant = approval.grant.unwrap();
+    assert_eq!((grant.until, grant.once), (START + half_an_hour, true));
+}
+
+#[test]
+fn the_reason_of_what_waits_is_none() {
+    let free = r#"permit(principal, action, resource) when { context has reason };"#;
+    let approvals = format!("@approvals(\"1\") @approvers(\"leads\") {free}");
+    let wanted = request("telegram:5", "app");
+    let asked = policy(&approvals, &[]);
+    let Decision::NeedsApproval(need) = asked.decide_with(&wanted, Some("why"), START) else {
+        panic!("it needs no approval");
+    };
+    let id = ApprovalId::read("R7K2XQ").unwrap();
+    let reason = "why".to_owned();
+    let waits = Approval::open(id, wanted.clone(), reason, &need, asked.groups(), START);
+    assert!(!allowed(&policy(free, &[]), &wanted, &waits, START));
 }
 
 #[test]

@@ -30,6 +30,40 @@ fn what_is_not_said_has_a_default() {
 }
 
 #[test]
+fn a_reason_can_be_enough() {
+    let alone = read(r#"@reason("10")"#, "permit").unwrap().unwrap();
+    assert!(alone.is_alone() && alone.groups().next().is_none());
+    assert_eq!((alone.reason, alone.once), (10, false));
+    assert_eq!(alone.grant, Duration::from_hours(1));
+    let all = r#"@reason("10") @grant("30m") @once("true")"#;
+    let all = read(all, "permit").unwrap().unwrap();
+    assert!(all.is_alone() && all.once);
+    assert_eq!(all.grant, Duration::from_mins(30));
+    for (beside, value) in [
+        ("approvers", "a"),
+        ("separate", "true"),
+        ("security_review", "a"),
+        ("waits", "1h"),
+        ("step_up", "totp"),
+        ("break_glass", "15m"),
+    ] {
+        let text = format!(r#"@reason("10") @{beside}("{value}")"#);
+        let (place, problem) = read(&text, "permit").unwrap_err();
+        assert_eq!(place, beside);
+        assert!(
+            problem.ends_with("it needs @approvals beside it"),
+            "{problem}"
+        );
+    }
+    let (place, problem) = read(r#"@reason("10")"#, "forbid").unwrap_err();
+    assert_eq!(place, "reason");
+    assert!(problem.starts_with("a reason alone lifts no forbid"));
+    let (place, problem) = read(r#"@once("true")"#, "permit").unwrap_err();
+    assert_eq!(place, "once");
+    assert!(problem.ends_with("it needs @approvals or @reason beside it"));
+}
+
+#[test]
 fn everything_can_be_said() {
     let all = r#"@approvals("2") @approvers("a, b") @separate("true") @security_review("s")
         @reason("10") @grant("30m") @once("true") @waits("7d") @step_up("auth/totp")

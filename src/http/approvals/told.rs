@@ -17,7 +17,9 @@ pub(in crate::http) fn needed(unapproved: Unapproved) -> Refusal {
     let (what, info) = match waiting {
         Waiting::Opened(info) => ("which waits for that since just now", info),
         Waiting::Known(info) => ("which still waits for that", info),
-        Waiting::ReasonNeeded { characters } => return reason_needed(characters, about),
+        Waiting::ReasonNeeded { characters, alone } => {
+            return reason_needed(characters, alone, about);
+        }
     };
     // Its time does not matter here: the entry says until when.
     let request = entry(&info, info.opened);
@@ -31,19 +33,20 @@ pub(in crate::http) fn needed(unapproved: Unapproved) -> Refusal {
     Refusal::new(StatusCode::FORBIDDEN, said).because(Because::Pending { request })
 }
 
-fn reason_needed(characters: usize, about: Option<(Action, Target)>) -> Refusal {
+fn reason_needed(characters: usize, alone: bool, about: Option<(Action, Target)>) -> Refusal {
     let (action, target) = about.unzip();
     let delivery = action.and_then(Action::delivery);
     let because = Because::ReasonNeeded {
         characters,
+        alone,
         path: target.map(|target| target.to_string()),
         action: action.map(|action| action.name().to_owned()),
         delivery: delivery.map(|delivery| delivery.name().to_owned()),
     };
     let command = because.command();
     let said = format!(
-        "this needs approval, and a reason of {characters} characters or more; request it: \
-         {command} (or POST vaultgram/requests)"
+        "{}; request it: {command} (or POST vaultgram/requests)",
+        because.reason_wanted()
     );
     Refusal::new(StatusCode::FORBIDDEN, said).because(because)
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::broker::{ApprovalInfo, Told};
+use crate::domain::Caller;
 use crate::domain::approval::{Grant, Review, State};
-use crate::domain::{Action, Caller, Delivery};
 use crate::telegram::Settings;
-use crate::telegram::reply::approval::moment;
+use crate::telegram::reply::approval::{moment, now_do};
 
 /// Nobody is warned of the end of a grant that is no longer than this: it has just begun.
 const SHORT: Duration = Duration::from_mins(10);
@@ -119,6 +119,7 @@ fn for_requester(approval: &ApprovalInfo) -> Vec<(String, String)> {
             Some(grant) => granted(approval, grant),
             None => vec![],
         },
+        State::Applied if approval.is_unasked() => vec![],
         State::Applied => {
             let first = approval.extends.as_ref().unwrap_or(id);
             plain(
@@ -161,13 +162,18 @@ fn granted(approval: &ApprovalInfo, grant: &Grant) -> Vec<(String, String)> {
     let by: Vec<&str> = approval.votes.iter().map(|it| it.person.as_str()).collect();
     let by = by.join(", ");
     let once = if grant.once { ", for one use" } else { "" };
-    let mut said = vec![(
+    let granted = (
         "granted".to_owned(),
         format!(
             "✅ Request {id} is granted by {by}, until {until}{once}. {}",
             now_do(approval)
         ),
-    )];
+    );
+    // Who was granted it automatically has that in their answer.
+    let mut said: Vec<_> = (!approval.is_unasked())
+        .then_some(granted)
+        .into_iter()
+        .collect();
     let long = Duration::try_from(grant.until - grant.since).is_ok_and(|span| span > SHORT);
     if grant.warned && long {
         let extend = if grant.once {
@@ -181,29 +187,4 @@ fn granted(approval: &ApprovalInfo, grant: &Grant) -> Vec<(String, String)> {
         ));
     }
     said
-}
-
-/// What to do with a grant.
-fn now_do(approval: &ApprovalInfo) -> String {
-    if let Caller::Unix(_) = approval.caller {
-        return "Ask again on the host.".to_owned();
-    }
-    let target = &approval.target;
-    let command = match approval.action {
-        Action::Read(Delivery::Message) => format!("/get_secret {target}"),
-        Action::Read(delivery) => format!("/get_secret {target} {}", delivery.name()),
-        Action::List => format!("/list {target}"),
-        Action::Versions => format!("/versions {target}"),
-        Action::Put { .. } => format!("/put_secret {target} key=value"),
-        Action::Patch { .. } => format!("/patch_secret {target} key=value"),
-        Action::Delete => format!("/delete_secret {target}"),
-        Action::Undelete => format!("/undelete {target}"),
-        Action::Destroy => format!("/destroy_secret {target}"),
-        Action::Rotate { .. } => format!("/rotate {target}"),
-        Action::Invoke(Delivery::Message) => format!("/invoke {target} key=value"),
-        Action::Invoke(delivery) => format!("/invoke {target} {} key=value", delivery.name()),
-        // Nobody unwraps in chat.
-        Action::Unwrap => return "Ask again on the host.".to_owned(),
-    };
-    format!("Send: {command}")
 }

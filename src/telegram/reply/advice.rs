@@ -95,6 +95,7 @@ fn next_about(error: &ApprovalError) -> Option<String> {
         | E::RefusedByNow
         | E::Granted(_)
         | E::TooManyToday(_)
+        | E::TooManyOfYoursToday(_)
         | E::TooMuchBroken(_)
         | E::UnfitReason(_)
         | E::Over

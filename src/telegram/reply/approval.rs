@@ -38,7 +38,7 @@ impl Reply {
                  it stands.",
                 id = approval.id
             ),
-            Waiting::ReasonNeeded { characters } => {
+            Waiting::ReasonNeeded { characters, alone } => {
                 let how = match action {
                     Action::Read(Delivery::Message) => format!("/request_secret {target}"),
                     Action::Read(delivery) => {
@@ -58,17 +58,36 @@ impl Reply {
                     | Action::Unwrap
                     | Action::Invoke(_) => format!("/request {} {target}", action.name()),
                 };
+                let (needs, so_that) = if *alone {
+                    ("a reason", "and it is granted at once")
+                } else {
+                    ("approval", "for others to agree")
+                };
                 format!(
-                    "This needs approval. Say why, in {characters} characters or more, for others \
-                     to agree: {how} REASON"
+                    "This needs {needs}. Say why, in {characters} characters or more, {so_that}: \
+                     {how} REASON"
                 )
             }
         })
     }
 
-    /// A request waits from now on.
+    /// A request waits from now on; or it is granted, where its reason was enough.
     pub(in crate::telegram) fn requested(approval: &ApprovalInfo) -> Self {
         let ApprovalInfo { id, .. } = approval;
+        if let (Some(grant), Some(first)) = (&approval.grant, &approval.extends) {
+            let until = moment(grant.until, approval.opened);
+            return Self::plain(format!(
+                "Request {id} is granted automatically: {first} holds until {until}."
+            ));
+        }
+        if let Some(grant) = &approval.grant {
+            let until = moment(grant.until, approval.opened);
+            let once = if grant.once { ", for one use" } else { "" };
+            return Self::plain(format!(
+                "Request {id} is granted automatically, until {until}{once}. {}",
+                now_do(approval)
+            ));
+        }
         let asks = asks(approval, " It takes ");
         let until = moment(approval.waits_until, approval.opened);
         Self::plain(format!(
@@ -280,6 +299,9 @@ fn headline(approval: &ApprovalInfo) -> String {
         State::Granted if broken => {
             "🚨 went ahead without approval: the glass is broken".to_owned()
         }
+        State::Granted | State::Applied if approval.is_unasked() => {
+            format!("✅ is granted automatically, {when}")
+        }
         State::Granted | State::Applied => format!("✅ is granted, {when}"),
         State::Denied { by, reason } if reason.is_empty() => {
             format!("❌ is denied by {by}, {when}")
@@ -371,4 +393,29 @@ pub(in crate::telegram) fn moment(at: OffsetDateTime, day: OffsetDateTime) -> St
     } else {
         format!("{} {time}", at.date())
     }
+}
+
+/// What to do with a grant.
+pub(in crate::telegram) fn now_do(approval: &ApprovalInfo) -> String {
+    if let Caller::Unix(_) = approval.caller {
+        return "Ask again on the host.".to_owned();
+    }
+    let target = &approval.target;
+    let command = match approval.action {
+        Action::Read(Delivery::Message) => format!("/get_secret {target}"),
+        Action::Read(delivery) => format!("/get_secret {target} {}", delivery.name()),
+        Action::List => format!("/list {target}"),
+        Action::Versions => format!("/versions {target}"),
+        Action::Put { .. } => format!("/put_secret {target} key=value"),
+        Action::Patch { .. } => format!("/patch_secret {target} key=value"),
+        Action::Delete => format!("/delete_secret {target}"),
+        Action::Undelete => format!("/undelete {target}"),
+        Action::Destroy => format!("/destroy_secret {target}"),
+        Action::Rotate { .. } => format!("/rotate {target}"),
+        Action::Invoke(Delivery::Message) => format!("/invoke {target} key=value"),
+        Action::Invoke(delivery) => format!("/invoke {target} {} key=value", delivery.name()),
+        // Nobody unwraps in chat.
+        Action::Unwrap => return "Ask again on the host.".to_owned(),
+    };
+    format!("Send: {command}")
 }

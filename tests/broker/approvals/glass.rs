@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use vaultgram::broker::ports::StoreError;
 use vaultgram::broker::{ApprovalError, Filter};
 use vaultgram::domain::approval::{Review, State};
 
 use super::*;
+use crate::world::error;
 
 async fn broken(world: &World, broker: &Broker) -> ApprovalInfo {
     let request = read(world, ALICE.0, "glass");
@@ -38,9 +40,13 @@ async fn it_is_had_at_once_for_a_short_time_and_on_record() {
     };
     assert!(matches!(failed, Err(BrokerError::Audit(_))));
     assert!(!released(&world, &broker, "glass").await);
+    world.store.fail(Some(StoreError::NotFound));
+    let nothing = break_for("glass", "production is down").await;
+    assert_eq!(error(nothing), StoreError::NotFound.into());
+    world.store.fail(None);
     world.audit.take();
     let approval = broken(&world, &broker).await;
-    assert_eq!(steps(&world), ["broken"]);
+    assert_eq!(steps(&world), ["refused", "broken"]);
     assert_eq!(approval.state, State::Granted);
     assert!(matches!(approval.review, Some(Review::Open { .. })));
     assert!(released(&world, &broker, "glass").await);
@@ -58,7 +64,9 @@ async fn it_nags_until_somebody_else_has_looked_at_it() {
     let approval = broken(&world, &broker).await;
     for reminders in 1..=3 {
         world.clock.pass(Duration::from_hours(1));
-        broker.tend_approvals().await.unwrap();
+        for _ in 0..2 {
+            broker.tend_approvals().await.unwrap();
+        }
         let Some(Review::Open {
             reminders: found, ..
         }) = now(&broker, &approval).await.review

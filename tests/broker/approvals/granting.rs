@@ -187,6 +187,33 @@ async fn what_was_made_ends_with_the_time_that_was_granted() {
 }
 
 #[tokio::test]
+async fn what_one_use_made_lasts_as_long_as_was_granted_and_can_be_taken_back() {
+    let world = world();
+    let broker = world.broker();
+    let bob = on_telegram(BOB.0);
+    for taken_back in [true, false] {
+        let approval = granted(&world, &broker, "db/creds/once", &[BOB.0]).await;
+        assert!(released(&world, &broker, "db/creds/once").await);
+        // Time enough to be put away, were it over.
+        for _ in 0..2 {
+            broker.tend_approvals().await.unwrap();
+            world.clock.pass(Duration::from_mins(11));
+        }
+        assert_eq!(now(&broker, &approval).await.state, State::Used);
+        assert_eq!(broker.lease_count(), 1);
+        if taken_back {
+            let name = approval.id.to_string();
+            let revoked = broker.revoke_approval(&world.id(), &bob, &name).await;
+            assert!(matches!(revoked.unwrap().state, State::Revoked { .. }));
+        } else {
+            world.clock.pass(Duration::from_mins(8));
+            broker.tend_approvals().await.unwrap();
+        }
+        assert_eq!(broker.lease_count(), 0);
+    }
+}
+
+#[tokio::test]
 async fn what_is_made_while_it_is_taken_back_ends_too() {
     let world = world();
     let broker = world.broker();

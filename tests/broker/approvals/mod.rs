@@ -6,8 +6,11 @@ mod granting;
 mod many;
 mod opening;
 mod racing;
+mod reasons;
+mod seen;
 mod skipping;
 mod step_up;
+mod upheld;
 mod voting;
 
 use std::collections::BTreeMap;
@@ -40,7 +43,9 @@ permit(principal, action, resource == Path::"secret/code");
 @id("glass") @approvals("2") @approvers("leads") @break_glass("15m")
 permit(principal, action, resource == Path::"secret/glass");
 @id("db") @approvals("1") @approvers("leads") @grant("30m")
-permit(principal, action, resource in Path::"db");
+permit(principal, action, resource in Path::"db/creds/app");
+@id("db-once") @approvals("1") @approvers("leads") @grant("30m") @once("true")
+permit(principal, action, resource == Path::"db/creds/once");
 @id("many") @approvals("1") @approvers("leads")
 permit(principal, action, resource in Path::"secret/many");
 "#;

@@ -57,7 +57,11 @@ async fn a_reason_is_asked_for_where_policy_wants_one() {
     let world = world();
     let broker = world.broker();
     let needed = waiting(&world, &broker, "two").await;
-    assert_eq!(needed, Waiting::ReasonNeeded { characters: 10 });
+    let expected = Waiting::ReasonNeeded {
+        characters: 10,
+        alone: false,
+    };
+    assert_eq!(needed, expected);
     let open_with = async |reason: &str| {
         let request = read(&world, ALICE.0, "two");
         broker.open_approval(&request, reason).await
@@ -179,6 +183,114 @@ async fn there_are_only_so_many() {
 }
 
 #[tokio::test]
+async fn nobody_uses_up_what_is_everybodys() {
+    let mut world = world();
+    world.approvals = ApprovalRules {
+        per_day: 5,
+        per_person_per_day: 2,
+        ..ApprovalRules::default()
+    };
+    let open_as = async |who: Caller, path: &str| {
+        let request = Request {
+            caller: who,
+            ..read(&world, ALICE.0, path)
+        };
+        let broker = world.broker();
+        broker.open_approval(&request, "to fix the login").await
+    };
+    open(open_as(on_telegram(ALICE.0), "one").await);
+    open(open_as(on_host(ALICE), "two").await);
+    for alias in [on_telegram(ALICE.0), on_host(ALICE)] {
+        let found = of_approval(open_as(alias, "once").await);
+        assert_eq!(found, ApprovalError::TooManyOfYoursToday(2));
+    }
+    for who in [BOB.0, CAROL] {
+        open(open_as(on_telegram(who), "one").await);
+    }
+    open(open_as(on_telegram(BOB.0), "two").await);
+    let found = of_approval(open_as(on_telegram(DAN), "one").await);
+    assert_eq!(found, ApprovalError::TooManyToday(5));
+    world.clock.pass(Duration::from_hours(24));
+    open(open_as(on_telegram(ALICE.0), "once").await);
+}
+
+#[tokio::test]
+async fn whoever_looks_is_counted_and_on_record_before_that() {
+    let mut world = world();
+    world.approvals = ApprovalRules {
+        per_person: 1,
+        per_person_per_day: 3,
+        ..ApprovalRules::default()
+    };
+    let broker = world.broker();
+    let open_of = async |path: &str| {
+        let request = read(&world, ALICE.0, path);
+        broker.open_approval(&request, "to fix the login").await
+    };
+    world.store.fail(Some(StoreError::NotFound));
+    world.audit.fail_in(1);
+    let unrecorded = error(open_of("one").await);
+    assert!(matches!(unrecorded, BrokerError::Audit(_)));
+    assert!(world.store.take_calls().is_empty(), "not on record");
+    for _ in 0..2 {
+        assert_eq!(error(open_of("one").await), StoreError::NotFound.into());
+        assert_eq!(steps(&world), ["refused"]);
+    }
+    assert_eq!(
+        error(ask(&world, &broker, "one").await),
+        StoreError::NotFound.into(),
+        "a plain read looks too"
+    );
+    assert_eq!(world.store.take_calls(), ["history"; 3]);
+    for path in ["one", "two"] {
+        let found = of_approval(open_of(path).await);
+        assert_eq!(found, ApprovalError::TooManyOfYoursToday(3));
+    }
+    let plain = of_approval(ask(&world, &broker, "one").await);
+    assert_eq!(plain, ApprovalError::TooManyOfYoursToday(3));
+    let glass = read(&world, ALICE.0, "glass");
+    let broken = broker.break_glass(&glass, "nobody answers").await;
+    assert_eq!(
+        open(broken).state.name(),
+        "granted",
+        "that is another limit"
+    );
+    assert!(world.store.take_calls().is_empty(), "nobody looked");
+
+    world.clock.pass(Duration::from_hours(24));
+    world.store.fail(None);
+    open(open_of("one").await);
+    world.store.take_calls();
+    assert_eq!(of_approval(open_of("two").await), ApprovalError::TooMany(1));
+    assert!(
+        world.store.take_calls().is_empty(),
+        "not with one that waits"
+    );
+}
+
+#[tokio::test]
+async fn breaking_the_glass_looks_no_more_often() {
+    let mut world = world();
+    world.approvals.per_person_per_day = 2;
+    let broker = world.broker();
+    let glass = async || {
+        let request = read(&world, ALICE.0, "glass");
+        broker.break_glass(&request, "nobody answers").await
+    };
+    world.store.fail(Some(StoreError::NotFound));
+    for _ in 0..2 {
+        assert_eq!(error(glass().await), StoreError::NotFound.into());
+    }
+    assert_eq!(steps(&world), ["refused", "refused"]);
+    assert_eq!(world.store.take_calls(), ["history"; 2]);
+    for _ in 0..3 {
+        open(glass().await);
+    }
+    assert_eq!(of_approval(glass().await), ApprovalError::TooMuchBroken(3));
+    assert!(world.store.take_calls().is_empty());
+}
+
+#[tokio::test]
 async fn only_those_see_a_request_whom_it_concerns() {
     let world = world();
     let broker = world.broker();
@@ -228,7 +340,12 @@ async fn only_those_see_a_request_whom_it_concerns() {
     assert_eq!(seen(BOB.0, Filter::Mine).await, 0);
     assert_eq!(seen(BOB.0, Filter::Pending).await, 1);
     assert_eq!(seen(DAN, Filter::All).await, 0);
+    assert_eq!(seen(DAN, Filter::Pending).await, 0);
     let told = broker.concerned(&approval);
     assert_eq!(told.requester, [ALICE.0].into());
     assert_eq!(told.approvers, [BOB.0, CAROL].into());
+    world.clock.pass(Duration::from_mins(1));
+    let newer = request(&world, &broker, "once").await;
+    let found = broker.approvals(&on_telegram(BOB.0), Filter::Pending).await;
+    assert_eq!(found, Ok(vec![newer, approval]), "the newest first");
 }

@@ -77,13 +77,17 @@ async fn nobody_guesses() {
     let found = vote_with(&world, &another, &approval, Some("123456")).await;
     assert_eq!(of_approval(found), ApprovalError::TooManyCodes);
     assert!(world.store.take_calls().is_empty());
-    // Nobody else has to wait for that, and what was right is forgotten.
     world.clock.pass(Duration::from_mins(5));
-    assert!(
-        vote_with(&world, &another, &approval, Some("123456"))
-            .await
-            .is_ok()
-    );
+    let granted = vote_with(&world, &another, &approval, Some("123456")).await;
+    let name = granted.unwrap().id.to_string();
+    // Who knows the code has not guessed.
+    let (id, bob) = (world.id(), on_telegram(BOB.0));
+    broker.revoke_approval(&id, &bob, &name).await.unwrap();
+    let approval = request(&world, &broker, "code").await;
+    for _ in 0..5 {
+        let found = vote_with(&world, &broker, &approval, Some("000000")).await;
+        assert_eq!(of_approval(found), ApprovalError::WrongCode);
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vaultgram::broker::ApprovalError;
+use vaultgram::broker::{ApprovalError, Filter};
 use vaultgram::domain::approval::State;
 
 use super::*;
@@ -78,7 +78,11 @@ async fn a_denial_has_a_reason_and_ends_it() {
         reason: "not today".to_owned(),
     };
     assert_eq!(denied.unwrap().state, by_bob);
-    assert_eq!(steps(&world), ["denied"]);
+    let [AuditEvent::Approval(record)] = &world.audit.take()[..] else {
+        panic!("one record");
+    };
+    let reason = "not today".to_owned();
+    assert_eq!(record.step, ApprovalStep::Denied { reason });
     world.clock.pass(Duration::from_mins(3));
     let late = error(approve(&world, &broker, CAROL, &approval).await);
     assert_eq!(
@@ -99,6 +103,11 @@ async fn a_vote_after_the_end_says_what_happened() {
         late.to_string().contains("nobody decided in time"),
         "{late}"
     );
+    // Also before anybody has noted it.
+    assert_eq!(now(&broker, &approval).await.state, State::Expired);
+    let bob = on_telegram(BOB.0);
+    let waiting = broker.approvals(&bob, Filter::Pending).await;
+    assert_eq!(waiting, Ok(vec![]));
     world.audit.take();
     broker.tend_approvals().await.unwrap();
     assert_eq!(steps(&world), ["expired"]);

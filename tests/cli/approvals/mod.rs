@@ -37,6 +37,8 @@ permit (principal in Group::"askers", action == Action::"put", resource in Path:
 permit (principal in Group::"askers", action == Action::"read", resource in Path::"secret/quick");
 @id("coded") @approvals("1") @approvers("leads") @step_up("totp")
 permit (principal in Group::"askers", action == Action::"read", resource in Path::"secret/coded");
+@id("why") @reason("10") @grant("30m")
+permit (principal in Group::"askers", action == Action::"read", resource in Path::"secret/why");
 @id("free")
 permit (principal in Group::"askers", action == Action::"read", resource in Path::"secret/free");
 "#;
@@ -65,7 +67,9 @@ impl Host {
             ] {
                 bao.put(name, &json!({"password": "hunter2"}));
             }
-            for name in ["quick/a", "quick/b", "coded/a", "coded/b", "free/a"] {
+            for name in [
+                "quick/a", "quick/b", "coded/a", "coded/b", "free/a", "why/a",
+            ] {
                 bao.put(name, &json!({"password": "hunter2"}));
             }
             let served = Served::with(bao, "", CONFIG, POLICIES);
@@ -182,6 +186,32 @@ fn whoever_needs_approval_is_told_what_to_do() {
     );
 
     host.good(ASKER, &["cancel", id]);
+}
+
+#[test]
+fn a_reason_that_is_enough_is_granted_at_once() {
+    let Some(host) = Host::shared() else { return };
+    let ran = host.run(ASKER, &["get", "why/a"]);
+    let said = "error: this needs a reason of 10 characters or more\n\
+                hint: ask for it: vaultgram request secret/why/a --reason TEXT\n";
+    ends(&ran, 77, said);
+    let said = host.good(ASKER, &["request", "why/a", "--reason", "fix the login"]);
+    let id = said.split(' ').nth(1).unwrap();
+    let expected = format!(
+        "request {id} is granted automatically, for 30 min\n\
+         ask for it as always; what was granted is given back with: vaultgram revoke {id}\n"
+    );
+    assert_eq!(said, expected);
+    let got = host.good(ASKER, &["get", "why/a#password"]);
+    assert_eq!(got, "hunter2");
+    host.good(ASKER, &["revoke", id]);
+    ends(&host.run(ASKER, &["get", "why/a"]), 77, "needs a reason");
+    let waited = ["request", "why/a", "--reason", "fix the login", "--wait"];
+    let said = host.good(ASKER, &waited);
+    assert!(
+        said.contains("is granted automatically, for 30 min"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ use vaultgram::broker::ports::{
     AuditError, AuditSink, Claim, Coordination, CoordinationError, SecretStore, StoreError,
     StoreHealth, SystemClock, SystemRandom,
 };
-use vaultgram::broker::{Broker, Ports, Rules};
+use vaultgram::broker::{ApprovalRules, Broker, Ports, Rules};
 use vaultgram::domain::caller::UnixPeer;
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
@@ -91,11 +91,12 @@ fn broker() -> Arc<Broker> {
     };
     let policy = Policy::load(&[source], Groups::default(), &mounts);
     let rules = Rules {
-        policy: policy.unwrap_or_else(|error| panic!("{error}")),
+        policy: policy.unwrap_or_else(|error| panic!("{error}")).into(),
         mounts,
         wrap_ttl: Duration::from_secs(60),
         unix_users: BTreeMap::new(),
         admins: BTreeSet::new(),
+        approvals: ApprovalRules::default(),
     };
     let ports = Ports {
         store: Arc::new(Store),
@@ -207,6 +208,19 @@ impl Coordination for Forgetful {
 
     async fn delete(&self, _: &str) -> Result<(), CoordinationError> {
         Ok(())
+    }
+
+    async fn get(&self, _: &str) -> Result<Option<Vec<u8>>, CoordinationError> {
+        Ok(None)
+    }
+
+    async fn swap(
+        &self,
+        _: &str,
+        expected: Option<&[u8]>,
+        _: Option<&[u8]>,
+    ) -> Result<bool, CoordinationError> {
+        Ok(expected.is_none())
     }
 
     async fn list(&self, _: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {

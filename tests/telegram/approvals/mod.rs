@@ -34,6 +34,8 @@ permit(principal, action, resource == Path::"secret/open");
 permit(principal, action, resource == Path::"secret/code");
 @id("glass") @approvals("2") @approvers("leads") @break_glass("15m")
 permit(principal, action, resource == Path::"secret/glass");
+@id("why") @reason("5") @grant("30m")
+permit(principal, action, resource == Path::"secret/why");
 "#;
 
 async fn at(mut world: World, chat: Option<i64>) -> World {
@@ -52,7 +54,7 @@ async fn at(mut world: World, chat: Option<i64>) -> World {
     world.policy = POLICY;
     world.groups = groups(&[BOB, CAROL]);
     let kept = world.kept.as_ref().unwrap();
-    for path in ["one", "two", "open", "code", "glass"] {
+    for path in ["one", "two", "open", "code", "glass", "why"] {
         kept.write(path, &[("password", "hunter2")]);
     }
     // So that they can be written to.
@@ -77,6 +79,19 @@ impl World {
         let answer = self.ask(user, text).await.text;
         let (_, name) = answer.split_once("equest ").expect(&answer);
         name.chars().take(6).collect()
+    }
+
+    /// Alice asks for approval of `path`: the request's name, and its card.
+    async fn waiting(&self, path: &str) -> (String, Message) {
+        let text = format!("/request_secret {path} fix the import");
+        let id = self.request(ALICE, &text).await;
+        let card = self.shows(&id, "waits for approval").await;
+        (id, card)
+    }
+
+    /// Somebody votes for a request, and is answered this.
+    async fn approves(&self, user: i64, id: &str, answer: &str) {
+        self.says(user, &format!("/approve {id}"), answer).await;
     }
 
     /// What the broker wrote into the approvals chat.
@@ -135,10 +150,7 @@ async fn two_agree_and_it_is_had_until_it_is_revoked() {
             "/request_secret secret/two REASON",
         )
         .await;
-    let id = world
-        .request(ALICE, "/request_secret two fix the import")
-        .await;
-    let card = world.shows(&id, "waits for approval").await;
+    let (id, card) = world.waiting("two").await;
     for line in [
         "Who: telegram:1001\nWhat: read secret/two\nWhy: fix the import\nFor: 60 min\n",
         "Policy two wants: 2 of leads; so far 0\n",
@@ -160,9 +172,7 @@ async fn two_agree_and_it_is_had_until_it_is_revoked() {
         .await;
     world.post_to_desk(BOB, Draft::new("approve").reply_to(card.id));
     world.told(BOB, "You approved this request already").await;
-    world
-        .says(CAROL, &format!("/approve {id}"), "is granted")
-        .await;
+    world.approves(CAROL, &id, "is granted").await;
     world.shows(&id, "✅ is granted").await;
     let told = world.told(ALICE, "✅ Request").await;
     assert!(
@@ -183,13 +193,40 @@ async fn two_agree_and_it_is_had_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_reason_that_is_enough_is_granted_at_once() {
+    let world = desk().await;
+    let _process = world.start().await;
+    let how = "This needs a reason. Say why, in 5 characters or more, and it is granted at once: \
+               /request_secret secret/why REASON";
+    world.says(ALICE, "/get_secret why", how).await;
+    let answer = world.ask(ALICE, "/request_secret why fix the import").await;
+    let (begin, next) = answer.text.split_once(". ").unwrap();
+    assert!(begin.contains(" is granted automatically, until "));
+    assert_eq!(next, "Send: /get_secret secret/why");
+    let id = begin.split(' ').nth(1).unwrap();
+    let card = world.shows(id, "✅ is granted automatically").await;
+    assert!(card.text.contains("Why: fix the import\nHolds until: "));
+    for asked in ["Policy", "/approve", "Approved by"] {
+        assert!(!card.text.contains(asked), "{}", card.text);
+    }
+    world.says(ALICE, "/get_secret why", "hunter2").await;
+    let longer = format!("/extend {id} it takes longer");
+    let said = format!(" is granted automatically: {id} holds until ");
+    world.says(ALICE, &longer, &said).await;
+    world
+        .says(ALICE, &format!("/revoke {id}"), "is revoked")
+        .await;
+    world.shows(id, "❌ is revoked by telegram:1001").await;
+    world
+        .says(ALICE, "/get_secret why", "This needs a reason")
+        .await;
+}
+
+#[tokio::test]
 async fn votes_that_nobody_simply_wrote_do_not_count() {
     let world = desk().await;
     let _process = world.start().await;
-    let id = world
-        .request(ALICE, "/request_secret one fix the import")
-        .await;
-    let card = world.shows(&id, "waits for approval").await;
+    let (id, card) = world.waiting("one").await;
     let vote = || Draft::new("approve").reply_to(card.id);
     let command = format!("/approve {id}");
     for draft in [
@@ -231,10 +268,7 @@ async fn votes_that_nobody_simply_wrote_do_not_count() {
 async fn a_denial_ends_it_and_says_why() {
     let world = desk().await;
     let _process = world.start().await;
-    let id = world
-        .request(ALICE, "/request_secret two fix the import")
-        .await;
-    let card = world.shows(&id, "waits for approval").await;
+    let (id, card) = world.waiting("two").await;
     world.post_to_desk(BOB, Draft::new("deny").reply_to(card.id));
     world.told(BOB, "Say why, for others to read").await;
     world.post_to_desk(CAROL, Draft::new("deny: not before noon").reply_to(card.id));
@@ -242,22 +276,15 @@ async fn a_denial_ends_it_and_says_why() {
     assert!(card.text.contains("not before noon") && !card.text.contains("/deny"));
     let told = world.told(ALICE, "is denied by").await;
     assert!(told.ends_with("telegram:1003: not before noon"), "{told}");
-    world
-        .says(
-            BOB,
-            &format!("/approve {id}"),
-            "This request is over: telegram:1003 denied it",
-        )
-        .await;
+    let over = "This request is over: telegram:1003 denied it";
+    world.approves(BOB, &id, over).await;
 }
 
 #[tokio::test]
 async fn lists_show_each_their_own() {
     let world = desk().await;
     let _process = world.start().await;
-    let mine = world
-        .request(ALICE, "/request_secret one fix the import")
-        .await;
+    let (mine, _) = world.waiting("one").await;
     // Policy asks for no reason, so asking for the secret is enough.
     let asked = world.request(BOB, "/get_secret open").await;
     world.shows(&asked, "waits for approval").await;
@@ -389,15 +416,9 @@ async fn broken_glass_is_loud_until_somebody_has_looked() {
 async fn what_time_does_is_told() {
     let world = desk().await;
     let process = world.start().await;
-    let late = world
-        .request(ALICE, "/request_secret two fix the import")
-        .await;
-    let id = world
-        .request(ALICE, "/request_secret one fix the import")
-        .await;
-    world
-        .says(BOB, &format!("/approve {id}"), "is granted")
-        .await;
+    let (late, _) = world.waiting("two").await;
+    let (id, _) = world.waiting("one").await;
+    world.approves(BOB, &id, "is granted").await;
     world.told(ALICE, "✅ Request").await;
     world.later(56 * 60);
     process.broker.tend_approvals().await.unwrap();
@@ -413,9 +434,7 @@ async fn what_time_does_is_told() {
     world
         .shows(&more, &format!("for longer than {id} was granted"))
         .await;
-    world
-        .says(CAROL, &format!("/approve {more}"), "is granted")
-        .await;
+    world.approves(CAROL, &more, "is granted").await;
     world.told(ALICE, &format!("{id} holds for longer")).await;
     world.later(24 * 3600);
     process.broker.tend_approvals().await.unwrap();

@@ -49,13 +49,9 @@ async fn killed_at_any_point_there_is_one_card_and_it_is_right() {
     for kept in [None, Some(intent.as_bytes())] {
         let world = desk().await;
         let process = world.start().await;
-        let waiting = world
-            .request(ALICE, "/request_secret two fix the import")
-            .await;
+        let (waiting, _) = world.waiting("two").await;
         let denied = world.request(BOB, "/request_secret two fix it too").await;
-        for id in [&waiting, &denied] {
-            world.shows(id, "waits for approval").await;
-        }
+        world.shows(&denied, "waits for approval").await;
         let broker = Arc::clone(&process.broker);
         process.kill().await;
         for id in [&waiting, &denied] {
@@ -109,10 +105,7 @@ async fn a_flood_wait_or_a_lost_answer_makes_no_second_card() {
         // The answer is sent first, and then the card.
         world.dc.fault("messages.sendMessage", fault, 1);
     }
-    let id = world
-        .request(ALICE, "/request_secret one fix the import")
-        .await;
-    world.shows(&id, "waits for approval").await;
+    let (id, _) = world.waiting("one").await;
     let flood = Fault::error(420, "FLOOD_WAIT_1");
     world.dc.fault("messages.editMessage", flood, 1);
     world.dc.fault("messages.editMessage", Fault::LoseAnswer, 1);
@@ -126,14 +119,9 @@ async fn a_flood_wait_or_a_lost_answer_makes_no_second_card() {
 async fn a_deleted_card_is_posted_anew() {
     let world = desk().await;
     let _process = world.start().await;
-    let id = world
-        .request(ALICE, "/request_secret two fix the import")
-        .await;
-    let card = world.shows(&id, "waits for approval").await;
+    let (id, card) = world.waiting("two").await;
     world.dc.delete(BROKER, Chat::Channel(DESK), &[card.id]);
-    world
-        .says(BOB, &format!("/approve {id}"), "Your vote for")
-        .await;
+    world.approves(BOB, &id, "Your vote for").await;
     let anew = world.shows(&id, "so far 1").await;
     assert_ne!(anew.id, card.id);
     world.post_to_desk(CAROL, Draft::new("approve").reply_to(anew.id));
@@ -144,16 +132,13 @@ async fn a_deleted_card_is_posted_anew() {
 async fn nothing_is_told_while_chat_is_locked() {
     let world = desk().await;
     let process = world.start().await;
-    let id = world
-        .request(ALICE, "/request_secret two fix the import")
-        .await;
-    world.shows(&id, "waits for approval").await;
+    let (id, _) = world.waiting("two").await;
     world.coordination.put("locks/chat", b"").await.unwrap();
     let by = RequestId::Connection(7);
     let (bob, vote) = (caller(BOB), Vote::Approve { code: None });
     let vote = process.broker.vote(&by, &bob, &id, vote);
     assert!(vote.await.is_err(), "nor is anything decided");
-    world.says(BOB, &format!("/approve {id}"), "Locked").await;
+    world.approves(BOB, &id, "Locked").await;
     world.shows(&id, "so far 0").await;
 }
 

@@ -8,7 +8,7 @@ use super::*;
 
 /// Policies, and whether the votes of these people (by name, whether with a code) are enough.
 type Enough = fn(&[(&str, bool)]) -> bool;
-const POLICIES: [(&str, Enough); 7] = [
+const POLICIES: [(&str, Enough); 11] = [
     (
         r#"@approvals("1") @approvers("leads") @grant("30m") permit(principal, action, resource);"#,
         |votes| votes.iter().any(|(name, _)| lead(name)),
@@ -49,7 +49,36 @@ const POLICIES: [(&str, Enough); 7] = [
                 && votes.iter().any(|(name, _)| guard(name))
         },
     ),
+    (
+        r#"@reason("5") @grant("30m") permit(principal, action, resource);"#,
+        |_| false,
+    ),
+    (
+        r#"@reason("5") @once("true") @grant("30m") permit(principal, action, resource);"#,
+        |_| false,
+    ),
+    (
+        r#"@reason("5") @grant("30m") permit(principal, action, resource);
+           @approvals("1") @approvers("security") @grant("1h")
+           forbid(principal, action, resource);"#,
+        |votes| votes.iter().any(|(name, _)| guard(name)),
+    ),
+    (
+        // Without a code, Carol counts for one of them only.
+        r#"@approvals("1") @approvers("leads") @step_up("totp") @grant("30m")
+           permit(principal, action, resource);
+           @approvals("1") @approvers("security") @grant("1h")
+           forbid(principal, action, resource);"#,
+        |votes| {
+            votes.iter().any(|(name, code)| lead(name) && *code)
+                && votes.iter().any(|(name, _)| guard(name))
+        },
+    ),
 ];
+/// Of these, those that want a reason; the first two want nothing else.
+const REASONED: [usize; 3] = [7, 8, 9];
+/// Those that grant one use.
+const ONCE: [usize; 2] = [3, 8];
 
 fn lead(name: &str) -> bool {
     ["alice", "bob", "carol"].contains(&name)
@@ -121,6 +150,7 @@ proptest! {
     fn nothing_comes_of_anything_but_enough_votes_of_others_in_time(
         which in 0..POLICIES.len(),
         requester in 0..ACCOUNTS.len(),
+        reasoned in any::<bool>(),
         deeds in deeds(),
     ) {
         let (_, enough) = POLICIES[which];
@@ -128,8 +158,16 @@ proptest! {
         let groups = policy.groups();
         let own = ACCOUNTS[requester];
         let mut approval = opened(policy, own);
+        if reasoned {
+            approval.reason = "it is down".to_owned();
+        }
         let (wanted, need) = (approval.request.clone(), need(policy, &approval.request));
         let (mut now, mut seen) = (START, Seen::default());
+        let (begun, granted) = approval.unasked(&need);
+        approval = begun;
+        let told = reasoned || !REASONED.contains(&which);
+        prop_assert_eq!(granted.is_some(), reasoned && (which == 7 || which == 8));
+        seen.granted = granted.map(|_| now + Duration::from_mins(30));
         for deed in deeds {
             let by = |who: usize| account(ACCOUNTS[who]);
             let vote = |who, ballot| Event::Vote { by: by(who), ballot, need: &need };
@@ -171,9 +209,10 @@ proptest! {
                                 seen.votes.push((name, code));
                             }
                             Effect::Granted { until, once, .. } => {
-                                prop_assert!(waits && enough(&seen.votes), "{:?}", seen.votes);
+                                let enough = told && enough(&seen.votes);
+                                prop_assert!(waits && enough, "{:?}", seen.votes);
                                 prop_assert_eq!(until, now + Duration::from_mins(30));
-                                prop_assert_eq!(once, which == 3);
+                                prop_assert_eq!(once, ONCE.contains(&which));
                                 seen.granted = Some(until);
                             }
                             Effect::Denied { .. } => {
@@ -192,7 +231,7 @@ proptest! {
                                 seen.over = true;
                             }
                             Effect::Used => {
-                                prop_assert!(live && which == 3);
+                                prop_assert!(live && ONCE.contains(&which));
                                 seen.uses += 1;
                                 prop_assert_eq!(seen.uses, 1, "a second use");
                             }
@@ -218,6 +257,8 @@ proptest! {
                     approval = next;
                 }
             }
+            let waits = !seen.over && seen.granted.is_none();
+            prop_assert!(!waits || !enough(&seen.votes), "enough: {:?}", seen.votes);
             let live = !seen.over && seen.granted.is_some_and(|until| now < until);
             let has = allowed(policy, &wanted, &approval, now);
             prop_assert_eq!(has, live && seen.uses == 0, "{:?}", approval.state);

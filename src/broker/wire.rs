@@ -1,15 +1,15 @@
-//! Who asked for what, as it is kept with a request for approval.
+//! Who asked for what, as it is kept in the coordination store.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
-use crate::domain::{Action, Caller, Delivery, Recipe, RequestId};
+use crate::domain::{Action, Caller, Delivery, Recipe, RequestId, SecretPath, Target};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum StoredId {
+pub(in crate::broker) enum StoredId {
     Message(i64, i32),
     /// In hexadecimal.
     Connection(String),
@@ -21,7 +21,7 @@ pub(super) enum StoredId {
     clippy::large_enum_variant,
     reason = "it is made and taken apart at once"
 )]
-pub(super) enum StoredCaller {
+pub(in crate::broker) enum StoredCaller {
     Telegram {
         id: i64,
         group: bool,
@@ -42,15 +42,23 @@ pub(super) enum StoredCaller {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct StoredAction {
+pub(in crate::broker) struct StoredAction {
     name: String,
     delivery: Option<String>,
     recipe: Option<String>,
     over: Option<u64>,
 }
 
+#[derive(Serialize, Deserialize)]
+pub(in crate::broker) struct StoredTarget {
+    mount: String,
+    path: String,
+    field: Option<String>,
+    version: Option<u64>,
+}
+
 impl StoredId {
-    pub(super) fn id(self) -> Option<RequestId> {
+    pub(in crate::broker) fn id(self) -> Option<RequestId> {
         Some(match self {
             Self::Message(chat, message) => RequestId::Message { chat, message },
             Self::Connection(number) => {
@@ -70,7 +78,7 @@ impl From<RequestId> for StoredId {
 }
 
 impl StoredCaller {
-    pub(super) fn caller(self) -> Caller {
+    pub(in crate::broker) fn caller(self) -> Caller {
         match self {
             Self::Telegram { id, group } => Caller::Telegram(TelegramUser {
                 id,
@@ -134,7 +142,7 @@ impl From<Caller> for StoredCaller {
 }
 
 impl StoredAction {
-    pub(super) fn action(self) -> Option<Action> {
+    pub(in crate::broker) fn action(self) -> Option<Action> {
         let delivery = self.delivery.as_deref().and_then(Delivery::named);
         let over = self.over;
         Some(match self.name.as_str() {
@@ -175,6 +183,32 @@ impl From<Action> for StoredAction {
             delivery: action.delivery().map(|it| it.name().to_owned()),
             recipe: action.recipe().map(|it| it.name().to_owned()),
             over,
+        }
+    }
+}
+
+impl StoredTarget {
+    pub(in crate::broker) fn target(self) -> Option<Target> {
+        let path = if self.path.is_empty() {
+            SecretPath::folder(&self.mount, "")
+        } else {
+            SecretPath::new(&self.mount, &self.path)
+        };
+        Some(Target {
+            path: path.ok()?,
+            field: self.field,
+            version: self.version,
+        })
+    }
+}
+
+impl From<Target> for StoredTarget {
+    fn from(target: Target) -> Self {
+        Self {
+            mount: target.path.mount().to_owned(),
+            path: target.path.path().to_owned(),
+            field: target.field,
+            version: target.version,
         }
     }
 }
