@@ -22,12 +22,12 @@
 //! | `telegram` | messages in, answers out, deletions | `broker` `domain` `age` `telemetry::metrics` |
 //! | `http` | the Unix socket in Vault's API shape, systemd's credentials, peer identity | `broker` `domain` `api` `telemetry::metrics` |
 //! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` `memory` `telemetry::metrics` |
-//! | `coordination` | state that outlives the process | `domain` `broker::ports` |
+//! | `coordination` | state that outlives the process: in a file, or in etcd with other replicas | `domain` `broker::ports` |
 //! | `age` | encryption with age: to people's keys, and of the session at rest | `domain` `broker::ports` |
 //! | `audit` | JSON Lines in a hash chain, its checkpoints, files and sinks, and its verification | `domain` `broker::ports` `telemetry::metrics` |
 //! | `api` | wire types shared by the socket and the command line | |
 //! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` `age` |
-//! | `cli` | the command line, one file per command | `api` `age` `audit::key` `audit::posted` `audit::series` `audit::verify` `domain` |
+//! | `cli` | the command line, one file per command | `api` `age` `audit::key` `audit::posted` `audit::series` `audit::verify` `coordination::key` `domain` |
 //! | `telemetry` | logs: only our own events, ever; metrics | |
 //! | `memory` | what was read is forgotten: memory, stacks and registers are wiped; what is kept is sealed | |
 //! | `daemon` | puts everything together: start, stop, check, doctor | everything |

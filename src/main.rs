@@ -44,6 +44,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Session(Session::Show(arguments)) => daemon::session_show(&arguments, out).await,
         Command::Serve(arguments) => daemon::serve(&arguments.config).await,
         Command::Policy(command) => daemon::policy(&command, out),
+        Command::State(command) => daemon::state(&command, out).await,
         Command::Audit(audit) => cli::audit::run(&audit, out).await,
         Command::Client(client) => {
             let terminal = out.is_terminal();

@@ -39,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "audit::posted",
             "audit::series",
             "audit::verify",
+            "coordination::key",
             "domain",
         ],
     ),

@@ -31,8 +31,9 @@ pub mod rotate;
 mod secret;
 mod show;
 mod signals;
+pub mod state;
 pub mod status;
-mod table;
+pub(crate) mod table;
 pub mod unlock;
 pub mod versions;
 mod watch;
@@ -124,6 +125,9 @@ pub enum Command {
     /// Work with the audit
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Work with what must outlive a restart
+    #[command(subcommand)]
+    State(state::StateCommand),
     /// What asks a running vaultgram, or nobody.
     #[command(flatten)]
     Client(Client),

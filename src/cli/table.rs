@@ -6,7 +6,7 @@ use clap::builder::styling::Style;
 
 /// How much a row matters.
 #[derive(Clone, Copy)]
-pub(super) enum Look {
+pub(crate) enum Look {
     Head,
     Plain,
     /// What is past.
@@ -24,23 +24,23 @@ impl Look {
 }
 
 /// Rows under a head. Cells hold nothing that moves a terminal: see `domain::signs`.
-pub(super) struct Table<const N: usize> {
+pub(crate) struct Table<const N: usize> {
     rows: Vec<(Look, [String; N])>,
 }
 
 impl<const N: usize> Table<N> {
-    pub(super) fn new(head: [&str; N]) -> Self {
+    pub(crate) fn new(head: [&str; N]) -> Self {
         Self {
             rows: vec![(Look::Head, head.map(str::to_owned))],
         }
     }
 
-    pub(super) fn row(&mut self, look: Look, row: [String; N]) {
+    pub(crate) fn row(&mut self, look: Look, row: [String; N]) {
         self.rows.push((look, row));
     }
 
     /// A line for each row; in `color`, they look as they matter.
-    pub(super) fn text(&self, color: bool) -> String {
+    pub(crate) fn text(&self, color: bool) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|(_, row)| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)

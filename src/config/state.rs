@@ -21,7 +21,9 @@ const PASSWORD: &str = "VAULTGRAM_ETCD_PASSWORD";
 const MAX_KEY: u64 = 64 << 10;
 /// The most nodes named; more than etcd works with.
 const MAX_ENDPOINTS: usize = 32;
-/// Longest prefix of keys, and longest name of a replica, in bytes.
+/// Longest prefix of keys, in bytes.
+const MAX_PREFIX: usize = 64;
+/// Longest name of a replica, in bytes.
 const MAX_NAME: usize = 100;
 
 /// Where the state is.
@@ -129,12 +131,13 @@ fn etcd(
 ) -> Option<EtcdConfig> {
     let before = problems.found.len();
     let encrypted = endpoints(&raw, problems);
-    let visible = |text: &str| !text.is_empty() && !text.contains(is_invisible);
-    let fits = |text: &str| text.len() <= MAX_NAME && visible(text);
-    if !fits(&raw.prefix) || !raw.prefix.ends_with('/') || raw.prefix.contains(' ') {
+    let fits = |text: &str| (1..=MAX_NAME).contains(&text.len()) && !text.contains(is_invisible);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+    let prefix = raw.prefix.as_str();
+    if prefix.len() > MAX_PREFIX || !prefix.ends_with('/') || !prefix.chars().all(plain) {
         problems.push(
-            "[state.etcd] prefix: what the keys begin with, at most 100 bytes with a slash at the \
-             end, such as \"/vaultgram/\"",
+            "[state.etcd] prefix: what the keys begin with: letters, digits, '/', '-', '_' and '.', at \
+             most 64, with a slash at the end, such as \"/vaultgram/\"",
         );
     }
     let name = || {
@@ -168,7 +171,9 @@ fn etcd(
     let user = match (raw.user, password) {
         (Some(user), Some(password)) => Some((user, password)),
         (Some(_), None) => {
-            problems.elsewhere(format!("[state.etcd] user: its password is missing: {PASSWORD}"));
+            problems.elsewhere(format!(
+                "[state.etcd] user: its password is missing: {PASSWORD}"
+            ));
             None
         }
         (None, Some(_)) => {
@@ -240,7 +245,10 @@ fn url(endpoint: &str) -> Option<Url> {
 fn is_here(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    host == "localhost"
+        || bare
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn tls(
@@ -251,8 +259,11 @@ fn tls(
     problems: &mut Problems,
 ) -> Option<EtcdTls> {
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| directory.join(path));
-    let (authority, certificate, key) =
-        (path(&raw.ca_file), path(&raw.cert_file), path(&raw.key_file));
+    let (authority, certificate, key) = (
+        path(&raw.ca_file),
+        path(&raw.cert_file),
+        path(&raw.key_file),
+    );
     if !encrypted {
         if authority.or(certificate).or(key).is_some() {
             problems.push(

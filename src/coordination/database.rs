@@ -13,6 +13,8 @@ use redb::{
 use thiserror::Error;
 
 use crate::broker::ports::Claim;
+use crate::coordination::kept::{Kept, What};
+use crate::coordination::state_file::mark_of;
 
 /// Every key, with the time its claim ends, in milliseconds since 1970, or `None` when it was
 /// set rather than claimed, and its value.
@@ -48,6 +50,14 @@ pub enum OpenError {
         /// What redb says.
         reason: String,
     },
+    /// Its content was carried elsewhere.
+    #[error("{path}: {problem}")]
+    Moved {
+        /// The file.
+        path: PathBuf,
+        /// Where to, and what to do.
+        problem: String,
+    },
     /// It cannot be read or written.
     #[error("{path}: {source}")]
     Io {
@@ -65,8 +75,21 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens, and if need be creates, the store at `path`.
+    /// Opens, and if need be creates, the store at `path`, unless it was carried elsewhere.
     pub(super) fn open(path: PathBuf) -> Result<Self, OpenError> {
+        let database = Self::open_marked(path)?;
+        // Looked at with the file in hand: whoever carries it has it open until the mark is set.
+        match mark_of(&database.path)? {
+            None => Ok(database),
+            Some(mark) => Err(OpenError::Moved {
+                path: database.path,
+                problem: mark.problem(),
+            }),
+        }
+    }
+
+    /// Opens it wherever it was carried.
+    pub(super) fn open_marked(path: PathBuf) -> Result<Self, OpenError> {
         let database = open(&path)?;
         let open = Some(database);
         Ok(Self { path, open })
@@ -127,6 +150,29 @@ impl Database {
                 }
             }
             Ok(found)
+        })
+    }
+
+    /// Everything, in order.
+    pub(super) fn everything(&mut self) -> Result<Vec<Kept>, String> {
+        self.with(|database| {
+            let entries = match database.begin_read()?.open_table(ENTRIES) {
+                Ok(entries) => entries,
+                Err(TableError::TableDoesNotExist(_)) => return Ok(vec![]),
+                Err(error) => return Err(error.into()),
+            };
+            let mut all = vec![];
+            for entry in entries.iter()? {
+                let (key, value) = entry?;
+                let what = match value.value() {
+                    (None, value) => What::Set(value.to_vec()),
+                    (Some(until), DONE) => What::Done { until },
+                    (Some(until), _) => What::Claimed { until },
+                };
+                let key = key.value().to_owned();
+                all.push(Kept { key, what });
+            }
+            Ok(all)
         })
     }
 
@@ -283,6 +329,15 @@ impl Tables<'_> {
             self.entries.insert(key, (until, DONE))?;
         }
         Ok(())
+    }
+
+    /// Puts there what came from another store; claims that are not done are `name`'s.
+    pub(super) fn keep(&mut self, kept: &Kept, name: &[u8]) -> Result<(), StorageError> {
+        match &kept.what {
+            What::Set(value) => self.set(&kept.key, None, value),
+            What::Claimed { until } => self.set(&kept.key, Some(*until), name),
+            What::Done { until } => self.set(&kept.key, Some(*until), DONE),
+        }
     }
 
     /// Sets `key` to `value`; with `until`, it is a claim.

@@ -135,7 +135,11 @@ fn state(config: &StateConfig, out: &mut dyn Write) -> std::io::Result<()> {
     match settings::state_keys(config) {
         Ok(keys) => {
             let ids: Vec<_> = keys.iter().map(StateKey::id).collect();
-            writeln!(out, "          sealed with key {}", ids.join(", opened with key "))
+            writeln!(
+                out,
+                "          sealed with key {}",
+                ids.join(", opened with key ")
+            )
         }
         // Told by whoever puts it to use.
         Err(_) => Ok(()),

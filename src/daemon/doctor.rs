@@ -19,11 +19,15 @@ use crate::broker::ports::{Clock, SecretStore, StoreHealth, SystemClock};
 use crate::cli::DoctorArgs;
 use crate::cli::client::Socket;
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{AuditConfig, Config, LimitsConfig, SocketConfig, TelegramConfig, VaultConfig};
+use crate::config::{
+    AuditConfig, Config, LimitsConfig, SocketConfig, StateConfig, TelegramConfig, VaultConfig,
+};
 use crate::coordination::{self, LocalStore};
 use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
-use crate::daemon::{UNSIGNED, application, check, load, people, session_key, settings};
+use crate::daemon::{
+    UNSIGNED, application, check, doctor_etcd, load, people, session_key, settings,
+};
 use crate::http;
 use crate::telegram::{self, FileSession, SessionError};
 use crate::telemetry::metrics::{CHAT_LOCKED, DEVICES_LOOKED_AT, TELEGRAM_STATE};
@@ -82,13 +86,23 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
     let mut findings = vec![Finding::of::<String>("configuration", Ok(correct))];
     findings.extend(examine_approvals(&config));
     // Whoever makes a file owns it: made by another user, it would keep the broker from starting.
-    if let Err(problem) = examine_user(&config.state.file) {
+    let ours = match &config.state {
+        StateConfig::File(file) => file,
+        StateConfig::Etcd(_) => &config.audit.file,
+    };
+    if let Err(problem) = examine_user(ours) {
         findings.push(Finding::of("vault", vault(config.vault, None).await));
         findings.push(Finding::of("user", Err(problem)));
         return findings;
     }
     let socket = config.sockets.first().map(|socket| socket.path.clone());
-    let (state, running) = examine_state(config.state.file).await;
+    let (state, running) = match config.state {
+        StateConfig::File(file) => examine_state(file).await,
+        StateConfig::Etcd(config) => {
+            let running = socket.as_deref().is_some_and(http::is_listened_at);
+            (doctor_etcd::examine(config).await, running)
+        }
+    };
     let runs_at = running.then_some(socket.as_deref());
     findings.push(Finding::of("vault", vault(config.vault, runs_at).await));
     findings.push(Finding::of("state", state));
@@ -141,8 +155,8 @@ fn examine_approvals(config: &Config) -> Option<Finding> {
 }
 
 /// Whether we are the user whose files these are.
-fn examine_user(state: &Path) -> Result<(), String> {
-    let folder = state.parent().unwrap_or(Path::new("/"));
+fn examine_user(file: &Path) -> Result<(), String> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
     let owner = match std::fs::metadata(folder) {
         Ok(folder) => folder.uid(),
         Err(error) => return Err(format!("{}: {error}", folder.display())),

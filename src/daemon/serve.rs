@@ -17,12 +17,12 @@ use crate::broker::ports::{Clock, SystemClock, SystemRandom};
 use crate::broker::{Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{ApplicationConfig, Config, SocketConfig, TelegramConfig, WitnessConfig};
-use crate::coordination::LocalStore;
 use crate::daemon::activation::Passed;
 use crate::daemon::notify::Notifier;
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::reload::{Reloader, Seen};
 use crate::daemon::signals::{Asked, Signals};
+use crate::daemon::state::State;
 use crate::daemon::{UNSIGNED, approvals, descriptors, load_all, session_key, settings, start_log};
 use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener};
@@ -113,7 +113,7 @@ struct Daemon {
     vault: Arc<Store>,
     cache: Arc<Cached>,
     audit: Arc<AuditFile>,
-    state: Arc<LocalStore>,
+    state: State,
     clock: Arc<dyn Clock>,
     sockets: Vec<Listener>,
     credentials: Option<(Listener, BTreeMap<Credential, Target>)>,
@@ -132,6 +132,7 @@ impl Daemon {
         key: Option<SessionKey>,
         mut passed: Passed,
     ) -> Result<Self, Failure> {
+        settings::state(&config.state).map_err(|error| Failure::new(Exit::Config, error))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let attestor = Attestor::new(config.rules.policy.speaks_of_hashes(), Path::new(SUBUID));
         let rules = Rules {
@@ -163,26 +164,31 @@ impl Daemon {
         let audit =
             AuditFile::open(settings).map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let audit = Arc::new(audit);
-        let state = LocalStore::open(config.state.file, Arc::clone(&clock))
-            .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-        let state = Arc::new(state);
+        let telegram = config.telegram.as_ref().zip(key);
+        let telegram = telegram.map(|(config, key)| {
+            let session = FileSession::open(&config.session, key)
+                .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
+            Ok::<_, Failure>((config, Arc::new(session)))
+        });
+        let telegram = telegram.transpose()?;
+        let session = telegram.as_ref().map(|(_, session)| &**session);
+        let state = State::open(config.state, session, &clock)?;
         let ports = || Ports {
             store: Arc::clone(&cache) as _,
             audit: Arc::clone(&audit) as _,
-            coordination: Arc::clone(&state) as _,
+            coordination: state.port(),
             sealer: Arc::new(AgeSealer),
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
         };
-        let telegram = config.telegram.as_ref().zip(key);
-        let telegram = telegram.map(|(config, key)| {
+        let telegram = telegram.map(|(config, session)| {
             let keys = match &config.application {
                 ApplicationConfig::Known { .. } => None,
                 ApplicationConfig::InVault(path) => {
                     Some((path.clone(), rules.mounts.clone(), ports()))
                 }
             };
-            open_telegram(config, key, keys, vault_address)
+            open_telegram(config, session, keys, vault_address)
         });
         let telegram = telegram.transpose()?;
         let credentials = config.credentials.as_ref().map(|config| &config.socket);
@@ -229,9 +235,6 @@ impl Daemon {
 
     /// Serves until a signal, or until a part of it ends by itself.
     async fn run(self, mut signals: Signals, notifier: Arc<Notifier>) -> Result<(), Failure> {
-        let hash = self.reloader.hash();
-        self.broker.record_policy(hash).await.map_err(unavailable)?;
-        self.broker.recover_leases().await.map_err(unavailable)?;
         // Fronts stop first, so that what is in flight can still read; then the leases go, and
         // Vault's token last.
         let (fronts, leases, back) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
@@ -239,6 +242,18 @@ impl Daemon {
         let (stop_fronts, stop_leases, stop_back) = (stop(), stop(), stop());
         let mut running = FuturesUnordered::new();
 
+        running.push(back.spawn(ended(self.state.run(stop_back.clone()))));
+        tokio::select! {
+            ready = self.state.ready() => if let Err(failure) = ready {
+                // Nobody need wait for its lease to end.
+                drop(self.state.close().await);
+                return Err(failure);
+            },
+            () = signals.stop() => return Err(Failure::new(Exit::Cancelled, "stopped")),
+        }
+        let hash = self.reloader.hash();
+        self.broker.record_policy(hash).await.map_err(unavailable)?;
+        self.broker.recover_leases().await.map_err(unavailable)?;
         let (vault, stop) = (Arc::clone(&self.vault), stop_back.clone());
         running.push(back.spawn(ended(async move { vault.run(stop).await })));
         let (broker, stop) = (Arc::clone(&self.broker), stop_leases.clone());
@@ -275,7 +290,7 @@ impl Daemon {
             self.broker.include(Arc::clone(&status) as _);
             let ports = telegram::Ports {
                 broker: Arc::clone(&self.broker),
-                coordination: Arc::clone(&self.state) as _,
+                coordination: self.state.port(),
                 clock: self.clock,
                 witness: witness(self.witness, &self.audit),
             };
@@ -334,7 +349,7 @@ impl Daemon {
     }
 }
 
-async fn close(state: &LocalStore, audit: &AuditFile) {
+async fn close(state: &State, audit: &AuditFile) {
     if let Err(error) = state.close().await {
         tracing::error!(event = "daemon.state_not_closed", %error);
     }
@@ -394,17 +409,15 @@ async fn chat(
 
 fn open_telegram(
     config: &TelegramConfig,
-    key: SessionKey,
+    session: Arc<FileSession>,
     keys: Option<(SecretPath, Mounts, Ports)>,
     vault_address: Option<String>,
 ) -> Result<Account, Failure> {
-    let session = FileSession::open(&config.session, key)
-        .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
     let keys = keys.map(|(path, mounts, ports)| OwnKeys::new(path, mounts, ports));
     let keys = keys.transpose();
     Ok(Account {
         settings: settings::telegram(config, vault_address),
-        session: Arc::new(session),
+        session,
         keys: keys.map_err(|error| Failure::new(Exit::Config, error))?,
     })
 }

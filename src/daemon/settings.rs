@@ -4,15 +4,19 @@ use std::num::NonZeroU32;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::audit::key::SigningKey;
 use crate::broker::ApprovalRules;
 use crate::config::{
-    ApplicationConfig, ApprovalsConfig, AuditConfig, AuditSinkConfig, LimitsConfig, PER_DAY,
-    SocketConfig, StrangerReply, TelegramConfig, VaultAuth, VaultConfig, VaultJwt, VaultMethod,
-    VaultSecretId, WatchedChats,
+    ApplicationConfig, ApprovalsConfig, AuditConfig, AuditSinkConfig, EtcdConfig, LimitsConfig,
+    PER_DAY, SocketConfig, StateConfig, StrangerReply, TelegramConfig, VaultAuth, VaultConfig,
+    VaultJwt, VaultMethod, VaultSecretId, WatchedChats,
 };
+use crate::coordination::etcd;
+use crate::coordination::etcd::store::Keys;
+use crate::coordination::key::StateKey;
 use crate::{audit, http, telegram, vault};
 
 pub(super) fn vault(config: VaultConfig) -> vault::Settings {
@@ -213,6 +217,68 @@ fn proxy(config: &TelegramConfig) -> Option<telegram::Proxy> {
         proxy.port,
         credentials,
     ))
+}
+
+/// The keys of the state: the one to seal with, then those that things may still be sealed with.
+pub(super) fn state_keys(config: &EtcdConfig) -> Result<Vec<StateKey>, String> {
+    let keys = [&config.key].into_iter().chain(&config.previous_key);
+    keys.map(|(key, source)| {
+        #[expect(clippy::disallowed_methods, reason = "the key is put to use")]
+        let key = StateKey::read(key.expose_secret());
+        key.map_err(|error| format!("{source} {error}"))
+    })
+    .collect()
+}
+
+/// Whether everything about the state's place can be put to use.
+pub(super) fn state(config: &StateConfig) -> Result<(), String> {
+    match config {
+        StateConfig::File(_) => Ok(()),
+        StateConfig::Etcd(config) => state_keys(config).map(drop),
+    }
+}
+
+/// The way to etcd.
+pub(super) fn etcd(config: &mut EtcdConfig) -> etcd::Reach {
+    etcd::Reach {
+        endpoints: config.endpoints.clone(),
+        tls: config.tls.clone().map(|tls| etcd::Tls {
+            authority: tls.authority,
+            identity: tls.identity,
+        }),
+        user: config.user.take(),
+    }
+}
+
+/// The keys as the store takes them.
+pub(super) fn sealing(keys: &[StateKey]) -> Result<Keys, String> {
+    let mut lines = Zeroizing::new(String::new());
+    for key in keys {
+        lines.push_str(&key.digits());
+        lines.push('\n');
+    }
+    Keys::read(&lines).map_err(|error| error.to_string())
+}
+
+/// How this replica takes part; `session` is the name of the one it uses.
+pub(super) fn replica(config: &EtcdConfig, session: Option<String>) -> etcd::store::Settings {
+    etcd::store::Settings {
+        prefix: config.prefix.clone(),
+        ttl: config.lease,
+        session,
+    }
+}
+
+/// What this replica tells of itself to the others.
+pub(super) fn facts(config: &EtcdConfig, now: OffsetDateTime) -> Vec<u8> {
+    let host = rustix::system::uname();
+    let facts = serde_json::json!({
+        "name": config.replica,
+        "host": host.nodename().to_string_lossy(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "started": now.unix_timestamp(),
+    });
+    facts.to_string().into_bytes()
 }
 
 #[cfg(test)]

@@ -9,7 +9,11 @@
 
 mod approvals;
 mod audit;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod config;
+#[path = "../support/etcd.rs"]
+mod etcd;
 mod exec;
 mod formats;
 mod github;
@@ -23,6 +27,7 @@ mod rules;
 mod served;
 mod server;
 mod sockets;
+mod state;
 mod vault_auth;
 mod verbs;
 mod waiting;

@@ -1,4 +1,4 @@
-//! The coordination stores: one contract for all, and what concerns a file on disk.
+//! The coordination stores: one contract for all, and what concerns a file on disk, or etcd.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,6 +6,14 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../support/certificates.rs"]
+mod certificates;
+mod client;
 mod contract;
 mod crash;
+#[path = "../support/etcd.rs"]
+mod etcd;
 mod local;
+#[path = "../support/openbao.rs"]
+mod openbao;
+mod replicas;

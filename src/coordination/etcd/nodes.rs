@@ -59,10 +59,6 @@ impl Nodes {
         }
     }
 
-    pub(super) fn reach(&self) -> &Reach {
-        &self.reach
-    }
-
     /// Has `work` done, at another node where one fails.
     pub(super) async fn call<T, F>(
         &self,
@@ -95,6 +91,23 @@ impl Nodes {
         }
     }
 
+    /// Has `work` done once at each node: what each said, by its endpoint.
+    pub(super) async fn each<T, F>(
+        &self,
+        work: impl Fn(Arc<Connection>) -> F,
+    ) -> Vec<(String, Result<T, String>)>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let asked = self.nodes.iter().map(async |node| {
+            let endpoint = node.endpoint();
+            let said = self.ask(node, times::TRY, &work).await;
+            let said = said.map_err(|(failure, _)| KvError::from(failure).to_string());
+            (endpoint.to_owned(), said)
+        });
+        futures_util::future::join_all(asked).await
+    }
+
     /// One try, at the node that is spoken to. Where that fails, it is another from here on.
     async fn once<T, F>(
         &self,
@@ -108,16 +121,49 @@ impl Nodes {
         let Some(node) = self.nodes.get(current % self.nodes.len().max(1)) else {
             return Err(Failure::No("there are no endpoints".to_owned()));
         };
-        let named = |what: String| format!("etcd at {}: {what}", node.endpoint());
+        let (failure, connection) = match self.ask(node, limit, work).await {
+            Ok(done) => return Ok(done),
+            Err(failed) => failed,
+        };
+        match failure {
+            Failure::No(_) | Failure::NoLease => {}
+            Failure::NotDone(_) | Failure::Unclear(_) => {
+                self.turn_from(current);
+                if let Some(connection) = connection {
+                    node.leave(&connection).await;
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    /// One try at `node`; where it fails, with the connection that was used, if one was.
+    async fn ask<T, F>(
+        &self,
+        node: &Node,
+        limit: Duration,
+        work: &impl Fn(Arc<Connection>) -> F,
+    ) -> Result<T, (Failure, Option<Arc<Connection>>)>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let named = |what: String| {
+            // A node that does not take the certificate says so just before it hangs up, or too late.
+            let hung_up = ["connection closed", "fatal alert", "broken pipe", "reset by peer"];
+            let refused = hung_up.iter().any(|sign| what.to_lowercase().contains(sign));
+            let hint = if self.reach.tls.is_some() && refused {
+                " (where that goes on, it does not take our certificate: [state.etcd] cert_file)"
+            } else {
+                ""
+            };
+            format!("etcd at {}: {what}{hint}", node.endpoint())
+        };
         let connection = match timeout(limit, node.connection(&self.reach)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(failure)) => {
-                self.turn_from(current);
-                return Err(failure.map(named));
-            }
+            Ok(Err(failure)) => return Err((failure.map(named), None)),
             Err(_) => {
-                self.turn_from(current);
-                return Err(Failure::NotDone(named("no connection in time".to_owned())));
+                let failure = Failure::NotDone(named("no connection in time".to_owned()));
+                return Err((failure, None));
             }
         };
         let failure = match timeout(limit, work(Arc::clone(&connection))).await {
@@ -125,14 +171,7 @@ impl Nodes {
             Ok(Err(error)) => Failure::of(&error),
             Err(_) => Failure::Unclear("no answer in time".to_owned()),
         };
-        match failure {
-            Failure::No(_) | Failure::NoLease => {}
-            Failure::NotDone(_) | Failure::Unclear(_) => {
-                self.turn_from(current);
-                node.leave(&connection).await;
-            }
-        }
-        Err(failure.map(named))
+        Err((failure.map(named), Some(connection)))
     }
 
     /// The connection in use has failed by another's account.

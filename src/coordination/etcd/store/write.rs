@@ -1,0 +1,129 @@
+//! The one way that anything of the port is changed: on a condition, so that nothing that comes to etcd
+//! late, or twice, has an effect.
+//!
+//! Every change compares that our presence is there: what a process sent that is taken for ended does
+//! nothing, however late it comes. And it compares when the key was last changed: tried again after
+//! no answer, it is done at most once.
+
+use tokio::time::timeout_at;
+
+use super::EtcdStore;
+use super::layout::MemberId;
+use super::tries::Tries;
+use crate::broker::ports::CoordinationError;
+use crate::coordination::etcd::kv::{Compare, Entry, KvError, LeaseId, Op, Revision};
+
+/// A change of one key.
+pub(super) struct Change {
+    /// Of etcd.
+    pub(super) key: String,
+    /// When it must have been changed last; `None`: it must not be there.
+    pub(super) at: Option<Revision>,
+    /// Who must have ended.
+    pub(super) unless: Option<MemberId>,
+    /// What is set; `None`: it is removed.
+    pub(super) to: Option<(Vec<u8>, Option<LeaseId>)>,
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub(super) enum Written {
+    /// It is done; the key is since this revision as it was to be.
+    Done(Revision),
+    /// It is not done, as this is what is there.
+    Lost(Found),
+    /// This is what is there; whether it was done before that, nobody knows.
+    Perhaps(Found),
+    /// It is not done, as the lease is not there.
+    NoLease,
+}
+
+/// What stood at a key at a revision of the store.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) entry: Option<Entry>,
+    pub(super) revision: Revision,
+}
+
+impl Found {
+    /// When it was changed last, if it is there.
+    pub(super) fn changed(&self) -> Option<Revision> {
+        self.entry.as_ref().map(|entry| entry.changed)
+    }
+}
+
+impl EtcdStore {
+    /// Makes `change` as member `me`.
+    pub(super) async fn change(
+        &self,
+        me: MemberId,
+        change: &Change,
+    ) -> Result<Written, CoordinationError> {
+        let key = &change.key;
+        let presence = self.layout.member(me);
+        let mut when = vec![
+            Compare::Present(presence.clone()),
+            match change.at {
+                Some(revision) => Compare::At(key.clone(), revision),
+                None => Compare::Absent(key.clone()),
+            },
+        ];
+        when.extend(
+            change
+                .unless
+                .map(|id| Compare::Absent(self.layout.member(id))),
+        );
+        let then = vec![match &change.to {
+            Some((value, lease)) => Op::Put {
+                key: key.clone(),
+                value: value.clone(),
+                lease: *lease,
+            },
+            None => Op::Delete(key.clone()),
+        }];
+        let otherwise = vec![Op::Get(key.clone()), Op::Get(presence)];
+        let mut tries = Tries::new(&*self.random);
+        let mut unclear = false;
+        loop {
+            if self.membership.current() != Some(me) {
+                return Err(self.no_term());
+            }
+            let asked = self.kv.txn(when.clone(), then.clone(), otherwise.clone());
+            let error = match timeout_at(tries.end(), asked).await {
+                Ok(Ok(done)) if done.held => return Ok(Written::Done(done.revision)),
+                Ok(Ok(done)) => {
+                    let mut found = done.found.into_iter();
+                    let (entry, presence) = (found.next().flatten(), found.next().flatten());
+                    let revision = done.revision;
+                    if presence.is_none() {
+                        self.membership.lost(me, "etcd knows this replica no more");
+                        return Err(self.no_term());
+                    }
+                    return Ok(what_came(change, Found { entry, revision }, unclear));
+                }
+                Ok(Err(KvError::NoLease)) if !unclear => return Ok(Written::NoLease),
+                Ok(Err(KvError::NoLease)) => KvError::NoLease,
+                Ok(Err(error @ KvError::Refused(_))) => error,
+                Ok(Err(error @ KvError::Unclear(_))) => {
+                    unclear = true;
+                    error
+                }
+                Err(_) => return Err(CoordinationError("etcd does not answer".into())),
+            };
+            if !tries.pause().await {
+                return Err(CoordinationError(error.to_string()));
+            }
+        }
+    }
+}
+
+/// What came of `change`, when its conditions do not hold and `found` is there. `unclear`: it was tried
+/// before, with no answer.
+fn what_came(change: &Change, found: Found, unclear: bool) -> Written {
+    match (&change.to, &found.entry) {
+        // No two seals are the same: this one is ours.
+        (Some((value, _)), Some(entry)) if entry.value == *value => Written::Done(entry.changed),
+        _ if unclear && found.changed() != change.at => Written::Perhaps(found),
+        _ => Written::Lost(found),
+    }
+}
