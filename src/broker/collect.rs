@@ -81,12 +81,17 @@ impl Broker {
             uid,
             expires: expires.unix_timestamp(),
         };
-        let code = self.code(CODE_LENGTH);
         let value =
             serde_json::to_vec(&stored).map_err(|error| CoordinationError(error.to_string()))?;
         let coordination = &self.ports.coordination;
-        coordination.put(&format!("{PREFIX}{code}"), &value).await?;
-        Ok(Offer { code, uid, expires })
+        loop {
+            let code = self.code(CODE_LENGTH);
+            let key = format!("{PREFIX}{code}");
+            // Unless that code is given already.
+            if coordination.swap(&key, None, Some(&value)).await? {
+                return Ok(Offer { code, uid, expires });
+            }
+        }
     }
 
     /// Hands what is offered under `code` to `peer`, once: decide, record, read, claim, record.
@@ -210,6 +215,8 @@ impl Broker {
         if coordination.claim(&once, until).await? != Claim::Ours {
             return Err(BrokerError::NothingToCollect);
         }
+        // Nobody need wait for it.
+        coordination.finish(&once).await?;
         // What is left behind when this fails is claimed, and expires.
         Ok(coordination.delete(&format!("{PREFIX}{code}")).await?)
     }

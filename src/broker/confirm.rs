@@ -1,8 +1,8 @@
 //! Before something that cannot simply be repeated: may the caller, and what is there now?
 
 use crate::broker::fitting::fitting;
-use crate::broker::ports::{Claim, StoreError};
-use crate::broker::{Broker, BrokerError, Waiting};
+use crate::broker::ports::StoreError;
+use crate::broker::{Broker, BrokerError, Hold, Waiting};
 use crate::domain::{Action, AuditEntry, AuditEvent, Decision, Denial, MountKind, Permit, Request};
 
 /// What the caller is to be told before they confirm.
@@ -21,7 +21,7 @@ pub enum Asked {
     NeedsApproval(Waiting),
     /// Handled before.
     Duplicate,
-    /// Begun by a process that then ended.
+    /// Begun by a process that then ended, and not done again.
     Interrupted,
 }
 
@@ -31,12 +31,23 @@ impl Broker {
     /// # Errors
     /// See [`BrokerError`].
     pub async fn ask(&self, request: &Request) -> Result<Asked, BrokerError> {
-        match self.claim(&request.id).await? {
-            Claim::Ours => {}
-            Claim::Taken => return Ok(Asked::Duplicate),
-            Claim::Abandoned => return Ok(Asked::Interrupted),
+        match self.hold(&request.id).await? {
+            Some(hold) => self.ask_held(hold, request).await,
+            None => Ok(Asked::Duplicate),
         }
-        let permit = match self.decide(request).await? {
+    }
+
+    /// As [`Broker::ask`], of a request that was claimed already.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    pub async fn ask_held(&self, hold: Hold, request: &Request) -> Result<Asked, BrokerError> {
+        let (decision, decided) = self.judge(request).await?;
+        if hold.again && self.may_be_used_up(&decision).await? {
+            return Ok(Asked::Interrupted);
+        }
+        self.ports.audit.record(decided).await?;
+        let permit = match decision {
             Decision::Deny(denial) => return Ok(Asked::Denied(denial)),
             Decision::NeedsApproval(need) => {
                 let waiting = self.wait_for(request, &need).await?;

@@ -35,6 +35,9 @@ pub enum BrokerError {
     /// No claim, no effect. The cause is for the log.
     #[error("vaultgram cannot reach its state store, so it serves nothing; tell an operator")]
     Coordination(#[from] CoordinationError),
+    /// The other replicas may do what was asked for, and this one must not.
+    #[error("this replica has lost touch with the others; ask again in a moment")]
+    OutOfTouch,
     /// The permit ran out before it was used.
     #[error("the permission ran out before the secret could be read; ask again")]
     PermitExpired,
@@ -145,6 +148,7 @@ impl BrokerError {
             self,
             Self::Store(StoreError::Unavailable | StoreError::LoggedOut | StoreError::Sealed)
                 | Self::Coordination(_)
+                | Self::OutOfTouch
                 | Self::Approval(ApprovalError::Busy)
         )
     }
@@ -159,6 +163,7 @@ impl BrokerError {
         matches!(
             self,
             Self::NoSuchField(_)
+                | Self::OutOfTouch
                 | Self::PermitExpired
                 | Self::WrappedField
                 | Self::NoKey
@@ -186,6 +191,7 @@ impl BrokerError {
             Self::DoneNoSuchField(_) => "done_no_such_field",
             Self::Audit(_) => "audit_unavailable",
             Self::Coordination(_) => "state_unavailable",
+            Self::OutOfTouch => "out_of_touch",
             Self::PermitExpired => "permit_expired",
             Self::WrappedField => "wrapped_field",
             Self::WrappedElsewhere => "wrapped_elsewhere",

@@ -60,7 +60,7 @@ impl Broker {
     ) -> Result<(), BrokerError> {
         let key = self.check_key(key)?;
         self.not_locked().await?;
-        let _one_at_a_time = self.keys_change.lock().await;
+        let _one_at_a_time = self.turn("keys").await?;
         let keys = self.keys(user).await?;
         if keys.iter().any(|known| known.key == key) {
             return Ok(());
@@ -88,7 +88,7 @@ impl Broker {
     ) -> Result<(), BrokerError> {
         let key = self.check_key(key)?;
         self.not_locked().await?;
-        let _one_at_a_time = self.keys_change.lock().await;
+        let _one_at_a_time = self.turn("keys").await?;
         let keys = self.keys(user).await?;
         if !keys.iter().any(|known| known.key == key) {
             return Err(BrokerError::UnknownKey);

@@ -10,13 +10,17 @@ mod error;
 mod execute;
 mod fitting;
 mod health;
+mod heir;
+mod hold;
 mod in_force;
+mod keeper;
 mod keys;
 mod leaks;
 mod lease;
 mod leases;
 mod lock;
 pub mod ports;
+mod turn;
 mod unwrap;
 mod versions;
 mod wire;
@@ -37,36 +41,33 @@ pub use self::confirm::Asked;
 pub use self::error::BrokerError;
 pub use self::execute::Sealed;
 pub use self::health::{Check, Health};
+pub use self::heir::Heir;
+pub use self::hold::Hold;
 pub use self::in_force::{InForce, PolicyNews};
+pub use self::keeper::Duty;
 pub use self::keys::RegisteredKey;
 pub use self::leaks::{Holder, Leak};
 pub use self::leases::{Keeping, LeaseInfo, LeaseName, MAX_KEPT};
 pub use self::versions::ChangedVersions;
 use crate::broker::ports::{
-    AuditSink, Claim, Clock, Coordination, CoordinationError, Random, Sealer, SecretStore,
-    StoreHealth, Wrapped,
+    AuditSink, Clock, Coordination, Random, Sealer, SecretStore, StoreHealth, Wrapped,
 };
 use crate::domain::policy::DenialReason;
 use crate::domain::{
-    AuditEntry, Caller, Decision, Denial, Field, History, Mounts, Request, RequestId, Secret,
-    VersionFacts,
+    AuditEntry, Caller, Decision, Denial, Field, History, Mounts, Request, Secret, VersionFacts,
 };
-
-/// How long a message stays claimed: far longer than an old command is accepted.
-const CLAIM_LIFETIME: time::Duration = time::Duration::days(1);
 
 /// Answers requests.
 pub struct Broker {
     rules: Rules,
     ports: Ports,
-    /// Held while somebody's keys change, so that two at once are not more than the most.
-    keys_change: tokio::sync::Mutex<()>,
     leases: leases::Registry,
     approvals: approvals::Desk,
     health: health::Memory,
     leaks: leaks::Registry,
     company: cluster::Company,
     unrecorded: leaks::Unrecorded,
+    duties: keeper::Duties,
 }
 
 /// What the broker goes by.
@@ -151,7 +152,7 @@ pub enum Outcome {
     /// This very request was handled before, here or by another replica: stay silent.
     Duplicate,
     /// This very request was begun by a process that then ended: nobody knows whether it was
-    /// done.
+    /// done, and it is not done again.
     Interrupted,
 }
 
@@ -161,16 +162,17 @@ impl Broker {
     pub fn new(rules: Rules, mut ports: Ports) -> Self {
         let health = health::Memory::default();
         ports.audit = health.listening_to(ports.audit);
+        let (name, this) = (number(&*ports.random), number(&*ports.random));
         Self {
             health,
             rules,
             ports,
-            keys_change: tokio::sync::Mutex::new(()),
-            leases: leases::Registry::default(),
+            leases: leases::Registry::new(this),
             approvals: approvals::Desk::default(),
             leaks: leaks::Registry::default(),
             company: cluster::Company::default(),
             unrecorded: leaks::Unrecorded::default(),
+            duties: keeper::Duties::new(name),
         }
     }
 
@@ -191,26 +193,33 @@ impl Broker {
         request: Request,
         beside: Beside<'_>,
     ) -> Result<Outcome, BrokerError> {
-        match self.claim(&request.id).await? {
-            Claim::Ours => {}
-            Claim::Taken => return Ok(Outcome::Duplicate),
-            Claim::Abandoned => return Ok(Outcome::Interrupted),
+        match self.hold(&request.id).await? {
+            Some(hold) => self.handle_held(hold, request, beside).await,
+            None => Ok(Outcome::Duplicate),
         }
-        self.handle_claimed(request, beside).await
     }
 
-    /// As [`Broker::handle_with`], of a request that was claimed already.
+    /// As [`Broker::handle_with`], of a request that was claimed already. What a process that ended
+    /// may have done is done again only where that changes nothing.
     ///
     /// # Errors
     /// See [`BrokerError`].
-    pub async fn handle_claimed(
+    pub async fn handle_held(
         &self,
+        hold: Hold,
         request: Request,
         beside: Beside<'_>,
     ) -> Result<Outcome, BrokerError> {
+        if hold.again && !self.may_repeat(&request) {
+            return Ok(Outcome::Interrupted);
+        }
         let (decision, decided) = self.judge(&request).await?;
+        if hold.again && self.may_be_used_up(&decision).await? {
+            return Ok(Outcome::Interrupted);
+        }
         if let Decision::Allow(permit) = &decision
             && permit.grant().is_none()
+            && self.in_touch(hold, &request.caller).is_ok()
             && let Some(secret) = self.at_hand(permit)
         {
             return self.hand_out(permit, decided, secret).await;
@@ -223,13 +232,19 @@ impl Broker {
                 Ok(Outcome::NeedsApproval(waiting))
             }
             Decision::Allow(permit) => {
+                if let Err(error) = self.in_touch(hold, &request.caller) {
+                    return self.conclude(&permit, Err(error)).await;
+                }
                 let spent = match self.spend(&permit).await {
                     Ok(spent) => spent,
                     Err(error) => return self.conclude(&permit, Err(error)).await,
                 };
                 // What another request used is not for this one to give back.
                 let grant = permit.grant().filter(|_| spent).cloned();
-                let done = self.execute(permit, beside).await;
+                let done = match self.in_touch(hold, &request.caller) {
+                    Ok(()) => self.execute(permit, beside).await,
+                    Err(error) => self.conclude(&permit, Err(error)).await,
+                };
                 if let Err(error) = &done {
                     self.unspend(&request, grant.as_ref(), error).await;
                 }
@@ -297,41 +312,9 @@ impl Broker {
         self.ports.store.health().await
     }
 
-    /// Takes the request for this process. For what is answered without [`Broker::handle`],
-    /// which claims by itself.
-    ///
-    /// # Errors
-    /// When the coordination store cannot tell.
-    pub async fn claim(&self, id: &RequestId) -> Result<Claim, CoordinationError> {
-        match id {
-            RequestId::Message { .. } => {
-                let until = self.now() + CLAIM_LIFETIME;
-                self.ports.coordination.claim(&claim_key(id), until).await
-            }
-            RequestId::Connection(_) => Ok(Claim::Ours),
-        }
-    }
-
-    /// Says that the request is answered, so that it stays claimed after a restart too: what was
-    /// claimed and not finished is told to have been interrupted.
-    ///
-    /// # Errors
-    /// When the coordination store cannot keep it.
-    pub async fn finish(&self, id: &RequestId) -> Result<(), CoordinationError> {
-        match id {
-            RequestId::Message { .. } => {
-                self.company.answered(id);
-                self.ports.coordination.finish(&claim_key(id)).await
-            }
-            RequestId::Connection(_) => Ok(()),
-        }
-    }
-
     /// Names a request of our own.
     fn number(&self) -> u128 {
-        let mut number = [0; 16];
-        self.ports.random.fill(&mut number);
-        u128::from_be_bytes(number)
+        number(&*self.ports.random)
     }
 
     /// Between 0 and 1.
@@ -348,6 +331,8 @@ impl Broker {
     }
 }
 
-fn claim_key(id: &RequestId) -> String {
-    format!("claims/{id}")
+fn number(random: &dyn Random) -> u128 {
+    let mut number = [0; 16];
+    random.fill(&mut number);
+    u128::from_be_bytes(number)
 }

@@ -11,6 +11,7 @@ use crate::domain::{Action, Caller, Delivery, Recipe, RequestId, SecretPath, Tar
 #[serde(rename_all = "snake_case")]
 pub(in crate::broker) enum StoredId {
     Message(i64, i32),
+    Press(i64),
     /// In hexadecimal.
     Connection(String),
 }
@@ -61,6 +62,7 @@ impl StoredId {
     pub(in crate::broker) fn id(self) -> Option<RequestId> {
         Some(match self {
             Self::Message(chat, message) => RequestId::Message { chat, message },
+            Self::Press(number) => RequestId::Press(number),
             Self::Connection(number) => {
                 RequestId::Connection(u128::from_str_radix(&number, 16).ok()?)
             }
@@ -72,6 +74,7 @@ impl From<RequestId> for StoredId {
     fn from(id: RequestId) -> Self {
         match id {
             RequestId::Message { chat, message } => Self::Message(chat, message),
+            RequestId::Press(number) => Self::Press(number),
             RequestId::Connection(number) => Self::Connection(format!("{number:032x}")),
         }
     }

@@ -15,6 +15,9 @@ pub enum RequestId {
         /// The message's id within that chat.
         message: i32,
     },
+    /// A pressed button, by Telegram's number for it. As with a message, every replica hears of
+    /// it.
+    Press(i64),
     /// A request on a connection: received once by nature; the number is random.
     Connection(u128),
 }
@@ -23,6 +26,7 @@ impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Message { chat, message } => write!(f, "telegram-{chat}-{message}"),
+            Self::Press(number) => write!(f, "telegram-press-{number}"),
             Self::Connection(random) => {
                 // The form of a UUID, as Vault's `request_id` has it.
                 let hex = format!("{random:032x}");

@@ -159,6 +159,7 @@ impl From<&BrokerError> for Refusal {
             BrokerError::Store(
                 StoreError::Sealed | StoreError::LoggedOut | StoreError::Unavailable,
             )
+            | BrokerError::OutOfTouch
             | BrokerError::PermitExpired => StatusCode::SERVICE_UNAVAILABLE,
             // Nothing that clients try again by themselves, as they do after most of the 500s.
             BrokerError::Store(StoreError::Unclear) | BrokerError::DoneUnrecorded => {

@@ -103,11 +103,12 @@ impl Span {
 
 impl VaultApi {
     /// The leases of `peer`; of everybody, for an administrator.
-    pub(super) fn leases(&self, id: &RequestId, peer: &UnixPeer) -> Reply {
-        let leases = self.asker.broker.leases(&Caller::Unix(peer.clone()));
+    pub(super) async fn leases(&self, id: &RequestId, peer: &UnixPeer) -> Result<Reply, Refusal> {
+        let leases = self.asker.broker.leases(&Caller::Unix(peer.clone())).await;
+        let leases = leases.map_err(|error| Refusal::from(&error))?;
         let leases = leases.into_iter().map(entry).collect();
         let document = Envelope::new(id.to_string(), LeaseList { leases });
-        reply::json(StatusCode::OK, &document)
+        Ok(reply::json(StatusCode::OK, &document))
     }
 
     /// Does something with one lease.
@@ -181,7 +182,7 @@ impl LeaseRequest {
             LeaseRef::InBody => return Err(BrokerError::UnknownLease),
         };
         let lease = match self.verb {
-            LeaseVerb::Lookup => broker.lease(caller, name)?,
+            LeaseVerb::Lookup => broker.lease(caller, name).await?,
             LeaseVerb::Renew => broker.renew_lease(id, caller, name, *span).await?,
             LeaseVerb::Revoke => broker.revoke_lease(id, caller, name).await?,
             LeaseVerb::Keep => {

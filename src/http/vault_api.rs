@@ -149,7 +149,7 @@ impl VaultApi {
             Route::Collect(code) => self.collect(id, code, peer).await,
             Route::Metrics => Ok(self.metrics().await),
             Route::Unlock => self.unlock(&id, peer).await,
-            Route::Leases => Ok(self.leases(&id, peer)),
+            Route::Leases => self.leases(&id, peer).await,
             Route::Lease(verb, lease) => self.lease(id, verb, lease, body, peer).await,
             Route::Approvals(route) => self.approvals(id, route, body, peer).await,
             Route::Report => Ok(self.report().await),

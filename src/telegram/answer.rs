@@ -25,10 +25,10 @@ impl Handler {
         };
         let mut reply = Reply::second_hand();
         reply.note_withdrawal(withdrawn, true);
-        let random_id = random_id(&job.origin.id, Part::Edit);
+        let random_id = random_id(&job.id, Part::Edit);
         let sent = self.outbox.send(peer, reply, None, random_id).await;
         if let Err(error) = sent.result {
-            warn!(event = "telegram.reply_failed", request = %job.origin.id, %error);
+            warn!(event = "telegram.reply_failed", request = %job.id, %error);
         }
     }
 
@@ -46,7 +46,7 @@ impl Handler {
             // Or nobody knows; then it is better gone, too.
             self.broker.give_up(&code);
         }
-        if job.origin.user.chat == ChatKind::Group {
+        if job.user.chat == ChatKind::Group {
             self.tell_group(job, answered.notice()).await;
         }
         answered
@@ -58,13 +58,13 @@ impl Handler {
         reply: Reply,
         peer: tl::enums::InputPeer,
     ) -> Answered {
-        let random_id = random_id(&job.origin.id, Part::Answer);
+        let random_id = random_id(&job.id, Part::Answer);
         let to = (!job.gone).then_some(job.message.id);
         let sent = self.outbox.send(peer, reply, to, random_id).await;
         match sent.result {
             Ok(_) => Answered::InPlace,
             Err(error) => {
-                warn!(event = "telegram.reply_failed", request = %job.origin.id, %error);
+                warn!(event = "telegram.reply_failed", request = %job.id, %error);
                 Answered::failed(&error)
             }
         }
@@ -73,17 +73,17 @@ impl Handler {
     /// What became of `reply`, and whether it is what arrived.
     async fn answer_in_private(&self, job: &Job, mut reply: Reply) -> (Answered, bool) {
         let Some(peer) = self.outbox.sender(&job.message).await else {
-            warn!(event = "telegram.sender.unknown", user = job.origin.user.id);
+            warn!(event = "telegram.sender.unknown", user = job.user.id);
             return (Answered::Refused, false);
         };
         let (mut intent, mut as_meant) = (None, true);
         if reply.secret {
-            let made = self.deletions.intend(&job.origin.id, &peer, reply.lasts);
+            let made = self.deletions.intend(&job.id, &peer, reply.lasts);
             match made.await {
                 Ok(made) => {
                     intent = Some(made);
                     let net = Arc::clone(&self.second_net);
-                    let (user, peer) = (job.origin.user.id, peer.clone());
+                    let (user, peer) = (job.user.id, peer.clone());
                     self.tasks
                         .spawn(async move { net.spread(user, peer).await });
                 }
@@ -95,7 +95,7 @@ impl Handler {
                 }
             }
         }
-        let random_id = random_id(&job.origin.id, Part::Answer);
+        let random_id = random_id(&job.id, Part::Answer);
         let sent = self.outbox.send(peer, reply, None, random_id).await;
         if let Some(intent) = intent {
             self.deletions.sent(intent, &sent);
@@ -104,7 +104,7 @@ impl Handler {
             Ok(Sent::Notice) => (Answered::InPrivate, false),
             Ok(Sent::Id(_) | Sent::Earlier) => (Answered::InPrivate, as_meant),
             Err(error) => {
-                warn!(event = "telegram.reply_failed", request = %job.origin.id, %error);
+                warn!(event = "telegram.reply_failed", request = %job.id, %error);
                 (Answered::failed(&error), false)
             }
         }
@@ -114,13 +114,13 @@ impl Handler {
         let Some(peer) = self.outbox.chat(&job.message) else {
             return;
         };
-        let (reply, random_id) = (Reply::plain(text), random_id(&job.origin.id, Part::Notice));
+        let (reply, random_id) = (Reply::plain(text), random_id(&job.id, Part::Notice));
         let sent = self
             .outbox
             .send(peer, reply, Some(job.message.id), random_id)
             .await;
         if let Err(error) = sent.result {
-            debug!(event = "telegram.notice_failed", request = %job.origin.id, %error);
+            debug!(event = "telegram.notice_failed", request = %job.id, %error);
         }
     }
 }
@@ -141,6 +141,14 @@ pub(super) enum Answered {
 }
 
 impl Answered {
+    /// As far as it was to be answered in private.
+    pub(super) fn of(sent: &Result<Sent, CallError>) -> Self {
+        match sent {
+            Ok(_) => Self::InPrivate,
+            Err(error) => Self::failed(error),
+        }
+    }
+
     pub(super) fn failed(error: &CallError) -> Self {
         match error {
             CallError::Refused(_) => Self::Refused,

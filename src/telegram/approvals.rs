@@ -14,9 +14,6 @@ use crate::domain::{Action, ApprovalId, Caller, Delivery, SecretValue, Target};
 impl Handler {
     /// Does what `affair` says; `None` when somebody else answers it.
     pub(super) async fn approvals(&self, origin: &Origin, affair: Affair) -> Option<Reply> {
-        if let Some(answer) = self.claimed_before(origin).await {
-            return answer;
-        }
         let (broker, id) = (Arc::clone(&self.broker), origin.id.clone());
         let caller = Caller::Telegram(origin.user.clone());
         Some(match affair {
@@ -103,13 +100,13 @@ impl Handler {
     ) -> Option<Reply> {
         let action = Action::Read(delivery);
         let request = request(origin, action, target.clone());
-        let broker = Arc::clone(&self.broker);
+        let (broker, hold) = (Arc::clone(&self.broker), origin.hold);
         let breaking = async move {
             let approval = match broker.break_glass(&request, &reason).await? {
                 Opened::Open(approval) => approval,
                 Opened::Denied(denial) => return Ok(Err(denial)),
             };
-            let read = broker.handle_claimed(request, Beside::default()).await;
+            let read = broker.handle_held(hold, request, Beside::default()).await;
             Ok(Ok((approval, read)))
         };
         let (approval, read) = match self.whole(breaking).await {

@@ -14,7 +14,6 @@ use super::dialogs::{Dialogs, Page};
 use super::line::Call;
 use super::session::FileSession;
 use crate::broker::Broker;
-use crate::broker::ports::CoordinationError;
 use crate::telemetry::metrics::CALLS_RETRIED;
 
 /// What the server says of a message whose random id it has seen before.
@@ -22,6 +21,9 @@ pub(super) const ALREADY_SENT: &str = "RANDOM_ID_DUPLICATE";
 
 /// What we say ourselves of a message that was held back.
 pub(super) const LOCKED: &str = "CHAT_LOCKED";
+
+/// What we say ourselves of a secret whose deletion another replica may look after, and be done with.
+pub(super) const OUT_OF_TOUCH: &str = "OUT_OF_TOUCH";
 
 /// What we say ourselves of an answer that we cannot read.
 const UNDECODABLE: &str = "an answer of no known form";
@@ -219,26 +221,28 @@ impl Link {
     }
 
     /// As [`Link::persist`]; also notes in `unclear` when the first try began of which nobody
-    /// knows whether it arrived. With a `lock`, each try is only made while chat is open.
+    /// knows whether it arrived. With a `guard`, each try is only made while that lets it.
     pub(super) async fn persist_noting<R: RemoteCall>(
         &self,
         request: &R,
         gate: &Gate,
         deadline: Instant,
         unclear: &mut Option<Instant>,
-        lock: Option<&Broker>,
+        guard: Option<Guard<'_>>,
     ) -> Result<R::Return, CallError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         loop {
             gate.open(deadline).await?;
             let error = match self.pool().await {
                 Ok(pool) => {
-                    // A lock closed meanwhile holds, also after the longest wait.
-                    match is_locked(lock).await {
-                        Ok(true) => return Err(CallError::Refused(LOCKED.to_owned())),
-                        // Nobody knows, so it is not sent now.
-                        Err(error) => CallError::Server(error.to_string()),
-                        Ok(false) => {
+                    // Also after the longest wait.
+                    let may = match guard {
+                        Some(guard) => guard.check().await,
+                        None => Ok(()),
+                    };
+                    match may {
+                        Err(error) => error,
+                        Ok(()) => {
                             let began = Instant::now();
                             match self.invoke_on(&pool, request).await {
                                 Ok(answer) => return Ok(answer),
@@ -271,11 +275,34 @@ impl Link {
     }
 }
 
-/// Whether chat is locked, for those to whom that matters.
-async fn is_locked(lock: Option<&Broker>) -> Result<bool, CoordinationError> {
-    match lock {
-        Some(broker) => broker.chat_locked().await,
-        None => Ok(false),
+/// What must hold for an answer to be sent, at each try.
+#[derive(Clone, Copy)]
+pub(super) struct Guard<'a> {
+    pub(super) broker: &'a Broker,
+    /// Chat is not locked.
+    pub(super) unlocked: bool,
+    /// This membership of the replicas' company goes on, not just any.
+    pub(super) term: Option<u64>,
+}
+
+impl Guard<'_> {
+    async fn check(self) -> Result<(), CallError> {
+        // Another replica may answer, so it is not sent now.
+        let Some(term) = self.broker.term() else {
+            return Err(CallError::Server(OUT_OF_TOUCH.to_owned()));
+        };
+        if self.term.is_some_and(|wanted| wanted != term) {
+            return Err(CallError::Refused(OUT_OF_TOUCH.to_owned()));
+        }
+        if !self.unlocked {
+            return Ok(());
+        }
+        match self.broker.chat_locked().await {
+            Ok(true) => Err(CallError::Refused(LOCKED.to_owned())),
+            Ok(false) => Ok(()),
+            // Nobody knows, so it is not sent now.
+            Err(error) => Err(CallError::Server(error.to_string())),
+        }
     }
 }
 

@@ -130,6 +130,14 @@ impl Pending {
         Found::Wish(wish)
     }
 
+    /// Whether something was kept under `code` for `user`, also if it was taken since.
+    pub(super) fn has(&self, user: i64, code: &str) -> bool {
+        let now = self.clock.now();
+        let mut entries = self.entries();
+        forget_old(&mut entries, now);
+        entries.get(code).is_some_and(|entry| entry.user == user)
+    }
+
     /// Lets `wish`, which `by` took from under `code`, wait for the rest of its time: how long
     /// that is, if there is any.
     pub(super) fn put_back(

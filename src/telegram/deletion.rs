@@ -27,6 +27,7 @@ use super::outbox::{Sending, Sent};
 use super::schedule::Schedule;
 use super::search::{self, Found, Wanted};
 use super::session::FileSession;
+use crate::broker::Heir;
 use crate::broker::ports::{Clock, Coordination, CoordinationError};
 use crate::domain::RequestId;
 
@@ -237,8 +238,19 @@ impl Deletions {
 
     /// Deletes what is due, for as long as it is polled.
     pub(super) async fn run(&self) {
-        self.restore().await;
-        tokio::join!(self.keep_deleting(), self.keep_searching());
+        tokio::join!(
+            self.keep_inheriting(),
+            self.keep_deleting(),
+            self.keep_searching()
+        );
+    }
+
+    async fn keep_inheriting(&self) {
+        let mut heir = Heir::new(&self.coordination);
+        loop {
+            self.restore().await;
+            heir.wait().await;
+        }
     }
 
     async fn keep_deleting(&self) {
@@ -269,11 +281,11 @@ impl Deletions {
         }
     }
 
-    /// Takes up what an earlier process left over.
+    /// Takes up what processes that ended left over.
     async fn restore(&self) {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
         let found = loop {
-            match self.coordination.list(PREFIX).await {
+            match self.coordination.inherit(PREFIX).await {
                 Ok(found) => break found,
                 Err(error) => warn!(event = "telegram.deletions.unreadable", %error),
             }

@@ -8,8 +8,8 @@ use super::command::{Command, KeyName, Mistake};
 use super::confirm::{Found, Wish};
 use super::handler::{Handler, Origin};
 use super::reply::{Reply, Terms};
-use crate::broker::ports::{Claim, StoreError};
-use crate::broker::{Asked, Beside, BrokerError, Outcome};
+use crate::broker::ports::StoreError;
+use crate::broker::{Asked, Beside, BrokerError, Hold, Outcome};
 use crate::domain::policy::DenialReason;
 use crate::domain::{Action, Caller, Delivery, Field, MountKind, Request, Target};
 
@@ -17,7 +17,7 @@ use crate::domain::{Action, Caller, Delivery, Field, MountKind, Request, Target}
 const CODE_LENGTH: usize = 4;
 
 impl Handler {
-    /// Does what `command` says; `None` when somebody else answers it.
+    /// Does what `command` says, which is claimed; `None` when somebody else answers it.
     pub(super) async fn execute(
         &self,
         origin: &Origin,
@@ -33,15 +33,15 @@ impl Handler {
             Ok(Command::Start | Command::Help | Command::Status)
         );
         if locked && !harmless {
-            return self.once(origin, Reply::locked()).await;
+            return Some(Reply::locked());
         }
         let command = match command {
             Ok(command) => command,
-            Err(mistake) => return self.once(origin, Reply::mistake(mistake)).await,
+            Err(mistake) => return Some(Reply::mistake(mistake)),
         };
         match command {
-            Command::Start => self.once(origin, Reply::start()).await,
-            Command::Help => self.once(origin, Reply::help()).await,
+            Command::Start => Some(Reply::start()),
+            Command::Help => Some(Reply::help()),
             Command::Status => {
                 let health = self.broker.store_health().await;
                 let mut reply = Reply::status(&self.status.get(), &health);
@@ -63,7 +63,7 @@ impl Handler {
                         "\nI cannot look at my account's devices: a new one would go unnoticed.",
                     );
                 }
-                self.once(origin, reply).await
+                Some(reply)
             }
             Command::Read(target, delivery) => {
                 self.perform(origin, Action::Read(delivery), target, vec![])
@@ -99,12 +99,12 @@ impl Handler {
             Command::RevokeLease(code) => self.revoke_lease(origin, code).await,
             Command::GetKeys => self.get_keys(origin).await,
             Command::Keys => match self.broker.keys(&origin.user).await {
-                Ok(keys) => self.once(origin, Reply::keys(&keys)).await,
-                Err(error) => self.once(origin, Reply::failed(&error)).await,
+                Ok(keys) => Some(Reply::keys(&keys)),
+                Err(error) => Some(Reply::failed(&error)),
             },
             Command::RegisterKey(key) => match self.broker.check_key(&key) {
-                Ok(key) => self.question_once(origin, Wish::RegisterKey(key)).await,
-                Err(error) => self.once(origin, Reply::failed(&error)).await,
+                Ok(key) => Some(self.question(origin, Wish::RegisterKey(key), 0)),
+                Err(error) => Some(Reply::failed(&error)),
             },
             Command::ForgetKey(name) => self.forget_key(origin, name).await,
             Command::Approval(affair) => self.approvals(origin, affair).await,
@@ -117,7 +117,7 @@ impl Handler {
     pub(super) async fn confirm(&self, origin: &Origin, code: &str) -> Option<Reply> {
         let wish = match self.pending.take(origin.user.id, code, &origin.id) {
             Found::Wish(wish) => wish,
-            Found::Nothing => return self.once(origin, Reply::stale_code()).await,
+            Found::Nothing => return Some(Reply::stale_code()),
             Found::Again => return None,
         };
         let (user, id) = (origin.user.clone(), origin.id.clone());
@@ -129,7 +129,7 @@ impl Handler {
                 fields,
             } => {
                 let request = request(origin, action, target.clone());
-                let Some((result, fields)) = self.handle(request, fields).await else {
+                let Some((result, fields)) = self.handle(origin.hold, request, fields).await else {
                     return Some(broken(origin));
                 };
                 let error = match result {
@@ -150,16 +150,10 @@ impl Handler {
                 return Some(reply);
             }
             Wish::RegisterKey(key) => {
-                if let Some(answer) = self.claimed_before(origin).await {
-                    return answer;
-                }
                 let work = async move { broker.register_key(&id, &user, &key).await };
                 (self.whole(work).await, Reply::key_registered())
             }
             Wish::ForgetKey(key) => {
-                if let Some(answer) = self.claimed_before(origin).await {
-                    return answer;
-                }
                 let work = async move { broker.forget_key(&id, &user, &key).await };
                 (self.whole(work).await, Reply::key_forgotten())
             }
@@ -174,8 +168,8 @@ impl Handler {
     /// Lets go of what waits under `code`.
     pub(super) async fn cancel(&self, origin: &Origin, code: &str) -> Option<Reply> {
         match self.pending.take(origin.user.id, code, &origin.id) {
-            Found::Wish(_) => self.once(origin, Reply::cancelled()).await,
-            Found::Nothing => self.once(origin, Reply::stale_code()).await,
+            Found::Wish(_) => Some(Reply::cancelled()),
+            Found::Nothing => Some(Reply::stale_code()),
             Found::Again => None,
         }
     }
@@ -189,7 +183,7 @@ impl Handler {
         fields: Vec<Field>,
     ) -> Option<Reply> {
         let request = request(origin, action, target.clone());
-        let Some((result, _)) = self.handle(request, fields).await else {
+        let Some((result, _)) = self.handle(origin.hold, request, fields).await else {
             return Some(broken(origin));
         };
         match result {
@@ -226,7 +220,7 @@ impl Handler {
     async fn put(&self, origin: &Origin, target: Target, fields: Vec<Field>) -> Option<Reply> {
         let action = Action::Put { over: Some(0) };
         let request = request(origin, action, target.clone());
-        let Some((result, fields)) = self.handle(request, fields).await else {
+        let Some((result, fields)) = self.handle(origin.hold, request, fields).await else {
             return Some(broken(origin));
         };
         match result {
@@ -250,8 +244,9 @@ impl Handler {
     /// Asks whether to go on with what cannot simply be repeated.
     async fn ask(&self, origin: &Origin, mut action: Action, mut target: Target) -> Option<Reply> {
         let broker = Arc::clone(&self.broker);
-        let request = request(origin, action, target.clone());
-        let current = match self.whole(async move { broker.ask(&request).await }).await {
+        let (hold, request) = (origin.hold, request(origin, action, target.clone()));
+        let asking = async move { broker.ask_held(hold, &request).await };
+        let current = match self.whole(asking).await {
             Some(Ok(Asked::Confirm { current: 0 })) => {
                 return Some(failed(origin, &BrokerError::Store(StoreError::NotFound)));
             }
@@ -292,23 +287,21 @@ impl Handler {
     /// The broker's own Telegram keys: for administrators, as far as policy lets them.
     async fn get_keys(&self, origin: &Origin) -> Option<Reply> {
         if !self.broker.is_admin(&Caller::Telegram(origin.user.clone())) {
-            return self
-                .once(origin, Reply::denied(DenialReason::NotPermitted))
-                .await;
+            return Some(Reply::denied(DenialReason::NotPermitted));
         }
         match self.broker.mounts().parse(&self.settings.keys_path) {
             Ok(target) => {
                 let action = Action::Read(Delivery::Message);
                 self.perform(origin, action, target, vec![]).await
             }
-            Err(error) => self.once(origin, Reply::mistake(error.into())).await,
+            Err(error) => Some(Reply::mistake(error.into())),
         }
     }
 
     async fn forget_key(&self, origin: &Origin, name: KeyName) -> Option<Reply> {
         let keys = match self.broker.keys(&origin.user).await {
             Ok(keys) => keys,
-            Err(error) => return self.once(origin, Reply::failed(&error)).await,
+            Err(error) => return Some(Reply::failed(&error)),
         };
         let key = match name {
             KeyName::Number(number) => number.checked_sub(1).and_then(|place| keys.get(place)),
@@ -316,24 +309,15 @@ impl Handler {
         };
         if let Some(key) = key {
             let wish = Wish::ForgetKey(key.key.clone());
-            return self.question_once(origin, wish).await;
+            return Some(self.question(origin, wish, 0));
         }
-        let reply = Reply::failed(&BrokerError::UnknownKey);
-        self.once(origin, reply).await
+        Some(Reply::failed(&BrokerError::UnknownKey))
     }
 
     /// Whether there are versions where `target` lies.
     fn versioned(&self, target: &Target) -> bool {
         let mounts = self.broker.mounts();
         mounts.kind(target.path.mount()) == Some(MountKind::Kv2)
-    }
-
-    /// Asks about `wish`, if this command was not answered before.
-    async fn question_once(&self, origin: &Origin, wish: Wish) -> Option<Reply> {
-        match self.claimed_before(origin).await {
-            Some(answer) => answer,
-            None => Some(self.question(origin, wish, 0)),
-        }
     }
 
     /// Asks about `wish`, which waits from now on.
@@ -353,37 +337,17 @@ impl Handler {
         }
     }
 
-    /// `reply`, if this command was not answered before. What the broker handles, it claims
-    /// itself.
-    pub(super) async fn once(&self, origin: &Origin, reply: Reply) -> Option<Reply> {
-        match self.claimed_before(origin).await {
-            Some(answer) => answer,
-            None => Some(reply),
-        }
-    }
-
-    /// What to answer instead, if this request is not ours.
-    pub(super) async fn claimed_before(&self, origin: &Origin) -> Option<Option<Reply>> {
-        match self.broker.claim(&origin.id).await {
-            Ok(Claim::Ours) => None,
-            Ok(Claim::Taken) => Some(None),
-            Ok(Claim::Abandoned) => Some(Some(Reply::interrupted())),
-            Err(error) => Some(Some(Reply::failed(&BrokerError::Coordination(error)))),
-        }
-    }
-
     /// Asks the broker, and gives the values back; `None` after a fault of our own.
     async fn handle(
         &self,
+        hold: Hold,
         request: Request,
         fields: Vec<Field>,
     ) -> Option<(Result<Outcome, BrokerError>, Vec<Field>)> {
         let broker = Arc::clone(&self.broker);
         self.whole(async move {
-            (
-                broker.handle_with(request, Beside::fields(&fields)).await,
-                fields,
-            )
+            let done = broker.handle_held(hold, request, Beside::fields(&fields));
+            (done.await, fields)
         })
         .await
     }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
+use zeroize::Zeroizing;
 
 use super::Settings;
 use super::admission::{Rules, Verdict, admit};
@@ -29,14 +30,15 @@ use super::progress::Batch;
 use super::reply::{Part, Reply, random_id};
 use super::second_net::SecondNet;
 use super::session::FileSession;
-use super::status::Status;
-use super::stranger::{Limiter, StrangerReply};
+use super::status::{State, Status};
+use super::stranger::{Limiter, PER_USER, StrangerReply};
+use super::takeover::may_repeat;
 use super::unanswered::Unanswered;
 use super::withdrawal::{Withdrawals, Withdrawn};
-use crate::broker::Broker;
-use crate::broker::ports::Clock;
-use crate::domain::RequestId;
+use crate::broker::ports::{Clock, CoordinationError};
+use crate::broker::{Broker, BrokerError, Duty, Hold};
 use crate::domain::caller::{ChatKind, TelegramUser};
+use crate::domain::{ApprovalId, RequestId};
 use crate::telemetry::metrics::COMMANDS;
 
 /// Commands worked on at the same time.
@@ -86,11 +88,16 @@ pub(super) struct Origin {
     pub(super) id: RequestId,
     /// Who asks, and in what kind of chat.
     pub(super) user: TelegramUser,
+    /// That it is ours.
+    pub(super) hold: Hold,
 }
 
 /// A command's circumstances.
 pub(super) struct Job {
-    pub(super) origin: Origin,
+    /// Its name.
+    pub(super) id: RequestId,
+    /// Who asks, and in what kind of chat.
+    pub(super) user: TelegramUser,
     word: Word,
     pub(super) message: Incoming,
     /// The deletion of the message, where it holds values or may.
@@ -100,9 +107,17 @@ pub(super) struct Job {
 }
 
 impl Job {
+    fn origin(&self, hold: Hold) -> Origin {
+        Origin {
+            id: self.id.clone(),
+            user: self.user.clone(),
+            hold,
+        }
+    }
+
     /// What to say of a secret that others have seen, whenever it was written.
     fn exposed(&self, command: &Result<Command, Mistake>) -> Option<Reply> {
-        let group = self.origin.user.chat == ChatKind::Group;
+        let group = self.user.chat == ChatKind::Group;
         match command {
             Err(mistake @ Mistake::PrivateKey) => Some(Reply::mistake(*mistake)),
             // A code counts once, and its vote is cast at once.
@@ -167,13 +182,56 @@ impl Handler {
         let username = self.username();
         let mounts = self.broker.mounts();
         let parsed = parse(&text, username.as_deref(), chat, mounts);
+        drop(username);
+        let user = TelegramUser { id: user, chat };
         let Some(parsed) = parsed.or_else(|| {
             let card = self.cards.at(message.chat, message.answers?)?;
             parse_reply(&text, &card, chat, mounts)
         }) else {
+            return self.accept_answer(user, message, text, second_hand, batch);
+        };
+        self.accept_command(user, message, parsed, second_hand, batch);
+    }
+
+    /// Takes what may answer a card that another replica posted, and this one does not know.
+    fn accept_answer(
+        self: &Arc<Self>,
+        user: TelegramUser,
+        message: Incoming,
+        text: Zeroizing<String>,
+        second_hand: bool,
+        batch: &Batch,
+    ) {
+        let Some(card) = message.answers.filter(|_| self.broker.has_company()) else {
             return;
         };
-        drop((username, text));
+        // Whichever request it is about: what says nothing to a card is not looked into.
+        let chat = user.chat;
+        let any = ApprovalId::read("222222");
+        let says = any.and_then(|any| parse_reply(&text, &any, chat, self.broker.mounts()));
+        if says.is_none() {
+            return;
+        }
+        let (handler, later) = (Arc::clone(self), batch.clone());
+        self.spawn(batch, async move {
+            let card = handler.cards.kept_at(message.chat, card).await;
+            let mounts = handler.broker.mounts();
+            let parsed = card.and_then(|card| parse_reply(&text, &card, chat, mounts));
+            drop(text);
+            if let Some(parsed) = parsed {
+                handler.accept_command(user, message, parsed, second_hand, &later);
+            }
+        });
+    }
+
+    fn accept_command(
+        self: &Arc<Self>,
+        user: TelegramUser,
+        message: Incoming,
+        parsed: Parsed,
+        second_hand: bool,
+        batch: &Batch,
+    ) {
         let Some(id) = message.request_id() else {
             return;
         };
@@ -189,12 +247,10 @@ impl Handler {
         if word.carries_values() && message.formatted {
             command = Err(Mistake::Formatted);
         }
-        let withdrawing = sensitive.then(|| self.withdraw(&message, &id, user, batch));
+        let withdrawing = sensitive.then(|| self.withdraw(&message, &id, user.id, batch));
         let job = Job {
-            origin: Origin {
-                id,
-                user: TelegramUser { id: user, chat },
-            },
+            id,
+            user,
             word,
             message,
             withdrawing,
@@ -256,6 +312,9 @@ impl Handler {
         let reply = Reply::plain(sentence);
         let handler = Arc::clone(self);
         self.spawn(batch, async move {
+            if !handler.may_answer_stranger(user, &id).await {
+                return;
+            }
             let outbox = &handler.outbox;
             if let Some(peer) = outbox.sender(&message).await {
                 let sent = outbox
@@ -266,8 +325,28 @@ impl Handler {
                     user,
                     answered = sent.result.is_ok()
                 );
+                handler.finish(&id, Answered::of(&sent.result)).await;
             }
         });
+    }
+
+    /// Whether a stranger's message is this process's to answer. Each process has limits of its own;
+    /// that of each stranger holds for all processes together.
+    async fn may_answer_stranger(&self, user: i64, id: &RequestId) -> bool {
+        let may = async {
+            if self.broker.hold(id).await?.is_none() {
+                return Ok(false);
+            }
+            if !self.broker.has_company() {
+                return Ok(true);
+            }
+            let name = format!("strangers/{user}");
+            self.broker.first(&name, self.clock.now() + PER_USER).await
+        };
+        may.await.unwrap_or_else(|error: CoordinationError| {
+            warn!(event = "telegram.claim_failed", request = %id, %error);
+            false
+        })
     }
 
     pub(super) fn spawn(
@@ -293,32 +372,22 @@ impl Handler {
     }
 
     async fn work(&self, mut job: Job, command: Result<Command, Mistake>) {
-        // Judged now and not before: its turn may have come late.
-        let now = self.clock.now().unix_timestamp();
-        let origin = &job.origin;
-        let (name, reply) = match admit(&job.message.envelope, &self.rules, now) {
-            // Who may command does not change in between.
-            Verdict::Ignore | Verdict::Stranger { .. } => return,
-            Verdict::Admit { .. }
-            | Verdict::SecondHand { .. }
-            | Verdict::TooOld { .. }
-            | Verdict::Ahead { .. }
-                if let Some(advice) = job.exposed(&command) =>
-            {
-                (job.word.name(), self.once(origin, advice).await)
+        if let Ok(Command::Confirm(code) | Command::Cancel(code)) = &command {
+            self.leave_to_others(job.user.id, code).await;
+        }
+        let taken = self.take(&job.id, self.settings.command_age).await;
+        let (name, reply) = match taken {
+            Ok(Some(hold)) => {
+                let origin = job.origin(hold);
+                let Some(answer) = self.respond(&job, &origin, command).await else {
+                    return;
+                };
+                answer
             }
-            Verdict::Admit { .. } => (job.word.name(), self.execute(origin, command).await),
-            Verdict::SecondHand { .. } => {
-                ("second_hand", self.once(origin, Reply::second_hand()).await)
-            }
-            Verdict::TooOld { .. } => {
-                let reply = Reply::too_old(self.settings.command_age);
-                ("too_old", self.once(origin, reply).await)
-            }
-            Verdict::Ahead { .. } => {
-                self.warn_of_clock(job.message.envelope.date - now);
-                let reply = Reply::clocks_disagree();
-                ("clocks_disagree", self.once(origin, reply).await)
+            Ok(None) => (job.word.name(), None),
+            Err(error) => {
+                let reply = Reply::failed(&BrokerError::Coordination(error));
+                (job.word.name(), Some(reply))
             }
         };
         let withdrawn = match job.withdrawing.take() {
@@ -335,13 +404,13 @@ impl Handler {
             }
             self.only_words(&mut reply);
             let answered = self.answer(&job, reply).await;
-            if self.finish(&job.origin.id, answered).await && withdrawn.is_some() {
-                self.unanswered.done(&job.origin.id).await;
+            if self.finish(&job.id, answered).await && withdrawn.is_some() {
+                self.unanswered.done(&job.id).await;
             }
             answered
         } else {
             if let Some(withdrawn) = withdrawn {
-                self.unanswered.done(&job.origin.id).await;
+                self.unanswered.done(&job.id).await;
                 self.tell_that_it_stands(&job, withdrawn).await;
             }
             Answered::Elsewhere
@@ -349,12 +418,48 @@ impl Handler {
         info!(
             event = "telegram.command",
             command = name,
-            user = job.origin.user.id,
-            chat = job.origin.user.chat.name(),
-            request = %job.origin.id,
+            user = job.user.id,
+            chat = job.user.chat.name(),
+            request = %job.id,
             answered = answered.name(),
         );
         counter!(COMMANDS, "command" => name, "answer" => answered.name()).increment(1);
+    }
+
+    /// What to answer to a command that is ours, and its name; `None` to whoever may not command.
+    async fn respond(
+        &self,
+        job: &Job,
+        origin: &Origin,
+        command: Result<Command, Mistake>,
+    ) -> Option<(&'static str, Option<Reply>)> {
+        // Judged now and not before: its turn may have come late.
+        let now = self.clock.now().unix_timestamp();
+        Some(match admit(&job.message.envelope, &self.rules, now) {
+            // Who may command does not change in between.
+            Verdict::Ignore | Verdict::Stranger { .. } => return None,
+            Verdict::Admit { .. }
+            | Verdict::SecondHand { .. }
+            | Verdict::TooOld { .. }
+            | Verdict::Ahead { .. }
+                if let Some(advice) = job.exposed(&command) =>
+            {
+                (job.word.name(), Some(advice))
+            }
+            Verdict::SecondHand { .. } => ("second_hand", Some(Reply::second_hand())),
+            // However old it is: it may have been done.
+            Verdict::Admit { .. } | Verdict::TooOld { .. } | Verdict::Ahead { .. }
+                if origin.hold.again && !may_repeat(&command) =>
+            {
+                (job.word.name(), Some(Reply::interrupted()))
+            }
+            Verdict::Admit { .. } => (job.word.name(), self.execute(origin, command).await),
+            Verdict::TooOld { .. } => ("too_old", Some(Reply::too_old(self.settings.command_age))),
+            Verdict::Ahead { .. } => {
+                self.warn_of_clock(job.message.envelope.date - now);
+                ("clocks_disagree", Some(Reply::clocks_disagree()))
+            }
+        })
     }
 
     /// Lets a command that nothing more comes of stay claimed, and says whether it does. Where
@@ -378,6 +483,17 @@ impl Handler {
             reply.code = None;
             reply.vote = None;
         }
+    }
+
+    /// Whether it is for this process to tell people what nobody asked for just now. Whoever cannot
+    /// leaves it to others.
+    pub(super) async fn on_duty(&self) -> bool {
+        let connected = matches!(self.status.get(), State::Connected { .. });
+        if connected || !self.broker.has_company() {
+            return self.broker.on_duty(Duty::Chat).await;
+        }
+        self.broker.lay_down(Duty::Chat).await;
+        false
     }
 
     /// Whether requests are decided on there.

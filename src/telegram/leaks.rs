@@ -4,9 +4,9 @@
 //! Whoever wrote the message, and whether or not they may command: nothing of its text is kept,
 //! logged or told, only where it stood and what was in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grammers_session::types::PeerId;
@@ -24,8 +24,8 @@ use super::incoming::Incoming;
 use super::news::{Named, TELL};
 use super::progress::Batch;
 use super::withdrawal::Withdrawn;
-use crate::broker::ports::{Claim, Coordination};
-use crate::broker::{Holder, Leak};
+use crate::broker::ports::{Claim, Coordination, CoordinationError};
+use crate::broker::{Heir, Holder, Leak};
 use crate::domain::RequestId;
 use crate::telemetry::metrics::LEAKS;
 
@@ -70,6 +70,8 @@ impl WatchedChats {
 /// What the admins are to be told.
 pub(super) struct Leaks {
     coordination: Arc<dyn Coordination>,
+    /// What this process is to tell, by its key.
+    untold: Mutex<BTreeMap<String, String>>,
     news: Notify,
 }
 
@@ -77,23 +79,27 @@ impl Leaks {
     pub(super) fn new(coordination: &Arc<dyn Coordination>) -> Self {
         Self {
             coordination: Arc::clone(coordination),
+            untold: Mutex::default(),
             news: Notify::new(),
         }
     }
 
-    /// The claim of these leaks in this message.
-    fn claim(id: &RequestId, leaks: &[Leak]) -> String {
-        let mut hasher = DefaultHasher::new();
-        for leak in leaks {
-            (&leak.path, leak.version, &leak.field).hash(&mut hasher);
-        }
-        format!("{SEEN}{id}/{:016x}", hasher.finish())
+    fn untold(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nobody took this claim before: clients edit messages by themselves, and one that we
-    /// may not delete comes again.
-    async fn are_new(&self, claim: &str, now: OffsetDateTime) -> bool {
-        match self.coordination.claim(claim, now + REMEMBER).await {
+    /// Takes over what processes that ended did not tell.
+    async fn inherit(&self) -> Result<(), CoordinationError> {
+        let left = self.coordination.inherit(UNTOLD).await?.into_iter();
+        let left = left.map(|(key, text)| (key, String::from_utf8_lossy(&text).into_owned()));
+        self.untold().extend(left);
+        Ok(())
+    }
+
+    /// Whether nobody saw these leaks in this message before: clients edit messages by themselves,
+    /// and one that we may not delete comes again. Other replicas see the same message.
+    async fn are_new(&self, seen: &str, now: OffsetDateTime) -> bool {
+        match self.coordination.claim(seen, now + REMEMBER).await {
             Ok(Claim::Ours | Claim::Abandoned) => true,
             Ok(Claim::Taken) => false,
             Err(error) => {
@@ -168,15 +174,13 @@ impl Handler {
     ) {
         // First of all what helps.
         let withdrawing = self.withdrawals.withdraw(chat, message, &id);
+        let seen = seen(&id, &leaks);
         let noting = async {
-            let claim = Leaks::claim(&id, &leaks);
-            let new = self.leaks.are_new(&claim, self.clock.now()).await;
-            if new && self.broker.leaked(&leaks, &id, writer).await.is_ok() {
-                self.leaks.finish(&claim).await;
-            }
-            new
+            let new = self.leaks.are_new(&seen, self.clock.now()).await;
+            let recorded = new && self.broker.leaked(&leaks, &id, writer).await.is_ok();
+            (new, recorded)
         };
-        let (withdrawn, new) = tokio::join!(withdrawing, noting);
+        let (withdrawn, (new, recorded)) = tokio::join!(withdrawing, noting);
         if !new {
             return;
         }
@@ -202,40 +206,45 @@ impl Handler {
         let stored = self.leaks.coordination.put(&key, text.as_bytes()).await;
         if let Err(error) = stored {
             warn!(event = "telegram.leaks.unwritable", %error);
-            self.tell_of_leak(&key, &text).await;
         }
+        self.leaks.untold().insert(key, text);
         self.leaks.news.notify_one();
+        if recorded {
+            self.leaks.finish(&seen).await;
+        }
     }
 
-    /// Tells the admins what they were not told, also of an earlier process, for as long as it is
+    /// Tells the admins what they were not told, also by processes that ended, for as long as it is
     /// polled.
     pub(super) async fn tell_of_leaks(&self) {
         let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_hours(1));
+        let mut heir = Heir::new(&self.leaks.coordination);
+        let mut inherits = true;
         loop {
             let mut again = false;
-            match self.leaks.coordination.list(UNTOLD).await {
-                Ok(untold) => {
-                    for (key, text) in untold {
-                        let text = String::from_utf8_lossy(&text);
-                        if !self.tell_of_leak(&key, &text).await {
-                            again = true;
-                        } else if let Err(error) = self.leaks.coordination.delete(&key).await {
-                            warn!(event = "telegram.leaks.unwritable", %error);
-                        }
-                    }
-                }
-                Err(error) => {
-                    warn!(event = "telegram.leaks.unreadable", %error);
+            if inherits && let Err(error) = self.leaks.inherit().await {
+                warn!(event = "telegram.leaks.unreadable", %error);
+                again = true;
+            }
+            let untold = self.leaks.untold().clone();
+            for (key, text) in untold {
+                if !self.tell_of_leak(&key, &text).await {
                     again = true;
+                    continue;
+                }
+                self.leaks.untold().remove(&key);
+                if let Err(error) = self.leaks.coordination.delete(&key).await {
+                    warn!(event = "telegram.leaks.unwritable", %error);
                 }
             }
             if !again {
                 backoff.reset();
             }
-            tokio::select! {
-                () = self.leaks.news.notified() => {}
-                () = sleep(backoff.next()), if again => {}
-            }
+            inherits = tokio::select! {
+                () = self.leaks.news.notified() => inherits && again,
+                () = sleep(backoff.next()), if again => inherits,
+                () = heir.wait() => true,
+            };
         }
     }
 
@@ -248,6 +257,15 @@ impl Handler {
         let deadline = Instant::now() + TELL;
         self.tell_admins(text, id, deadline, LEAK).await
     }
+}
+
+/// Names these leaks in this message.
+fn seen(id: &RequestId, leaks: &[Leak]) -> String {
+    let mut hasher = DefaultHasher::new();
+    for leak in leaks {
+        (&leak.path, leak.version, &leak.field).hash(&mut hasher);
+    }
+    format!("{SEEN}{id}/{:016x}", hasher.finish())
 }
 
 /// A value that leaked, and who was given it lately.
@@ -275,7 +293,7 @@ fn units(text: &str) -> usize {
 fn told(id: &RequestId, writer: Option<i64>, leaks: &[Leak], withdrawn: Withdrawn) -> String {
     let (chat, message) = match id {
         RequestId::Message { chat, message } => (*chat, *message),
-        RequestId::Connection(_) => (0, 0),
+        RequestId::Press(_) | RequestId::Connection(_) => (0, 0),
     };
     let writer = writer.map_or_else(
         || "nobody in particular".to_owned(),

@@ -13,8 +13,10 @@ impl Handler {
     /// The leases of who asks; of everybody, for an administrator.
     pub(super) async fn leases(&self, origin: &Origin) -> Option<Reply> {
         let caller = Caller::Telegram(origin.user.clone());
-        let leases = self.broker.leases(&caller);
-        self.once(origin, Reply::leases(&leases, &caller)).await
+        Some(match self.broker.leases(&caller).await {
+            Ok(leases) => Reply::leases(&leases, &caller),
+            Err(error) => failed(origin, &error),
+        })
     }
 
     /// Renews the lease of that code as often as needed for `time`.
@@ -24,9 +26,6 @@ impl Handler {
         code: String,
         time: Duration,
     ) -> Option<Reply> {
-        if let Some(answer) = self.claimed_before(origin).await {
-            return answer;
-        }
         let (broker, id) = (Arc::clone(&self.broker), origin.id.clone());
         let caller = Caller::Telegram(origin.user.clone());
         let keeping = async move {
@@ -42,9 +41,6 @@ impl Handler {
 
     /// Ends the lease of that code.
     pub(super) async fn revoke_lease(&self, origin: &Origin, code: String) -> Option<Reply> {
-        if let Some(answer) = self.claimed_before(origin).await {
-            return answer;
-        }
         let (broker, id) = (Arc::clone(&self.broker), origin.id.clone());
         let caller = Caller::Telegram(origin.user.clone());
         let revoking = async move {

@@ -52,6 +52,7 @@ mod second_net;
 pub mod session;
 mod status;
 mod stranger;
+mod takeover;
 mod unanswered;
 mod watchdog;
 mod withdrawal;
@@ -92,8 +93,8 @@ use self::watchdog::Watchdog;
 use self::withdrawal::Withdrawals;
 use self::witness::Posting;
 pub use self::witness::Witness;
-use crate::broker::Broker;
 use crate::broker::ports::{Clock, Coordination};
+use crate::broker::{Broker, Duty};
 
 /// How long the commands in flight may take when we stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -244,7 +245,7 @@ pub async fn run(
             tokio::join!(
                 helping.withdrawals.run(),
                 helping.pending.run(),
-                helping.answer_left(left),
+                helping.answer_inherited(left),
                 helping.tell_of_leaks(),
                 gauges::publish(&helping.outbox, &helping.deletions),
             );
@@ -262,6 +263,7 @@ pub async fn run(
     let closing = handler.closed.clone().drop_guard();
     let result = connection.run().await;
     drop((aborted_at_the_end, closing));
+    handler.broker.lay_down(Duty::Chat).await;
     services.close();
     services.wait().await;
     // Whatever the broker began has its outcome on record; the broker's time-outs bound this.

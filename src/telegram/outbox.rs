@@ -12,12 +12,12 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::call::{ALREADY_SENT, CallError, Gate, LOCKED, Link};
+use super::call::{ALREADY_SENT, CallError, Gate, Guard, LOCKED, Link, OUT_OF_TOUCH};
 use super::incoming::{Incoming, peer_id, remember};
 use super::outgoing::{Outgoing, upload};
 use super::reply::Reply;
 use super::session::FileSession;
-use crate::broker::Broker;
+use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::ChatKind;
 use crate::telemetry::metrics::{REPLIES_LATE, REPLIES_LOST};
 
@@ -87,12 +87,18 @@ impl Outbox {
         let _waiting = Waiting::new(&self.waiting);
         let began = Instant::now();
         let mut unclear = None;
-        let (secret, guarded) = (reply.secret, reply.guarded);
+        let secret = reply.secret;
+        let guard = Guard {
+            broker: &self.broker,
+            unlocked: reply.guarded,
+            // Under another, the intent to delete it may be gone.
+            term: self.broker.term().filter(|_| secret),
+        };
         let try_for = if secret { TRY_SECRET_FOR } else { TRY_FOR };
         let mut peer = peer;
         let mut first = Outgoing::new(peer.clone(), reply, reply_to, random_id);
         let mut result = self
-            .try_until(&mut first, began + try_for, &mut unclear, guarded)
+            .try_until(&mut first, began + try_for, &mut unclear, guard)
             .await;
         if result.as_ref().is_err_and(is_stale)
             && let Some(fresh) = self.look_up_again(&peer).await
@@ -100,13 +106,16 @@ impl Outbox {
             peer = fresh;
             first.address(peer.clone());
             result = self
-                .try_until(&mut first, began + try_for, &mut unclear, guarded)
+                .try_until(&mut first, began + try_for, &mut unclear, guard)
                 .await;
         }
         // Its text is wiped here, before the notice waits.
         drop(first);
         let notice = match &result {
             Err(CallError::Refused(reason)) if reason == LOCKED => Some(Reply::locked()),
+            Err(CallError::Refused(reason)) if reason == OUT_OF_TOUCH => {
+                Some(Reply::failed(&BrokerError::OutOfTouch))
+            }
             Err(error) if secret && error.may_pass() => {
                 counter!(REPLIES_LATE).increment(1);
                 warn!(event = "telegram.reply_late");
@@ -117,8 +126,13 @@ impl Outbox {
         if let Some(notice) = notice {
             // Under the same random id: should the secret have arrived after all, this does not.
             let mut notice = Outgoing::new(peer, notice, reply_to, random_id);
+            let guard = Guard {
+                unlocked: false,
+                term: None,
+                ..guard
+            };
             let sent = self
-                .try_until(&mut notice, began + TRY_FOR, &mut unclear, false)
+                .try_until(&mut notice, began + TRY_FOR, &mut unclear, guard)
                 .await;
             result = sent.map(|_| Sent::Notice);
         }
@@ -133,14 +147,14 @@ impl Outbox {
         outgoing: &mut Outgoing,
         deadline: Instant,
         unclear: &mut Option<Instant>,
-        guarded: bool,
+        guard: Guard<'_>,
     ) -> Result<Sent, CallError> {
-        let lock = guarded.then_some(&*self.broker);
+        let guard = Some(guard);
         let random_id = outgoing.random_id();
         let (link, gate) = (&self.link, &self.gate);
         let result = match outgoing {
             Outgoing::Text(request) => {
-                let trying = link.persist_noting(&**request, gate, deadline, unclear, lock);
+                let trying = link.persist_noting(&**request, gate, deadline, unclear, guard);
                 trying.await
             }
             Outgoing::File(document, request) => {
@@ -148,7 +162,8 @@ impl Outbox {
                 match upload(link, uploads, document, random_id, deadline).await {
                     Ok(media) => {
                         request.media = media;
-                        let trying = link.persist_noting(&**request, gate, deadline, unclear, lock);
+                        let trying =
+                            link.persist_noting(&**request, gate, deadline, unclear, guard);
                         trying.await
                     }
                     Err(error) => Err(error),

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::buttons::{Choice, Press};
-use super::call::CallError;
+use super::call::{CallError, Guard};
 use super::handler::{Handler, Origin};
 use super::outbox::input_peer;
 use super::progress::Batch;
@@ -31,7 +31,7 @@ impl Handler {
     /// what we sent with the button proves nothing of who presses it.
     pub(super) fn accept_press(self: &Arc<Self>, press: Press, batch: &Batch) {
         let own_chat = press.chat.bot_api_dialog_id() == Some(press.user);
-        let (Some(id), Some(choice)) = (press.request_id(), press.choice()) else {
+        let (Some(question), Some(choice)) = (press.request_id(), press.choice()) else {
             return;
         };
         if !self.rules.allowed.contains(&press.user) {
@@ -46,56 +46,101 @@ impl Handler {
             id: press.user,
             chat,
         };
+        let known = match choice {
+            Choice::Confirm(_) | Choice::Cancel(_) => own_chat,
+            Choice::Approve(_) | Choice::Deny(_) => own_chat || self.decides(press.chat),
+        };
+        if !known {
+            return;
+        }
         let handler = Arc::clone(self);
+        self.spawn(batch, async move {
+            handler.pressed(press, question, user, choice).await;
+        });
+    }
+
+    /// Every replica hears of a press; whoever takes it answers it.
+    async fn pressed(&self, press: Press, question: RequestId, user: TelegramUser, choice: Choice) {
+        if let Choice::Confirm(code) | Choice::Cancel(code) = &choice {
+            self.leave_to_others(user.id, code).await;
+        }
+        let id = RequestId::Press(press.query);
+        let hold = match self.take(&id, ANSWER_WITHIN).await {
+            Ok(Some(hold)) => hold,
+            Ok(None) => return,
+            Err(error) => {
+                let text = Reply::failed(&error.into()).text;
+                return self.answer_press(press.query, Some(short(text))).await;
+            }
+        };
         match choice {
-            Choice::Confirm(_) | Choice::Cancel(_) if !own_chat => {}
-            Choice::Confirm(_) | Choice::Cancel(_) => self.spawn(batch, async move {
-                let origin = Origin { id, user };
-                handler.pressed(press, origin, choice).await;
-            }),
-            Choice::Approve(_) | Choice::Deny(_) if !own_chat && !self.decides(press.chat) => {}
-            Choice::Approve(request) => self.spawn(batch, async move {
-                handler.pressed_approve(press.query, user, request).await;
-            }),
-            Choice::Deny(request) => self.spawn(batch, async move {
-                handler.pressed_deny(press.query, user, request).await;
-            }),
+            Choice::Confirm(_) | Choice::Cancel(_) => {
+                let origin = Origin {
+                    id: question,
+                    user,
+                    hold,
+                };
+                self.pressed_question(press, origin, choice).await;
+            }
+            Choice::Approve(request) => {
+                let origin = Origin {
+                    id: id.clone(),
+                    user,
+                    hold,
+                };
+                self.pressed_approve(press.query, &origin, request).await;
+            }
+            Choice::Deny(request) => self.pressed_deny(press.query, &user, request).await,
+        }
+        if let Err(error) = self.broker.finish(&id).await {
+            warn!(event = "telegram.finish_failed", request = %id, %error);
         }
     }
 
     /// Votes for `request`. Everybody presses the same button, so the press names the vote.
-    async fn pressed_approve(&self, query: i64, user: TelegramUser, request: ApprovalId) {
-        let origin = Origin {
-            id: RequestId::Connection(query.cast_unsigned().into()),
-            user,
-        };
-        let voted = self.approve(&origin, &request, None).await;
+    async fn pressed_approve(&self, query: i64, origin: &Origin, request: ApprovalId) {
+        let voted = self.approve(origin, &request, None).await;
         self.answer_press(query, Some(short(voted.text))).await;
         info!(event = "telegram.button", choice = "approve", user = origin.user.id, %request);
     }
 
     /// Who votes against something says why, for which a button has no room. Whoever may not know of
     /// the request learns nothing of it here.
-    async fn pressed_deny(&self, query: i64, user: TelegramUser, request: ApprovalId) {
+    async fn pressed_deny(&self, query: i64, user: &TelegramUser, request: ApprovalId) {
         let text =
             format!("Say why: reply to this message with deny REASON, or /deny {request} REASON");
         self.answer_press(query, Some(text)).await;
         info!(event = "telegram.button", choice = "deny", user = user.id, %request);
     }
 
-    async fn pressed(&self, press: Press, origin: Origin, choice: Choice) {
+    async fn pressed_question(&self, press: Press, mut origin: Origin, choice: Choice) {
         let (name, reply) = match (self.broker.chat_locked().await, choice) {
-            (Ok(false), Choice::Confirm(code)) => ("confirm", self.confirm(&origin, &code).await),
-            (Ok(false), Choice::Cancel(code)) => ("cancel", self.cancel(&origin, &code).await),
-            // These are not questions, and have their own way.
-            (Ok(false), Choice::Approve(_) | Choice::Deny(_)) => return,
             (Ok(true), _) => ("locked", Some(Reply::locked())),
             (Err(error), _) => ("locked", Some(Reply::failed(&error.into()))),
+            // Nobody knows what whoever had it before did.
+            (Ok(false), Choice::Confirm(_)) if origin.hold.again => {
+                ("locked", Some(Reply::interrupted()))
+            }
+            (Ok(false), choice) => match self.broker.hold(&origin.id).await {
+                Err(error) => ("locked", Some(Reply::failed(&error.into()))),
+                // The question was answered before.
+                Ok(None) => ("stale", None),
+                Ok(Some(hold)) => {
+                    origin.hold = hold;
+                    match choice {
+                        Choice::Confirm(code) => ("confirm", self.confirm(&origin, &code).await),
+                        Choice::Cancel(code) => ("cancel", self.cancel(&origin, &code).await),
+                        // These are not questions, and have their own way.
+                        Choice::Approve(_) | Choice::Deny(_) => return,
+                    }
+                }
+            },
         };
         let reply = reply.unwrap_or_else(Reply::stale_code);
         // What changes nothing is told to who pressed, and the question stays as it is.
         if name == "locked" || reply.text == STALE {
-            self.answer_press(press.query, Some(reply.text)).await;
+            self.answer_press(press.query, Some(short(reply.text)))
+                .await;
             debug!(event = "telegram.button_stale", user = press.user, request = %origin.id);
             return;
         }
@@ -148,11 +193,15 @@ impl Handler {
             rich_message: None,
         };
         let deadline = Instant::now() + EDIT_WITHIN;
-        let lock = reply.guarded.then_some(&*self.broker);
+        let guard = Guard {
+            broker: &self.broker,
+            unlocked: reply.guarded,
+            term: None,
+        };
         let (gate, mut unclear) = (&self.buttons_gate, None);
         let editing = self
             .link
-            .persist_noting(&request, gate, deadline, &mut unclear, lock);
+            .persist_noting(&request, gate, deadline, &mut unclear, Some(guard));
         let error = match editing.await {
             Ok(_) => return,
             // An earlier try arrived, and only its answer was lost.

@@ -25,7 +25,7 @@ struct Places {
 }
 
 /// Messages that came together: how many are not taken care of.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Batch(Arc<AtomicUsize>);
 
 /// A message's claim to be fetched again. Dropped without [`Ticket::done`] it stands.

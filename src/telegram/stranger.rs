@@ -15,7 +15,7 @@ pub enum StrangerReply {
 }
 
 /// One answer to a stranger in this time.
-const PER_USER: Duration = Duration::from_hours(1);
+pub(super) const PER_USER: Duration = Duration::from_hours(1);
 /// And one to any stranger in this time.
 const PER_ANYONE: Duration = Duration::from_secs(2);
 /// Strangers remembered.

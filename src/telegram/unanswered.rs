@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use grammers_session::types::PeerId;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -11,11 +12,14 @@ use super::answer::Answered;
 use super::handler::Handler;
 use super::outbox::input_peer;
 use super::reply::{Part, Reply, random_id};
+use crate::broker::Heir;
 use crate::broker::ports::{Claim, Coordination};
 use crate::domain::RequestId;
 
 /// Where they are kept.
 const PREFIX: &str = "unanswered/";
+/// How many that were left are answered at once.
+const AT_ONCE: usize = 16;
 
 /// A command that somebody waits for the answer of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,9 +71,9 @@ impl Unanswered {
         }
     }
 
-    /// What an earlier process left.
+    /// What processes that ended left.
     pub(super) async fn left(&self) -> Vec<Waiting> {
-        let found = self.0.list(PREFIX).await.unwrap_or_else(|error| {
+        let found = self.0.inherit(PREFIX).await.unwrap_or_else(|error| {
             warn!(event = "telegram.unanswered.unreadable", %error);
             vec![]
         });
@@ -81,20 +85,31 @@ impl Unanswered {
 }
 
 impl Handler {
-    /// Tells those whom an earlier process left without an answer that it was interrupted.
-    pub(super) async fn answer_left(&self, left: Vec<Waiting>) {
-        for waiting in left {
-            let id = waiting.request_id();
-            if !self.rules.allowed.contains(&waiting.user) {
-                self.unanswered.done(&id).await;
-                continue;
-            }
-            match self.broker.claim(&id).await {
-                Ok(Claim::Taken) => self.unanswered.done(&id).await,
-                Ok(Claim::Ours | Claim::Abandoned) => self.answer_one_left(waiting, &id).await,
-                // The next start looks again.
-                Err(error) => warn!(event = "telegram.unanswered.unreadable", %error),
-            }
+    /// Tells those whom a process that ended left without an answer that it was interrupted, for as
+    /// long as it is polled; first those in `left`.
+    pub(super) async fn answer_inherited(&self, mut left: Vec<Waiting>) {
+        let mut heir = Heir::new(&self.unanswered.0);
+        loop {
+            let answering = stream::iter(left);
+            answering
+                .for_each_concurrent(AT_ONCE, |waiting| self.answer_left(waiting))
+                .await;
+            heir.wait().await;
+            left = self.unanswered.left().await;
+        }
+    }
+
+    async fn answer_left(&self, waiting: Waiting) {
+        let id = waiting.request_id();
+        if !self.rules.allowed.contains(&waiting.user) {
+            self.unanswered.done(&id).await;
+            return;
+        }
+        match self.broker.claim(&id).await {
+            Ok(Claim::Taken) => self.unanswered.done(&id).await,
+            Ok(Claim::Ours | Claim::Abandoned) => self.answer_one_left(waiting, &id).await,
+            // The next start looks again.
+            Err(error) => warn!(event = "telegram.unanswered.unreadable", %error),
         }
     }
 
@@ -108,13 +123,11 @@ impl Handler {
         let sending = self
             .outbox
             .send(peer, Reply::interrupted(), None, random_id);
-        let answered = match sending.await.result {
-            Ok(_) => Answered::InPrivate,
-            Err(error) => {
-                warn!(event = "telegram.reply_failed", request = %id, %error);
-                Answered::failed(&error)
-            }
-        };
+        let sent = sending.await.result;
+        if let Err(error) = &sent {
+            warn!(event = "telegram.reply_failed", request = %id, %error);
+        }
+        let answered = Answered::of(&sent);
         info!(event = "telegram.left_unanswered", user, request = %id, answered = answered.name());
         if self.finish(id, answered).await {
             self.unanswered.done(id).await;

@@ -3,10 +3,15 @@
 //!
 //! A bot has no devices, only its token; there this does nothing.
 //!
+//! Every replica looks, and closes the lock; one of them tells. Their own logins are known to each
+//! other ([`own`]).
+//!
 //! Not being able to look does not close the lock by itself: it is mostly Telegram's own trouble,
 //! and opening it again needs the host. It is logged, measured and shown by `doctor` and `/status`.
 
-use std::collections::{BTreeMap, HashSet};
+mod own;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +31,8 @@ use crate::telemetry::metrics::{DEVICES_LOOKED_AT, NEW_DEVICES, NEW_DEVICES_UNTO
 
 /// One entry for each device we know, named by its hash.
 const DEVICES: &str = "watchdog/devices/";
-/// When our own login began, by Telegram's word: with another login all devices count as known.
+/// When logins of our own began, by Telegram's word: with another login all devices count as known,
+/// unless a replica has watched them before.
 const LOGIN: &str = "watchdog/login";
 /// There while the admins were not shown the devices that our login found.
 const UNSHOWN: &str = "watchdog/unshown";
@@ -67,6 +73,8 @@ enum RoundError {
 struct Memory {
     /// Logged and counted, even where the state store did not take it.
     noticed: HashSet<i64>,
+    /// Since when those are known that may be replicas which have not registered.
+    unregistered: HashMap<i64, Instant>,
     /// The lock is to be closed, and was not yet.
     lock_due: bool,
     /// Not before this are the admins written to.
@@ -81,6 +89,7 @@ impl Watchdog {
     pub(super) async fn run(&self) {
         let mut memory = Memory {
             noticed: HashSet::new(),
+            unregistered: HashMap::new(),
             lock_due: false,
             tell_at: Instant::now(),
             telling: Backoff::new(Duration::from_secs(5), Duration::from_hours(1)),
@@ -149,39 +158,79 @@ impl Watchdog {
     }
 
     async fn round(&self, memory: &mut Memory) -> Result<(), RoundError> {
-        let (login, devices) = self.look().await?;
+        let before = self.coordination.list(DEVICES).await?;
+        let (own, devices) = self.look().await?;
+        let login = own.date_created;
         memory.last_look = Instant::now();
         // Exact far beyond what a unix time needs.
         #[expect(clippy::cast_precision_loss, reason = "a unix time")]
         gauge!(DEVICES_LOOKED_AT).set(self.handler.clock.now().unix_timestamp() as f64);
+        let entries = self.register(&own, &devices).await?;
+        let ours = own::among(&devices, &entries);
         if !self.login_is_known(login).await? {
-            self.begin(login, &devices).await?;
+            self.begin(login, &devices, &ours).await?;
         }
         let known: BTreeMap<_, _> = self.coordination.list(DEVICES).await?.into_iter().collect();
-        let new = devices.iter().filter(|(key, _)| !known.contains_key(*key));
-        let new: Vec<_> = new.collect();
+        let mut new = vec![];
+        for (key, device) in devices.iter().filter(|(key, _)| !known.contains_key(*key)) {
+            if ours.contains(key) {
+                // It stays known, should its replica be no more.
+                self.coordination.swap(key, None, Some(b"")).await?;
+            } else if !memory.may_register(device, &own) {
+                new.push((key, device));
+            }
+        }
         self.notice(&new, memory).await;
-        let stored = self.store(&new, &known, &devices, memory).await;
-        self.tell_all(login, &known, &devices, memory).await?;
+        let stored = self.store(&new, memory).await;
+        if self.handler.on_duty().await {
+            for (key, _) in before.iter().filter(|(key, _)| !devices.contains_key(key)) {
+                self.coordination.delete(key).await?;
+            }
+            let told =
+                |key: &String| known.contains_key(key) || new.iter().any(|(it, _)| *it == key);
+            let devices: BTreeMap<_, _> = devices.iter().filter(|(key, _)| told(key)).collect();
+            self.tell_all(login, &known, &devices, memory).await?;
+        }
         stored
     }
 
-    /// When our login began, and the other devices by their names in the state store.
-    async fn look(&self) -> Result<(i32, BTreeMap<String, Device>), RoundError> {
+    /// Our own device, and the others by their names in the state store.
+    async fn look(&self) -> Result<(Device, BTreeMap<String, Device>), RoundError> {
         let request = tl::functions::account::GetAuthorizations {};
         let tl::enums::account::Authorizations::Authorizations(answer) =
             self.handler.link.invoke(&request).await?;
-        let mut login = None;
+        let mut own = None;
         let mut devices = BTreeMap::new();
         for authorization in answer.authorizations {
             let tl::enums::Authorization::Authorization(device) = authorization;
             if device.current {
-                login = Some(device.date_created);
+                own = Some(device);
             } else {
                 devices.insert(key(device.hash), device);
             }
         }
-        Ok((login.ok_or(RoundError::NoCurrent)?, devices))
+        Ok((own.ok_or(RoundError::NoCurrent)?, devices))
+    }
+
+    /// Has the other replicas know our login; the entries of all. Those of logins that are no more
+    /// are forgotten.
+    async fn register(
+        &self,
+        own: &Device,
+        devices: &BTreeMap<String, Device>,
+    ) -> Result<BTreeSet<String>, CoordinationError> {
+        let entry = own::entry(own);
+        let found = self.coordination.list(own::OWN).await?.into_iter();
+        let mut entries: BTreeSet<String> = found.map(|(entry, _)| entry).collect();
+        if !entries.contains(&entry) {
+            self.coordination.put(&entry, b"").await?;
+        }
+        let mut there: BTreeSet<String> = devices.values().map(own::entry).collect();
+        there.insert(entry);
+        for gone in entries.extract_if(.., |entry| !there.contains(entry)) {
+            self.coordination.delete(&gone).await?;
+        }
+        Ok(entries)
     }
 
     async fn login_is_known(&self, login: i32) -> Result<bool, CoordinationError> {
@@ -190,22 +239,35 @@ impl Watchdog {
         Ok(stored.iter().any(|(_, value)| value == login.as_bytes()))
     }
 
-    /// All devices count as known from now on; but a burglar may have been here before us.
+    /// All devices count as known from now on; but a burglar may have been here before us. Where
+    /// other replicas watch already, whatever they do not know is new.
     async fn begin(
         &self,
         login: i32,
         devices: &BTreeMap<String, Device>,
+        ours: &BTreeSet<&String>,
     ) -> Result<(), CoordinationError> {
-        for (key, device) in devices {
-            self.coordination.put(key, b"").await?;
-            log(device, "telegram.device", false);
-        }
-        if !devices.is_empty() {
-            self.coordination.put(UNSHOWN, b"").await?;
-        }
         let login = login.to_string();
-        self.coordination.put(LOGIN, login.as_bytes()).await?;
-        info!(event = "telegram.watchdog.began", devices = devices.len());
+        let joins = !self.coordination.alone() && !ours.is_empty();
+        if !joins {
+            for (key, device) in devices {
+                self.coordination.put(key, b"").await?;
+                log(device, "telegram.device", false);
+            }
+            if !devices.is_empty() {
+                self.coordination.put(UNSHOWN, b"").await?;
+            }
+            for (before, _) in self.coordination.list(LOGIN).await? {
+                self.coordination.delete(&before).await?;
+            }
+        }
+        let key = format!("{LOGIN}/{login}");
+        self.coordination.put(&key, login.as_bytes()).await?;
+        info!(
+            event = "telegram.watchdog.began",
+            devices = devices.len(),
+            joins
+        );
         Ok(())
     }
 
@@ -234,21 +296,13 @@ impl Watchdog {
         }
     }
 
-    /// Remembers the new ones, unless the lock they call for is open, and forgets those gone.
-    async fn store(
-        &self,
-        new: &[(&String, &Device)],
-        known: &BTreeMap<String, Vec<u8>>,
-        devices: &BTreeMap<String, Device>,
-        memory: &Memory,
-    ) -> Result<(), RoundError> {
+    /// Remembers the new ones, unless the lock they call for is open.
+    async fn store(&self, new: &[(&String, &Device)], memory: &Memory) -> Result<(), RoundError> {
         if !memory.lock_due {
             for (key, _) in new {
-                self.coordination.put(key, UNTOLD).await?;
+                // Another replica may have told of it already.
+                self.coordination.swap(key, None, Some(UNTOLD)).await?;
             }
-        }
-        for key in known.keys().filter(|key| !devices.contains_key(*key)) {
-            self.coordination.delete(key).await?;
         }
         Ok(())
     }
@@ -258,7 +312,7 @@ impl Watchdog {
         &self,
         login: i32,
         known: &BTreeMap<String, Vec<u8>>,
-        devices: &BTreeMap<String, Device>,
+        devices: &BTreeMap<&String, &Device>,
         memory: &mut Memory,
     ) -> Result<(), RoundError> {
         if Instant::now() < memory.tell_at {
@@ -330,7 +384,7 @@ fn log(device: &Device, name: &'static str, locked: bool) {
 }
 
 /// What the admins are shown after a new login.
-fn found(devices: &BTreeMap<String, Device>) -> String {
+fn found(devices: &BTreeMap<&String, &Device>) -> String {
     let mut text = "vaultgram has a new login. Also signed in to its account:".to_owned();
     for device in devices.values().take(MAX_SHOWN) {
         text.push_str("\n- ");

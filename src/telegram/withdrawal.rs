@@ -18,6 +18,7 @@ use super::backoff::Backoff;
 use super::call::{CallError, Gate, Link};
 use super::schedule::Schedule;
 use super::session::FileSession;
+use crate::broker::Heir;
 use crate::broker::ports::Coordination;
 use crate::domain::RequestId;
 
@@ -92,12 +93,24 @@ impl Withdrawals {
         withdrawn
     }
 
-    /// Deletes what could not be deleted at once, or by an earlier process, for as long as it is
+    /// Deletes what could not be deleted at once, or by a process that ended, for as long as it is
     /// polled.
     pub(super) async fn run(&self) {
+        tokio::join!(self.keep_inheriting(), self.keep_deleting());
+    }
+
+    async fn keep_inheriting(&self) {
+        let mut heir = Heir::new(&self.coordination);
+        loop {
+            self.inherit().await;
+            heir.wait().await;
+        }
+    }
+
+    async fn inherit(&self) {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
         let found = loop {
-            match self.coordination.list(PREFIX).await {
+            match self.coordination.inherit(PREFIX).await {
                 Ok(found) => break found,
                 Err(error) => warn!(event = "telegram.withdrawals.unreadable", %error),
             }
@@ -113,7 +126,10 @@ impl Withdrawals {
                 warn!(event = "telegram.withdrawals.unreadable", key);
             }
         }
-        backoff.reset();
+    }
+
+    async fn keep_deleting(&self) {
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
         loop {
             self.later.due().await;
             for (key, stored) in self.later.take(1) {

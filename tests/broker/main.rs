@@ -12,6 +12,8 @@ mod approvals;
 mod capabilities;
 mod changes;
 mod collecting;
+#[path = "../support/company.rs"]
+mod company;
 mod crowd;
 mod engines;
 mod keys;
@@ -20,6 +22,7 @@ mod leases;
 mod lock;
 mod once;
 mod recording;
+mod replicas;
 mod unwrapping;
 mod versions;
 mod world;

@@ -111,7 +111,7 @@ async fn a_lease_inside_is_looked_after_and_what_is_not_recorded_is_taken_back()
     let Ok(Outcome::Released(secret)) = broker.unwrap(id, &peer(ALICE), &token).await else {
         panic!("it is not released");
     };
-    let leases = broker.leases(&Caller::Unix(peer(ALICE)));
+    let leases = broker.leases(&Caller::Unix(peer(ALICE))).await.unwrap();
     assert_eq!(
         leases[0].code,
         *secret.lease().unwrap().code.as_ref().unwrap()

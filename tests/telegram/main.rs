@@ -13,6 +13,8 @@ mod answers;
 mod approvals;
 mod bot;
 mod changes;
+#[path = "../support/company.rs"]
+mod company;
 mod connection;
 mod crash;
 mod deletion;
@@ -21,6 +23,7 @@ mod kept;
 mod leaks;
 mod login;
 mod refusals;
+mod replicas;
 mod support;
 mod values;
 mod watchdog;

@@ -124,7 +124,7 @@ impl World {
         world
     }
 
-    fn login(&self) -> Login {
+    pub(crate) fn login(&self) -> Login {
         Login {
             user: Some(BROKER),
             ..login_with(&self.dc, self.dc.provision_key(BROKER))
@@ -141,7 +141,13 @@ impl World {
 
     /// Starts the front end, without waiting for anything.
     pub(crate) async fn launch(&self) -> Process {
-        let session = Arc::new(open_when_free(&self.session_path()).await);
+        self.launch_on(&self.session_path(), self.coordination.clone())
+            .await
+    }
+
+    /// As [`World::launch`], with this session and state.
+    pub(crate) async fn launch_on(&self, path: &Path, state: Arc<dyn Coordination>) -> Process {
+        let session = Arc::new(open_when_free(path).await);
         let source = PolicySource {
             name: "test.cedar".into(),
             text: self.policy.into(),
@@ -163,7 +169,7 @@ impl World {
                     None => Arc::clone(&self.store) as Arc<dyn SecretStore>,
                 },
                 audit: Arc::clone(&self.audit) as Arc<dyn AuditSink>,
-                coordination: Arc::clone(&self.coordination) as Arc<dyn Coordination>,
+                coordination: Arc::clone(&state),
                 sealer: Arc::new(AgeSealer),
                 clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
                 random: Arc::new(SystemRandom),
@@ -172,7 +178,7 @@ impl World {
         let broker = Arc::new(broker);
         let ports = Ports {
             broker: Arc::clone(&broker),
-            coordination: Arc::clone(&self.coordination) as Arc<dyn Coordination>,
+            coordination: state,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             witness: self.witness.as_ref().map(|audit| Witness {
                 audit: Arc::clone(audit) as Arc<dyn AuditHead>,

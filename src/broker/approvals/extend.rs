@@ -2,6 +2,7 @@
 
 use super::Opened;
 use super::change::By;
+use super::open::OPENING;
 use super::words::words;
 use crate::broker::{ApprovalError, Broker, BrokerError};
 use crate::domain::approval::{Refusal, State};
@@ -43,6 +44,7 @@ impl Broker {
         };
         let reason = words(reason, need.reason())?;
         let _one_at_a_time = self.approvals.opening.lock().await;
+        let _nor_elsewhere = self.turn(OPENING).await?;
         let open = self.open_ones().await?;
         let mut others = open.iter().map(|read| &read.approval);
         let asked = others.find(|other| {

@@ -2,7 +2,7 @@
 
 use super::ApprovalInfo;
 use super::change::By;
-use super::open::Opened;
+use super::open::{OPENING, Opened};
 use super::words::words;
 use crate::broker::{ApprovalError, Broker, BrokerError};
 use crate::domain::approval::Event;
@@ -31,6 +31,7 @@ impl Broker {
         self.within_glass(request, &self.open_ones().await?)?;
         self.glance(request, &need).await?;
         let _one_at_a_time = self.approvals.opening.lock().await;
+        let _nor_elsewhere = self.turn(OPENING).await?;
         self.within_glass(request, &self.open_ones().await?)?;
         let broken = |id| {
             let approval = self.new_approval(id, request, reason.clone(), &need);

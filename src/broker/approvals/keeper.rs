@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Read;
 use super::change::By;
 use crate::broker::lock::itself;
-use crate::broker::{ApprovalError, Broker, BrokerError};
+use crate::broker::{ApprovalError, Broker, BrokerError, Duty};
 use crate::domain::approval::{Event, State};
 use crate::domain::{Caller, RequestId};
 
@@ -36,14 +36,22 @@ impl Broker {
         let mut pruned: Option<Instant> = None;
         loop {
             changed.mark_unchanged();
-            let next = match self.tend_approvals().await {
+            // What hangs on them here is ended here; the rest is done by one replica for all.
+            let tended = if self.on_duty(Duty::Approvals).await {
+                self.tend_approvals().await
+            } else {
+                self.end_orphans_here().await.map(|()| None)
+            };
+            let next = match tended {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::warn!(event = "broker.approvals_not_tended", %error);
                     None
                 }
             };
-            if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+            if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY)
+                && self.on_duty(Duty::Approvals).await
+            {
                 pruned = Some(Instant::now());
                 if let Err(error) = self.prune_approvals().await {
                     tracing::warn!(event = "broker.approvals_not_pruned", %error);
@@ -55,6 +63,7 @@ impl Broker {
                 () = stop.cancelled() => return,
                 _ = changed.changed() => {}
                 () = sleep(wait) => {}
+                () = self.ports.coordination.bereaved() => {}
             }
             // Changes come in crowds, and what cannot be done now is not tried in a circle.
             tokio::select! {
@@ -94,6 +103,10 @@ impl Broker {
         self.put_away_old(&open).await?;
         let open = self.open_ones().await?;
         Ok(open.iter().filter_map(|read| read.approval.due()).min())
+    }
+
+    async fn end_orphans_here(&self) -> Result<(), BrokerError> {
+        Ok(self.end_orphans(&self.open_ones().await?).await?)
     }
 
     async fn tick(&self, by: By<'_>, read: &Read) -> Result<(), BrokerError> {

@@ -11,6 +11,8 @@ use crate::domain::{
     Action, Approval, ApprovalId, AuditEntry, Decision, Denial, MountKind, Need, Request,
 };
 
+/// The turn of who opens one.
+pub(super) const OPENING: &str = "approvals";
 /// How often a name is drawn: there are a billion.
 const DRAWS: usize = 100;
 
@@ -186,6 +188,7 @@ impl Broker {
         self.count_today(request).await?;
         self.look(request, need).await?;
         let _one_at_a_time = self.approvals.opening.lock().await;
+        let _nor_elsewhere = self.turn(OPENING).await?;
         let open = self.open_ones().await?;
         if let Some(known) = self.known(request, need, &reason, &open) {
             return Err(known.into());

@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::registry::{Due, Entry, PREFIX, Stored};
 use super::{Asked, ROUNDED, advice};
 use crate::broker::ports::{CoordinationError, StoreError};
-use crate::broker::{Broker, BrokerError};
+use crate::broker::{Broker, BrokerError, Heir};
 use crate::domain::{AuditEvent, Caller, LeaseAction, RequestId};
 
 /// How many leases are looked after at once.
@@ -20,6 +20,8 @@ const AT_ONCE: usize = 8;
 const FAREWELL: Duration = Duration::from_secs(10);
 /// The longest sleep: who wakes a machine up need not wait for it.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// For how long the holder of a lease can have another replica keep it, once its own has ended.
+const GRACE: Duration = Duration::from_mins(1);
 
 impl Broker {
     /// Finds the leases that a process before this one left behind; [`Broker::run_leases`] revokes
@@ -28,17 +30,23 @@ impl Broker {
     /// # Errors
     /// When the coordination store cannot tell.
     pub async fn recover_leases(&self) -> Result<usize, CoordinationError> {
+        let alone = self.ports.coordination.alone();
+        let grace = if alone { Duration::ZERO } else { GRACE };
+        self.inherit_leases(grace).await
+    }
+
+    /// Has what processes that ended left behind revoked after `grace`.
+    async fn inherit_leases(&self, grace: Duration) -> Result<usize, CoordinationError> {
         let now = self.now();
         let mut found = 0;
-        for (key, value) in self.ports.coordination.list(PREFIX).await? {
-            let stored: Option<Stored> = serde_json::from_slice(&value).ok();
+        for (key, value) in self.ports.coordination.inherit(PREFIX).await? {
+            let stored = Stored::read(&key, &value).ok();
             let code = key.strip_prefix(PREFIX);
             let (Some(stored), Some(code)) = (stored, code) else {
                 error!(event = "broker.lease_record_damaged", key);
                 continue;
             };
-            let entry = stored.left_behind(now);
-            self.leases.all().insert(code.to_owned(), entry);
+            self.leases.keep(code, stored.left_behind(now, grace));
             found += 1;
         }
         if found > 0 {
@@ -50,6 +58,7 @@ impl Broker {
     /// Looks after all leases until `stop`, then revokes them. Nothing must be handed over any
     /// more by then, and the store must still work.
     pub async fn run_leases(&self, stop: CancellationToken) {
+        let mut heir = Heir::new(&self.ports.coordination);
         loop {
             let changed = self.leases.changed.notified();
             let (due, next) = self.due();
@@ -68,6 +77,11 @@ impl Broker {
                 () = stop.cancelled() => break,
                 () = changed => {}
                 () = sleep_until(next) => {}
+                () = heir.wait() => {
+                    if let Err(error) = self.inherit_leases(GRACE).await {
+                        warn!(event = "broker.leases_not_inherited", %error);
+                    }
+                }
             }
         }
         self.revoke_all().await;
@@ -100,6 +114,9 @@ impl Broker {
 
     /// Revokes what nobody has any more.
     async fn take_back(&self, code: &str, entry: &Entry) {
+        if !self.is_to_end(code, entry).await {
+            return;
+        }
         let lease = &entry.lease;
         let Err(failed) = self.ports.store.revoke(lease).await else {
             self.note(code, entry, LeaseAction::Revoke, AuditEvent::LeaseRevoked)
@@ -122,6 +139,30 @@ impl Broker {
         } else {
             let luck = self.luck();
             self.leases.update(code, |entry| entry.failed(luck));
+        }
+    }
+
+    /// Whether a lease is this process's to revoke: another replica may look after it by now. From
+    /// here on none does.
+    async fn is_to_end(&self, code: &str, entry: &Entry) -> bool {
+        if self.ports.coordination.alone() {
+            return true;
+        }
+        let mut ending = entry.stored(&self.leases.keeper, self.now(), entry.left());
+        ending.ending = true;
+        match self.rewrite(code, entry, Some(&ending)).await {
+            Ok(ours) => ours,
+            // What nobody was told of, nobody looks after.
+            Err(error) if entry.elsewhere.is_none() => {
+                warn!(event = "broker.lease_unclear", code, %error);
+                true
+            }
+            Err(error) => {
+                warn!(event = "broker.lease_unclear", code, %error);
+                let luck = self.luck();
+                self.leases.update(code, |entry| entry.failed(luck));
+                false
+            }
         }
     }
 

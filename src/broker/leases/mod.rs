@@ -1,11 +1,13 @@
 //! The leases of dynamic secrets that were handed over: who has them, how long they last, and
 //! what their holders want done with them.
 //!
-//! A lease lives no longer than the process that obtained it: all are revoked when it stops
-//! ([`keeper`]), and those that a crash left behind at the next start.
+//! A lease lives no longer than the process that looks after it: all are revoked when it stops
+//! ([`keeper`]), and those that a crash left behind at the next start, or by another replica after a
+//! minute. Any replica shows them all, and whichever is asked to keep one looks after it ([`shared`]).
 
 mod keeper;
 mod registry;
+mod shared;
 
 use std::time::Duration;
 
@@ -81,18 +83,18 @@ struct Asked<'a> {
 impl Broker {
     /// The leases of `caller`, and of everybody for an administrator; the one that ends first
     /// comes first.
-    #[must_use]
-    pub fn leases(&self, caller: &Caller) -> Vec<LeaseInfo> {
-        let all = self.leases.all();
-        let theirs = all
-            .iter()
-            .filter(|(_, entry)| !entry.unwanted && self.may(caller, entry));
+    ///
+    /// # Errors
+    /// When the state store does not tell which leases other replicas have.
+    pub async fn leases(&self, caller: &Caller) -> Result<Vec<LeaseInfo>, BrokerError> {
+        let all = self.all_leases().await?;
+        let theirs = all.iter().filter(|(_, entry)| self.may(caller, entry));
         let mut leases: Vec<_> = theirs.map(|(code, entry)| info(code, entry)).collect();
         leases.sort_by_key(|lease| lease.left);
-        leases
+        Ok(leases)
     }
 
-    /// How many leases there are.
+    /// How many leases this process looks after.
     #[must_use]
     pub fn lease_count(&self) -> usize {
         self.leases.all().len()
@@ -102,8 +104,13 @@ impl Broker {
     ///
     /// # Errors
     /// When it is not, or there is none: all one to who asks.
-    pub fn lease(&self, caller: &Caller, name: LeaseName<'_>) -> Result<LeaseInfo, BrokerError> {
-        let (code, entry) = self.named(name).ok_or(BrokerError::UnknownLease)?;
+    pub async fn lease(
+        &self,
+        caller: &Caller,
+        name: LeaseName<'_>,
+    ) -> Result<LeaseInfo, BrokerError> {
+        let named = self.named(name).await?;
+        let (code, entry) = named.ok_or(BrokerError::UnknownLease)?;
         if !self.may(caller, &entry) {
             return Err(BrokerError::UnknownLease);
         }
@@ -126,10 +133,13 @@ impl Broker {
         if span.is_zero() || span > MAX_KEPT {
             return Err(BrokerError::KeptTooLong);
         }
-        let asked = self.asked(id, caller, LeaseAction::Keep, name).await?;
-        let done = self.keep(&asked, span).await;
+        let mut asked = self.asked(id, caller, LeaseAction::Keep, name).await?;
+        let done = match self.adopt(&mut asked).await {
+            Ok(()) => self.keep(&asked, span).await,
+            Err(error) => Err(error),
+        };
         let cut = self.ended(&asked, done).await?;
-        let lease = self.lease(caller, name)?;
+        let lease = self.lease(caller, LeaseName::Code(&asked.code)).await?;
         Ok(Keeping { lease, cut })
     }
 
@@ -145,8 +155,11 @@ impl Broker {
         name: LeaseName<'_>,
         increment: Duration,
     ) -> Result<LeaseInfo, BrokerError> {
-        let asked = self.asked(id, caller, LeaseAction::Renew, name).await?;
-        let done = self.renew(&asked.code, &asked.entry, increment).await;
+        let mut asked = self.asked(id, caller, LeaseAction::Renew, name).await?;
+        let done = match self.adopt(&mut asked).await {
+            Ok(()) => self.renew(&asked.code, &asked.entry, increment).await,
+            Err(error) => Err(error),
+        };
         let done = match done {
             Ok(granted) => {
                 let seconds = granted.as_secs();
@@ -156,7 +169,7 @@ impl Broker {
             Err(error) => Err(error),
         };
         self.ended(&asked, done).await?;
-        self.lease(caller, name)
+        self.lease(caller, LeaseName::Code(&asked.code)).await
     }
 
     /// Ends a lease, and with it what hangs on it; what it was.
@@ -172,7 +185,9 @@ impl Broker {
         let asked = self.asked(id, caller, LeaseAction::Revoke, name).await?;
         let done = self.ports.store.revoke(&asked.entry.lease).await;
         self.ended(&asked, done.map_err(Into::into)).await?;
-        self.forget(&asked.code).await;
+        // Whoever looks after it: there is nothing left to look after.
+        self.leases.all().remove(&asked.code);
+        self.remove(&asked.code).await;
         if let Err(error) = self.record_lease(&asked, AuditEvent::LeaseRevoked).await {
             let lease = &asked.entry.lease;
             tracing::error!(event = "broker.change_unrecorded", request = %id, lease, %error);
@@ -190,14 +205,23 @@ impl Broker {
             grant: permit.grant().map(ToString::to_string),
             ..Entry::new((&lease.id, lease.renewable), granted, about, now)
         };
-        let value = entry.stored(now, granted)?;
-        let added = self.leases.add(entry, || self.code(CODE_LENGTH));
-        let code = added.ok_or(BrokerError::TooManyLeases(MAX_EACH))?;
-        let coordination = &self.ports.coordination;
-        if let Err(error) = coordination.put(&key(&code), &value).await {
-            self.leases.all().remove(&code);
-            return Err(error.into());
-        }
+        let value = entry.stored(&self.leases.keeper, now, granted).write()?;
+        let code = loop {
+            let added = self.leases.add(entry.clone(), || self.code(CODE_LENGTH));
+            let code = added.ok_or(BrokerError::TooManyLeases(MAX_EACH))?;
+            let coordination = &self.ports.coordination;
+            match coordination.swap(&key(&code), None, Some(&value)).await {
+                Ok(true) => break code,
+                // Another replica has given that code.
+                Ok(false) => {
+                    self.leases.all().remove(&code);
+                }
+                Err(error) => {
+                    self.leases.all().remove(&code);
+                    return Err(error.into());
+                }
+            }
+        };
         // Whoever took it back meanwhile did not know of this lease.
         if let Some(grant) = permit.grant()
             && !self.grant_holds(grant).await?
@@ -216,7 +240,7 @@ impl Broker {
         let until = |span| Some(after(Instant::now(), span));
         let left = entry.left();
         if span <= left {
-            self.leases.update(code, |entry| entry.keep = until(span));
+            self.want(code, until(span)).await?;
             return Ok(false);
         }
         if !entry.renewable {
@@ -232,11 +256,22 @@ impl Broker {
         };
         let cut = most + ROUNDED < span;
         let kept = if cut { most } else { span };
-        self.leases.update(code, |entry| entry.keep = until(kept));
+        self.want(code, until(kept)).await?;
         let seconds = granted.as_secs();
         self.record_lease(asked, AuditEvent::LeaseRenewed { seconds })
             .await?;
         Ok(cut)
+    }
+
+    /// Its holder wants a lease until then.
+    async fn want(&self, code: &str, until: Option<Instant>) -> Result<(), BrokerError> {
+        self.leases.update(code, |entry| entry.keep = until);
+        let entry = self.leases.get(code).ok_or(BrokerError::UnknownLease)?;
+        let stored = entry.stored(&self.leases.keeper, self.now(), entry.left());
+        if !self.rewrite(code, &entry, Some(&stored)).await? {
+            return Err(BrokerError::UnknownLease);
+        }
+        Ok(())
     }
 
     /// Has Vault lengthen a lease; for how long from now on.
@@ -248,8 +283,10 @@ impl Broker {
     ) -> Result<Duration, BrokerError> {
         let now = self.now();
         let most = increment.max(entry.step).max(entry.left());
-        let value = entry.stored(now, most)?;
-        self.ports.coordination.put(&key(code), &value).await?;
+        let stored = entry.stored(&self.leases.keeper, now, most);
+        if !self.rewrite(code, entry, Some(&stored)).await? {
+            return Err(BrokerError::UnknownLease);
+        }
         let granted = self.ports.store.renew(&entry.lease, increment).await?;
         let luck = self.luck();
         self.leases
@@ -268,7 +305,8 @@ impl Broker {
         if let Caller::Telegram(_) = caller {
             self.not_locked().await?;
         }
-        let (code, entry) = self.named(name).ok_or(BrokerError::UnknownLease)?;
+        let named = self.named(name).await?;
+        let (code, entry) = named.ok_or(BrokerError::UnknownLease)?;
         let allowed = self.may(caller, &entry);
         let asked = Asked {
             id,
@@ -343,22 +381,24 @@ impl Broker {
         });
     }
 
-    /// Looks after a lease no more.
+    /// Looks after a lease no more, which another replica may do.
     pub(super) async fn forget(&self, code: &str) {
-        self.leases.all().remove(code);
-        if let Err(error) = self.ports.coordination.delete(&key(code)).await {
-            // The next start finds it, and revokes what is gone already.
+        let known = self.leases.all().remove(code);
+        if self.ports.coordination.alone() {
+            return self.remove(code).await;
+        }
+        if let Some(entry) = known
+            && let Err(error) = self.rewrite(code, &entry, None).await
+        {
             tracing::warn!(event = "broker.lease_not_forgotten", code, %error);
         }
     }
 
-    fn named(&self, name: LeaseName<'_>) -> Option<(String, Entry)> {
-        let code = match name {
-            LeaseName::Code(code) => code.to_owned(),
-            LeaseName::Id(lease) => self.leases.code_of(lease)?,
-        };
-        let entry = self.leases.get(&code).filter(|entry| !entry.unwanted)?;
-        Some((code, entry))
+    async fn remove(&self, code: &str) {
+        if let Err(error) = self.ports.coordination.delete(&key(code)).await {
+            // The next start finds it, and revokes what is gone already.
+            tracing::warn!(event = "broker.lease_not_forgotten", code, %error);
+        }
     }
 
     /// Whether `caller` has the lease, or is an administrator.

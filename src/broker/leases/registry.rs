@@ -1,5 +1,5 @@
-//! The leases of this process: in memory, and what a later process must know of them to end them
-//! in the coordination store.
+//! The leases of this process: in memory, and what other processes must know of them in the
+//! coordination store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,8 +12,7 @@ use tokio::time::Instant;
 
 use crate::broker::ports::CoordinationError;
 
-/// Where leases are kept, by their codes. The store is one process's: what it finds there at its
-/// start is of one that ended.
+/// Where leases are kept, by their codes.
 pub(super) const PREFIX: &str = "leases/";
 /// The longest that anything is counted to last.
 const MAX_SPAN: Duration = Duration::from_hours(24 * 366);
@@ -23,8 +22,9 @@ pub(super) const MAX_EACH: usize = 1000;
 const MAX_DELAY: Duration = Duration::from_mins(1);
 
 /// All of them, by code.
-#[derive(Default)]
 pub(in crate::broker) struct Registry {
+    /// What this process is called in those it looks after; random.
+    pub(super) keeper: String,
     entries: Mutex<BTreeMap<String, Entry>>,
     /// Something is due sooner than it was.
     pub(super) changed: Notify,
@@ -51,6 +51,10 @@ pub(super) struct Entry {
     pub(super) keep: Option<Instant>,
     /// Nobody has it any more: it is to be revoked.
     pub(super) unwanted: bool,
+    /// Though it is to be revoked, its holder may still keep it.
+    pub(super) spared: bool,
+    /// Who looks after it in the store, where that is not this process.
+    pub(super) elsewhere: Option<String>,
     /// When to renew or revoke it, where it is to be.
     pub(super) next: Instant,
     /// How often in a row that failed.
@@ -66,13 +70,30 @@ pub(super) enum Due {
 }
 
 /// A lease as it is kept.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Stored {
     lease: String,
     path: String,
     holder: String,
     made: i64,
     ends: i64,
+    /// The process that looks after it.
+    #[serde(default)]
+    pub(super) keeper: String,
+    #[serde(default)]
+    renewable: bool,
+    #[serde(default)]
+    step: u64,
+    #[serde(default)]
+    renewed: Option<i64>,
+    /// Until when its holder wants it.
+    #[serde(default)]
+    keep: Option<i64>,
+    #[serde(default)]
+    grant: Option<String>,
+    /// It is being revoked: nobody can have it any more.
+    #[serde(default)]
+    pub(super) ending: bool,
 }
 
 impl Entry {
@@ -95,9 +116,16 @@ impl Entry {
             ends: after(now, granted),
             keep: None,
             unwanted: false,
+            spared: false,
+            elsewhere: None,
             next: now,
             failures: 0,
         }
+    }
+
+    /// Whether somebody may have it.
+    pub(super) fn is_had(&self) -> bool {
+        !self.unwanted || self.spared
     }
 
     /// What is to be done with it next, and when.
@@ -136,39 +164,87 @@ impl Entry {
         self.ends.saturating_duration_since(Instant::now())
     }
 
-    /// What a later process must know, should Vault grant it `granted` now.
-    pub(super) fn stored(
-        &self,
-        now: OffsetDateTime,
-        granted: Duration,
-    ) -> Result<Vec<u8>, CoordinationError> {
+    /// What other processes must know, should Vault grant it `granted` now.
+    pub(super) fn stored(&self, keeper: &str, now: OffsetDateTime, granted: Duration) -> Stored {
         let ends = now + granted.min(MAX_SPAN);
-        let stored = Stored {
+        let keep = self.keep.map(|until| {
+            let left = until.saturating_duration_since(Instant::now());
+            (now + left).unix_timestamp()
+        });
+        Stored {
             lease: self.lease.clone(),
             path: self.path.clone(),
             holder: self.holder.clone(),
             made: self.made.unix_timestamp(),
             ends: ends.unix_timestamp(),
-        };
-        serde_json::to_vec(&stored).map_err(|error| CoordinationError(error.to_string()))
+            keeper: keeper.to_owned(),
+            renewable: self.renewable,
+            step: self.step.as_secs(),
+            renewed: self.renewed.map(OffsetDateTime::unix_timestamp),
+            keep,
+            grant: self.grant.clone(),
+            ending: false,
+        }
     }
 }
 
 impl Stored {
-    /// What was left behind by a process that ended: nobody looks after it, so it is to end.
-    pub(super) fn left_behind(self, now: OffsetDateTime) -> Entry {
-        let left = self.ends.saturating_sub(now.unix_timestamp());
-        let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
-        let made = OffsetDateTime::from_unix_timestamp(self.made).unwrap_or(now);
+    pub(super) fn read(key: &str, bytes: &[u8]) -> Result<Self, CoordinationError> {
+        serde_json::from_slice(bytes).map_err(|_| CoordinationError(format!("{key} is damaged")))
+    }
+
+    pub(super) fn write(&self) -> Result<Vec<u8>, CoordinationError> {
+        serde_json::to_vec(self).map_err(|error| CoordinationError(error.to_string()))
+    }
+
+    /// The lease, as another process looks after it.
+    pub(super) fn entry(self, now: OffsetDateTime) -> Entry {
+        let from_now = |at: i64| {
+            let left = at.saturating_sub(now.unix_timestamp());
+            Duration::from_secs(u64::try_from(left).unwrap_or_default())
+        };
+        let time = |at| OffsetDateTime::from_unix_timestamp(at).ok();
+        let made = time(self.made).unwrap_or(now);
         let about = (self.path, self.holder);
+        let since = Instant::now();
+        let entry = Entry::new(
+            (&self.lease, self.renewable),
+            from_now(self.ends),
+            about,
+            made,
+        );
+        Entry {
+            grant: self.grant,
+            renewed: self.renewed.and_then(time),
+            step: Duration::from_secs(self.step).min(MAX_SPAN),
+            keep: self.keep.map(|until| after(since, from_now(until))),
+            elsewhere: Some(self.keeper),
+            ..entry
+        }
+    }
+
+    /// What was left behind by a process that ended: nobody looks after it, so it is to end, after
+    /// `grace`, in which its holder can still have it kept.
+    pub(super) fn left_behind(self, now: OffsetDateTime, grace: Duration) -> Entry {
+        let entry = self.entry(now);
         Entry {
             unwanted: true,
-            ..Entry::new((&self.lease, false), left, about, made)
+            spared: !grace.is_zero(),
+            next: after(Instant::now(), grace),
+            ..entry
         }
     }
 }
 
 impl Registry {
+    pub(in crate::broker) fn new(number: u128) -> Self {
+        Self {
+            keeper: format!("{number:032x}"),
+            entries: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
     pub(super) fn all(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -190,6 +266,12 @@ impl Registry {
         drop(all);
         self.changed.notify_one();
         Some(code)
+    }
+
+    /// Keeps `entry` under `code`, whatever was there.
+    pub(super) fn keep(&self, code: &str, entry: Entry) {
+        self.all().insert(code.to_owned(), entry);
+        self.changed.notify_one();
     }
 
     /// The lease of that code.
@@ -288,7 +370,7 @@ mod tests {
 
     #[test]
     fn each_holder_has_only_so_many_and_each_lease_a_code_of_its_own() {
-        let registry = Registry::default();
+        let registry = Registry::new(0);
         let mut number = 0;
         let mut code = || {
             number += 1;
@@ -308,10 +390,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_behind_is_revoked_after_its_grace() {
+        let (now, epoch) = (Instant::now(), OffsetDateTime::UNIX_EPOCH);
+        let stored = entry(600).stored("former", epoch, Duration::from_mins(10));
+        let spared = stored.clone().left_behind(epoch, Duration::from_mins(1));
+        assert_eq!(due(&spared, now), (60, Due::Revoke));
+        assert!(spared.is_had() && spared.renewable);
+        assert_eq!(spared.elsewhere.as_deref(), Some("former"));
+        let at_once = stored.left_behind(epoch, Duration::ZERO);
+        assert_eq!(due(&at_once, now), (0, Due::Revoke));
+        assert!(!at_once.is_had());
+    }
+
+    #[test]
     fn no_span_is_too_long() {
         let mut lease = entry(u64::MAX);
         lease.granted(Duration::MAX, OffsetDateTime::UNIX_EPOCH, 0.5);
-        let stored = lease.stored(OffsetDateTime::UNIX_EPOCH, Duration::MAX);
-        assert!(stored.is_ok() && lease.left() <= MAX_SPAN);
+        let stored = lease.stored("", OffsetDateTime::UNIX_EPOCH, Duration::MAX);
+        assert!(stored.write().is_ok() && lease.left() <= MAX_SPAN);
     }
 }

@@ -87,28 +87,32 @@ impl Cards {
         }
     }
 
-    /// Reads what an earlier process kept. Where that fails, cards may be posted again, and Telegram
+    /// Reads what another process kept. Where that fails, cards may be posted again, and Telegram
     /// takes them for the ones it has.
     pub(super) async fn load(&self) {
+        if let Some(found) = self.kept().await {
+            *self.entries() = found;
+        }
+    }
+
+    async fn kept(&self) -> Option<BTreeMap<ApprovalId, Card>> {
         let found = self.coordination.list(PREFIX).await;
-        let found = found.unwrap_or_else(|error| {
-            warn!(event = "telegram.cards.unreadable", %error);
-            vec![]
-        });
-        let cards = found.into_iter().filter_map(|(key, value)| {
+        let found = found.inspect_err(|error| warn!(event = "telegram.cards.unreadable", %error));
+        let cards = found.ok()?.into_iter().filter_map(|(key, value)| {
             let id = ApprovalId::read(key.strip_prefix(PREFIX)?)?;
             Some((id, serde_json::from_slice(&value).ok()?))
         });
-        *self.entries() = cards.collect();
+        Some(cards.collect())
     }
 
-    /// The request whose card is the message `message` of `chat`.
+    /// The request whose card is the message `message` of `chat`, as far as this process knows.
     pub(super) fn at(&self, chat: PeerId, message: i32) -> Option<ApprovalId> {
-        let chat = chat.bot_api_dialog_id()?;
-        let here = |card: &Card| card.places.get(&chat).and_then(|it| it.message) == Some(message);
-        let entries = self.entries();
-        let mut found = entries.iter().filter(|(_, card)| here(card));
-        found.next().map(|(id, _)| id.clone())
+        found_at(&self.entries(), chat, message)
+    }
+
+    /// As [`Cards::at`], also of those that another replica posted.
+    pub(super) async fn kept_at(&self, chat: PeerId, message: i32) -> Option<ApprovalId> {
+        found_at(&self.kept().await?, chat, message)
     }
 
     fn get(&self, id: &ApprovalId) -> Option<Card> {
@@ -152,6 +156,13 @@ impl Cards {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<ApprovalId, Card>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn found_at(cards: &BTreeMap<ApprovalId, Card>, chat: PeerId, message: i32) -> Option<ApprovalId> {
+    let chat = chat.bot_api_dialog_id()?;
+    let here = |card: &Card| card.places.get(&chat).and_then(|it| it.message) == Some(message);
+    let mut found = cards.iter().filter(|(_, card)| here(card));
+    found.next().map(|(id, _)| id.clone())
 }
 
 fn key(id: &ApprovalId) -> String {

@@ -49,9 +49,17 @@ impl Notifier {
         let mut changed = self.0.broker.approvals_changed();
         let mut backoff = Backoff::new(Duration::from_millis(500), LOOK_EVERY);
         let mut pruned: Option<Instant> = None;
+        let mut on_duty = false;
         loop {
             changed.mark_unchanged();
-            match self.round().await {
+            let was_on_duty = on_duty;
+            on_duty = self.0.on_duty().await;
+            if on_duty && !was_on_duty {
+                // As whoever had it before left them.
+                self.0.cards.load().await;
+            }
+            let round = if on_duty { self.round().await } else { Ok(()) };
+            match round {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
                     let pause = match &error {
@@ -63,13 +71,14 @@ impl Notifier {
                     continue;
                 }
             }
-            if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+            if on_duty && pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
                 pruned = Some(Instant::now());
                 self.prune().await;
             }
             tokio::select! {
                 _ = changed.changed() => sleep(GATHER).await,
                 () = sleep(LOOK_EVERY) => {}
+                () = self.0.cards.coordination.bereaved() => {}
             }
         }
     }
@@ -187,6 +196,10 @@ impl Notifier {
     }
 
     async fn keep(&self, approval: &ApprovalInfo, card: &Card) -> Result<(), RoundError> {
+        // Another replica may go on with it by now.
+        if !self.0.on_duty().await {
+            return Err(BrokerError::OutOfTouch.into());
+        }
         let kept = self.0.cards.put(&approval.id, card).await;
         Ok(kept.map_err(BrokerError::from)?)
     }

@@ -47,6 +47,7 @@ pub(super) fn next(error: &BrokerError) -> Option<String> {
         | BrokerError::DoneNoSuchField(_)
         | BrokerError::Audit(_)
         | BrokerError::Coordination(_)
+        | BrokerError::OutOfTouch
         | BrokerError::PermitExpired
         | BrokerError::WrappedField
         | BrokerError::WrappedElsewhere

@@ -33,6 +33,7 @@ pub(super) fn tells(error: &BrokerError) -> bool {
         | BrokerError::NewestNotDeleted => true,
         BrokerError::Audit(_)
         | BrokerError::Coordination(_)
+        | BrokerError::OutOfTouch
         | BrokerError::PermitExpired
         | BrokerError::WrappedField
         | BrokerError::WrappedElsewhere

@@ -55,7 +55,9 @@ async fn whatever_is_asked_for_by_whatever_way_waits_for_approval() {
         assert!(matches!(outcome, Ok(Outcome::NeedsApproval(_))), "{what}");
         let fields = [field()];
         let beside = Beside::fields(&fields);
-        let outcome = broker.handle_claimed(world.request(action, target), beside);
+        let request = world.request(action, target);
+        let hold = broker.hold(&request.id).await.unwrap().unwrap();
+        let outcome = broker.handle_held(hold, request, beside);
         assert!(
             matches!(outcome.await, Ok(Outcome::NeedsApproval(_))),
             "{what}"

@@ -1,5 +1,6 @@
 //! Requests for approval in chat: asked for, shown on a card, decided on, granted and taken back.
 
+mod replicas;
 mod telling;
 
 use std::sync::atomic::Ordering;

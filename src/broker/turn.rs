@@ -1,0 +1,53 @@
+//! Turns: what no two replicas may do at once, because each looks before it writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+
+use crate::broker::ports::{Claim, Coordination};
+use crate::broker::{ApprovalError, Broker, BrokerError};
+
+/// The longest that a turn is kept, should it not be given back.
+const LONGEST: time::Duration = time::Duration::minutes(1);
+/// How long one is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked for one that this very process has.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Somebody's turn; dropped, it is the next one's.
+pub(super) struct Turn {
+    coordination: Arc<dyn Coordination>,
+    key: String,
+}
+
+impl Broker {
+    /// Waits for the turn at `name` of all replicas.
+    pub(super) async fn turn(&self, name: &str) -> Result<Turn, BrokerError> {
+        let key = format!("turns/{name}");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let until = self.now() + LONGEST;
+            match self.ports.coordination.claim(&key, until).await? {
+                Claim::Ours | Claim::Abandoned => {
+                    let coordination = Arc::clone(&self.ports.coordination);
+                    return Ok(Turn { coordination, key });
+                }
+                Claim::Taken if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+                Claim::Taken => return Err(ApprovalError::Busy.into()),
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (coordination, key) = (Arc::clone(&self.coordination), self.key.clone());
+        TaskTracker::new().spawn(async move {
+            if let Err(error) = coordination.delete(&key).await {
+                tracing::warn!(event = "broker.turn_not_given_back", key, %error);
+            }
+        });
+    }
+}
