@@ -36,19 +36,21 @@ impl Company {
         let stage = Stage::build(setting).await;
         let etcd = tokio::task::block_in_place(Etcd::start_cluster);
         grants::apply(&etcd).await;
-        let key = stage.vaultgram(&["state", "keygen"]).output().unwrap();
-        assert!(key.status.success(), "{key:?}");
+        let key = stage.path("state.key");
+        let made = stage
+            .vaultgram(&["state", "keygen", "--out", key.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
 
         let mut replicas = vec![];
         for number in 1..=count {
             let name = format!("replica-{number}");
             let folder = stage.path(&name);
             std::fs::create_dir(&folder).unwrap();
-            for file in ["policy.cedar", "secret_id", "session.key"] {
+            for file in ["policy.cedar", "secret_id", "session.key", "state.key"] {
                 std::fs::copy(stage.path(file), folder.join(file)).unwrap();
             }
-            std::fs::write(folder.join("state.key"), &key.stdout).unwrap();
-            set_permissions(folder.join("state.key"), Permissions::from_mode(0o600)).unwrap();
             sign_in(&stage, &folder);
             let mut lines = vec![];
             for node in etcd.sockets() {

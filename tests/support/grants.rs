@@ -71,6 +71,15 @@ pub(crate) async fn client_with(
     etcd: &Etcd,
     certificate: Option<&Certificate>,
 ) -> Result<Client, Error> {
+    client_at(etcd, &etcd.endpoints(), certificate).await
+}
+
+/// As [`client_with`], of these nodes alone.
+pub(crate) async fn client_at(
+    etcd: &Etcd,
+    endpoints: &[String],
+    certificate: Option<&Certificate>,
+) -> Result<Client, Error> {
     let file = |path: &std::path::Path| std::fs::read(path).unwrap();
     let mut tls = TlsOptions::new().ca_certificate(Trusted::from_pem(file(&etcd.trust())));
     if let Some(of) = certificate {
@@ -80,5 +89,5 @@ pub(crate) async fn client_with(
         .with_tls(tls)
         .with_timeout(PATIENCE)
         .with_connect_timeout(PATIENCE);
-    Client::connect(etcd.endpoints(), Some(options)).await
+    Client::connect(endpoints, Some(options)).await
 }
