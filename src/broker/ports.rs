@@ -345,7 +345,7 @@ pub trait Coordination: Send + Sync {
     /// Returns when another process has ended, so that there may be something to inherit, or to
     /// claim. May be cancelled at any time.
     async fn bereaved(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Which membership of the others' company this is, while it lasts: `None` when they may take

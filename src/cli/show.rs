@@ -104,6 +104,19 @@ pub(super) fn json(what: &impl Serialize, out: &mut dyn Write) -> Result<(), Fai
     line(&text, out)
 }
 
+/// Prints `what` as JSON where that is asked for, else `text` for people.
+pub(super) fn either(
+    json: bool,
+    what: &impl Serialize,
+    text: &str,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    if json {
+        return self::json(what, out);
+    }
+    line(text, out)
+}
+
 /// Prints a line for people.
 pub(super) fn line(text: &str, out: &mut dyn Write) -> Result<(), Failure> {
     write(format!("{text}\n").as_bytes(), out)

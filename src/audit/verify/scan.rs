@@ -66,7 +66,7 @@ impl<'d> Scan<'d> {
     ) -> Result<(Option<Flaw>, bool), VerifyError> {
         let file = part.file()?;
         self.begin();
-        self.to_the_end(
+        self.until_the_end(
             || Ok(last && is_being_written(&file)?),
             |from| {
                 (&file).seek(SeekFrom::Start(from))?;
@@ -77,7 +77,7 @@ impl<'d> Scan<'d> {
 
     /// Checks what `read` reads from a byte on, until it is at the end of something that is closed,
     /// or still being written.
-    fn to_the_end<R: BufRead>(
+    fn until_the_end<R: BufRead>(
         &mut self,
         mut is_open: impl FnMut() -> io::Result<bool>,
         mut read: impl FnMut(u64) -> io::Result<R>,
@@ -322,7 +322,7 @@ mod tests {
             let (mut open, mut lengths) = (open.into_iter(), lengths.into_iter());
             let mut scan = Scan::new(&demands);
             scan.begin();
-            let found = scan.to_the_end(
+            let found = scan.until_the_end(
                 || Ok(open.next().unwrap()),
                 |from| {
                     let there = &text[..lengths.next().unwrap()];

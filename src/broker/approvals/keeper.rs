@@ -1,5 +1,6 @@
 //! What time does to requests for approval, and what a process that ended left half done.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -128,17 +129,20 @@ impl Broker {
         {
             let mut known = self.approvals.over();
             let over = open.iter().filter(|read| read.approval.is_over(now));
-            let over: Vec<&Read> = over.collect();
-            known.retain(|id, _| over.iter().any(|read| read.approval.id == *id));
-            for read in over {
-                let since = known.entry(read.approval.id.clone()).or_insert(now);
+            let over: BTreeMap<_, _> = over.map(|read| (&read.approval.id, read)).collect();
+            known.retain(|id, _| over.contains_key(id));
+            for (id, read) in over {
+                let since = known.entry(id.clone()).or_insert(now);
                 if now >= *since + LINGER {
-                    old.push(read);
+                    old.push(read.clone());
                 }
             }
         }
-        for read in old {
-            self.put_away(read).await?;
+        // Many share one sync to disk.
+        let putting = stream::iter(old).map(|read| async move { self.put_away(&read).await });
+        let mut putting = putting.buffer_unordered(AT_ONCE);
+        while let Some(done) = putting.next().await {
+            done?;
         }
         Ok(())
     }

@@ -30,9 +30,10 @@ struct Stored {
     opened: i64,
     waits_until: i64,
     extends: Option<String>,
-    asks: Vec<StoredAsk>,
+    asks: Vec<KeptAsk>,
     votes: Vec<StoredVote>,
-    state: StoredState,
+    #[serde(with = "StoredState")]
+    state: State,
     since: i64,
     grant: Option<StoredGrant>,
     review: Option<StoredReview>,
@@ -40,6 +41,10 @@ struct Stored {
 }
 
 #[derive(Serialize, Deserialize)]
+struct KeptAsk(#[serde(with = "StoredAsk")] Ask);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Ask")]
 struct StoredAsk {
     policy: String,
     approvals: usize,
@@ -60,7 +65,7 @@ struct StoredVote {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(remote = "State", rename_all = "snake_case")]
 enum StoredState {
     Pending,
     Granted,
@@ -106,9 +111,9 @@ impl Stored {
             opened: at(self.opened)?,
             waits_until: at(self.waits_until)?,
             extends: extends.transpose().ok()?,
-            asks: self.asks.into_iter().map(Into::into).collect(),
+            asks: self.asks.into_iter().map(|KeptAsk(ask)| ask).collect(),
             votes: votes.collect::<Option<_>>()?,
-            state: self.state.into(),
+            state: self.state,
             since: at(self.since)?,
             grant: match self.grant {
                 Some(grant) => Some(grant.grant()?),
@@ -152,9 +157,9 @@ impl From<&Approval> for Stored {
             opened: opened.unix_timestamp(),
             waits_until: waits_until.unix_timestamp(),
             extends: extends.map(|id| id.to_string()),
-            asks: asks.into_iter().map(Into::into).collect(),
+            asks: asks.into_iter().map(KeptAsk).collect(),
             votes: votes.into_iter().map(Into::into).collect(),
-            state: state.into(),
+            state,
             since: since.unix_timestamp(),
             grant: grant.map(Into::into),
             review: review.map(Into::into),
@@ -165,36 +170,6 @@ impl From<&Approval> for Stored {
 
 fn at(seconds: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds).ok()
-}
-
-impl From<StoredAsk> for Ask {
-    fn from(ask: StoredAsk) -> Self {
-        Self {
-            policy: ask.policy,
-            approvals: ask.approvals,
-            have: ask.have,
-            approvers: ask.approvers,
-            separate: ask.separate,
-            review: ask.review,
-            reviewed: ask.reviewed,
-            step_up: ask.step_up,
-        }
-    }
-}
-
-impl From<Ask> for StoredAsk {
-    fn from(ask: Ask) -> Self {
-        Self {
-            policy: ask.policy,
-            approvals: ask.approvals,
-            have: ask.have,
-            approvers: ask.approvers,
-            separate: ask.separate,
-            review: ask.review,
-            reviewed: ask.reviewed,
-            step_up: ask.step_up,
-        }
-    }
 }
 
 impl StoredVote {
@@ -215,38 +190,6 @@ impl From<Vote> for StoredVote {
             person: vote.person,
             at: vote.at.unix_timestamp(),
             step_up: vote.step_up,
-        }
-    }
-}
-
-impl From<StoredState> for State {
-    fn from(state: StoredState) -> Self {
-        match state {
-            StoredState::Pending => Self::Pending,
-            StoredState::Granted => Self::Granted,
-            StoredState::Denied { by, reason } => Self::Denied { by, reason },
-            StoredState::Cancelled => Self::Cancelled,
-            StoredState::Expired => Self::Expired,
-            StoredState::Used => Self::Used,
-            StoredState::Revoked { by } => Self::Revoked { by },
-            StoredState::Ended => Self::Ended,
-            StoredState::Applied => Self::Applied,
-        }
-    }
-}
-
-impl From<State> for StoredState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Pending => Self::Pending,
-            State::Granted => Self::Granted,
-            State::Denied { by, reason } => Self::Denied { by, reason },
-            State::Cancelled => Self::Cancelled,
-            State::Expired => Self::Expired,
-            State::Used => Self::Used,
-            State::Revoked { by } => Self::Revoked { by },
-            State::Ended => Self::Ended,
-            State::Applied => Self::Applied,
         }
     }
 }
@@ -310,3 +253,6 @@ impl From<Review> for StoredReview {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

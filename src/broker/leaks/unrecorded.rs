@@ -123,11 +123,10 @@ impl Broker {
         };
         for (key, value) in found {
             let stored = serde_json::from_slice::<Stored>(&value).ok();
-            match stored.and_then(Stored::entry) {
-                Some(entry) => {
-                    self.unrecorded.add(&key, entry);
-                }
-                None => error!(event = "broker.unrecorded_leak_damaged", key),
+            if let Some(entry) = stored.and_then(Stored::entry) {
+                self.unrecorded.add(&key, entry);
+            } else {
+                error!(event = "broker.unrecorded_leak_damaged", key);
             }
         }
         true

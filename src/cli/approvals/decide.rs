@@ -16,6 +16,7 @@ use crate::cli::common::Common;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::show;
 use crate::domain::approval::ApprovalId;
+use crate::domain::signs::one_line;
 
 /// Longest code that is read, in bytes, with spaces around it.
 const MAX_CODE: u8 = 64;
@@ -219,20 +220,14 @@ pub async fn reviewed(arguments: &ReviewedArgs, out: &mut dyn Write) -> Result<(
     let body = json!({ "note": arguments.note.join(" ") });
     let socket = arguments.common.socket();
     let answer = act(&socket, &arguments.id, "reviewed", Some(&body)).await?;
-    if arguments.common.json {
-        return done(&answer, true, out);
-    }
     let entry: RequestEntry = said(&answer)?;
-    let id = crate::domain::signs::one_line(&entry.id);
-    show::line(&format!("request {id} is reviewed"), out)
+    let text = format!("request {} is reviewed", one_line(&entry.id));
+    show::either(arguments.common.json, &entry, &text, out)
 }
 
 fn done(answer: &Answer, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let entry: RequestEntry = said(answer)?;
-    if json {
-        return show::json(&entry, out);
-    }
-    show::line(&standing(&entry), out)
+    show::either(json, &entry, &standing(&entry), out)
 }
 
 #[cfg(test)]

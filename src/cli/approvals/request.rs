@@ -141,14 +141,8 @@ pub async fn request(arguments: &RequestArgs, out: &mut dyn Write) -> Result<(),
     let socket = arguments.common.socket();
     let body = arguments.wanted.body();
     let answer = socket.post("/v1/vaultgram/requests", Some(body)).await?;
-    follow(
-        &socket,
-        &answer,
-        &arguments.wait,
-        arguments.common.json,
-        out,
-    )
-    .await
+    let (wait, json) = (&arguments.wait, arguments.common.json);
+    follow(&socket, &answer, wait, json, out).await
 }
 
 /// Asks that a grant last longer.
@@ -159,14 +153,8 @@ pub async fn extend(arguments: &ExtendArgs, out: &mut dyn Write) -> Result<(), F
     let socket = arguments.common.socket();
     let body = json!({ "reason": arguments.reason });
     let answer = act(&socket, &arguments.id, "extend", Some(&body)).await?;
-    follow(
-        &socket,
-        &answer,
-        &arguments.wait,
-        arguments.common.json,
-        out,
-    )
-    .await
+    let (wait, json) = (&arguments.wait, arguments.common.json);
+    follow(&socket, &answer, wait, json, out).await
 }
 
 /// Takes it at once.
@@ -177,15 +165,12 @@ pub async fn break_glass(arguments: &BreakGlassArgs, out: &mut dyn Write) -> Res
     let (socket, body) = (arguments.common.socket(), arguments.wanted.body());
     let answer = socket.post("/v1/vaultgram/break-glass", Some(body)).await?;
     let entry: RequestEntry = said(&answer)?;
-    if arguments.common.json {
-        return show::json(&entry, out);
-    }
-    let id = one_line(&entry.id);
     let text = format!(
-        "the glass is broken: {}\nsomebody else must look at it afterwards: vaultgram reviewed {id} NOTE",
-        standing(&entry)
+        "the glass is broken: {}\nsomebody else must look at it afterwards: vaultgram reviewed {} NOTE",
+        standing(&entry),
+        one_line(&entry.id)
     );
-    show::line(&text, out)
+    show::either(arguments.common.json, &entry, &text, out)
 }
 
 /// Says what was opened and, where that is wanted, waits for the end of it.
@@ -199,24 +184,16 @@ async fn follow(
     let entry = match because(answer).filter(|_| wait.wait) {
         // A job that starts again takes up where it was.
         Some(Because::Asked { id } | Because::Granted { id }) => look(socket, &id).await?,
-        Some(Because::NotNeeded) if json => {
-            return show::json(&json!({ "state": "not_needed" }), out);
-        }
         Some(Because::NotNeeded) => {
-            return show::line("this needs no approval; just ask for it", out);
+            let (state, text) = ("not_needed", "this needs no approval; just ask for it");
+            return show::either(json, &json!({ "state": state }), text, out);
         }
         Some(Because::Pending { .. } | Because::ReasonNeeded { .. } | Because::CodeNeeded)
         | None => said(answer)?,
     };
     if wait.wait {
         let entry = until_decided(socket, entry, wait.timeout).await?;
-        if json {
-            return show::json(&entry, out);
-        }
-        return show::line(&standing(&entry), out);
-    }
-    if json {
-        return show::json(&entry, out);
+        return show::either(json, &entry, &standing(&entry), out);
     }
     let id = one_line(&entry.id);
     let next = if entry.is_unasked() {
@@ -226,5 +203,6 @@ async fn follow(
             "they decide with: vaultgram approve {id}; it is taken back with: vaultgram cancel {id}"
         )
     };
-    show::line(&format!("{}\n{next}", standing(&entry)), out)
+    let text = format!("{}\n{next}", standing(&entry));
+    show::either(json, &entry, &text, out)
 }

@@ -83,33 +83,10 @@ impl ApprovalRecord {
     /// The record of `effect`, if it is one for the audit.
     #[must_use]
     pub fn of(approval: &Approval, effect: &Effect) -> Option<Self> {
-        let step = match effect {
-            Effect::Voted => ApprovalStep::Voted {
-                step_up: approval.votes.last().and_then(|vote| vote.step_up.clone()),
-            },
-            Effect::Granted {
-                until,
-                once,
-                policies,
-            } => ApprovalStep::Granted {
-                until: *until,
-                once: *once,
-                policies: policies.clone(),
-            },
-            Effect::Denied { reason } => ApprovalStep::Denied {
-                reason: reason.clone(),
-            },
-            Effect::Cancelled => ApprovalStep::Cancelled,
-            Effect::Expired => ApprovalStep::Expired,
-            Effect::Used => ApprovalStep::Used,
-            Effect::GivenBack => ApprovalStep::GivenBack,
-            Effect::Extended { until } => ApprovalStep::Extended { until: *until },
-            Effect::Revoked => ApprovalStep::Revoked,
-            Effect::Ended => ApprovalStep::Ended,
-            Effect::Reviewed { note } => ApprovalStep::Reviewed { note: note.clone() },
-            Effect::Applied | Effect::Warned | Effect::Reminded => return None,
-        };
-        Some(approval.record(step))
+        match effect {
+            Effect::Step(step) => Some(approval.record(step.clone())),
+            Effect::Applied | Effect::Warned | Effect::Reminded => None,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::domain::approval::{Approval, Grant, Refusal, Review, State, Vote};
+use crate::domain::approval::{Approval, ApprovalStep, Grant, Refusal, Review, State, Vote};
 use crate::domain::group::Groups;
 use crate::domain::need::{Met, Need};
 use crate::domain::person::Account;
@@ -73,50 +73,14 @@ pub enum Ballot<'a> {
 /// What a step brought about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// A vote for it counts.
-    Voted,
-    /// It is granted.
-    Granted {
-        /// Until then.
-        until: OffsetDateTime,
-        /// For one use.
-        once: bool,
-        /// By what these policies want.
-        policies: Vec<String>,
-    },
-    /// An approver said no.
-    Denied {
-        /// Why.
-        reason: String,
-    },
-    /// Its requester wants it no more.
-    Cancelled,
-    /// Nobody decided in time.
-    Expired,
-    /// The one use is made.
-    Used,
-    /// It was not made after all.
-    GivenBack,
-    /// What is granted lasts longer.
-    Extended {
-        /// Until then.
-        until: OffsetDateTime,
-    },
+    /// Something that the audit keeps.
+    Step(ApprovalStep),
     /// The request to extend a grant has done that, or there was none any more.
     Applied,
-    /// What was granted is taken back.
-    Revoked,
-    /// Its time is over.
-    Ended,
-    /// It is about to be.
+    /// What is granted is about to end.
     Warned,
     /// Broken glass waits for somebody to look at it.
     Reminded,
-    /// Somebody has.
-    Reviewed {
-        /// What they found.
-        note: String,
-    },
 }
 
 impl Approval {
@@ -138,20 +102,20 @@ impl Approval {
                 if !self.is_of(by, groups) {
                     return Err(Refusal::NotOwn);
                 }
-                (self.now_in(State::Cancelled, now), vec![Effect::Cancelled])
+                self.done(State::Cancelled, ApprovalStep::Cancelled, now)
             }
             Event::Use => {
                 self.must_be(&State::Granted, now)?;
                 if self.grant.as_ref().is_none_or(|grant| !grant.once) {
                     return Ok((self, vec![]));
                 }
-                (self.now_in(State::Used, now), vec![Effect::Used])
+                self.done(State::Used, ApprovalStep::Used, now)
             }
             Event::GiveBack => {
                 if self.state != State::Used {
                     return Ok((self, vec![]));
                 }
-                (self.now_in(State::Granted, now), vec![Effect::GivenBack])
+                self.done(State::Granted, ApprovalStep::GivenBack, now)
             }
             Event::Extend(by) => self.extend(by, now)?,
             Event::Apply => {
@@ -164,10 +128,7 @@ impl Approval {
                     self.must_be(&State::Granted, now)?;
                 }
                 let by = groups.people().of(by).to_string();
-                (
-                    self.now_in(State::Revoked { by }, now),
-                    vec![Effect::Revoked],
-                )
+                self.done(State::Revoked { by }, ApprovalStep::Revoked, now)
             }
             Event::Review { by, note } => self.reviewed(by, note, groups, now)?,
             Event::Tick => self.tick(now),
@@ -201,10 +162,10 @@ impl Approval {
         let step_up = match ballot {
             Ballot::Deny { reason } => {
                 let (by, reason) = (person.to_string(), reason.to_owned());
-                let effect = Effect::Denied {
+                let step = ApprovalStep::Denied {
                     reason: reason.clone(),
                 };
-                return Ok((self.now_in(State::Denied { by, reason }, now), vec![effect]));
+                return Ok(self.done(State::Denied { by, reason }, step, now));
             }
             Ballot::Approve { step_up } => step_up,
         };
@@ -219,13 +180,14 @@ impl Approval {
         if !again {
             self.votes
                 .retain(|vote| groups.people().of(vote.account) != person);
+            let step_up = step_up.map(str::to_owned);
             self.votes.push(Vote {
                 account: by,
                 person: person.to_string(),
                 at: now,
-                step_up: step_up.map(str::to_owned),
+                step_up: step_up.clone(),
             });
-            effects.push(Effect::Voted);
+            effects.push(Effect::Step(ApprovalStep::Voted { step_up }));
         }
         let cast = self.cast(groups);
         self.asks = need.asks(&cast, self.reason_length());
@@ -254,12 +216,12 @@ impl Approval {
             ..self.now_in(State::Granted, now)
         };
         let policies = met.policies;
-        let effect = Effect::Granted {
+        let step = ApprovalStep::Granted {
             until,
             once,
             policies,
         };
-        (granted, effect)
+        (granted, Effect::Step(step))
     }
 
     /// `by` was granted so that this lasts longer: the votes for that are the ones that count from
@@ -285,7 +247,7 @@ impl Approval {
         self.reason.clone_from(&by.reason);
         self.votes.clone_from(&by.votes);
         self.asks.clone_from(&by.asks);
-        Ok((self, vec![Effect::Extended { until }]))
+        Ok((self, vec![Effect::Step(ApprovalStep::Extended { until })]))
     }
 
     fn reviewed(
@@ -313,18 +275,21 @@ impl Approval {
             review: Some(review),
             ..self
         };
-        Ok((reviewed, vec![Effect::Reviewed { note }]))
+        Ok((
+            reviewed,
+            vec![Effect::Step(ApprovalStep::Reviewed { note })],
+        ))
     }
 
     pub(crate) fn tick(mut self, now: OffsetDateTime) -> (Self, Vec<Effect>) {
         let mut effects = vec![];
         let state = self.state_at(now);
         if state != self.state {
-            let (effect, since) = match &self.grant {
-                Some(grant) => (Effect::Ended, grant.until),
-                None => (Effect::Expired, self.waits_until),
+            let (step, since) = match &self.grant {
+                Some(grant) => (ApprovalStep::Ended, grant.until),
+                None => (ApprovalStep::Expired, self.waits_until),
             };
-            effects.push(effect);
+            effects.push(Effect::Step(step));
             self = self.now_in(state, since);
         }
         let granted = self.state == State::Granted;
@@ -369,6 +334,11 @@ impl Approval {
             Some(Review::Done { .. }) | None => None,
         };
         state.into_iter().chain(review).min()
+    }
+
+    /// It is in `state` by `step`.
+    fn done(self, state: State, step: ApprovalStep, now: OffsetDateTime) -> (Self, Vec<Effect>) {
+        (self.now_in(state, now), vec![Effect::Step(step)])
     }
 
     fn now_in(self, state: State, since: OffsetDateTime) -> Self {

@@ -179,12 +179,12 @@ fn a_reason_that_was_enough_is_so_as_long_as_policy_says() {
     let (granted, effect) = asked.clone().unasked(&need(&before, &wanted));
     let until = START + Duration::from_hours(1);
     let policies = vec!["test:policy0".to_owned()];
-    let expected = Effect::Granted {
+    let expected = ApprovalStep::Granted {
         until,
         once: false,
         policies,
     };
-    assert_eq!(effect, Some(expected));
+    assert_eq!(effect, Some(Effect::Step(expected)));
     assert!(granted.asks.is_empty() && granted.votes.is_empty());
     let two = policy(TWO, &[]);
     let (waits, effect) = asked.unasked(&need(&two, &wanted));
@@ -210,6 +210,22 @@ fn a_reason_that_was_enough_is_so_as_long_as_policy_says() {
     assert!(has(read, START) && !has(read, minutes(60)));
     assert!(!has(&read.replace("down", "up"), START));
     assert!(has("permit(principal, action, resource);", minutes(59)));
+
+    // What is granted for longer than a reason that policy only reads.
+    let long = policy(&WHY.replace("1h", "2h"), &[]);
+    let asked = Approval {
+        reason: "it is down".to_owned(),
+        ..opened(&long, "telegram:5")
+    };
+    let (granted, _) = asked.unasked(&need(&long, &wanted));
+    let reading = policy(read, &[]);
+    assert!(reading.upholds(&granted, minutes(59)) && !reading.upholds(&granted, minutes(60)));
+    assert!(!allowed(&reading, &wanted, &granted, minutes(60)));
+    let free = policy("permit(principal, action, resource);", &[]);
+    assert!(
+        free.upholds(&granted, minutes(119)),
+        "it needs no grant any more"
+    );
 }
 
 #[test]
@@ -289,7 +305,10 @@ fn broken_glass_holds_while_policy_lets_it_and_waits_for_somebody_else() {
     );
 
     let (ended, effects) = broken.step(Event::Tick, groups, minutes(61)).unwrap();
-    assert_eq!(effects, [Effect::Ended, Effect::Reminded]);
+    assert_eq!(
+        effects,
+        [Effect::Step(ApprovalStep::Ended), Effect::Reminded]
+    );
     assert!(!ended.is_over(minutes(61)), "nobody has looked at it");
     let review = |by| Event::Review {
         by: account(by),
@@ -341,7 +360,7 @@ fn a_grant_lasts_longer_by_the_votes_for_that() {
         .step(Event::Extend(&more), groups, later)
         .unwrap();
     let until = later + Duration::from_hours(1);
-    assert_eq!(effects, [Effect::Extended { until }]);
+    assert_eq!(effects, [Effect::Step(ApprovalStep::Extended { until })]);
     assert!(allowed(
         &policy,
         &first.request,
@@ -436,7 +455,7 @@ fn of_several_demands_the_strictest_counts() {
     );
     let need = need(&policy, &request("telegram:5", "app"));
     let half_an_hour = Duration::from_mins(30);
-    assert_eq!(need.promise(), Some((half_an_hour, true)));
+    assert_eq!(need.promise(0), Some((half_an_hour, true)));
     assert_eq!(need.step_up(&["leads"]), Some("totp"));
     assert_eq!(need.step_up(&["security"]), None, "theirs needs no code");
     let votes = [("telegram:2", Some("totp")), ("telegram:4", None)];
@@ -455,7 +474,7 @@ fn of_several_demands_the_strictest_counts() {
 
 #[test]
 fn the_reason_of_what_waits_is_none() {
-    let free = r#"permit(principal, action, resource) when { context has reason };"#;
+    let free = "permit(principal, action, resource) when { context has reason };";
     let approvals = format!("@approvals(\"1\") @approvers(\"leads\") {free}");
     let wanted = request("telegram:5", "app");
     let asked = policy(&approvals, &[]);

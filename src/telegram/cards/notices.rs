@@ -188,3 +188,6 @@ fn granted(approval: &ApprovalInfo, grant: &Grant) -> Vec<(String, String)> {
     }
     said
 }
+
+#[cfg(test)]
+mod tests;

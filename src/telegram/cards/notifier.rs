@@ -128,20 +128,15 @@ impl Notifier {
         let mut shut_out = refuses(&card);
         let mut wanted = places(approval, &told, settings, shut_out);
         loop {
-            let due = wanted
-                .iter()
-                .copied()
-                .find(|chat| match card.places.get(chat) {
-                    Some(place) => place.revision < Some(approval.revision),
-                    None => is_news(approval),
-                });
+            let mut chats = wanted.iter().copied();
+            let new = chats.find(|it| is_news(approval) && !card.places.contains_key(it));
             // Also where nobody wants it any more: it would say what is not so.
             let stale = || {
                 let mut places = card.places.iter();
                 let stale = places.find(|(_, place)| place.revision < Some(approval.revision));
                 stale.map(|(chat, _)| *chat)
             };
-            let Some(chat) = due.or_else(stale) else {
+            let Some(chat) = new.or_else(stale) else {
                 break;
             };
             let place = if let Some(place) = card.places.get(&chat) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vaultgram::broker::ports::StoreError;
+use vaultgram::broker::ports::{Coordination, StoreError};
 use vaultgram::broker::{Collected, Opened};
 use vaultgram::domain::RequestId;
 use vaultgram::domain::approval::State;
@@ -62,6 +62,9 @@ async fn the_reason_of_what_was_never_granted_opens_nothing() {
     }
     approve(&world, &broker, BOB.0, &approval).await.unwrap();
     assert!(released(&world, &broker, "why").await, "as it was granted");
+    broker.lock_chat().await.unwrap();
+    assert!(!released(&world, &broker, "why").await, "chat is locked");
+    world.coordination.delete("locks/chat").await.unwrap();
     let name = approval.id.to_string();
     let bob = on_telegram(BOB.0);
     broker
@@ -280,6 +283,24 @@ async fn a_grant_is_extended_through_the_same_tier_and_ends_as_one() {
     revoked.unwrap();
     assert_eq!(broker.lease_count(), 0);
     assert!(!released(&world, &broker, "db/creds/app").await);
+}
+
+#[tokio::test]
+async fn what_another_process_took_back_and_put_away_ends_here_too() {
+    let world = world();
+    let (broker, other) = (world.broker(), world.broker());
+    let approval = granted(&world, &broker, "db/creds/app", &[BOB.0]).await;
+    assert!(released(&world, &broker, "db/creds/app").await);
+    let (name, bob) = (approval.id.to_string(), on_telegram(BOB.0));
+    let revoked = other.revoke_approval(&world.id(), &bob, &name).await;
+    revoked.unwrap();
+    for _ in 0..2 {
+        other.tend_approvals().await.unwrap();
+        world.clock.pass(Duration::from_mins(11));
+    }
+    assert_eq!(broker.lease_count(), 1);
+    broker.tend_approvals().await.unwrap();
+    assert_eq!(broker.lease_count(), 0);
 }
 
 #[tokio::test]

@@ -89,6 +89,11 @@ impl Coordination for Counting {
         }
         found
     }
+
+    async fn inherit(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
+        self.asked("inherit");
+        self.inner.inherit(prefix).await
+    }
 }
 
 /// Alice reads on the host, where nothing is claimed and chat is never locked.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use telegram_dc::{Chat, Draft, Message, User};
+use vaultgram::broker::ports::Coordination;
 use vaultgram::domain::caller::{ChatKind, TelegramUser};
 use vaultgram::domain::group::{Groups, Member};
 use vaultgram::domain::{Caller, People};
@@ -31,7 +32,7 @@ permit(principal, action, resource == Path::"secret/one");
 permit(principal, action, resource == Path::"secret/two");
 @id("free-reason") @approvals("1") @approvers("leads")
 permit(principal, action, resource == Path::"secret/open");
-@id("code") @approvals("1") @approvers("leads") @step_up("totp")
+@id("code") @approvals("1") @approvers("leads") @step_up("totp") @once("true")
 permit(principal, action, resource == Path::"secret/code");
 @id("glass") @approvals("2") @approvers("leads") @break_glass("15m")
 permit(principal, action, resource == Path::"secret/glass");
@@ -279,6 +280,12 @@ async fn a_denial_ends_it_and_says_why() {
     assert!(told.ends_with("telegram:1003: not before noon"), "{told}");
     let over = "This request is over: telegram:1003 denied it";
     world.approves(BOB, &id, over).await;
+    let kept = world.coordination.get(&format!("cards/{id}")).await;
+    let kept = String::from_utf8(kept.unwrap().unwrap()).unwrap();
+    assert!(
+        kept.contains("\"settled\":1"),
+        "it is forgotten some day: {kept}"
+    );
 }
 
 #[tokio::test]
@@ -332,6 +339,7 @@ async fn a_code_is_checked_once_and_does_not_stay() {
     let _process = world.start().await;
     let id = world.request(ALICE, "/request_secret code").await;
     let card = world.shows(&id, "approve CODE").await;
+    assert!(card.text.contains("For: 60 min, for one use\n"));
     world.post_to_desk(BOB, Draft::new("approve").reply_to(card.id));
     world.told(BOB, "needs a code of your authenticator").await;
     world

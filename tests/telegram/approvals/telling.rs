@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telegram_dc::{Chat, Draft, Fault, Message};
-use vaultgram::broker::Vote;
 use vaultgram::broker::ports::Coordination;
-use vaultgram::domain::RequestId;
+use vaultgram::broker::{Opened, Vote};
+use vaultgram::domain::caller::UnixPeer;
+use vaultgram::domain::{Action, Caller, Delivery, Request, RequestId};
 
 use super::{CAROL, DAN, DESK, DESK_ID, SMALL, at, caller, desk};
 use crate::support::{A_WHILE, ALICE, BOB, BROKER, MALLORY, SOON, World};
@@ -81,6 +82,11 @@ async fn killed_at_any_point_there_is_one_card_and_it_is_right() {
                 .await
                 .unwrap();
         }
+        if kept.is_some() {
+            // Telegram may say no more of what was sent before than that it was.
+            let sent = Fault::error(500, "RANDOM_ID_DUPLICATE");
+            world.dc.fault("messages.sendMessage", sent, 2);
+        }
         let _process = world.start().await;
         let card = world.shows(&waiting, "so far 1").await;
         if kept.is_some() {
@@ -94,6 +100,24 @@ async fn killed_at_any_point_there_is_one_card_and_it_is_right() {
         assert_eq!(world.answers(ALICE).iter().filter(told).count(), 1);
         assert_eq!(world.cards(&denied).len(), 1);
     }
+}
+
+#[tokio::test]
+async fn what_was_told_is_not_sent_again_nor_by_the_next_process() {
+    let world = desk().await;
+    let process = world.start().await;
+    let (id, _) = world.waiting("one").await;
+    world.approves(BOB, &id, "is granted").await;
+    world.shows(&id, "✅ is granted").await;
+    world.told(ALICE, "✅ Request").await;
+    world.quiet().await;
+    process.stop().await;
+    let _process = world.start().await;
+    // Telegram would take it for the same; it is not even asked.
+    let sent = world.dc.count("messages.sendMessage");
+    world.waiting("two").await;
+    let more = world.dc.count("messages.sendMessage") - sent;
+    assert_eq!(more, 2, "the answer and the card");
 }
 
 #[tokio::test]
@@ -133,6 +157,9 @@ async fn nothing_is_told_while_chat_is_locked() {
     let world = desk().await;
     let process = world.start().await;
     let (id, _) = world.waiting("two").await;
+    let (granted, _) = world.waiting("one").await;
+    world.approves(BOB, &granted, "is granted").await;
+    world.shows(&granted, "✅ is granted").await;
     world.coordination.put("locks/chat", b"").await.unwrap();
     let by = RequestId::Connection(7);
     let (bob, vote) = (caller(BOB), Vote::Approve { code: None });
@@ -140,11 +167,62 @@ async fn nothing_is_told_while_chat_is_locked() {
     assert!(vote.await.is_err(), "nor is anything decided");
     world.approves(BOB, &id, "Locked").await;
     world.shows(&id, "so far 0").await;
+    // On the host it goes on.
+    let root = Caller::Unix(UnixPeer::known(0, 0, 7));
+    let revoked = process.broker.revoke_approval(&by, &root, &granted);
+    revoked.await.unwrap();
+    tokio::time::sleep(A_WHILE).await;
+    world.shows(&granted, "✅ is granted").await;
+    world.coordination.delete("locks/chat").await.unwrap();
+    world.shows(&granted, "❌ is revoked").await;
+}
+
+#[tokio::test]
+async fn that_a_card_is_posted_is_kept_before() {
+    let world = desk().await;
+    let process = world.start().await;
+    world.quiet().await;
+    let flood = Fault::error(420, "FLOOD_WAIT_60");
+    world.dc.fault("messages.sendMessage", flood, 1);
+    let wanted = Request {
+        id: RequestId::Connection(7),
+        caller: caller(ALICE),
+        action: Action::Read(Delivery::Message),
+        target: process.broker.mounts().parse("one").unwrap(),
+    };
+    let opened = process.broker.open_approval(&wanted, "fix the import");
+    let Ok(Opened::Open(approval)) = opened.await else {
+        panic!("it is not opened");
+    };
+    let key = format!("cards/{}", approval.id);
+    let kept = |world: &World| world.coordination.count(&key) == 1;
+    world.until("it is kept", kept).await;
+    assert!(world.desk().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_put_away_while_nobody_told_is_told() {
+    let world = desk().await;
+    let process = world.start().await;
+    let (id, _) = world.waiting("two").await;
+    let broker = Arc::clone(&process.broker);
+    process.kill().await;
+    let by = RequestId::Connection(7);
+    broker.cancel(&by, &caller(ALICE), &id).await.unwrap();
+    for _ in 0..2 {
+        broker.tend_approvals().await.unwrap();
+        world.later(601);
+    }
+    assert_eq!(broker.approvals_for_notices().await, Ok(vec![]));
+    let _process = world.start().await;
+    world.shows(&id, "is cancelled").await;
 }
 
 #[tokio::test]
 async fn a_bots_card_has_buttons_and_whoever_presses_is_authorised_afresh() {
     let world = at(World::of_a_bot().await, Some(-SMALL)).await;
+    let elsewhere = Chat::Group(SMALL + 1);
+    world.dc.add_group(SMALL + 1, "Elsewhere", &[BOB, BROKER]);
     let _process = world.start().await;
     let id = world
         .request(ALICE, "/request_secret two fix the import")
@@ -188,6 +266,12 @@ async fn a_bots_card_has_buttons_and_whoever_presses_is_authorised_afresh() {
         press(MALLORY, 0).await.unwrap_err().text,
         "BOT_RESPONSE_TIMEOUT"
     );
+    // Nor does a button do anything where requests are not decided on.
+    let copy = Draft::new("copied").buttons(card(BOB).unwrap().buttons);
+    world.dc.send(BROKER, elsewhere, copy).unwrap();
+    let copied = world.dc.history(BOB, elsewhere).pop().unwrap().id;
+    let pressed = world.dc.press(BOB, elsewhere, copied, &*buttons[0].data);
+    assert_eq!(pressed.await.unwrap_err().text, "BOT_RESPONSE_TIMEOUT");
     world.dc.set_bot_patience(SOON);
     assert!(press(CAROL, 0).await.unwrap().contains("is granted"));
     world

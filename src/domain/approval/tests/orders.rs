@@ -196,8 +196,16 @@ proptest! {
                     prop_assert_eq!(next.revision, before.revision + u64::from(!effects.is_empty()));
                     prop_assert!(!effects.is_empty() || next == before);
                     for effect in effects {
-                        match effect {
-                            Effect::Voted => {
+                        let step = match effect {
+                            Effect::Step(step) => step,
+                            Effect::Warned => {
+                                prop_assert!(live);
+                                continue;
+                            }
+                            Effect::Applied | Effect::Reminded => panic!("{effect:?}"),
+                        };
+                        match step {
+                            ApprovalStep::Voted { .. } => {
                                 let Deed::Approve(who, code) = deed else { panic!("{deed:?}") };
                                 let name = person(ACCOUNTS[who]);
                                 prop_assert!(waits);
@@ -208,50 +216,50 @@ proptest! {
                                 seen.votes.retain(|(other, _)| *other != name);
                                 seen.votes.push((name, code));
                             }
-                            Effect::Granted { until, once, .. } => {
+                            ApprovalStep::Granted { until, once, .. } => {
                                 let enough = told && enough(&seen.votes);
                                 prop_assert!(waits && enough, "{:?}", seen.votes);
                                 prop_assert_eq!(until, now + Duration::from_mins(30));
                                 prop_assert_eq!(once, ONCE.contains(&which));
                                 seen.granted = Some(until);
                             }
-                            Effect::Denied { .. } => {
+                            ApprovalStep::Denied { .. } => {
                                 let Deed::Deny(who) = deed else { panic!("{deed:?}") };
                                 prop_assert!(waits && person(ACCOUNTS[who]) != person(own));
                                 prop_assert_ne!(person(ACCOUNTS[who]), "eve");
                                 seen.over = true;
                             }
-                            Effect::Cancelled => {
+                            ApprovalStep::Cancelled => {
                                 let Deed::Cancel(who) = deed else { panic!("{deed:?}") };
                                 prop_assert!(waits && person(ACCOUNTS[who]) == person(own));
                                 seen.over = true;
                             }
-                            Effect::Expired => {
+                            ApprovalStep::Expired => {
                                 prop_assert!(!seen.over && seen.granted.is_none() && !waits);
                                 seen.over = true;
                             }
-                            Effect::Used => {
+                            ApprovalStep::Used => {
                                 prop_assert!(live && ONCE.contains(&which));
                                 seen.uses += 1;
                                 prop_assert_eq!(seen.uses, 1, "a second use");
                             }
-                            Effect::GivenBack => {
+                            ApprovalStep::GivenBack => {
                                 prop_assert!(seen.uses == 1);
                                 seen.uses -= 1;
                             }
-                            Effect::Revoked => {
+                            ApprovalStep::Revoked => {
                                 prop_assert!(live);
                                 seen.over = true;
                             }
-                            Effect::Ended => {
+                            ApprovalStep::Ended => {
                                 prop_assert!(!seen.over && seen.granted.is_some() && !live);
                                 seen.over = true;
                             }
-                            Effect::Warned => prop_assert!(live),
-                            Effect::Extended { .. }
-                            | Effect::Applied
-                            | Effect::Reminded
-                            | Effect::Reviewed { .. } => panic!("{effect:?}"),
+                            ApprovalStep::Opened { .. }
+                            | ApprovalStep::BrokenGlass { .. }
+                            | ApprovalStep::StepUpFailed
+                            | ApprovalStep::Extended { .. }
+                            | ApprovalStep::Reviewed { .. } => panic!("{step:?}"),
                         }
                     }
                     approval = next;
