@@ -31,7 +31,7 @@ pub enum StateConfig {
     /// In a file, for one vaultgram alone.
     File(PathBuf),
     /// In etcd, for several.
-    Etcd(EtcdConfig),
+    Etcd(Box<EtcdConfig>),
 }
 
 /// The etcd that replicas share.
@@ -115,7 +115,8 @@ pub(super) fn typed(
             );
             None
         }
-        (None, Some(raw)) => etcd(raw, directory, environment, problems).map(StateConfig::Etcd),
+        (None, Some(raw)) => etcd(raw, directory, environment, problems)
+            .map(|etcd| StateConfig::Etcd(Box::new(etcd))),
         (file, None) => {
             let file = file.unwrap_or(StateConfig::DEFAULT_FILE.into());
             Some(StateConfig::File(directory.join(file)))

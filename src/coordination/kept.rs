@@ -1,6 +1,6 @@
 //! The state as it is carried from one store to another.
 
-use crate::broker::ports::CoordinationError;
+use std::fmt;
 
 /// An entry. Times are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +41,8 @@ impl Kept {
 }
 
 // Values hold no secrets, and are still nobody's business.
-impl std::fmt::Debug for What {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Set(value) => write!(f, "Set({} bytes)", value.len()),
             Self::Claimed { until } => write!(f, "Claimed({until})"),
@@ -70,8 +70,4 @@ impl Mark {
             self.text, self.remove
         )
     }
-}
-
-pub(super) fn failed(cause: impl ToString) -> CoordinationError {
-    CoordinationError(cause.to_string())
 }

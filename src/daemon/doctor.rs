@@ -100,7 +100,7 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
         StateConfig::File(file) => examine_state(file).await,
         StateConfig::Etcd(config) => {
             let running = socket.as_deref().is_some_and(http::is_listened_at);
-            (doctor_etcd::examine(config).await, running)
+            (doctor_etcd::examine(*config).await, running)
         }
     };
     let runs_at = running.then_some(socket.as_deref());

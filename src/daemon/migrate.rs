@@ -71,7 +71,7 @@ async fn migrate(arguments: &Migrate) -> Result<Migrated, Failure> {
     let path = arguments.file.clone().unwrap_or_else(beside);
     let here = path.display().to_string();
     let there = format!("etcd under {}", config.prefix);
-    let etcd = at_rest(config)?;
+    let etcd = at_rest(*config)?;
     let now = SystemClock.now();
     let (kept, from, to, unmark, next) = match arguments.to {
         Place::Etcd => {
@@ -136,7 +136,8 @@ async fn to_etcd(
         timestamp(now)
     );
     if !etcd.mark(&begun).await.map_err(unreachable)? {
-        return Err(busy(there));
+        let what = format!("{there} is being copied, by another migration");
+        return Err(Failure::new(Exit::TryAgain, what));
     }
     let since = milliseconds(now);
     let kept = file.everything(since).map_err(failed)?;
@@ -173,7 +174,8 @@ async fn to_file(
     }
     // The mark first: a replica that joins looks for it as a member, and is seen as one here.
     if !etcd.mark(&moved(&here, now)).await.map_err(unreachable)? {
-        return Err(busy(there));
+        let what = format!("{there} is being copied, by another migration");
+        return Err(Failure::new(Exit::TryAgain, what));
     }
     let copied = async {
         refuse_replicas(etcd, there).await?;
@@ -201,15 +203,13 @@ fn at_rest(mut config: EtcdConfig) -> Result<AtRest, Failure> {
 }
 
 async fn refuse_replicas(etcd: &AtRest, there: &str) -> Result<(), Failure> {
-    match etcd.replicas().await.map_err(unreachable)? {
-        0 => Ok(()),
-        1 => Err(busy(there)),
-        more => Err(Failure::new(
-            Exit::TryAgain,
-            format!("{more} replicas of vaultgram run on {there}"),
-        )
-        .hint("stop them all first")),
-    }
+    let run = match etcd.replicas().await.map_err(unreachable)? {
+        0 => return Ok(()),
+        1 => "a vaultgram runs".to_owned(),
+        more => format!("{more} replicas of vaultgram run"),
+    };
+    let what = format!("{run} on {there}");
+    Err(Failure::new(Exit::TryAgain, what).hint("stop them all first"))
 }
 
 /// What was read back must be what was there.
@@ -239,11 +239,6 @@ fn timestamp(now: OffsetDateTime) -> String {
 
 fn milliseconds(time: OffsetDateTime) -> i64 {
     time.unix_timestamp() * 1000 + i64::from(time.millisecond())
-}
-
-fn busy(there: &str) -> Failure {
-    let what = format!("a vaultgram runs on {there}, or another migration");
-    Failure::new(Exit::TryAgain, what).hint("stop it first")
 }
 
 fn unopened(error: OpenError) -> Failure {

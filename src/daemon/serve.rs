@@ -243,14 +243,7 @@ impl Daemon {
         let mut running = FuturesUnordered::new();
 
         running.push(back.spawn(ended(self.state.run(stop_back.clone()))));
-        tokio::select! {
-            ready = self.state.ready() => if let Err(failure) = ready {
-                // Nobody need wait for its lease to end.
-                drop(self.state.close().await);
-                return Err(failure);
-            },
-            () = signals.stop() => return Err(Failure::new(Exit::Cancelled, "stopped")),
-        }
+        join(&self.state, &mut signals).await?;
         let hash = self.reloader.hash();
         self.broker.record_policy(hash).await.map_err(unavailable)?;
         self.broker.recover_leases().await.map_err(unavailable)?;
@@ -347,6 +340,19 @@ impl Daemon {
         tracing::info!(event = "daemon.stopped");
         ended
     }
+}
+
+/// Waits until the state may be worked with.
+async fn join(state: &State, signals: &mut Signals) -> Result<(), Failure> {
+    let ready = tokio::select! {
+        ready = state.ready() => ready,
+        () = signals.stop() => Err(Failure::new(Exit::Cancelled, "stopped")),
+    };
+    if ready.is_err() {
+        // Nobody need wait for what was joined to end by itself, which it does all the same.
+        drop(state.close().await);
+    }
+    ready
 }
 
 async fn close(state: &State, audit: &AuditFile) {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use vaultgram::broker::ports::{Clock, SystemClock};
 use vaultgram::coordination::etcd::kv::{Compare, Event, Kv, KvError, Op};
 use vaultgram::coordination::etcd::{EtcdClient, Reach, Tls};
 use vaultgram::domain::SecretValue;
@@ -332,6 +333,8 @@ async fn a_user_signs_in_by_password_and_is_held_to_their_role() {
     let error = elsewhere.unwrap_err();
     assert!(matches!(error, KvError::Refused(_)), "{error:?}");
     assert!(error.to_string().contains("permission denied"), "{error}");
+    let looked = client.examine("/vaultgram/", SystemClock.now()).await;
+    assert!(!looked.unwrap().writes_elsewhere);
     let error = EtcdClient::new(reach("wrong"))
         .range("/vaultgram/")
         .await
@@ -350,4 +353,45 @@ async fn a_user_signs_in_by_password_and_is_held_to_their_role() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("user name is empty"), "{error}");
+}
+
+#[tokio::test]
+async fn a_look_at_it_changes_nothing() {
+    let mut etcd = Etcd::start_cluster();
+    let client = EtcdClient::new(by_certificate(&etcd, "root"));
+    set(&client, "/vaultgram/a", b"").await;
+    let revision = client.range("/").await.unwrap().revision;
+    let now = SystemClock.now();
+    let looked = client.examine("/vaultgram/", now).await.unwrap();
+    let leader = etcd.leader();
+    assert_eq!(looked.members, Some((3, Some(leader.to_string()))));
+    assert!(
+        looked.nodes.iter().all(|(_, facts)| facts.is_ok()),
+        "{looked:?}"
+    );
+    let drift = looked.drift.unwrap();
+    assert!(drift.unsigned_abs() <= Duration::from_secs(2), "{drift}");
+    let warnings = looked.warnings("/vaultgram/");
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("outside of /vaultgram/"),
+        "{warnings:?}"
+    );
+    let late = client
+        .examine("/vaultgram/", now - Duration::from_mins(1))
+        .await;
+    let warnings = late.unwrap().warnings("/vaultgram/").join("; ");
+    assert!(
+        warnings.contains("s ahead of vaultgram's; set both by NTP"),
+        "{warnings}"
+    );
+    let gone = (leader + 1) % 3;
+    let endpoint = etcd.endpoints().remove(gone);
+    etcd.kill(gone);
+    let looked = client.examine("/vaultgram/", now).await.unwrap();
+    let warnings = looked.warnings("/vaultgram/").join("; ");
+    assert!(
+        warnings.contains(&format!("etcd at {endpoint}: ")),
+        "{warnings}"
+    );
+    assert_eq!(client.range("/").await.unwrap().revision, revision);
 }

@@ -15,12 +15,16 @@ mod audit;
 mod bot;
 mod burst;
 mod cache;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod chaos;
 mod chat;
 mod crud;
 mod deliveries;
 mod doctor;
 mod engines;
+#[path = "../support/etcd.rs"]
+mod etcd;
 mod health;
 mod leaks;
 mod leases;
@@ -39,6 +43,7 @@ mod sign_in;
 mod socket;
 #[path = "../support/stage.rs"]
 mod stage;
+mod state;
 mod stop;
 mod terminal;
 mod typed;

@@ -138,7 +138,8 @@ impl Examined {
         for (endpoint, facts) in &self.nodes {
             match facts {
                 Ok(facts) => {
-                    found.extend(facts.troubles.iter().map(|it| format!("{endpoint}: {it}")))
+                    let troubles = facts.troubles.iter();
+                    found.extend(troubles.map(|it| format!("{endpoint}: {it}")));
                 }
                 Err(error) => found.push(error.clone()),
             }

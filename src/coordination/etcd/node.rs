@@ -55,7 +55,7 @@ impl Node {
         // Whatever it was, it was not what is to be asked.
         let client = client.map_err(|error| match Failure::of(&error) {
             Failure::Unclear(text) => Failure::NotDone(text),
-            known => known,
+            known @ (Failure::No(_) | Failure::NoLease | Failure::NotDone(_)) => known,
         })?;
         let made = Arc::new(Connection {
             kv: client.kv_client().max_decoding_message_size(MAX_ANSWER),

@@ -44,17 +44,17 @@ impl Patience {
 /// The nodes, and which of them is spoken to.
 pub(super) struct Nodes {
     reach: Reach,
-    nodes: Vec<Node>,
+    all: Vec<Node>,
     current: AtomicUsize,
 }
 
 impl Nodes {
     pub(super) fn new(reach: Reach) -> Self {
-        let nodes: Vec<_> = reach.endpoints.iter().cloned().map(Node::new).collect();
+        let all: Vec<_> = reach.endpoints.iter().cloned().map(Node::new).collect();
         Self {
             // Replicas spread themselves over the nodes.
-            current: AtomicUsize::new(rand::random_range(0..nodes.len().max(1))),
-            nodes,
+            current: AtomicUsize::new(rand::random_range(0..all.len().max(1))),
+            all,
             reach,
         }
     }
@@ -99,7 +99,7 @@ impl Nodes {
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let asked = self.nodes.iter().map(async |node| {
+        let asked = self.all.iter().map(async |node| {
             let endpoint = node.endpoint();
             let said = self.ask(node, times::TRY, &work).await;
             let said = said.map_err(|(failure, _)| KvError::from(failure).to_string());
@@ -118,7 +118,7 @@ impl Nodes {
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
         let current = self.current.load(Ordering::Relaxed);
-        let Some(node) = self.nodes.get(current % self.nodes.len().max(1)) else {
+        let Some(node) = self.all.get(current % self.all.len().max(1)) else {
             return Err(Failure::No("there are no endpoints".to_owned()));
         };
         let (failure, connection) = match self.ask(node, limit, work).await {
@@ -149,8 +149,15 @@ impl Nodes {
     {
         let named = |what: String| {
             // A node that does not take the certificate says so just before it hangs up, or too late.
-            let hung_up = ["connection closed", "fatal alert", "broken pipe", "reset by peer"];
-            let refused = hung_up.iter().any(|sign| what.to_lowercase().contains(sign));
+            let hung_up = [
+                "connection closed",
+                "fatal alert",
+                "broken pipe",
+                "reset by peer",
+            ];
+            let refused = hung_up
+                .iter()
+                .any(|sign| what.to_lowercase().contains(sign));
             let hint = if self.reach.tls.is_some() && refused {
                 " (where that goes on, it does not take our certificate: [state.etcd] cert_file)"
             } else {
@@ -177,7 +184,7 @@ impl Nodes {
     /// The connection in use has failed by another's account.
     pub(super) async fn leave(&self, lost: &Arc<Connection>) {
         let current = self.current.load(Ordering::Relaxed);
-        for node in &self.nodes {
+        for node in &self.all {
             node.leave(lost).await;
         }
         self.turn_from(current);
@@ -185,12 +192,12 @@ impl Nodes {
 
     /// To the next node, unless somebody has turned already.
     fn turn_from(&self, current: usize) {
-        let next = (current + 1) % self.nodes.len().max(1);
+        let next = (current + 1) % self.all.len().max(1);
         let turned =
             self.current
                 .compare_exchange(current, next, Ordering::Relaxed, Ordering::Relaxed);
         if turned.is_ok()
-            && let Some(node) = self.nodes.get(next)
+            && let Some(node) = self.all.get(next)
         {
             tracing::debug!(event = "etcd.turned", endpoint = node.endpoint());
         }
@@ -198,7 +205,7 @@ impl Nodes {
 
     /// Before the next try: none while there are nodes that were not asked.
     fn pause(&self, tries: usize) -> Duration {
-        let rounds = (tries + 1) / self.nodes.len().max(1);
+        let rounds = (tries + 1) / self.all.len().max(1);
         let Some(doublings) = rounds.checked_sub(1) else {
             return Duration::ZERO;
         };

@@ -10,7 +10,7 @@ use super::envelope::{Envelopes, Head, Keys, Kind};
 use super::layout::{Layout, MemberId, Place};
 use crate::broker::ports::{CoordinationError, SystemRandom};
 use crate::coordination::etcd::kv::{Compare, Kv, KvError, Op};
-use crate::coordination::kept::{Kept, Mark, What, failed};
+use crate::coordination::kept::{Kept, Mark, What};
 
 /// Changes in one transaction; etcd takes 128.
 const BATCH: usize = 64;
@@ -188,15 +188,19 @@ impl AtRest {
     async fn persist(&self, ops: Vec<Op>) -> Result<(), CoordinationError> {
         let mut tries = 0;
         loop {
-            let error = match self.kv.txn(vec![], ops.clone(), vec![]).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let Err(error) = self.kv.txn(vec![], ops.clone(), vec![]).await else {
+                return Ok(());
             };
             tries += 1;
-            match error {
-                KvError::Unclear(_) if tries < TRIES => sleep(PAUSE).await,
-                error => return Err(failed(error)),
+            if tries == TRIES || !matches!(error, KvError::Unclear(_)) {
+                return Err(failed(error));
             }
+            sleep(PAUSE).await;
         }
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
+fn failed(error: KvError) -> CoordinationError {
+    CoordinationError(error.to_string())
 }
