@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::Settings;
@@ -27,15 +27,15 @@ use super::incoming::{Event, Incoming};
 use super::leaks::Leaks;
 use super::outbox::Outbox;
 use super::progress::Batch;
-use super::reply::{Part, Reply, random_id};
+use super::reply::Reply;
 use super::second_net::SecondNet;
 use super::session::FileSession;
 use super::status::{State, Status};
-use super::stranger::{Limiter, PER_USER, StrangerReply};
+use super::stranger::Limiter;
 use super::takeover::may_repeat;
 use super::unanswered::Unanswered;
 use super::withdrawal::{Withdrawals, Withdrawn};
-use crate::broker::ports::{Clock, CoordinationError};
+use crate::broker::ports::Clock;
 use crate::broker::{Broker, BrokerError, Duty, Hold};
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{ApprovalId, RequestId};
@@ -290,62 +290,6 @@ impl Handler {
                     withdrawn
                 }
             }
-        })
-    }
-
-    /// One sentence at most; whether anything they name exists is not even looked up.
-    fn accept_stranger(self: &Arc<Self>, user: i64, message: Incoming, batch: &Batch) {
-        let StrangerReply::Sentence(sentence) = &self.settings.stranger_reply else {
-            return;
-        };
-        let mut limiter = self
-            .strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !limiter.take(user, Instant::now()) {
-            return;
-        }
-        drop(limiter);
-        let Some(id) = message.request_id() else {
-            return;
-        };
-        let reply = Reply::plain(sentence);
-        let handler = Arc::clone(self);
-        self.spawn(batch, async move {
-            if !handler.may_answer_stranger(user, &id).await {
-                return;
-            }
-            let outbox = &handler.outbox;
-            if let Some(peer) = outbox.sender(&message).await {
-                let sent = outbox
-                    .send(peer, reply, None, random_id(&id, Part::Answer))
-                    .await;
-                debug!(
-                    event = "telegram.stranger",
-                    user,
-                    answered = sent.result.is_ok()
-                );
-                handler.finish(&id, Answered::of(&sent.result)).await;
-            }
-        });
-    }
-
-    /// Whether a stranger's message is this process's to answer. Each process has limits of its own;
-    /// that of each stranger holds for all processes together.
-    async fn may_answer_stranger(&self, user: i64, id: &RequestId) -> bool {
-        let may = async {
-            if self.broker.hold(id).await?.is_none() {
-                return Ok(false);
-            }
-            if !self.broker.has_company() {
-                return Ok(true);
-            }
-            let name = format!("strangers/{user}");
-            self.broker.first(&name, self.clock.now() + PER_USER).await
-        };
-        may.await.unwrap_or_else(|error: CoordinationError| {
-            warn!(event = "telegram.claim_failed", request = %id, %error);
-            false
         })
     }
 

@@ -1,9 +1,19 @@
 //! What strangers get: nothing, or one fixed sentence, and that seldom.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::answer::Answered;
+use super::handler::Handler;
+use super::incoming::Incoming;
+use super::progress::Batch;
+use super::reply::{Part, Reply, random_id};
+use crate::broker::ports::CoordinationError;
+use crate::domain::RequestId;
 
 /// What to answer to somebody who is not on the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +25,7 @@ pub enum StrangerReply {
 }
 
 /// One answer to a stranger in this time.
-pub(super) const PER_USER: Duration = Duration::from_hours(1);
+const PER_USER: Duration = Duration::from_hours(1);
 /// And one to any stranger in this time.
 const PER_ANYONE: Duration = Duration::from_secs(2);
 /// Strangers remembered.
@@ -50,6 +60,64 @@ impl Limiter {
         self.answered.insert(user, now);
         self.last = Some(now);
         true
+    }
+}
+
+impl Handler {
+    /// One sentence at most; whether anything they name exists is not even looked up.
+    pub(super) fn accept_stranger(self: &Arc<Self>, user: i64, message: Incoming, batch: &Batch) {
+        let StrangerReply::Sentence(sentence) = &self.settings.stranger_reply else {
+            return;
+        };
+        let mut limiter = self
+            .strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !limiter.take(user, Instant::now()) {
+            return;
+        }
+        drop(limiter);
+        let Some(id) = message.request_id() else {
+            return;
+        };
+        let reply = Reply::plain(sentence);
+        let handler = Arc::clone(self);
+        self.spawn(batch, async move {
+            if !handler.may_answer_stranger(user, &id).await {
+                return;
+            }
+            let outbox = &handler.outbox;
+            if let Some(peer) = outbox.sender(&message).await {
+                let sent = outbox
+                    .send(peer, reply, None, random_id(&id, Part::Answer))
+                    .await;
+                debug!(
+                    event = "telegram.stranger",
+                    user,
+                    answered = sent.result.is_ok()
+                );
+                handler.finish(&id, Answered::of(&sent.result)).await;
+            }
+        });
+    }
+
+    /// Whether a stranger's message is this process's to answer. Each process has limits of its own;
+    /// that of each stranger holds for all processes together.
+    async fn may_answer_stranger(&self, user: i64, id: &RequestId) -> bool {
+        let may = async {
+            if self.broker.hold(id).await?.is_none() {
+                return Ok(false);
+            }
+            if !self.broker.has_company() {
+                return Ok(true);
+            }
+            let name = format!("strangers/{user}");
+            self.broker.first(&name, self.clock.now() + PER_USER).await
+        };
+        may.await.unwrap_or_else(|error: CoordinationError| {
+            warn!(event = "telegram.claim_failed", request = %id, %error);
+            false
+        })
     }
 }
 

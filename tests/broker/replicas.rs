@@ -177,6 +177,7 @@ async fn what_one_that_ended_left_is_spared_for_its_holder_to_keep() {
     let (world, company) = (World::new(), Company::new());
     let ((first, one), (second, two)) = (replica(&world, &company), replica(&world, &company));
     let (stop, running) = looked_after(&second);
+    let holder = alice();
     let (kept, lost) = (leased(&world, &first).await, leased(&world, &first).await);
     tokio::time::sleep(Duration::from_millis(100)).await;
     one.end();
@@ -190,8 +191,9 @@ async fn what_one_that_ended_left_is_spared_for_its_holder_to_keep() {
         .unwrap();
     assert_eq!(second.leases(&alice()).await.unwrap().len(), 2);
     let name = LeaseName::Code(&kept);
-    let keeping = second.keep_lease(&world.id(), &alice(), name, HOUR / 2);
-    assert!(keeping.await.unwrap().lease.kept.is_some());
+    let id = world.id();
+    let keeping = second.keep_lease(&id, &holder, name, HOUR / 2).await;
+    assert!(keeping.unwrap().lease.kept.is_some());
     assert!(!world.store.take_calls().contains(&"revoke"));
     stop.cancel();
     running.await.unwrap();

@@ -70,6 +70,25 @@ impl Datacenter {
         key
     }
 
+    /// As [`Datacenter::provision_key`], of a device that says of itself from the beginning what the
+    /// user's newest device does: the same program signs in elsewhere.
+    #[must_use]
+    pub fn provision_alike(&self, user: i64) -> [u8; 256] {
+        let data = crate::random::bytes();
+        let now = self.shared.clock.unix();
+        let mut world = self.shared.world();
+        let home = world.home(user);
+        let newest = world.devices_of(user).into_iter().next();
+        let newest = newest.and_then(|key| world.keys.get(key));
+        let like = newest.map(|device| (device.about.clone(), device.api_id));
+        let key = world.keys.add(data, home, Standing::Fresh, now);
+        if let Some((added, (about, api_id))) = world.keys.get_mut(key).zip(like) {
+            (added.about, added.api_id) = (about, api_id);
+        }
+        world.sign_in(key, user);
+        data
+    }
+
     /// Ends one device's authorisation, as if from another device: it is told 401
     /// `AUTH_KEY_UNREGISTERED`. Whether there was one with this hash.
     #[expect(clippy::must_use_candidate, reason = "it is called to end")]
