@@ -21,7 +21,7 @@ async fn every_command_is_answered_once_whichever_replica_dies() {
     println!("CHAOS_COMMANDS={commands} CHAOS_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
 
-    let people = people(20);
+    let people = people(10);
     let telegram = format!(
         "command_age = \"{}s\"\ndelete_after = \"{}s\"\nrequest_timeout = \"2s\"",
         COMMAND_AGE.as_secs(),

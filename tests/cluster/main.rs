@@ -47,6 +47,12 @@ const DELETE_AFTER: Duration = Duration::from_secs(5);
 /// The command's age over which it is refused.
 const COMMAND_AGE: Duration = Duration::from_secs(20);
 
+/// What may also be said instead of an answer, and what we call it.
+const EXCUSES: &[(&str, &str)] = &[
+    ("cannot reach its state store", "without etcd"),
+    ("lost touch with the others", "out of touch"),
+];
+
 /// So many people.
 fn people(count: usize) -> Vec<i64> {
     (20_000..).take(count).collect()

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 
 use crate::company::Company;
 
@@ -17,10 +18,44 @@ pub(crate) struct Trouble {
     next: Instant,
     /// What ends when. Of each replica and of etcd there is one thing at a time.
     lasting: Vec<(Instant, Lasting)>,
-    /// Once in a run is enough: everybody waits.
-    quorum_was_lost: bool,
+    /// What is still to happen before all of it happens again.
+    kinds: Vec<Kind>,
     made: BTreeMap<&'static str, u32>,
 }
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Kill,
+    Restart,
+    Stop,
+    Cut,
+    KillLeader,
+    StopLeader,
+    Quorum,
+    Telegram,
+}
+
+/// How often each happens in a round.
+const DECK: [Kind; 18] = [
+    Kind::Kill,
+    Kind::Kill,
+    Kind::Kill,
+    Kind::Kill,
+    Kind::Restart,
+    Kind::Restart,
+    Kind::Stop,
+    Kind::Stop,
+    Kind::Stop,
+    Kind::Cut,
+    Kind::Cut,
+    Kind::Cut,
+    Kind::KillLeader,
+    Kind::KillLeader,
+    Kind::StopLeader,
+    Kind::Quorum,
+    Kind::Telegram,
+    Kind::Telegram,
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lasting {
@@ -42,7 +77,7 @@ impl Trouble {
             random,
             next: Instant::now(),
             lasting: vec![],
-            quorum_was_lost: false,
+            kinds: vec![],
             made: BTreeMap::new(),
         }
     }
@@ -57,46 +92,67 @@ impl Trouble {
         if now < self.next {
             return;
         }
-        self.next = now + Duration::from_millis(self.random.random_range(200..2000));
+        self.next = now + Duration::from_millis(self.random.random_range(100..1000));
         let replica = self.random.random_range(0..company.replicas.len());
         let in_trouble = self.lasting.iter().any(|(_, which)| which.is_of(replica));
-        let name = match self.random.random_range(0..20) {
-            0..6 if !in_trouble => {
+        let kind = self.draw();
+        let name = match kind {
+            Kind::Kill if !in_trouble => {
                 company.replicas[replica].kill();
                 self.lasts(Lasting::Gone(replica), 100..5000);
                 "kill -9"
             }
-            6..8 if !in_trouble => {
+            Kind::Restart if !in_trouble => {
                 company.replicas[replica].kill();
                 company.spawn(replica);
                 "kill -9 with a start at once"
             }
-            8..12 if !in_trouble => {
+            Kind::Stop if !in_trouble => {
                 company.replicas[replica].pause(true);
                 self.lasts(Lasting::Stopped(replica), 200..6000);
                 "SIGSTOP"
             }
-            12..15 if !in_trouble => {
+            Kind::Cut if !in_trouble => {
                 company.replicas[replica].cut(true);
                 self.lasts(Lasting::Cut(replica), 200..6000);
                 "cut off from etcd"
             }
-            15..17 if !self.etcd_is_in_trouble() => self.leader(company),
-            17 if !self.etcd_is_in_trouble() && !self.quorum_was_lost => {
-                self.quorum_was_lost = true;
+            Kind::KillLeader if !self.etcd_is_in_trouble() => {
+                let leader = tokio::task::block_in_place(|| company.etcd.leader());
+                tokio::task::block_in_place(|| company.etcd.kill(leader));
+                self.lasts(Lasting::NodeGone(leader), 500..6000);
+                "etcd's leader killed"
+            }
+            Kind::StopLeader if !self.etcd_is_in_trouble() => {
+                let leader = tokio::task::block_in_place(|| company.etcd.leader());
+                company.etcd.pause(leader);
+                self.lasts(Lasting::NodeStopped(leader), 500..6000);
+                "etcd's leader stopped"
+            }
+            Kind::Quorum if !self.etcd_is_in_trouble() => {
                 let first = self.random.random_range(0..3);
+                let until = Instant::now() + QUORUM_LOST;
                 for node in [first, (first + 1) % 3] {
                     tokio::task::block_in_place(|| company.etcd.kill(node));
-                    let until = Instant::now() + QUORUM_LOST;
                     self.lasting.push((until, Lasting::NodeGone(node)));
                 }
                 "etcd without a quorum"
             }
-            18..20 => {
+            Kind::Telegram => {
                 company.stage.dc.drop_connections();
                 "connections to Telegram dropped"
             }
-            _ => return,
+            // Not now: it comes next.
+            Kind::Kill
+            | Kind::Restart
+            | Kind::Stop
+            | Kind::Cut
+            | Kind::KillLeader
+            | Kind::StopLeader
+            | Kind::Quorum => {
+                self.kinds.push(kind);
+                return;
+            }
         };
         *self.made.entry(name).or_default() += 1;
     }
@@ -116,17 +172,13 @@ impl Trouble {
         format!("trouble: {}", made.collect::<Vec<_>>().join(", "))
     }
 
-    fn leader(&mut self, company: &mut Company) -> &'static str {
-        let leader = tokio::task::block_in_place(|| company.etcd.leader());
-        if self.random.random() {
-            tokio::task::block_in_place(|| company.etcd.kill(leader));
-            self.lasts(Lasting::NodeGone(leader), 500..6000);
-            "etcd's leader killed"
-        } else {
-            company.etcd.pause(leader);
-            self.lasts(Lasting::NodeStopped(leader), 500..6000);
-            "etcd's leader stopped"
+    /// Each kind as often as it stands in the deck, in an order of chance, and then again.
+    fn draw(&mut self) -> Kind {
+        if self.kinds.is_empty() {
+            self.kinds = DECK.to_vec();
+            self.kinds.shuffle(&mut self.random);
         }
+        self.kinds.pop().unwrap()
     }
 
     fn lasts(&mut self, which: Lasting, milliseconds: std::ops::Range<u64>) {

@@ -39,6 +39,8 @@ const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8
 const DELETE_AFTER: Duration = Duration::from_secs(5);
 /// The command's age over which it is refused.
 const COMMAND_AGE: Duration = Duration::from_secs(20);
+/// No more than people always take.
+const EXCUSES: &[(&str, &str)] = &[];
 /// Growth of the process over the last quarter of the commands that is not a leak, in kB: what
 /// the allocator and the caches are still settling.
 const SLACK: u64 = 12 * 1024;

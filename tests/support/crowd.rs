@@ -1,7 +1,7 @@
 //! The people: each asks, waits for the answer, and asks again; sometimes a few at once.
 //!
 //! The test that they are part of says in its root how long secrets stand, which commands are too
-//! old, and in which group the people are.
+//! old, in which group the people are, and what excuses it takes beside those here.
 #![allow(
     dead_code,
     reason = "shared by test targets, of which none uses all of it"
@@ -17,7 +17,7 @@ use telegram_dc::{Chat, Datacenter, Event, Message};
 use tokio::sync::mpsc::Receiver;
 
 use crate::stage::{BROKER, PASSWORD};
-use crate::{COMMAND_AGE, CROWD, DELETE_AFTER};
+use crate::{COMMAND_AGE, CROWD, DELETE_AFTER, EXCUSES};
 
 /// The longest anything takes: an outage, a restart and a flood wait one after the other.
 const LOST: Duration = Duration::from_mins(2);
@@ -292,17 +292,15 @@ impl Crowd {
 
 /// What may be said instead of an answer when things go wrong.
 fn excuse(text: &str) -> Option<&'static str> {
-    for (part, name) in [
+    let usual = [
         ("too old", "too old"),
         ("interrupted", "interrupted"),
         ("Vault cannot be reached", "without Vault"),
         ("clocks disagree", "clocks disagree"),
-    ] {
-        if text.contains(part) {
-            return Some(name);
-        }
-    }
-    None
+    ];
+    let mut all = usual.iter().chain(EXCUSES);
+    let (_, name) = all.find(|(part, _)| text.contains(part))?;
+    Some(name)
 }
 
 fn first_lines(log: &str, about: &str) -> String {
