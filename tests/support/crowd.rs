@@ -145,9 +145,9 @@ impl Crowd {
             let overdue = self.standing.values().map(Instant::elapsed).max();
             assert!(
                 overdue.unwrap_or_default() < DELETE_AFTER + LATE,
-                "{} secrets still stand, as {:?}\n{}",
+                "{} secrets still stand, for {overdue:?}\n{}\n{}",
                 self.standing.len(),
-                self.standing.keys().min_by_key(|(_, id)| *id),
+                self.about_standing(),
                 last_lines(&self.log())
             );
         }
@@ -278,6 +278,22 @@ impl Crowd {
                 );
             }
         }
+    }
+
+    /// The oldest secret that stands, and what was logged about it.
+    fn about_standing(&self) -> String {
+        let Some((account, id)) = self.standing.keys().min_by_key(|(_, id)| *id) else {
+            return String::new();
+        };
+        let mut text = String::new();
+        for chat in [Chat::User(BROKER), Chat::Group(CROWD)] {
+            let history = self.dc.history(*account, chat);
+            let shown = history.iter().find(|message| message.id == *id);
+            if let Some(message) = shown {
+                text = format!("{account} #{id}, out: {}: {}\n", message.out, message.text);
+            }
+        }
+        text + &first_lines(&self.log(), &format!("-{id}\""))
     }
 
     /// What was logged so far, of each after the other.
