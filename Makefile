@@ -1,7 +1,7 @@
 # `make` lists the targets. Everything that is installed goes into target/.
 CARGO_FUZZ = 0.13.2
 
-.PHONY: help tools build demo test soak load fuzz lint bench clean
+.PHONY: help tools build demo test soak load scaling fuzz lint bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -20,11 +20,16 @@ test: tools lint ## every test, with the real servers
 	cargo test --locked --workspace
 	cargo test --locked --release --test memory
 
-soak: tools ## 20,000 commands while everything goes wrong; its short form is among the tests
+soak: tools ## 20,000 commands while everything goes wrong, 5,000 to replicas; short forms are among the tests
 	SOAK_COMMANDS=20000 cargo test --locked --release --test soak -- --nocapture
+	CHAOS_COMMANDS=5000 cargo test --locked --release --test cluster chaos -- --nocapture
 
 load: tools ## 10,000 connections held and 200 hostile ones, beside which everybody else must not notice
 	LOAD=full cargo test --locked --release --test load -- --nocapture
+
+scaling: tools ## how long people wait when a replica dies, and what replicas and etcd carry
+	FIGURES_KILLS=50 FIGURES_SECONDS=20 cargo test --locked --release --test cluster figures -- \
+	    --nocapture --test-threads=1
 
 fuzz: ## a minute of fuzzing each: what people and programs can send, and what peers can call themselves
 	@test -x target/tools/bin/cargo-fuzz || \

@@ -232,12 +232,12 @@ impl Daemon {
 
     /// Serves until a signal, or until a part of it ends by itself.
     async fn run(self, mut signals: Signals, notifier: Arc<Notifier>) -> Result<(), Failure> {
-        let hash = self.reloader.hash();
-        self.broker.record_policy(hash).await.map_err(unavailable)?;
         let mut all = Parts::new();
         let (fronts, leases, back) = (&all.fronts, &all.leases, &all.back);
         all.add(back.keep(self.state.run(back.stop())));
         join(&self.state, &mut signals).await?;
+        let hash = self.reloader.hash();
+        self.broker.record_policy(hash).await.map_err(unavailable)?;
         self.broker.recover_leases().await.map_err(unavailable)?;
         let (vault, stop) = (Arc::clone(&self.vault), back.stop());
         all.add(back.keep(async move { vault.run(stop).await }));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
 use vaultgram::audit::verify::{Demands, verify_file};
 use vaultgram::audit::{AuditFile, Durability, OpenError, Settings};
 use vaultgram::broker::ports::{AuditSink, Clock, SystemClock};
@@ -307,7 +308,7 @@ async fn a_rotation_never_looks_like_tampering() {
             ..signing(&path, &key)
         })
         .unwrap();
-        let writing = tokio::spawn(async move {
+        let writing = TaskTracker::new().spawn(async move {
             for number in 0..30 {
                 audit.record(entry(number)).await.unwrap();
                 // So that it is closed at other moments too.

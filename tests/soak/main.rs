@@ -15,6 +15,7 @@
     reason = "a test fails by panicking, and a long one shows where it is"
 )]
 
+#[path = "../support/crowd.rs"]
 mod crowd;
 mod faults;
 #[path = "../support/openbao.rs"]
@@ -38,6 +39,8 @@ const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8
 const DELETE_AFTER: Duration = Duration::from_secs(5);
 /// The command's age over which it is refused.
 const COMMAND_AGE: Duration = Duration::from_secs(20);
+/// No more than people always take.
+const EXCUSES: &[(&str, &str)] = &[];
 /// Growth of the process over the last quarter of the commands that is not a leak, in kB: what
 /// the allocator and the caches are still settling.
 const SLACK: u64 = 12 * 1024;
@@ -77,19 +80,30 @@ async fn every_command_is_answered_once_whatever_happens() {
     for person in &people {
         register_key(&stage, *person).await;
     }
-    let mut crowd = Crowd::new(&stage, people, StdRng::from_rng(&mut random));
+    let mut crowd = Crowd::new(
+        &stage.dc,
+        vec![stage.path("log")],
+        people,
+        StdRng::from_rng(&mut random),
+    );
 
     // First half: everything goes wrong, restarts included. Then one process does the rest, so
     // that its memory can be compared with itself.
     let mut faults = Faults::new(random);
-    crowd.run(&mut stage, &mut faults, commands / 2).await;
+    crowd
+        .run(commands / 2, async || faults.step(&mut stage).await)
+        .await;
     faults.without_restarts();
     crowd.without_restarts();
-    crowd.run(&mut stage, &mut faults, commands * 3 / 4).await;
+    crowd
+        .run(commands * 3 / 4, async || faults.step(&mut stage).await)
+        .await;
     let before = resident(&stage);
-    crowd.run(&mut stage, &mut faults, commands).await;
+    crowd
+        .run(commands, async || faults.step(&mut stage).await)
+        .await;
     faults.end(&stage);
-    crowd.settle(&stage).await;
+    crowd.settle().await;
     let after = resident(&stage);
 
     println!("{}", crowd.report());

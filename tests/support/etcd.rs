@@ -118,6 +118,11 @@ impl Etcd {
         self.authorities["clients"].trust()
     }
 
+    /// The file of the authority that nodes trust among themselves.
+    pub(crate) fn peer_trust(&self) -> PathBuf {
+        self.authorities["peers"].trust()
+    }
+
     /// Issues a new certificate of the layout: `vault`, `vaultgram`, `root`.
     pub(crate) fn certificate(&self, file: &str) -> Certificate {
         self.issue(file, file, &self.authorities)

@@ -1,16 +1,23 @@
 //! The people: each asks, waits for the answer, and asks again; sometimes a few at once.
+//!
+//! The test that they are part of says in its root how long secrets stand, which commands are too
+//! old, in which group the people are, and what excuses it takes beside those here.
+#![allow(
+    dead_code,
+    reason = "shared by test targets, of which none uses all of it"
+)]
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
-use telegram_dc::{Chat, Event, Message};
+use telegram_dc::{Chat, Datacenter, Event, Message};
 use tokio::sync::mpsc::Receiver;
 
-use crate::faults::Faults;
-use crate::stage::{BROKER, PASSWORD, Stage};
-use crate::{COMMAND_AGE, CROWD, DELETE_AFTER};
+use crate::stage::{BROKER, PASSWORD};
+use crate::{COMMAND_AGE, CROWD, DELETE_AFTER, EXCUSES};
 
 /// The longest anything takes: an outage, a restart and a flood wait one after the other.
 const LOST: Duration = Duration::from_mins(2);
@@ -60,6 +67,9 @@ const QUESTIONS: [Question; 11] = [
 
 /// The people and what they have been through.
 pub(crate) struct Crowd {
+    dc: Datacenter,
+    /// What vaultgram logs to: shown when something is wrong.
+    logs: Vec<PathBuf>,
     people: Vec<i64>,
     random: StdRng,
     events: Receiver<Event>,
@@ -76,11 +86,18 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    pub(crate) fn new(stage: &Stage, people: Vec<i64>, random: StdRng) -> Self {
+    pub(crate) fn new(
+        dc: &Datacenter,
+        logs: Vec<PathBuf>,
+        people: Vec<i64>,
+        random: StdRng,
+    ) -> Self {
         Self {
+            dc: dc.clone(),
+            logs,
             people,
             random,
-            events: stage.dc.subscribe(),
+            events: dc.subscribe(),
             asked: 0,
             waiting: HashMap::new(),
             last_restart: None,
@@ -91,8 +108,9 @@ impl Crowd {
         }
     }
 
-    /// Asks until `commands` have been asked in all, while `faults` happen.
-    pub(crate) async fn run(&mut self, stage: &mut Stage, faults: &mut Faults, commands: u64) {
+    /// Asks until `commands` have been asked in all; `trouble` is called all the time, and makes
+    /// a fault now and then.
+    pub(crate) async fn run(&mut self, commands: u64, mut trouble: impl AsyncFnMut()) {
         let mut shown = Instant::now();
         while self.asked < commands {
             for person in self.people.clone() {
@@ -105,13 +123,13 @@ impl Crowd {
                     // The same thing each time, or nobody could tell which one was interrupted.
                     let question = self.random.random_range(0..QUESTIONS.len());
                     for _ in 0..burst.min(commands - self.asked) {
-                        self.ask(stage, person, question);
+                        self.ask(person, question);
                     }
                 }
             }
-            faults.step(stage).await;
+            trouble().await;
             self.listen(Duration::from_millis(20)).await;
-            self.look_for_losses(stage);
+            self.look_for_losses();
             if shown.elapsed() > Duration::from_secs(10) {
                 println!("{}", self.report());
                 shown = Instant::now();
@@ -120,22 +138,22 @@ impl Crowd {
     }
 
     /// Waits until everything is answered and every secret is gone.
-    pub(crate) async fn settle(&mut self, stage: &Stage) {
+    pub(crate) async fn settle(&mut self) {
         while self.waiting.values().any(|asked| !asked.is_empty()) || !self.standing.is_empty() {
             self.listen(Duration::from_millis(50)).await;
-            self.look_for_losses(stage);
+            self.look_for_losses();
             let overdue = self.standing.values().map(Instant::elapsed).max();
             assert!(
                 overdue.unwrap_or_default() < DELETE_AFTER + LATE,
-                "{} secrets still stand, as {:?}\n{}",
+                "{} secrets still stand, for {overdue:?}\n{}\n{}",
                 self.standing.len(),
-                self.standing.keys().min_by_key(|(_, id)| *id),
-                last_lines(&stage.log())
+                self.about_standing(),
+                last_lines(&self.log())
             );
         }
         // Whatever comes twice comes now.
         self.listen(Duration::from_secs(2)).await;
-        self.look_for_losses(stage);
+        self.look_for_losses();
     }
 
     /// The broker is not restarted any more: nothing asked from here on may be interrupted.
@@ -172,10 +190,10 @@ impl Crowd {
         )
     }
 
-    fn ask(&mut self, stage: &Stage, person: i64, question: usize) {
+    fn ask(&mut self, person: i64, question: usize) {
         let Question { chat, text, .. } = QUESTIONS[question];
         let text = text.replace("{n}", &self.asked.to_string());
-        stage.dc.send(person, chat, text).unwrap();
+        self.dc.send(person, chat, text).unwrap();
         let asked = (question, Instant::now());
         self.waiting.entry(person).or_default().push(asked);
         self.asked += 1;
@@ -239,13 +257,13 @@ impl Crowd {
         *self.answers.entry(name).or_default() += 1;
     }
 
-    fn look_for_losses(&self, stage: &Stage) {
+    fn look_for_losses(&self) {
         assert!(
             self.wrong.is_empty(),
             "{}\n{}\n{}",
             self.wrong.join("\n"),
             self.report(),
-            last_lines(&stage.log())
+            last_lines(&self.log())
         );
         for (person, asked) in &self.waiting {
             for (question, since) in asked {
@@ -255,27 +273,50 @@ impl Crowd {
                     QUESTIONS[*question].text,
                     since.elapsed(),
                     self.report(),
-                    first_lines(&stage.log(), &person.to_string()),
-                    last_lines(&stage.log())
+                    first_lines(&self.log(), &person.to_string()),
+                    last_lines(&self.log())
                 );
             }
         }
+    }
+
+    /// The oldest secret that stands, and what was logged about it.
+    fn about_standing(&self) -> String {
+        let Some((account, id)) = self.standing.keys().min_by_key(|(_, id)| *id) else {
+            return String::new();
+        };
+        let mut text = String::new();
+        for chat in [Chat::User(BROKER), Chat::Group(CROWD)] {
+            let history = self.dc.history(*account, chat);
+            let shown = history.iter().find(|message| message.id == *id);
+            if let Some(message) = shown {
+                text = format!("{account} #{id}, out: {}: {}\n", message.out, message.text);
+            }
+        }
+        text + &first_lines(&self.log(), &format!("-{id}\""))
+    }
+
+    /// What was logged so far, of each after the other.
+    fn log(&self) -> String {
+        let logs = self.logs.iter().map(|file| {
+            let text = std::fs::read(file).unwrap_or_default();
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        logs.collect()
     }
 }
 
 /// What may be said instead of an answer when things go wrong.
 fn excuse(text: &str) -> Option<&'static str> {
-    for (part, name) in [
+    let usual = [
         ("too old", "too old"),
         ("interrupted", "interrupted"),
         ("Vault cannot be reached", "without Vault"),
         ("clocks disagree", "clocks disagree"),
-    ] {
-        if text.contains(part) {
-            return Some(name);
-        }
-    }
-    None
+    ];
+    let mut all = usual.iter().chain(EXCUSES);
+    let (_, name) = all.find(|(part, _)| text.contains(part))?;
+    Some(name)
 }
 
 fn first_lines(log: &str, about: &str) -> String {
