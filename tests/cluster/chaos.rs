@@ -54,7 +54,7 @@ async fn every_command_is_answered_once_whichever_replica_dies() {
     let mut crowd = Crowd::new(&company.stage.dc, company.logs(), people, asking);
     let mut trouble = Trouble::new(random);
     crowd
-        .run(commands, async || trouble.step(&mut company).await)
+        .run(commands, async || trouble.step(&mut company))
         .await;
     trouble.end(&mut company);
     crowd.settle().await;

@@ -83,7 +83,7 @@ impl Trouble {
     }
 
     /// Ends what is over, and makes the next trouble, if it is time.
-    pub(crate) async fn step(&mut self, company: &mut Company) {
+    pub(crate) fn step(&mut self, company: &mut Company) {
         let now = Instant::now();
         while let Some(over) = self.lasting.iter().position(|(until, _)| *until <= now) {
             let (_, which) = self.lasting.remove(over);
