@@ -89,6 +89,15 @@ impl Trouble {
             let (_, which) = self.lasting.remove(over);
             which.end(company);
         }
+        for replica in 0..company.replicas.len() {
+            if company.replicas[replica].gave_up() {
+                company.spawn(replica);
+                *self
+                    .made
+                    .entry("started again by a supervisor")
+                    .or_default() += 1;
+            }
+        }
         if now < self.next {
             return;
         }
