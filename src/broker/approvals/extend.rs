@@ -2,7 +2,6 @@
 
 use super::Opened;
 use super::change::By;
-use super::open::OPENING;
 use super::words::words;
 use crate::broker::{ApprovalError, Broker, BrokerError};
 use crate::domain::approval::{Refusal, State};
@@ -43,8 +42,7 @@ impl Broker {
             Err(denial) => return Ok(Opened::Denied(denial)),
         };
         let reason = words(reason, need.reason())?;
-        let _one_at_a_time = self.approvals.opening.lock().await;
-        let _nor_elsewhere = self.turn(OPENING).await?;
+        let _one_at_a_time = self.turn_to_open().await?;
         let open = self.open_ones().await?;
         let mut others = open.iter().map(|read| &read.approval);
         let asked = others.find(|other| {

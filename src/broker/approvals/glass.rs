@@ -2,7 +2,7 @@
 
 use super::ApprovalInfo;
 use super::change::By;
-use super::open::{OPENING, Opened};
+use super::open::Opened;
 use super::words::words;
 use crate::broker::{ApprovalError, Broker, BrokerError};
 use crate::domain::approval::Event;
@@ -30,8 +30,7 @@ impl Broker {
         let reason = words(reason, least.max(LEAST))?;
         self.within_glass(request, &self.open_ones().await?)?;
         self.glance(request, &need).await?;
-        let _one_at_a_time = self.approvals.opening.lock().await;
-        let _nor_elsewhere = self.turn(OPENING).await?;
+        let _one_at_a_time = self.turn_to_open().await?;
         self.within_glass(request, &self.open_ones().await?)?;
         let broken = |id| {
             let approval = self.new_approval(id, request, reason.clone(), &need);

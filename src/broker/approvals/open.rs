@@ -1,10 +1,13 @@
 //! Opening a request for approval: all that can be looked at is, before anybody is bothered.
 
+use tokio::sync::MutexGuard;
+
 use super::change::By;
 use super::words::words;
 use super::{ApprovalInfo, Read};
 use crate::broker::fitting::fitting;
 use crate::broker::ports::StoreError;
+use crate::broker::turn::Turn;
 use crate::broker::{ApprovalError, Broker, BrokerError};
 use crate::domain::approval::{ApprovalRecord, ApprovalStep, Effect, LENGTH, State};
 use crate::domain::{
@@ -12,9 +15,12 @@ use crate::domain::{
 };
 
 /// The turn of who opens one.
-pub(super) const OPENING: &str = "approvals";
+const OPENING: &str = "approvals";
 /// How often a name is drawn: there are a billion.
 const DRAWS: usize = 100;
+
+/// The turn to open one, in this process and among all replicas.
+pub(super) type Opening<'a> = (MutexGuard<'a, ()>, Option<Turn>);
 
 /// What came of asking for approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +60,16 @@ impl Waiting {
 }
 
 impl Broker {
+    /// Waits for the turn to open one, and looks anew then: whoever had it before opened one.
+    pub(super) async fn turn_to_open(&self) -> Result<Opening<'_>, BrokerError> {
+        let here = self.approvals.opening.lock().await;
+        let elsewhere = self.turn(OPENING).await?;
+        if elsewhere.is_some() {
+            self.approvals.look_again();
+        }
+        Ok((here, elsewhere))
+    }
+
     /// Asks that `request` be approved, for `reason`; where that is enough it is granted at once. It is
     /// not claimed here.
     ///
@@ -187,8 +203,7 @@ impl Broker {
         self.within_person(request, &self.open_ones().await?)?;
         self.count_today(request).await?;
         self.look(request, need).await?;
-        let _one_at_a_time = self.approvals.opening.lock().await;
-        let _nor_elsewhere = self.turn(OPENING).await?;
+        let _one_at_a_time = self.turn_to_open().await?;
         let open = self.open_ones().await?;
         if let Some(known) = self.known(request, need, &reason, &open) {
             return Err(known.into());

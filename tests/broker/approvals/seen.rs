@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use vaultgram::broker::ports::{Claim, Coordination, CoordinationError};
 use vaultgram::coordination::LocalStore;
+use vaultgram::domain::RequestId;
 use vaultgram::domain::approval::State;
 
 use super::*;
@@ -99,6 +100,7 @@ impl Coordination for Counting {
 /// Alice reads on the host, where nothing is claimed and chat is never locked.
 async fn on_the_host(world: &World, broker: &Broker, path: &str) -> Outcome {
     let request = Request {
+        id: RequestId::Connection(1),
         caller: on_host(ALICE),
         action: Action::Read(Delivery::Socket),
         ..read(world, ALICE.0, path)
