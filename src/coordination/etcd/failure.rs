@@ -169,9 +169,8 @@ mod tests {
         assert!(refused(Status::permission_denied(
             "etcdserver: permission denied"
         )));
-        assert!(refused(Status::not_found(
-            "etcdserver: requested lease not found"
-        )));
+        let gone = Status::not_found("etcdserver: requested lease not found");
+        assert_eq!(judged(gone), KvError::NoLease);
         assert!(refused(Status::unavailable("etcdserver: no leader")));
         assert!(refused(Status::resource_exhausted(
             "etcdserver: too many requests"
