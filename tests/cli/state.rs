@@ -358,6 +358,43 @@ async fn state_goes_to_etcd_and_back() {
     );
 }
 
+/// As docs/state.md says it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_is_changed_by_going_out_and_in_again() {
+    let etcd = Etcd::start();
+    let place = Place::new(&etcd);
+    fill(&place.path().join("state.redb")).await;
+    let (old, new) = (with_key(KEY), with_key(OTHER_KEY));
+    let previous = ("VAULTGRAM_STATE_KEY_PREVIOUS", KEY);
+    let both = [&new[..], &[previous]].concat();
+    let migrate = |keys: &[_], to: &str, file: &str| {
+        let arguments = ["state", "migrate", "--to", to, "--file", file];
+        vaultgram(place.path(), keys, &arguments)
+    };
+    let doctor = |keys: &[_]| {
+        let ran = vaultgram(place.path(), keys, &["doctor"]);
+        ran.out.contains("ok    state")
+    };
+    let ran = migrate(&old, "etcd", "state.redb");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // What was written with the old key needs it.
+    assert!(doctor(&both) && !doctor(&new));
+    let ran = migrate(&both, "file", "carried.redb");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let kept = place.everything("carried.redb");
+    assert_eq!(kept.len(), 103);
+    let mut root = etcd_client::Client::connect(etcd.endpoints(), None)
+        .await
+        .unwrap();
+    let all = etcd_client::DeleteOptions::new().with_prefix();
+    root.delete("/vaultgram/", Some(all)).await.unwrap();
+    let ran = migrate(&new, "etcd", "carried.redb");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(doctor(&new) && !doctor(&old));
+    assert!(place.path().join("carried.redb.moved").exists());
+    assert_eq!(place.everything("carried.redb"), kept);
+}
+
 #[test]
 fn what_is_wrong_with_etcd_is_told() {
     let etcd = Etcd::start();
