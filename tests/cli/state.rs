@@ -41,10 +41,28 @@ fn each_mistake_about_etcd_is_told() {
             "write each like",
         ),
         (
-            "endpoints = [\"https://etcd:2379/x\"]",
+            "endpoints = [\"https://etcd:2379/x:2379\"]",
             "with nothing after the port",
         ),
         ("endpoints = [\"https://etcd\"]", "write each like"),
+        (
+            "endpoints = [\"https://:hunter2@etcd:2379\"]",
+            "write each like",
+        ),
+        ("endpoints = [\"https://u@etcd:2379\"]", "write each like"),
+        (
+            "endpoints = [\"https://etcd:2379/?q=:2379\"]",
+            "write each like",
+        ),
+        (
+            "endpoints = [\"https://etcd:2379/#f:2379\"]",
+            "write each like",
+        ),
+        ("endpoints = [\"ftp://etcd:2379\"]", "write each like"),
+        (
+            &format!("endpoints = [{}]", "\"http://127.0.0.1:2379\", ".repeat(33)),
+            "[state.etcd] endpoints: name etcd's nodes",
+        ),
         (
             "endpoints = [\"http://etcd:2379\"]",
             "etcd would be spoken to without TLS",
@@ -62,6 +80,10 @@ fn each_mistake_about_etcd_is_told() {
             "cert_file and key_file: set both, or neither",
         ),
         (
+            "endpoints = [\"https://etcd:2379\"]\nca_file = \"ca.pem\"\nkey_file = \"k.pem\"",
+            "cert_file and key_file: set both, or neither",
+        ),
+        (
             &format!("{ENDPOINTS}\nca_file = \"ca.pem\""),
             "have no effect on http:// endpoints",
         ),
@@ -71,6 +93,18 @@ fn each_mistake_about_etcd_is_told() {
         ),
         (
             &format!("{ENDPOINTS}\nlease = \"1s\""),
+            "[state.etcd] lease: must be from 2s to 60s",
+        ),
+        (
+            &format!("{ENDPOINTS}\nprefix = \"/a b/\""),
+            "[state.etcd] prefix: what the keys",
+        ),
+        (
+            &format!("{ENDPOINTS}\nprefix = \"{}/\"", "a".repeat(64)),
+            "[state.etcd] prefix: what the keys",
+        ),
+        (
+            &format!("{ENDPOINTS}\nlease = \"61s\""),
             "[state.etcd] lease: must be from 2s to 60s",
         ),
         (
@@ -351,6 +385,11 @@ async fn state_goes_to_etcd_and_back() {
     assert_eq!(said["entries"]["deletions"]["values"], 100);
     assert_eq!(said["entries"]["claims"]["claims_not_done"], 1);
     assert_eq!(place.everything("back.redb"), kept);
+    let again = place.run(&["state", "migrate", "--to", "file", "--file", "again.redb"]);
+    assert!(
+        again.code == 73 && again.err.contains("not in use any more"),
+        "{again:?}"
+    );
     let serve = place.run(&["serve"]);
     assert!(
         serve.code == 78 && serve.err.contains("etcdctl del /vaultgram/moved"),
