@@ -133,6 +133,20 @@ impl Replica {
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// Whether its process ended by itself, as it may where etcd is away for long at its start, and
+    /// asked to be started again.
+    pub(crate) fn gave_up(&mut self) -> bool {
+        let ended = self
+            .child
+            .as_mut()
+            .and_then(|child| child.try_wait().unwrap());
+        if let Some(status) = ended {
+            assert_eq!(status.code(), Some(75), "{}\n{}", self.name, self.log());
+            self.child = None;
+        }
+        ended.is_some()
+    }
+
     /// kill -9, and waits.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

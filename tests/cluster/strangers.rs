@@ -24,7 +24,6 @@ async fn only_certificates_of_the_right_authority_are_heard() {
         ("a server", Some(&etcd.certificate("server"))),
     ] {
         let answer = asks(&etcd, certificate).await;
-        println!("{who} {answer:?}");
         assert!(answer.is_err(), "{who} is heard");
     }
 }
@@ -69,6 +68,6 @@ fn asks_as_node(etcd: &Etcd, certificate: Option<&Certificate>) -> bool {
 
 async fn asks(etcd: &Etcd, certificate: Option<&Certificate>) -> Result<(), Error> {
     let mut client: Client = grants::client_with(etcd, certificate).await?;
-    client.member_list().await?;
-    client.get("/vaultgram/key", None).await.map(drop)
+    // What needs no permission: whoever is heard at all is told.
+    client.member_list().await.map(drop)
 }

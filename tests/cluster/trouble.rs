@@ -83,11 +83,20 @@ impl Trouble {
     }
 
     /// Ends what is over, and makes the next trouble, if it is time.
-    pub(crate) async fn step(&mut self, company: &mut Company) {
+    pub(crate) fn step(&mut self, company: &mut Company) {
         let now = Instant::now();
         while let Some(over) = self.lasting.iter().position(|(until, _)| *until <= now) {
             let (_, which) = self.lasting.remove(over);
             which.end(company);
+        }
+        for replica in 0..company.replicas.len() {
+            if company.replicas[replica].gave_up() {
+                company.spawn(replica);
+                *self
+                    .made
+                    .entry("started again by a supervisor")
+                    .or_default() += 1;
+            }
         }
         if now < self.next {
             return;

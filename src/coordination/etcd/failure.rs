@@ -169,8 +169,8 @@ mod tests {
         assert!(refused(Status::permission_denied(
             "etcdserver: permission denied"
         )));
-        let gone = Status::not_found("etcdserver: requested lease not found");
-        assert_eq!(judged(gone), KvError::NoLease);
+        let no_lease = Status::not_found("etcdserver: requested lease not found");
+        assert_eq!(judged(no_lease), KvError::NoLease);
         assert!(refused(Status::unavailable("etcdserver: no leader")));
         assert!(refused(Status::resource_exhausted(
             "etcdserver: too many requests"

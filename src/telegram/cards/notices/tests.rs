@@ -4,7 +4,9 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::*;
+use crate::domain::approval::Vote;
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+use crate::domain::person::Account;
 use crate::domain::{Action, ApprovalId, Delivery, SecretPath, Target};
 
 const START: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
@@ -65,6 +67,12 @@ fn granted(once: bool, warned: bool, span: Duration) -> ApprovalInfo {
             once,
             warned,
         }),
+        votes: vec![Vote {
+            account: Account::Telegram(2),
+            person: "bob".to_owned(),
+            at: START,
+            step_up: None,
+        }],
         ..in_state(State::Granted)
     }
 }
