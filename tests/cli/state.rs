@@ -360,7 +360,7 @@ async fn state_goes_to_etcd_and_back() {
         "{ran:?}"
     );
     assert!(!place.path().join("another.redb.moved").exists());
-    // Neither onto a file that is marked, nor onto one that is in use.
+    // Neither onto a file that is marked, nor onto one that holds something.
     for file in ["state.redb", "another.redb"] {
         let ran = place.run(&["state", "migrate", "--to", "file", "--file", file]);
         let told = format!("there is something already in {file}");
