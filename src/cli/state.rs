@@ -59,8 +59,8 @@ pub enum Place {
 /// Arguments of `state keygen`.
 #[derive(Args)]
 #[command(after_help = "\
-All replicas have the same key. Whoever has it and can write to etcd can forge what is there. To
-change it, give the new one as VAULTGRAM_STATE_KEY and the old one as VAULTGRAM_STATE_KEY_PREVIOUS.
+All replicas have the same key. Whoever has it and can write to etcd can forge what is there. It is
+changed in three rounds over all replicas, with VAULTGRAM_STATE_KEY_PREVIOUS: see docs/state.md.
 
 Examples:
   vaultgram state keygen

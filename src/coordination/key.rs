@@ -57,10 +57,15 @@ impl StateKey {
         Ok(Self(key))
     }
 
-    /// The key itself, in hexadecimal.
-    #[must_use]
-    pub fn digits(&self) -> Zeroizing<String> {
-        Zeroizing::new(hex::encode(self.0.as_slice()))
+    /// The key itself.
+    pub(super) fn bytes(&self) -> &[u8; LENGTH] {
+        &self.0
+    }
+
+    /// A key for tests.
+    #[cfg(test)]
+    pub(super) fn of(bytes: [u8; LENGTH]) -> Self {
+        Self(Zeroizing::new(bytes))
     }
 
     /// The short name by which people see that two replicas have the same.
@@ -89,7 +94,10 @@ mod tests {
     fn what_is_made_is_read_again() {
         let line = StateKey::generate().unwrap();
         let key = StateKey::read(line.as_bytes()).unwrap();
-        assert_eq!(line.trim_end(), format!("{SECRET}{}", *key.digits()));
+        assert_eq!(
+            line.trim_end(),
+            format!("{SECRET}{}", hex::encode(key.bytes()))
+        );
         let other = StateKey::read(StateKey::generate().unwrap().as_bytes()).unwrap();
         assert_ne!(key.id(), other.id());
         assert_eq!(format!("{key:?}"), format!("StateKey(\"{}\")", key.id()));

@@ -10,14 +10,14 @@ use crate::daemon::settings;
 
 /// etcd, and whether the replicas' keys are good for what is in it. It joins nobody.
 pub(super) async fn examine(mut config: EtcdConfig) -> Result<String, String> {
-    let keys = settings::state_keys(&config)?;
+    let keys = settings::sealing(&config)?;
     let reach = settings::etcd(&mut config);
     reach.check().await?;
     let etcd = Arc::new(EtcdClient::new(reach));
     let failed = |error: &dyn Display| error.to_string();
     let found = etcd.examine(&config.prefix).await;
     let found = found.map_err(|error| failed(&error))?;
-    let state = AtRest::new(etcd, &config.prefix, settings::sealing(&keys)?);
+    let state = AtRest::new(etcd, &config.prefix, keys);
     if let Some(mark) = state.moved().await.map_err(|error| failed(&error))? {
         return Err(mark.problem());
     }

@@ -196,8 +196,7 @@ async fn to_file(
 }
 
 fn at_rest(mut config: EtcdConfig) -> Result<AtRest, Failure> {
-    let keys = settings::state_keys(&config).and_then(|keys| settings::sealing(&keys));
-    let keys = keys.map_err(|error| Failure::new(Exit::Config, error))?;
+    let keys = settings::sealing(&config).map_err(|error| Failure::new(Exit::Config, error))?;
     let kv = Arc::new(EtcdClient::new(settings::etcd(&mut config)));
     Ok(AtRest::new(kv, &config.prefix, keys))
 }

@@ -249,14 +249,9 @@ pub(super) fn etcd(config: &mut EtcdConfig) -> etcd::Reach {
     }
 }
 
-/// The keys as the store takes them.
-pub(super) fn sealing(keys: &[StateKey]) -> Result<Keys, String> {
-    let mut lines = Zeroizing::new(String::new());
-    for key in keys {
-        lines.push_str(&key.digits());
-        lines.push('\n');
-    }
-    Keys::read(&lines).map_err(|error| error.to_string())
+/// The same as the store takes them.
+pub(super) fn sealing(config: &EtcdConfig) -> Result<Keys, String> {
+    state_keys(config).map(|keys| Keys::new(&keys))
 }
 
 /// How this replica takes part; `session` is the name of the one it uses.

@@ -57,7 +57,7 @@ impl State {
         let wrong = |error| Failure::new(Exit::Config, error);
         let session = session.map(session_name).transpose().map_err(wrong)?;
         let client = Arc::new(EtcdClient::new(settings::etcd(&mut config)));
-        let keys = || settings::state_keys(&config).and_then(|keys| settings::sealing(&keys));
+        let keys = || settings::sealing(&config);
         let at_rest = AtRest::new(
             Arc::clone(&client) as _,
             &config.prefix,

@@ -206,11 +206,15 @@ async fn what_cannot_be_reached_was_not_done() {
     etcd.pause(0);
     // Not all of its threads stand at once.
     tokio::time::sleep(Duration::from_millis(200)).await;
+    let started = Instant::now();
     let unclear = client
         .txn(vec![], vec![put("/t/b", b"")], vec![])
         .await
         .unwrap_err();
     assert!(matches!(unclear, KvError::Unclear(_)), "{unclear:?}");
+    // A second try would have taken as long again, and so on for four seconds.
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
     etcd.resume(0);
 }
 

@@ -17,3 +17,4 @@ mod local;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod replicas;
+mod signs;

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use vaultgram::broker::ports::{Claim, Clock, Coordination, SystemClock, SystemRandom};
 use vaultgram::coordination::etcd::store::{Keys, Settings};
 use vaultgram::coordination::etcd::{AtRest, EtcdClient, EtcdStore, Reach};
+use vaultgram::coordination::key::StateKey;
 use vaultgram::coordination::{Kept, What};
 
 use crate::client::by_certificate;
@@ -26,8 +27,13 @@ struct Replica {
     tasks: TaskTracker,
 }
 
+fn key(byte: u8) -> StateKey {
+    let line = format!("state-secret:{}", format!("{byte:02x}").repeat(32));
+    StateKey::read(line.as_bytes()).unwrap()
+}
+
 fn keys(byte: u8) -> Keys {
-    Keys::read(&format!("{byte:02x}").repeat(32)).unwrap()
+    Keys::new(&[key(byte)])
 }
 
 fn plain(etcd: &Etcd) -> Reach {
@@ -213,8 +219,7 @@ async fn another_key_takes_no_part() {
     until("it is told", || said().contains("sealed with another key")).await;
     assert!(second.store.put("a", b"2").await.is_err());
     // Both keys together read what was sealed with either.
-    let both = format!("{}\n{}", "02".repeat(32), "01".repeat(32));
-    let third = Replica::begin(plain(&etcd), Keys::read(&both).unwrap(), None);
+    let third = Replica::begin(plain(&etcd), Keys::new(&[key(2), key(1)]), None);
     third.joined().await;
     assert_eq!(
         third.store.get("a").await.unwrap().as_deref(),
@@ -282,7 +287,7 @@ async fn what_is_carried_there_is_as_if_a_replica_had_left_it() {
     all.extend((0..300).map(|number| {
         kept(
             &format!("values/{number:03}"),
-            What::Set(vec![7; if number % 30 == 0 { 60_000 } else { 10 }]),
+            What::Set(vec![7; number * 100]),
         )
     }));
     at_rest.fill(&all, now).await.unwrap();
@@ -294,7 +299,10 @@ async fn what_is_carried_there_is_as_if_a_replica_had_left_it() {
     let replica = Replica::join(&etcd).await;
     assert_eq!(at_rest.replicas().await, Ok(1));
     let store = &replica.store;
+    let term = store.term();
     assert_eq!(store.inherit("values/").await.unwrap().len(), 300);
+    assert_eq!(store.list("values/").await.unwrap().len(), 300);
+    assert_eq!(store.term(), term, "signs of life came through meanwhile");
     for (key, told) in [
         ("claims/done", Claim::Taken),
         ("claims/open", Claim::Abandoned),

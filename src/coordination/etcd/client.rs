@@ -24,6 +24,9 @@ const PAGE: i64 = 500;
 /// etcd.
 pub struct EtcdClient {
     pub(super) nodes: Arc<Nodes>,
+    /// The nodes again, over connections of their own: a sign of life must not wait behind a large answer,
+    /// nor lose its connection to another call that took too long.
+    signs: Nodes,
     keeping: Mutex<Option<Keeping>>,
 }
 
@@ -39,8 +42,10 @@ impl EtcdClient {
     /// A client that connects to nothing yet.
     #[must_use]
     pub fn new(reach: Reach) -> Self {
+        let reach = Arc::new(reach);
         Self {
-            nodes: Arc::new(Nodes::new(reach)),
+            nodes: Arc::new(Nodes::new(Arc::clone(&reach))),
+            signs: Nodes::new(reach),
             keeping: Mutex::default(),
         }
     }
@@ -129,7 +134,7 @@ impl Kv for EtcdClient {
     }
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<bool, KvError> {
-        self.nodes
+        self.signs
             .call(Again::Yes, Patience::KEEP, |connection| {
                 self.keep(lease, connection)
             })

@@ -43,13 +43,13 @@ impl Patience {
 
 /// The nodes, and which of them is spoken to.
 pub(super) struct Nodes {
-    reach: Reach,
+    reach: Arc<Reach>,
     all: Vec<Node>,
     current: AtomicUsize,
 }
 
 impl Nodes {
-    pub(super) fn new(reach: Reach) -> Self {
+    pub(super) fn new(reach: Arc<Reach>) -> Self {
         let all: Vec<_> = reach.endpoints.iter().cloned().map(Node::new).collect();
         Self {
             // Replicas spread themselves over the nodes.

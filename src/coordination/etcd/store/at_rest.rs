@@ -121,8 +121,7 @@ impl AtRest {
             .await
             .map_err(failed)?;
         let mut kept = vec![];
-        for entry in all.entries {
-            let (head, value) = self.envelopes.open(&entry.key, &entry.value)?;
+        for (entry, head, value) in self.envelopes.open_all(all.entries).await? {
             let Place::State(key) = self.layout.place(&entry.key) else {
                 continue;
             };

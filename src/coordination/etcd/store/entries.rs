@@ -166,11 +166,7 @@ impl EtcdStore {
                 return Err(CoordinationError(error.to_string()));
             }
         };
-        let opened = range.entries.into_iter().map(|entry| {
-            let (head, value) = self.envelopes.open(&entry.key, &entry.value)?;
-            Ok((entry, head, value))
-        });
-        opened.collect()
+        self.envelopes.open_all(range.entries).await
     }
 
     pub(super) async fn values(

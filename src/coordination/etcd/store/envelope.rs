@@ -5,46 +5,28 @@
 
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
-use thiserror::Error;
-use zeroize::Zeroizing;
+use tokio::task::yield_now;
 
 use super::layout::MemberId;
 use crate::broker::ports::{CoordinationError, Random};
+use crate::coordination::etcd::kv::Entry;
+use crate::coordination::key::StateKey;
 
 /// `XChaCha20Poly1305`, a random nonce, the entry's key as associated data.
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 const HEAD: usize = 1 + 16 + 8 + 8;
-/// Most keys at once: the present one, a former, a next.
-const MAX_KEYS: usize = 8;
-
 /// The keys that state is sealed with: the first seals, any opens.
 pub struct Keys(Vec<XChaCha20Poly1305>);
 
-/// Not a list of keys. Nothing of it is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "the key of the state in etcd must be 64 hexadecimal digits, as `openssl rand -hex 32` prints them; \
-     up to {MAX_KEYS} such lines while it is changed, of which the first seals"
-)]
-pub struct KeysError;
-
 impl Keys {
-    /// Reads keys in hexadecimal, one a line.
-    ///
-    /// # Errors
-    /// When it is anything else.
-    pub fn read(text: &str) -> Result<Self, KeysError> {
-        let mut keys = vec![];
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let mut key = Zeroizing::new([0; 32]);
-            hex::decode_to_slice(line, &mut *key).map_err(|_| KeysError)?;
-            keys.push(XChaCha20Poly1305::new((&*key).into()));
-        }
-        if keys.is_empty() || keys.len() > MAX_KEYS {
-            return Err(KeysError);
-        }
-        Ok(Self(keys))
+    /// `keys`, in their order.
+    #[must_use]
+    pub fn new(keys: &[StateKey]) -> Self {
+        let ciphers = keys
+            .iter()
+            .map(|key| XChaCha20Poly1305::new(key.bytes().into()));
+        Self(ciphers.collect())
     }
 }
 
@@ -182,6 +164,21 @@ impl Envelopes {
         }
     }
 
+    /// Opens all of `entries`, and lets others have their turn after each: signs of life must not wait
+    /// until megabytes are opened.
+    pub(super) async fn open_all(
+        &self,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<(Entry, Head, Vec<u8>)>, CoordinationError> {
+        let mut opened = vec![];
+        for entry in entries {
+            let (head, value) = self.open(&entry.key, &entry.value)?;
+            opened.push((entry, head, value));
+            yield_now().await;
+        }
+        Ok(opened)
+    }
+
     fn open_first(&self, key: &str, sealed: &[u8]) -> Option<(Head, Vec<u8>)> {
         let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE>()?;
         let plain = self.keys.0.iter().find_map(|cipher| {
@@ -198,14 +195,18 @@ impl Envelopes {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use futures_util::poll;
     use proptest::prelude::*;
 
     use super::*;
     use crate::broker::ports::SystemRandom;
 
     fn envelopes(keys: &[u8]) -> Envelopes {
-        let lines: Vec<_> = keys.iter().map(|key| hex::encode([*key; 32])).collect();
-        Envelopes::new(Keys::read(&lines.join("\n")).unwrap())
+        let keys: Vec<_> = keys.iter().map(|key| StateKey::of([*key; 32])).collect();
+        Envelopes::new(Keys::new(&keys))
     }
 
     fn head(kind: Kind) -> Head {
@@ -287,22 +288,28 @@ mod tests {
         assert!(envelopes.open("a", &[]).is_err());
     }
 
-    #[test]
-    fn says_what_a_key_looks_like_and_repeats_none() {
-        let good = hex::encode([9; 32]);
-        let many = format!("{good}\n").repeat(MAX_KEYS + 1);
-        for bad in [
-            "",
-            "\n",
-            "secret",
-            good.strip_prefix('0').unwrap(),
-            &format!("{good}00"),
-            &many,
-        ] {
-            assert_eq!(Keys::read(bad).err(), Some(KeysError), "{bad}");
-        }
-        assert!(Keys::read(&format!("\n {good} \n{good}\n")).is_ok());
-        assert!(KeysError.to_string().contains("openssl rand -hex 32"));
+    #[tokio::test]
+    async fn others_have_their_turn_while_much_is_opened() {
+        let envelopes = envelopes(&[1]);
+        let entries = (0..5).map(|number| {
+            let key = number.to_string();
+            let value = envelopes.seal(&key, head(Kind::Set), b"v", &SystemRandom);
+            Entry {
+                value: value.unwrap(),
+                key,
+                changed: 1,
+                lease: None,
+            }
+        });
+        let mut opening = pin!(envelopes.open_all(entries.collect()));
+        let mut turns = 0;
+        let opened = loop {
+            match poll!(&mut opening) {
+                Poll::Ready(opened) => break opened.unwrap(),
+                Poll::Pending => turns += 1,
+            }
+        };
+        assert_eq!((opened.len(), turns), (5, 5));
     }
 
     proptest! {

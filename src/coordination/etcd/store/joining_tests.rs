@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::sim::{Company, Fault, Replica, company};
 use super::{Keys, Settings};
 use crate::broker::ports::Coordination;
+use crate::coordination::key::StateKey;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -161,7 +162,7 @@ async fn after_a_crash_the_next_waits_for_the_session() {
 #[tokio::test(start_paused = true)]
 async fn who_has_another_key_is_not_let_in() {
     let company = company(1).await;
-    let keys = Keys::read(&"8".repeat(64)).unwrap();
+    let keys = Keys::new(&[StateKey::of([8; 32])]);
     let second = Replica::start_with(
         &company.server,
         Instant::now(),

@@ -58,7 +58,7 @@ use crate::coordination::etcd::kv::Kv;
 
 pub use self::at_rest::AtRest;
 pub use self::company::Member;
-pub use self::envelope::{Keys, KeysError};
+pub use self::envelope::Keys;
 pub use self::settings::{Settings, SettingsError};
 
 /// The store of several replicas.

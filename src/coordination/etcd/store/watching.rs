@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -56,6 +57,8 @@ impl EtcdStore {
                     Event::Put(entry) => self.was_set(&entry),
                     Event::Gone { key, revision } => self.is_gone(&key, revision),
                 }
+                // Signs of life are given by this task, too.
+                yield_now().await;
             }
             backoff.reset();
         }

@@ -14,6 +14,7 @@ use super::link::{Link, SimKv};
 use super::server::Server;
 use super::{SimClock, SimRandom};
 use crate::coordination::etcd::store::{EtcdStore, Keys, Settings};
+use crate::coordination::key::StateKey;
 
 /// One process.
 pub(in super::super) struct Replica {
@@ -47,7 +48,7 @@ impl Gate {
 }
 
 fn keys() -> Keys {
-    Keys::read(&"7".repeat(64)).unwrap()
+    Keys::new(&[StateKey::of([7; 32])])
 }
 
 impl Replica {
