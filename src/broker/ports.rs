@@ -359,6 +359,11 @@ pub trait Coordination: Send + Sync {
     fn alone(&self) -> bool {
         true
     }
+
+    /// Whether others may come to share the state.
+    fn shared(&self) -> bool {
+        false
+    }
 }
 
 /// What came of a claim.

@@ -172,11 +172,13 @@ impl Watchdog {
         }
         let known: BTreeMap<_, _> = self.coordination.list(DEVICES).await?.into_iter().collect();
         let mut new = vec![];
+        // Where nobody shares the state, no replica is to come.
+        let shared = self.coordination.shared();
         for (key, device) in devices.iter().filter(|(key, _)| !known.contains_key(*key)) {
             if ours.contains(key) {
                 // It stays known, should its replica be no more.
                 self.coordination.swap(key, None, Some(b"")).await?;
-            } else if !memory.may_register(device, &own) {
+            } else if !(shared && memory.may_register(device, &own)) {
                 new.push((key, device));
             }
         }

@@ -293,4 +293,8 @@ impl Coordination for Member {
         let mut others = (0..state.members.len()).filter(|number| *number != self.number);
         !others.any(|number| state.members[number].term.is_some())
     }
+
+    fn shared(&self) -> bool {
+        true
+    }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use vaultgram::domain::AuditEvent;
 use vaultgram::telegram::WatchedChats;
 
+use super::company::Company;
 use super::support::{A_WHILE, ALICE, BOB, BROKER, GET, MALLORY, Process, VALUE, World};
 
 const GROUP: Chat = Chat::Group(70);
@@ -17,6 +18,14 @@ const SUPERGROUP: Chat = Chat::Channel(72);
 /// Bob is the admin; Alice may read; Mallory is in the groups too. What was handed out to Alice
 /// once is known.
 async fn watched(chats: WatchedChats) -> (World, Process) {
+    let world = watching(chats).await;
+    let process = world.start().await;
+    world.hand_out().await;
+    (world, process)
+}
+
+/// As [`watched`], before anybody has started.
+async fn watching(chats: WatchedChats) -> World {
     let mut world = World::new().await;
     world.settings.watched_chats = chats;
     world.admins = [BOB].into();
@@ -24,14 +33,7 @@ async fn watched(chats: WatchedChats) -> (World, Process) {
     world.dc.add_group(70, "Ops", &members);
     world.dc.add_group(71, "Off topic", &members);
     world.dc.add_supergroup(72, "More", &members);
-    let process = world.start().await;
-    // So that the broker can address them.
-    for user in [ALICE, BOB] {
-        world.ask(user, "/help").await;
-    }
-    let answer = world.ask(ALICE, GET).await;
-    assert!(answer.text.contains(VALUE));
-    (world, process)
+    world
 }
 
 fn these(ids: &[i64]) -> WatchedChats {
@@ -39,6 +41,15 @@ fn these(ids: &[i64]) -> WatchedChats {
 }
 
 impl World {
+    async fn hand_out(&self) {
+        // So that the broker can address them.
+        for user in [ALICE, BOB] {
+            self.ask(user, "/help").await;
+        }
+        let answer = self.ask(ALICE, GET).await;
+        assert!(answer.text.contains(VALUE));
+    }
+
     fn stands(&self, chat: Chat, text: &str) -> bool {
         let history = self.dc.history(BOB, chat);
         history.iter().any(|message| message.text.contains(text))
@@ -304,4 +315,30 @@ async fn a_leak_is_done_with_once_it_is_on_record_or_waits_for_that() {
         .await;
     stop.cancel();
     recording.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_one_did_not_tell_the_other_tells() {
+    let (world, company) = (watching(these(&[-70])).await, Company::new());
+    let one = world.replica(&company).await;
+    world.hand_out().await;
+    // It was not there when the value was handed out.
+    let _two = world.replica(&company).await;
+    world.ask(BOB, "/help").await;
+    let trouble = Fault::error(500, "INTERNAL");
+    world.dc.fault("messages.sendMessage", trouble, 1000);
+    world.dc.send(MALLORY, GROUP, VALUE).unwrap();
+    world
+        .until("it is to be told", |_| company.count("leaks/untold/") == 1)
+        .await;
+    assert_eq!(company.owner("leaks/untold/"), Some(0));
+    one.kill().await;
+    world.dc.clear_faults();
+    world
+        .until("the admin is told", |world| world.reported().len() == 1)
+        .await;
+    world
+        .until("nothing waits", |_| company.count("leaks/untold/") == 0)
+        .await;
+    assert_eq!(world.reported().len(), 1);
 }

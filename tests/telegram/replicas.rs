@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use telegram_dc::{Chat, DeviceInfo, User};
+use telegram_dc::{Chat, DeviceInfo, Fault, User};
 use vaultgram::domain::VersionState;
 use vaultgram::telegram::{FileSession, StrangerReply};
 
@@ -13,6 +13,9 @@ use super::company::{Company, Member};
 use super::support::{
     A_WHILE, ALICE, BROKER, GET, MALLORY, Process, VALUE, World, key, login_with, until,
 };
+
+/// A message that holds a value.
+const PUT: &str = "/put_secret new a=hunter2";
 
 /// A front end, and the process that it is.
 pub(crate) struct Replica {
@@ -24,6 +27,11 @@ impl Replica {
     pub(crate) async fn kill(self) {
         self.process.kill().await;
         self.member.end();
+    }
+
+    /// It sees and says nothing more in chat, and the others do not take it for ended.
+    pub(crate) async fn fall_silent(self) {
+        self.process.kill().await;
     }
 }
 
@@ -163,6 +171,28 @@ async fn what_one_was_to_delete_the_other_deletes() {
     let gone = |world: &World| world.answers(ALICE).is_empty();
     world.until("it is gone", gone).await;
     until("no intent is left", || company.count("deletions/") == 0).await;
+}
+
+#[tokio::test]
+async fn what_somebody_sent_one_the_other_deletes() {
+    let (world, company) = (World::keeping().await, Company::new());
+    let one = world.replica(&company).await;
+    let flood = Fault::error(420, "FLOOD_WAIT_600");
+    world.dc.fault("messages.deleteMessages", flood, 1);
+    world
+        .says(ALICE, PUT, "could not delete your message")
+        .await;
+    let stands = || {
+        let seen = world.dc.history(BROKER, Chat::User(ALICE));
+        seen.iter().any(|m| m.text == PUT)
+    };
+    // Of what was sent before it came, it hears from the state alone.
+    let _two = world.replica(&company).await;
+    world.settled().await;
+    assert!(stands() && company.count("withdrawals/") == 1);
+    one.kill().await;
+    until("it is gone", || !stands()).await;
+    until("no intent is left", || company.count("withdrawals/") == 0).await;
 }
 
 #[tokio::test]

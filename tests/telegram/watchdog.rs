@@ -44,3 +44,16 @@ async fn a_device_locks_once_and_is_told_once() {
     world.send(ALICE, GET);
     world.answer(ALICE, |m| m.text.contains(VALUE)).await;
 }
+
+#[tokio::test]
+async fn alone_a_device_that_says_what_we_do_locks_at_once() {
+    let mut world = World::new().await;
+    world.settings.lock_on_new_device = true;
+    world.settings.watchdog_interval = Duration::from_millis(100);
+    let _process = world.start().await;
+    let began = |world: &World| world.coordination.count("watchdog/login") == 1;
+    world.until("the first round", began).await;
+    let _key = world.dc.provision_alike(BROKER);
+    let locked = |world: &World| world.coordination.count("locks/chat") == 1;
+    world.until("the lock", locked).await;
+}

@@ -254,6 +254,10 @@ impl Coordination for EtcdStore {
     fn alone(&self) -> bool {
         self.company.alone(self.membership.process())
     }
+
+    fn shared(&self) -> bool {
+        true
+    }
 }
 
 /// Milliseconds since 1970. `OffsetDateTime` ends long before `i64` does.
