@@ -275,12 +275,13 @@ impl Handler {
             let withdrawing = async {
                 let hash = PeerId::user(user).and_then(|user| handler.session.access_hash(user));
                 let hash = hash.unwrap_or_default();
+                let withdrawing = handler.withdrawals.withdraw(chat, message, &id);
+                if handler.broker.has_company() {
+                    handler.unanswered.insist(&id, user, hash).await;
+                    return withdrawing.await;
+                }
                 // Stored first, and no later than the intent to delete.
-                let ((), withdrawn) = tokio::join!(
-                    handler.unanswered.add(&id, user, hash),
-                    handler.withdrawals.withdraw(chat, message, &id)
-                );
-                withdrawn
+                tokio::join!(handler.unanswered.add(&id, user, hash), withdrawing).1
             };
             tokio::select! {
                 biased;

@@ -2,13 +2,16 @@
 //! longer tell us of them, and their writers would never hear what became of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use grammers_session::types::PeerId;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::answer::Answered;
+use super::backoff::Backoff;
 use super::handler::Handler;
 use super::outbox::input_peer;
 use super::reply::{Part, Reply, random_id};
@@ -18,6 +21,9 @@ use crate::domain::RequestId;
 
 /// Where they are kept.
 const PREFIX: &str = "unanswered/";
+/// How long a value may stand in a chat while the state store is away, so that its writer hears what
+/// became of it, whichever replica is left.
+const INSIST_FOR: Duration = Duration::from_secs(15);
 /// How many that were left are answered at once.
 const AT_ONCE: usize = 16;
 
@@ -45,10 +51,20 @@ impl Waiting {
 pub(super) struct Unanswered(pub(super) Arc<dyn Coordination>);
 
 impl Unanswered {
-    /// `user`, who has this access hash, waits for the answer to `id`.
-    pub(super) async fn add(&self, id: &RequestId, user: i64, hash: i64) {
+    /// As [`Unanswered::add`], tried for a while: what is deleted before it is known here is lost to
+    /// other replicas, which may never see the message.
+    pub(super) async fn insist(&self, id: &RequestId, user: i64, hash: i64) {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        let deadline = Instant::now() + INSIST_FOR;
+        while !self.add(id, user, hash).await && Instant::now() < deadline {
+            sleep(backoff.next()).await;
+        }
+    }
+
+    /// `user`, who has this access hash, waits for the answer to `id`; whether that is known now.
+    pub(super) async fn add(&self, id: &RequestId, user: i64, hash: i64) -> bool {
         let RequestId::Message { chat, message } = *id else {
-            return;
+            return true;
         };
         let waiting = Waiting {
             chat,
@@ -57,10 +73,12 @@ impl Unanswered {
             hash,
         };
         let value = serde_json::to_vec(&waiting).unwrap_or_default();
-        if let Err(error) = self.0.put(&key(id), &value).await {
+        let put = self.0.put(&key(id), &value).await;
+        if let Err(error) = &put {
             // Deleting the message matters more.
             warn!(event = "telegram.unanswered.unwritable", %error);
         }
+        put.is_ok()
     }
 
     /// Nobody waits for the answer to `id` any more.

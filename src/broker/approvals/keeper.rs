@@ -61,7 +61,7 @@ impl Broker {
             let wait = next.map(|next| Duration::try_from(next - self.now()).unwrap_or_default());
             let wait = wait.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 _ = changed.changed() => {}
                 () = sleep(wait) => {}
                 () = self.ports.coordination.bereaved() => {}
