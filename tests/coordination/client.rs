@@ -233,8 +233,15 @@ async fn certificates_that_do_not_do_are_told() {
         reach.tls.iter_mut().for_each(change);
         reach
     };
-    let anonymous = error(change(|tls| tls.identity = None)).await;
     let refused = "it does not take our certificate";
+    let mut anonymous = String::new();
+    // On a busy machine it may be told too late.
+    for _ in 0..5 {
+        anonymous = error(change(|tls| tls.identity = None)).await;
+        if anonymous.contains(refused) {
+            break;
+        }
+    }
     assert!(anonymous.contains(refused), "{anonymous}");
     let mut forged = by_certificate(&etcd, "root");
     let shown = etcd.forged_certificate("root");
