@@ -141,7 +141,9 @@ impl Replica {
             .as_mut()
             .and_then(|child| child.try_wait().unwrap());
         if let Some(status) = ended {
-            assert_eq!(status.code(), Some(75), "{}\n{}", self.name, self.log());
+            // Its session is still held, or etcd did not answer as it started.
+            let known = matches!(status.code(), Some(69 | 75));
+            assert!(known, "{} {status}\n{}", self.name, self.log());
             self.child = None;
         }
         ended.is_some()

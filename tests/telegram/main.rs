@@ -19,6 +19,7 @@ mod connection;
 mod crash;
 mod deletion;
 mod deliveries;
+mod doubles;
 mod kept;
 mod leaks;
 mod login;

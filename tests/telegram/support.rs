@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,19 +15,18 @@ use tokio_util::sync::CancellationToken;
 use vaultgram::age::{AgeSealer, SessionKey, StoredKey};
 use vaultgram::audit::AuditFile;
 use vaultgram::broker::ports::{
-    AuditError, AuditHead, AuditSink, Claim, Clock, Coordination, CoordinationError, SecretStore,
-    Serving, StoreError, StoreHealth, SystemClock, SystemRandom, Wrapped, WrappedFacts,
+    AuditHead, AuditSink, Clock, Coordination, SecretStore, Serving, StoreError, StoreHealth,
+    SystemClock, SystemRandom, Wrapped, WrappedFacts,
 };
 use vaultgram::broker::{self, ApprovalRules, Broker, Rules};
 use vaultgram::domain::group::Groups;
 use vaultgram::domain::policy_load::PolicySource;
-use vaultgram::domain::{
-    AuditEntry, Field, Mounts, Permit, Policy, Secret, SecretValue, VersionFacts,
-};
+use vaultgram::domain::{Field, Mounts, Permit, Policy, Secret, SecretValue, VersionFacts};
 use vaultgram::telegram::{
     FileSession, Login, Ports, SessionError, Settings, State, Status, TelegramError, Witness, run,
 };
 
+pub(crate) use super::doubles::{Entries, Memory};
 use super::kept::KeptStore;
 
 /// The broker's own account.
@@ -391,115 +390,5 @@ impl SecretStore for FakeStore {
             version: "2.7.2".to_owned(),
             ..Serving::default()
         })
-    }
-}
-
-/// State in memory, which outlives a [`Process`].
-#[derive(Default)]
-pub(crate) struct Memory {
-    pub(crate) entries: Mutex<BTreeMap<String, Vec<u8>>>,
-    pub(crate) finished: Mutex<BTreeSet<String>>,
-    pub(crate) broken: AtomicBool,
-}
-
-impl Memory {
-    pub(crate) fn count(&self, prefix: &str) -> usize {
-        let entries = self.entries.lock().unwrap();
-        entries.keys().filter(|key| key.starts_with(prefix)).count()
-    }
-
-    fn check(&self) -> Result<(), CoordinationError> {
-        if self.broken.load(Ordering::SeqCst) {
-            return Err(CoordinationError("broken by the test".into()));
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Coordination for Memory {
-    async fn claim(&self, key: &str, _: OffsetDateTime) -> Result<Claim, CoordinationError> {
-        let mut entries = self.entries.lock().unwrap();
-        Ok(match entries.insert(key.to_owned(), vec![]) {
-            None => Claim::Ours,
-            Some(_) => Claim::Taken,
-        })
-    }
-
-    async fn finish(&self, key: &str) -> Result<(), CoordinationError> {
-        self.finished.lock().unwrap().insert(key.to_owned());
-        Ok(())
-    }
-
-    async fn put(&self, key: &str, value: &[u8]) -> Result<(), CoordinationError> {
-        self.check()?;
-        let mut entries = self.entries.lock().unwrap();
-        entries.insert(key.to_owned(), value.to_vec());
-        Ok(())
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), CoordinationError> {
-        self.check()?;
-        self.entries.lock().unwrap().remove(key);
-        Ok(())
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, CoordinationError> {
-        Ok(self.entries.lock().unwrap().get(key).cloned())
-    }
-
-    async fn swap(
-        &self,
-        key: &str,
-        expected: Option<&[u8]>,
-        new: Option<&[u8]>,
-    ) -> Result<bool, CoordinationError> {
-        self.check()?;
-        let mut entries = self.entries.lock().unwrap();
-        if entries.get(key).map(Vec::as_slice) != expected {
-            return Ok(false);
-        }
-        match new {
-            Some(new) => entries.insert(key.to_owned(), new.to_vec()),
-            None => entries.remove(key),
-        };
-        Ok(true)
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
-        let entries = self.entries.lock().unwrap();
-        let found = entries.iter().filter(|(key, _)| key.starts_with(prefix));
-        Ok(found.map(|(k, v)| (k.clone(), v.clone())).collect())
-    }
-
-    async fn inherit(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
-        // One process only, and it has just begun.
-        self.list(prefix).await
-    }
-}
-
-/// An audit in memory.
-#[derive(Default)]
-pub(crate) struct Entries {
-    pub(crate) all: Mutex<Vec<AuditEntry>>,
-    pub(crate) slow: AtomicBool,
-    /// How many it has begun to write.
-    pub(crate) begun: AtomicUsize,
-    /// Takes nothing.
-    pub(crate) full: AtomicBool,
-}
-
-#[async_trait]
-impl AuditSink for Entries {
-    async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError> {
-        self.begun.fetch_add(1, Ordering::SeqCst);
-        if self.slow.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        if self.full.load(Ordering::SeqCst) {
-            return Err(AuditError("the test fills the disk".into()));
-        }
-        self.all.lock().unwrap().extend(entries);
-        Ok(())
     }
 }

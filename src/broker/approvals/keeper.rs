@@ -68,10 +68,11 @@ impl Broker {
             }
             // Changes come in crowds, and what cannot be done now is not tried in a circle.
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = sleep(PAUSE) => {}
             }
         }
+        self.lay_down(Duty::Approvals).await;
     }
 
     /// Does what is due now; when there is more to do.
