@@ -16,7 +16,7 @@ use crate::{COMMAND_AGE, CROWD, DELETE_AFTER, from_environment, people, register
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_is_answered_once_whichever_replica_dies() {
-    let commands = from_environment("CHAOS_COMMANDS").unwrap_or(300);
+    let commands = from_environment("CHAOS_COMMANDS").unwrap_or(150);
     let seed = from_environment("CHAOS_SEED").unwrap_or_else(rand::random);
     println!("CHAOS_COMMANDS={commands} CHAOS_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
