@@ -107,11 +107,60 @@ impl Examined {
                 Err(error) => found.push(error.clone()),
             }
         }
+        let versions = self
+            .nodes
+            .iter()
+            .filter_map(|(_, facts)| facts.as_ref().ok());
+        if let Some(facts) = { versions }.find(|facts| !holds_to_roles(&facts.version)) {
+            found.push(format!(
+                "etcd {} lets its users go around their roles (GHSA-rfx7-8w68-q57q): use 3.4.44, 3.5.30, 3.6.11 \
+                 or newer, or an etcd that nothing else is in",
+                facts.version
+            ));
+        }
         if self.writes_elsewhere {
             found.push(format!(
                 "it lets us write outside of {prefix} too; give vaultgram a user and a role of its own"
             ));
         }
         found
+    }
+}
+
+/// Whether etcd of `version` checks what a transaction within a transaction does. Of one that is not
+/// known nobody can say.
+fn holds_to_roles(version: &str) -> bool {
+    let mut numbers = version.splitn(3, '.').map(str::parse::<u32>);
+    let mut next = || numbers.next().and_then(Result::ok);
+    match (next(), next(), next()) {
+        (Some(3), Some(4), Some(patch)) => patch >= 44,
+        (Some(3), Some(5), Some(patch)) => patch >= 30,
+        (Some(3), Some(6), Some(patch)) => patch >= 11,
+        (Some(major), Some(minor), _) => (major, minor) > (3, 6),
+        (None, ..) | (_, None, _) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_ones_do_not_hold_to_roles() {
+        for (version, holds) in [
+            ("3.4.23", false),
+            ("3.4.44", true),
+            ("3.5.29", false),
+            ("3.5.30", true),
+            ("3.6.10", false),
+            ("3.6.11", true),
+            ("3.3.1", false),
+            ("3.7.0", true),
+            ("4.0.0", true),
+            ("3.7.0-rc.1", true),
+            ("new", true),
+        ] {
+            assert_eq!(holds_to_roles(version), holds, "{version}");
+        }
     }
 }
