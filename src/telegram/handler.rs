@@ -45,6 +45,9 @@ use crate::telemetry::metrics::COMMANDS;
 const AT_ONCE: usize = 256;
 /// Commands waiting for that, beyond which no more are read.
 const MAX_WAITING: usize = 20_000;
+/// How long the state store may be away beyond a command's age, and whoever commanded still hears that
+/// it came too late.
+const OUTAGE: Duration = Duration::from_mins(10);
 /// How often to look whether there is room again.
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(100);
 /// How often a wrong clock is logged.
@@ -320,7 +323,8 @@ impl Handler {
         if let Ok(Command::Confirm(code) | Command::Cancel(code)) = &command {
             self.leave_to_others(job.user.id, code).await;
         }
-        let taken = self.take(&job.id, self.settings.command_age).await;
+        // Whoever waited for too long is told that.
+        let taken = self.take(&job.id, self.settings.command_age + OUTAGE).await;
         let (name, reply) = match taken {
             Ok(Some(hold)) => {
                 let origin = job.origin(hold);
