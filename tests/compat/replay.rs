@@ -22,6 +22,7 @@ const VOLATILE: &[&str] = &[
     "deprecation_status",
     "description",
     "expiration",
+    "not_before",
     "expire_time",
     "id",
     "issue_time",
