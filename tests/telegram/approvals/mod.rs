@@ -183,7 +183,7 @@ async fn two_agree_and_it_is_had_until_it_is_revoked() {
         "{told}"
     );
     world.says(ALICE, "/get_secret two", "hunter2").await;
-    world.send(ALICE, &format!("/revoke {id}"));
+    world.send(ALICE, &*format!("/revoke {id}"));
     // The answer and the notice come in any order.
     world.told(ALICE, "is revoked").await;
     world.told(ALICE, "was revoked by").await;
@@ -215,7 +215,7 @@ async fn a_reason_that_is_enough_is_granted_at_once() {
     let longer = format!("/extend {id} it takes longer");
     let said = format!(" is granted automatically: {id} holds until ");
     world.says(ALICE, &longer, &said).await;
-    world.send(ALICE, &format!("/revoke {id}"));
+    world.send(ALICE, &*format!("/revoke {id}"));
     // The answer and the notice come in any order.
     world.told(ALICE, "is revoked").await;
     world.told(ALICE, "was revoked by").await;
