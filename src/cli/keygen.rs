@@ -42,18 +42,12 @@ pub fn run(arguments: &KeygenArgs, out: &mut dyn Write) -> Result<(), Failure> {
         clippy::disallowed_methods,
         reason = "its owner's file is where a private key goes"
     )]
-    let created = create(&path, identity.file.expose_secret());
-    created.map_err(|error| {
-        let failure = Failure::new(
-            Exit::CannotCreate,
-            format!("{}: cannot create: {error}", path.display()),
-        );
-        if error.kind() == io::ErrorKind::AlreadyExists {
-            failure.hint("you have a key there; --identity names another file")
-        } else {
-            failure
-        }
-    })?;
+    let created = create(
+        &path,
+        identity.file.expose_secret(),
+        "you have a key there; --identity names another file",
+    );
+    created?;
     let public = &identity.public;
     if arguments.json {
         let path = path.display().to_string();
@@ -70,8 +64,24 @@ pub fn run(arguments: &KeygenArgs, out: &mut dyn Write) -> Result<(), Failure> {
     said.map_err(|error| Failure::new(Exit::CannotCreate, format!("cannot write: {error}")))
 }
 
-/// Writes a new file that holds a private key, for its owner alone.
-pub(super) fn create(path: &Path, key: &[u8]) -> io::Result<()> {
+/// Writes a new file that holds a private key, for its owner alone; `taken` is what to do where there
+/// is one.
+///
+/// # Errors
+/// With [`Exit::CannotCreate`]; a file that exists is left alone.
+pub(super) fn create(path: &Path, key: &[u8], taken: &str) -> Result<(), Failure> {
+    write_new(path, key).map_err(|error| {
+        let what = format!("{}: cannot create: {error}", path.display());
+        let failure = Failure::new(Exit::CannotCreate, what);
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            failure.hint(taken)
+        } else {
+            failure
+        }
+    })
+}
+
+fn write_new(path: &Path, key: &[u8]) -> io::Result<()> {
     if let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())

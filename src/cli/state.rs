@@ -1,6 +1,6 @@
 //! `vaultgram state …`: what must outlive a restart, carried between stores; and its key.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -85,17 +85,8 @@ pub fn make_key(arguments: &Keygen, out: &mut dyn Write) -> Result<(), Failure> 
     let line = StateKey::generate().map_err(impossible)?;
     let id = StateKey::read(line.as_bytes()).map_err(impossible)?.id();
     let path = arguments.out.display();
-    keygen::create(&arguments.out, line.as_bytes()).map_err(|error| {
-        let failure = Failure::new(
-            Exit::CannotCreate,
-            format!("{path}: cannot create: {error}"),
-        );
-        if error.kind() == ErrorKind::AlreadyExists {
-            failure.hint("there is a key already; --out names another file")
-        } else {
-            failure
-        }
-    })?;
+    let taken = "there is a key already; --out names another file";
+    keygen::create(&arguments.out, line.as_bytes(), taken)?;
     if arguments.json {
         let made = serde_json::json!({"key": path.to_string(), "id": id});
         return show::json(&made, out);

@@ -192,8 +192,8 @@ impl Broker {
         found.map(|approval| approval.id.clone())
     }
 
-    /// Opens a request for approval, unless an equal one has been opened meanwhile. Whoever has had
-    /// enough for now is not told whether there is such a secret either.
+    /// Opens a request for approval, unless an equal one has been opened meanwhile. Whoever may ask
+    /// no more today is not told whether there is such a secret either.
     async fn open(
         &self,
         request: &Request,

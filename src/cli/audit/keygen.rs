@@ -1,6 +1,6 @@
 //! `vaultgram audit keygen`: the key that checkpoints are signed with.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -38,17 +38,8 @@ pub(super) fn run(arguments: &Keygen, out: &mut dyn Write) -> Result<(), Failure
     let line = SigningKey::generate().map_err(impossible)?;
     let key = SigningKey::read(line.as_bytes()).map_err(impossible)?;
     let path = arguments.out.display();
-    keygen::create(&arguments.out, line.as_bytes()).map_err(|error| {
-        let failure = Failure::new(
-            Exit::CannotCreate,
-            format!("{path}: cannot create: {error}"),
-        );
-        if error.kind() == ErrorKind::AlreadyExists {
-            failure.hint("there is a key already; --out names another file")
-        } else {
-            failure
-        }
-    })?;
+    let taken = "there is a key already; --out names another file";
+    keygen::create(&arguments.out, line.as_bytes(), taken)?;
     let public = key.public();
     if arguments.json {
         let made = serde_json::json!({

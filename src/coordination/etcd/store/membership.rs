@@ -169,7 +169,7 @@ impl Membership {
         }
     }
 
-    /// Why there is no membership, for now.
+    /// Says why there is no membership.
     pub(super) fn missing(&self, why: &str) {
         let mut state = self.lock();
         if !state.over {
