@@ -1,81 +1,23 @@
 //! Whatever replicas go through, what must not happen does not: random histories of faults, and some
-//! that are worth keeping.
+//! that are worth keeping. Of a random one that fails the least that does is put into `histories`; those
+//! go first the next time.
 
-use std::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use tokio::time::sleep;
+use proptest::test_runner::{RngAlgorithm, TestError, TestRunner};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::sim::{Fault, World};
+use super::sim::{Event, Fault, Step, run};
 
+/// How many random histories there are at least; `PROPTEST_CASES` may say more.
+const HISTORIES: u32 = 1000;
+/// Where those that failed are kept.
+const KEPT: &str = "src/coordination/etcd/store/histories";
 /// Keys that are claimed.
-const KEYS: u8 = 6;
-
-/// What happens.
-#[derive(Debug, Clone)]
-enum Event {
-    /// All replicas are asked to do a thing, each a little later than the one before, which takes so many
-    /// milliseconds.
-    Deliver {
-        key: u8,
-        apart: u8,
-        takes: u16,
-    },
-    /// One replica is.
-    DeliverTo {
-        replica: u8,
-        key: u8,
-        takes: u16,
-    },
-    Count {
-        replica: u8,
-    },
-    Keep {
-        replica: u8,
-    },
-    /// The next calls of a replica go wrong.
-    Fault {
-        replica: u8,
-        fault: Fault,
-        times: u8,
-    },
-    /// A replica reaches nothing for so many milliseconds.
-    Cut {
-        replica: u8,
-        time: u16,
-    },
-    /// What a replica is told of is so many milliseconds old.
-    Lag {
-        replica: u8,
-        time: u16,
-    },
-    BreakWatches {
-        replica: u8,
-    },
-    LoseQuorum {
-        time: u16,
-    },
-    Freeze {
-        replica: u8,
-    },
-    Thaw {
-        replica: u8,
-    },
-    Kill {
-        replica: u8,
-    },
-    Start {
-        replica: u8,
-    },
-    /// A replica's clock is wrong by so many milliseconds.
-    Clock {
-        replica: u8,
-        wrong: i16,
-    },
-}
-
-/// What happens, and so many milliseconds later.
-type Step = (u16, Event);
+const KEYS: u8 = 12;
 
 fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
@@ -84,6 +26,14 @@ fn fault() -> impl Strategy<Value = Fault> {
         3 => (0u16..8000).prop_map(Fault::Late),
         2 => (0u16..3000).prop_map(Fault::Slow),
         1 => Just(Fault::Refused),
+    ]
+}
+
+fn sign_fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        1 => fault(),
+        // An answer that is waited for takes no longer than the first.
+        2 => (0u16..700, 0u16..5000).prop_map(|(slow, cut)| Fault::Last(slow, cut)),
     ]
 }
 
@@ -99,6 +49,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => replica().prop_map(|replica| Event::Keep { replica }),
         6 => (replica(), fault(), prop_oneof![3 => Just(1u8), 1 => 1u8..9])
             .prop_map(|(replica, fault, times)| Event::Fault { replica, fault, times }),
+        3 => (replica(), sign_fault()).prop_map(|(replica, fault)| Event::Sign { replica, fault }),
         2 => (replica(), 0u16..6000).prop_map(|(replica, time)| Event::Cut { replica, time }),
         1 => (replica(), 0u16..3000).prop_map(|(replica, time)| Event::Lag { replica, time }),
         1 => replica().prop_map(|replica| Event::BreakWatches { replica }),
@@ -107,98 +58,92 @@ fn event() -> impl Strategy<Value = Event> {
         3 => replica().prop_map(|replica| Event::Thaw { replica }),
         1 => replica().prop_map(|replica| Event::Kill { replica }),
         2 => replica().prop_map(|replica| Event::Start { replica }),
+        1 => replica().prop_map(|replica| Event::Twin { replica }),
         1 => (replica(), -3000i16..3000).prop_map(|(replica, wrong)| Event::Clock { replica, wrong }),
+        1 => (0u8..20).prop_map(|percent| Event::Haste { percent }),
     ]
 }
 
 fn history() -> impl Strategy<Value = Vec<Step>> {
     let pause = prop_oneof![3 => 0u16..20, 3 => 0u16..500, 2 => 0u16..3000];
-    prop::collection::vec((pause, event()), 1..40)
+    prop::collection::vec((pause, event()), 1..30)
 }
 
-/// What was wrong in a world of `replicas` that went through `history`.
-fn run(replicas: u8, history: &[Step]) -> Vec<String> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut world = World::new(replicas.into()).await;
-        let server = std::sync::Arc::clone(&world.server);
-        let live = async {
-            for (number, (pause, event)) in history.iter().enumerate() {
-                happen(&mut world, replicas, number, event).await;
-                sleep(Duration::from_millis((*pause).into())).await;
-            }
-            world.settle().await
-        };
-        tokio::select! {
-            biased;
-            wrong = live => wrong,
-            () = server.run() => vec![],
-        }
-    })
+/// A world of so many replicas, and what it goes through.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    replicas: u8,
+    history: Vec<Step>,
 }
 
-async fn happen(world: &mut World, replicas: u8, number: usize, event: &Event) {
-    let pick = |replica: u8| usize::from(replica % replicas);
-    let milliseconds = |time: u16| Duration::from_millis(time.into());
-    match *event {
-        Event::Deliver { key, apart, takes } => {
-            for replica in 0..replicas {
-                // Each begins with another.
-                let replica = pick(replica + key);
-                world.deliver(replica, &format!("claims/{key}"), milliseconds(takes));
-                sleep(milliseconds(apart.into())).await;
-            }
-        }
-        Event::DeliverTo {
-            replica,
-            key,
-            takes,
-        } => {
-            world.deliver(pick(replica), &format!("claims/{key}"), milliseconds(takes));
-        }
-        Event::Count { replica } => world.count(pick(replica)),
-        Event::Keep { replica } => world.keep(pick(replica), number),
-        Event::Kill { replica } => world.kill(pick(replica)),
-        Event::Start { replica } => world.start(pick(replica)),
-        Event::LoseQuorum { time } => world.server.lose_quorum(milliseconds(time)),
-        Event::Fault { replica, .. }
-        | Event::Cut { replica, .. }
-        | Event::Lag { replica, .. }
-        | Event::BreakWatches { replica }
-        | Event::Freeze { replica }
-        | Event::Thaw { replica }
-        | Event::Clock { replica, .. } => {
-            let Some(replica) = &world.replicas[pick(replica)] else {
-                return;
-            };
-            match *event {
-                Event::Fault { fault, times, .. } => {
-                    (0..times).for_each(|_| replica.link.fault(fault));
-                }
-                Event::Cut { time, .. } => replica.link.cut(milliseconds(time)),
-                Event::Lag { time, .. } => replica.link.lag(milliseconds(time)),
-                Event::BreakWatches { .. } => replica.link.break_watches(),
-                Event::Freeze { .. } => replica.freeze(),
-                Event::Thaw { .. } => replica.thaw(),
-                Event::Clock { wrong, .. } => replica.clock.shift(wrong.into()),
-                Event::Deliver { .. }
-                | Event::DeliverTo { .. }
-                | Event::Count { .. }
-                | Event::Keep { .. }
-                | Event::Kill { .. }
-                | Event::Start { .. }
-                | Event::LoseQuorum { .. } => {}
-            }
+fn kept_in() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(KEPT)
+}
+
+/// The histories that once failed, with the files that they are in.
+fn kept() -> Vec<(PathBuf, Kept)> {
+    let files = fs::read_dir(kept_in()).into_iter().flatten();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let read = |file: PathBuf| {
+        let text = fs::read(&file).unwrap();
+        let kept = serde_json::from_slice(&text);
+        let kept = kept.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        (file, kept)
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// `history` without the steps that it fails without, too.
+fn least(replicas: u8, mut history: Vec<Step>) -> Vec<Step> {
+    for step in (0..history.len()).rev() {
+        let mut less = history.clone();
+        less.remove(step);
+        if !run(replicas, &less).is_empty() {
+            history = less;
         }
     }
+    history
 }
 
-proptest! {
-    #[test]
-    fn nothing_is_done_twice_and_nothing_is_left_undone(replicas in 2u8..5, history in history()) {
+/// Keeps `history`, a step a line. Returns the file.
+fn keep(replicas: u8, history: &[Step]) -> PathBuf {
+    let steps = history.iter().map(|it| serde_json::to_string(it).unwrap());
+    let steps = steps.collect::<Vec<_>>().join(",\n");
+    let text = format!("{{\"replicas\": {replicas}, \"history\": [\n{steps}\n]}}\n");
+    let name = hex::encode(&Sha256::digest(&text)[..4]);
+    let file = kept_in().join(format!("{name}.json"));
+    fs::create_dir_all(kept_in()).unwrap();
+    fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn nothing_is_done_twice_and_nothing_is_left_undone() {
+    for (file, Kept { replicas, history }) in kept() {
+        let wrong = run(replicas, &history);
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", file.display());
+    }
+    let mut config = ProptestConfig::default();
+    config.cases = config.cases.max(HISTORIES);
+    // A seed would stand for another history as soon as there are other events.
+    config.failure_persistence = None;
+    // Nobody is to guess them, and they are to be made fast.
+    config.rng_algorithm = RngAlgorithm::XorShift;
+    let any = (2u8..5, history());
+    let found = TestRunner::new(config).run(&any, |(replicas, history)| {
         let wrong = run(replicas, &history);
         prop_assert!(wrong.is_empty(), "{wrong:#?}");
+        Ok(())
+    });
+    match found {
+        Ok(()) => {}
+        Err(TestError::Fail(why, (replicas, history))) => {
+            let history = least(replicas, history);
+            let file = keep(replicas, &history);
+            panic!("{why}, after {history:#?}; it is kept: {}", file.display());
+        }
+        Err(TestError::Abort(why)) => panic!("{why}"),
     }
 }
 

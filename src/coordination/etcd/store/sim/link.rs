@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(7);
 
 /// What goes wrong with one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) enum Fault {
     /// It does not arrive.
     LostBefore,
@@ -32,6 +33,8 @@ pub(in super::super) enum Fault {
     Late(u16),
     /// It is done at once, and the answer takes so many milliseconds.
     Slow(u16),
+    /// As [`Fault::Slow`], and nothing passes for so many more after the answer.
+    Last(u16, u16),
     /// It is not done.
     Refused,
 }
@@ -48,6 +51,8 @@ pub(in super::super) struct Link {
 #[derive(Default)]
 struct State {
     faults: VecDeque<Fault>,
+    /// Of signs of life only.
+    signs: VecDeque<Fault>,
     cut: Option<Instant>,
     lag: Duration,
 }
@@ -65,6 +70,11 @@ impl Link {
     /// The next call goes wrong this way.
     pub(in super::super) fn fault(&self, fault: Fault) {
         self.lock().faults.push_back(fault);
+    }
+
+    /// The next sign of life goes wrong this way.
+    pub(in super::super) fn sign_fault(&self, fault: Fault) {
+        self.lock().signs.push_back(fault);
     }
 
     /// Nothing passes for `time`.
@@ -99,9 +109,17 @@ impl Link {
         self: &Arc<Self>,
         work: impl FnOnce(&Server) -> Result<T, KvError> + Send + 'static,
     ) -> Result<T, KvError> {
+        let fault = self.lock().faults.pop_front();
+        self.call_with(fault, work).await
+    }
+
+    async fn call_with<T: Send + 'static>(
+        self: &Arc<Self>,
+        fault: Option<Fault>,
+        work: impl FnOnce(&Server) -> Result<T, KvError> + Send + 'static,
+    ) -> Result<T, KvError> {
         let (answer, answered) = oneshot::channel();
         let link = Arc::clone(self);
-        let fault = self.lock().faults.pop_front();
         // It goes its way when the replica is frozen, and when it is dead.
         self.tasks.spawn(async move {
             sleep(LATENCY).await;
@@ -114,7 +132,7 @@ impl Link {
                         .ok();
                     return;
                 }
-                Some(Fault::LostAfter | Fault::Slow(_)) | None => {}
+                Some(Fault::LostAfter | Fault::Slow(_) | Fault::Last(..)) | None => {}
             }
             if link.is_cut() {
                 return hang(answer).await;
@@ -127,7 +145,7 @@ impl Link {
                 sleep(Duration::from_millis(50)).await;
             }
             let result = work(&link.server);
-            if let Some(Fault::Slow(time)) = fault {
+            if let Some(Fault::Slow(time) | Fault::Last(time, _)) = fault {
                 sleep(Duration::from_millis(time.into())).await;
             }
             sleep(LATENCY).await;
@@ -136,6 +154,9 @@ impl Link {
             }
             if fault != Some(Fault::LostAfter) {
                 answer.send(result).ok();
+            }
+            if let Some(Fault::Last(_, time)) = fault {
+                link.cut(Duration::from_millis(time.into()));
             }
         });
         let Ok(Ok(result)) = timeout(PATIENCE, answered).await else {
@@ -177,9 +198,12 @@ impl Kv for SimKv {
     }
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<bool, KvError> {
-        self.0
-            .call(move |server| Ok(server.keep_alive(lease)))
-            .await
+        let fault = self.0.lock().signs.pop_front();
+        let work = move |server: &Server| Ok(server.keep_alive(lease));
+        match fault {
+            Some(fault) => self.0.call_with(Some(fault), work).await,
+            None => self.0.call(work).await,
+        }
     }
 
     async fn revoke(&self, lease: LeaseId) -> Result<(), KvError> {

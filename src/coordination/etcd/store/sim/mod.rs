@@ -1,7 +1,9 @@
 //! A simulated etcd, replicas that can be frozen and killed, and what must hold whatever they go through.
 //! All of it in virtual time, and the same each time.
 
+mod history;
 mod link;
+mod record;
 mod replica;
 mod server;
 mod world;
@@ -15,10 +17,10 @@ use tokio::time::Instant;
 use super::Settings;
 use crate::broker::ports::{Clock, Random};
 
+pub(super) use self::history::{Event, Step, run};
 pub(super) use self::link::Fault;
 pub(super) use self::replica::Replica;
 pub(super) use self::server::Server;
-pub(super) use self::world::World;
 
 /// The time of day, by tokio's clock.
 pub(super) struct SimClock {

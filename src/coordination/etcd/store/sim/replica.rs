@@ -114,6 +114,12 @@ impl Replica {
         }
     }
 
+    /// How many tasks go on.
+    pub(super) fn tasks(&mut self) -> usize {
+        self.reap();
+        self.tasks.len()
+    }
+
     /// Waits until it is a member.
     pub(in super::super) async fn joined(&self) {
         let ready = tokio::time::timeout(Duration::from_mins(1), self.store.ready());

@@ -26,9 +26,16 @@ struct State {
     log: Vec<(Instant, Event)>,
     /// Until when it has no leader: nothing is done, and no lease ends.
     down: Option<Instant>,
+    /// By how many percent its clock is too fast.
+    fast: u32,
 }
 
 impl State {
+    /// How long a lease for `ttl` lasts.
+    fn lasts(&self, ttl: Duration) -> Duration {
+        ttl * 100 / (100 + self.fast)
+    }
+
     fn remove(&mut self, key: &str, at: Instant) {
         if self.entries.remove(key).is_some() {
             let key = key.to_owned();
@@ -116,6 +123,11 @@ impl Server {
         self.touch();
     }
 
+    /// The clock that leases end by is so many percent too fast.
+    pub(in super::super) fn speed_up(&self, percent: u8) {
+        self.lock().fast = percent.into();
+    }
+
     pub(super) fn is_down(&self) -> bool {
         self.lock().down.is_some_and(|down| Instant::now() < down)
     }
@@ -182,11 +194,16 @@ impl Server {
         }
     }
 
+    pub(super) fn entry(&self, key: &str) -> Option<Entry> {
+        self.lock().entries.get(key).cloned()
+    }
+
     pub(super) fn grant(&self, ttl: Duration) -> LeaseId {
         let mut state = self.lock();
         state.granted += 1;
         let lease = state.granted;
-        state.leases.insert(lease, (ttl, Instant::now() + ttl));
+        let end = Instant::now() + state.lasts(ttl);
+        state.leases.insert(lease, (ttl, end));
         drop(state);
         self.changed.send_replace(());
         lease
@@ -194,10 +211,11 @@ impl Server {
 
     pub(super) fn keep_alive(&self, lease: LeaseId) -> bool {
         let mut state = self.lock();
-        let Some((ttl, end)) = state.leases.get_mut(&lease) else {
+        let Some((ttl, _)) = state.leases.get(&lease).copied() else {
             return false;
         };
-        *end = Instant::now() + *ttl;
+        let end = Instant::now() + state.lasts(ttl);
+        state.leases.insert(lease, (ttl, end));
         true
     }
 

@@ -1,141 +1,53 @@
-//! Replicas that work as the front ends do, and a record of what they did, which is held against what
-//! must never happen.
+//! Replicas that work as the front ends do.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::record::{Owner, Record};
 use super::replica::Replica;
 use super::server::Server;
 use crate::broker::ports::{Claim, Coordination};
-use crate::coordination::etcd::store::envelope::Kind;
 use crate::coordination::etcd::store::{EtcdStore, Settings};
 
 const PAUSE: Duration = Duration::from_millis(300);
 const COUNTER: &str = "counter";
 const LEFT: &str = "left/";
+/// After this long nothing comes late any more, whatever went wrong.
+const LATE: Duration = Duration::from_secs(10);
+/// And after this long all is done: whoever waits for a claim has given up.
+const SETTLED: Duration = Duration::from_secs(75);
 
 /// Some replicas on one etcd.
-pub(in super::super) struct World {
-    pub(in super::super) server: Arc<Server>,
-    pub(in super::super) replicas: Vec<Option<Replica>>,
-    pub(in super::super) record: Arc<Record>,
+pub(super) struct World {
+    pub(super) server: Arc<Server>,
+    pub(super) replicas: Vec<Option<Replica>>,
+    pub(super) record: Arc<Record>,
     epoch: Instant,
     started: u64,
 }
 
-/// What was done, and what was wrong with it.
-#[derive(Default)]
-pub(in super::super) struct Record(Mutex<Facts>);
-
-#[derive(Default)]
-struct Facts {
-    /// Who was told to have what, in order.
-    holds: Vec<Hold>,
-    /// The keys that somebody wanted done, with the processes that were asked.
-    wanted: BTreeMap<String, BTreeSet<usize>>,
-    /// Who has which entry, the last first told.
-    heirs: BTreeMap<String, Owner>,
-    counted: u64,
-    unclear: u64,
-    wrong: Vec<String>,
-}
-
-struct Hold {
-    key: String,
-    owner: Owner,
-    over: bool,
-}
-
-/// A term of a process.
-#[derive(Clone)]
-struct Owner {
-    store: Arc<EtcdStore>,
-    process: usize,
-    term: u64,
-}
-
-impl Owner {
-    /// Whether it may act at this moment.
-    fn acts(&self) -> bool {
-        self.store.term() == Some(self.term)
-    }
-}
-
-impl Record {
-    fn lock(&self) -> MutexGuard<'_, Facts> {
-        self.0.lock().unwrap()
-    }
-
-    /// What was wrong.
-    pub(in super::super) fn wrong(&self) -> Vec<String> {
-        self.lock().wrong.clone()
-    }
-
-    /// `owner` was told that `key` is theirs. Returns the number of that.
-    fn has(&self, key: &str, owner: &Owner, claim: Claim) -> usize {
-        let mut facts = self.lock();
-        let same: Vec<_> = facts.holds.iter().filter(|hold| hold.key == key).collect();
-        let mut wrong = vec![];
-        if claim == Claim::Ours && !same.is_empty() {
-            wrong.push(format!(
-                "{key}: told to be new to {} after others",
-                owner.process
-            ));
-        }
-        for hold in same {
-            if !hold.over && hold.owner.acts() {
-                let (one, other) = (hold.owner.process, owner.process);
-                wrong.push(format!("{key}: {one} and {other} have it at once"));
-            }
-        }
-        facts.wrong.extend(wrong);
-        let (key, owner, over) = (key.to_owned(), owner.clone(), false);
-        facts.holds.push(Hold { key, owner, over });
-        facts.holds.len() - 1
-    }
-
-    /// What `hold` was for is done.
-    fn acts(&self, hold: usize) {
-        let mut facts = self.lock();
-        let Hold { key, owner, .. } = &facts.holds[hold];
-        let later = facts.holds.iter().skip(hold + 1).find(|it| it.key == *key);
-        if let Some(later) = later {
-            let (one, other) = (owner.process, later.owner.process);
-            let wrong = format!("{key}: {one} acts after {other} has it");
-            facts.wrong.push(wrong);
-        }
-    }
-
-    fn over(&self, hold: usize) {
-        self.lock().holds[hold].over = true;
-    }
-
-    /// `owner` is told to have the entry `key` from now on.
-    fn inherits(&self, key: &str, owner: &Owner) {
-        let mut facts = self.lock();
-        let before = facts.heirs.insert(key.to_owned(), owner.clone());
-        if let Some(before) = before
-            && before.acts()
-        {
-            let (one, other) = (before.process, owner.process);
-            facts
-                .wrong
-                .push(format!("{key}: inherited by {other} while {one} has it"));
-        }
-    }
+/// Something to do once.
+pub(super) struct Task {
+    pub(super) key: String,
+    /// How long it takes.
+    pub(super) takes: Duration,
+    /// After how long whoever wants it goes away, unless it is begun.
+    pub(super) patience: Option<Duration>,
+    /// Whoever may not act any more when it comes to that says so and finishes, as with a command, and does
+    /// not claim it anew.
+    pub(super) excuses: bool,
 }
 
 impl World {
     /// Starts `count` replicas.
-    pub(in super::super) async fn new(count: usize) -> Self {
+    pub(super) async fn new(count: usize) -> Self {
         let server = Arc::new(Server::new());
         let mut world = Self {
+            record: Arc::new(Record::new(Arc::clone(&server))),
             server,
             replicas: vec![],
-            record: Arc::default(),
             epoch: Instant::now(),
             started: 0,
         };
@@ -150,41 +62,47 @@ impl World {
     }
 
     /// Starts a replica that was killed, or kills it and starts it.
-    pub(in super::super) fn start(&mut self, number: usize) {
+    pub(super) fn start(&mut self, number: usize) {
+        self.start_with(number, number);
+    }
+
+    /// As [`World::start`], with the session of another replica.
+    pub(super) fn start_with(&mut self, number: usize, session: usize) {
+        self.kill(number);
         self.started += 1;
-        let mut replica =
-            Replica::start(&self.server, self.epoch, self.started, &Settings::default());
-        let process = usize::try_from(self.started).unwrap();
-        let heir = heir(
-            Arc::clone(&replica.store),
-            process,
-            Arc::clone(&self.record),
-        );
-        replica.spawn(heir);
+        let settings = Settings {
+            session: Some(session.to_string()),
+            ..Settings::default()
+        };
+        let mut replica = Replica::start(&self.server, self.epoch, self.started, &settings);
+        let (process, store) = (replica.process, Arc::clone(&replica.store));
+        self.record.started(process, session, Arc::clone(&store));
+        replica.spawn(heir(store, process, Arc::clone(&self.record)));
         self.replicas[number] = Some(replica);
     }
 
     /// `kill -9`.
-    pub(in super::super) fn kill(&mut self, number: usize) {
-        self.replicas[number] = None;
-    }
-
-    /// Asks replica `number` for what is to be done once.
-    pub(in super::super) fn deliver(&mut self, number: usize, key: &str, takes: Duration) {
-        let record = Arc::clone(&self.record);
-        if let Some((replica, process)) = self.replica(number) {
-            record
-                .lock()
-                .wanted
-                .entry(key.to_owned())
-                .or_default()
-                .insert(process);
-            let store = Arc::clone(&replica.store);
-            replica.spawn(work(store, process, record, key.to_owned(), takes));
+    pub(super) fn kill(&mut self, number: usize) {
+        if let Some(replica) = self.replicas[number].take() {
+            self.record.killed(replica.process);
         }
     }
 
-    pub(in super::super) fn count(&mut self, number: usize) {
+    /// Asks replica `number` for `task`.
+    pub(super) fn deliver(&mut self, number: usize, task: Task) {
+        let record = Arc::clone(&self.record);
+        if let Some((replica, process)) = self.replica(number) {
+            if task.patience.is_none() && !task.excuses {
+                let mut facts = record.lock();
+                let asked = facts.wanted.entry(task.key.clone()).or_default();
+                asked.insert(process);
+            }
+            let store = Arc::clone(&replica.store);
+            replica.spawn(work(store, process, record, task));
+        }
+    }
+
+    pub(super) fn count(&mut self, number: usize) {
         let record = Arc::clone(&self.record);
         if let Some((replica, _)) = self.replica(number) {
             let store = Arc::clone(&replica.store);
@@ -193,7 +111,7 @@ impl World {
     }
 
     /// Has replica `number` keep something that others must inherit.
-    pub(in super::super) fn keep(&mut self, number: usize, name: usize) {
+    pub(super) fn keep(&mut self, number: usize, name: usize) {
         let record = Arc::clone(&self.record);
         if let Some((replica, process)) = self.replica(number) {
             let store = Arc::clone(&replica.store);
@@ -209,7 +127,7 @@ impl World {
     }
 
     /// Ends all that goes wrong, waits, and says what is not as it must be by then.
-    pub(in super::super) async fn settle(&mut self) -> Vec<String> {
+    pub(super) async fn settle(&mut self) -> Vec<String> {
         for replica in self.replicas.iter().flatten() {
             replica.link.heal();
             replica.clock.shift(0);
@@ -218,67 +136,67 @@ impl World {
         if self.replicas.iter().all(Option::is_none) {
             self.start(0);
         }
-        sleep(Duration::from_secs(75)).await;
-        let mut wrong = self.record.wrong();
-        let alive: BTreeMap<_, _> = self
-            .replicas
-            .iter()
-            .flatten()
-            .map(|it| (it.process, &it.store))
-            .collect();
-        let Some(store) = alive.values().next() else {
-            return wrong;
-        };
-        let (wanted, heirs, counted, unclear) = {
-            let facts = self.record.lock();
-            (
-                facts.wanted.clone(),
-                facts.heirs.clone(),
-                facts.counted,
-                facts.unclear,
-            )
-        };
-        for (key, asked) in wanted {
-            let place = store.layout.state(&key);
-            let found = store.look(&place).await.unwrap();
-            let opened = found.map(|entry| store.envelopes.open(&place, &entry.value).unwrap());
-            let kind = opened.map(|(head, _)| head.kind);
-            let asked = asked.iter().any(|process| alive.contains_key(process));
-            if asked && !matches!(kind, Some(Kind::Done { .. })) {
-                wrong.push(format!("{key}: not done in the end, but {kind:?}"));
+        let begin = Instant::now();
+        sleep(LATE).await;
+        loop {
+            let wrong = self.record.wrong();
+            if !wrong.is_empty() {
+                return wrong;
+            }
+            let unsettled = self.unsettled();
+            let waits = begin.elapsed() < SETTLED;
+            if !waits || unsettled.is_empty() && self.is_idle() {
+                return unsettled;
+            }
+            sleep(LATE / 2).await;
+        }
+    }
+
+    /// What is not as it must be in the end. Who was refused for ever is started anew.
+    fn unsettled(&mut self) -> Vec<String> {
+        for number in 0..self.replicas.len() {
+            let refused = |it: &Replica| it.store.membership.over();
+            if self.replicas[number].as_ref().is_some_and(refused) {
+                self.start(number);
             }
         }
-        for (key, owner) in heirs {
-            if !alive.contains_key(&owner.process) {
-                wrong.push(format!(
-                    "{key}: still that of {}, which ended",
-                    owner.process
-                ));
-            }
-        }
-        let count = number(store.get(COUNTER).await.unwrap().as_deref());
-        if count < counted || count > counted + unclear {
-            wrong.push(format!(
-                "counted to {count}: {counted} did, {unclear} may have"
-            ));
-        }
-        wrong
+        let Some(replica) = self.replicas.iter().flatten().next() else {
+            return vec![];
+        };
+        let store = &replica.store;
+        let place = store.layout.state(COUNTER);
+        let count = self.server.entry(&place).map_or(0, |entry| {
+            let (_, value) = store.envelopes.open(&place, &entry.value).unwrap();
+            number(Some(&value))
+        });
+        self.record.unsettled(store, LEFT, count)
+    }
+
+    /// Whether nobody works.
+    fn is_idle(&mut self) -> bool {
+        // Each is a member, and takes what others left.
+        let idle = |replica: &mut Replica| replica.tasks() == 2;
+        self.replicas.iter_mut().flatten().all(idle)
     }
 }
 
-/// Does once what `key` stands for, as a front end does.
-async fn work(
-    store: Arc<EtcdStore>,
-    process: usize,
-    record: Arc<Record>,
-    key: String,
-    takes: Duration,
-) {
+/// Does `task`, as a front end does.
+async fn work(store: Arc<EtcdStore>, process: usize, record: Arc<Record>, task: Task) {
+    let Task { key, takes, .. } = task;
     loop {
         let until = store.clock.now() + Duration::from_hours(1);
-        let claim = match store.claim(&key, until).await {
+        let claiming = store.claim(&key, until);
+        let claimed = match task.patience {
+            None => claiming.await,
+            Some(patience) => match timeout(patience, claiming).await {
+                Ok(claimed) => claimed,
+                Err(_) => return,
+            },
+        };
+        let claim = match claimed {
             Ok(Claim::Taken) => return,
             Ok(claim @ (Claim::Ours | Claim::Abandoned)) => claim,
+            Err(_) if task.patience.is_some() => return,
             Err(_) => {
                 sleep(PAUSE).await;
                 continue;
@@ -292,14 +210,15 @@ async fn work(
         };
         let hold = record.has(&key, &owner, claim);
         sleep(takes).await;
-        if !owner.acts() {
+        if owner.acts() {
+            record.acts(hold);
+        } else if !task.excuses {
             sleep(PAUSE).await;
             continue;
         }
-        record.acts(hold);
-        while owner.acts() {
+        while owner.acts() || task.excuses {
             if store.finish(&key).await.is_ok() {
-                record.over(hold);
+                record.finished(hold);
                 return;
             }
             sleep(PAUSE).await;
@@ -339,13 +258,12 @@ fn number(value: Option<&[u8]>) -> u64 {
 async fn keep(store: Arc<EtcdStore>, process: usize, record: Arc<Record>, key: String) {
     let Some(term) = store.term() else { return };
     if store.put(&key, b"value").await.is_ok() {
-        // Somebody may have inherited it before we know.
-        let mut facts = record.lock();
-        facts.heirs.entry(key).or_insert(Owner {
+        let owner = Owner {
             store,
             process,
             term,
-        });
+        };
+        record.keeps(key, owner);
     }
 }
 
