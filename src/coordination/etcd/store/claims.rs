@@ -292,21 +292,26 @@ impl EtcdStore {
         if head.owner != me || self.mine.has(key, me) {
             return Ok(());
         }
-        let kind = Kind::Claimed { until, again: true };
+        let head = again.then_some(Head {
+            owner: MemberId::NOBODY,
+            kind: Kind::Claimed { until, again: true },
+        });
         // Who ended before may have begun: whoever is next must be told so.
-        let to = if again {
-            let sealed = self.sealed(&place, MemberId::NOBODY, kind, &[])?;
-            Some((sealed, entry.lease))
-        } else {
-            None
-        };
+        let sealed = head.map(|head| self.sealed(&place, head.owner, head.kind, &[]));
+        let to = sealed.transpose()?.map(|sealed| (sealed, entry.lease));
         let change = Change {
             key: place,
             at: Some(entry.changed),
             unless: None,
             to,
         };
-        self.change(me, &change).await?;
+        // Known at once: by what the watch told last it would be taken for ours.
+        let sight = match self.change(me, &change).await? {
+            Written::Done(revision) => Sight { revision, head },
+            Written::Lost(found) | Written::Perhaps(found) => self.sight(&found)?,
+            Written::NoLease => return Ok(()),
+        };
+        self.seen.note(key, sight);
         drop(turn);
         Ok(())
     }

@@ -45,6 +45,9 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(key, apart, takes)| Event::Deliver { key, apart, takes }),
         2 => (replica(), key(), 0u16..3000)
             .prop_map(|(replica, key, takes)| Event::DeliverTo { replica, key, takes }),
+        2 => (replica(), key(), 0u16..3000, 0u16..500).prop_map(
+            |(replica, key, takes, patience)| Event::Glance { replica, key, takes, patience }
+        ),
         3 => replica().prop_map(|replica| Event::Count { replica }),
         2 => replica().prop_map(|replica| Event::Keep { replica }),
         6 => (replica(), fault(), prop_oneof![3 => Just(1u8), 1 => 1u8..9])
