@@ -72,7 +72,7 @@ async fn who_is_out_of_touch_does_nothing_for_chat_and_goes_on_for_programs() {
     let (world, company) = (World::new(), Company::new());
     let (broker, member) = replica(&world, &company);
     let request = world.request(READ, "a");
-    let hold = broker.hold(&request.id).await.unwrap().unwrap();
+    let hold = broker.hold(&request.id).await.unwrap().ours().unwrap();
     member.lose_touch();
     let fields = [field()];
     let refused = broker.handle_held(hold, request.clone(), Beside::default());
@@ -83,7 +83,7 @@ async fn who_is_out_of_touch_does_nothing_for_chat_and_goes_on_for_programs() {
     assert_eq!(error(refused), BrokerError::OutOfTouch);
     *world.store.at_hand.lock().unwrap() = true;
     let request = world.request(READ, "a");
-    let hold = broker.hold(&request.id).await.unwrap().unwrap();
+    let hold = broker.hold(&request.id).await.unwrap().ours().unwrap();
     member.lose_touch();
     let refused = broker.handle_held(hold, request, Beside::default()).await;
     assert_eq!(error(refused), BrokerError::OutOfTouch);
@@ -119,7 +119,7 @@ async fn what_one_replica_began_another_does_again_where_that_is_safe() {
     let ((first, one), (second, _)) = (replica(&world, &company), replica(&world, &company));
     let (read, write) = (world.request(READ, "a"), world.request(Action::Delete, "a"));
     for request in [&read, &write] {
-        assert!(first.hold(&request.id).await.unwrap().is_some());
+        assert!(first.hold(&request.id).await.unwrap().ours().is_some());
     }
     let waits = async { (second.handle(read).await, second.handle(write).await) };
     let ends = async {

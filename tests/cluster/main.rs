@@ -28,6 +28,7 @@ mod line;
 mod nodes;
 #[path = "../support/openbao.rs"]
 mod openbao;
+mod sessions;
 #[path = "../support/stage.rs"]
 mod stage;
 mod strangers;

@@ -277,7 +277,7 @@ async fn work(
     loop {
         let until = store.clock.now() + Duration::from_hours(1);
         let claim = match store.claim(&key, until).await {
-            Ok(Claim::Taken) => return,
+            Ok(Claim::Taken | Claim::Done) => return,
             Ok(claim @ (Claim::Ours | Claim::Abandoned)) => claim,
             Err(_) => {
                 sleep(PAUSE).await;
