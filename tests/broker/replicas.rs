@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vaultgram::broker::{Beside, Broker, BrokerError, Duty, LeaseName, Outcome, Waiting};
+use vaultgram::broker::ports::Coordination;
+use vaultgram::broker::{Beside, Broker, BrokerError, Duty, Heir, LeaseName, Outcome, Waiting};
 use vaultgram::domain::group::{Groups, Member as GroupMember};
 use vaultgram::domain::{Action, AuditEvent, Caller, Delivery, People, Request};
 
@@ -41,6 +42,21 @@ fn looked_after(broker: &Arc<Broker>) -> (CancellationToken, tokio::task::JoinHa
     let stopped = stop.clone();
     let running = TaskTracker::new().spawn(async move { broker.run_leases(stopped).await });
     (stop, running)
+}
+
+#[tokio::test]
+async fn whoever_was_busy_when_another_ended_looks_as_soon_as_it_waits() {
+    let company = Company::new();
+    let (one, other) = (company.join(), company.join());
+    let coordination: Arc<dyn Coordination> = one;
+    let mut heir = Heir::new(&coordination);
+    let soon = Duration::from_millis(100);
+    let waited = tokio::time::timeout(soon, heir.wait()).await;
+    assert!(waited.is_err(), "nobody has ended");
+    other.end();
+    tokio::time::timeout(soon, heir.wait()).await.unwrap();
+    let waited = tokio::time::timeout(soon, heir.wait()).await;
+    assert!(waited.is_err(), "it has looked");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod company;
 mod crossings;
 #[path = "../support/crowd.rs"]
 mod crowd;
+mod deletions;
 #[path = "../support/etcd.rs"]
 mod etcd;
 mod figures;

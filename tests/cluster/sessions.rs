@@ -14,7 +14,7 @@ use crate::stage::{BROKER, PATIENCE, Setting};
 use crate::{grants, people};
 
 /// Files that a replica makes as it runs.
-const OF_ITS_OWN: [&str; 3] = ["audit.jsonl", "log", "vaultgram.sock"];
+const OF_ITS_OWN: [&str; 4] = ["audit.jsonl", "audit.jsonl.head", "log", "vaultgram.sock"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_a_session_is_refused_and_the_first_goes_on() {
