@@ -22,7 +22,7 @@ pub(super) async fn register(
     api_id: i32,
     reach: &Reach,
 ) {
-    match unless_stopped(try_to(config, session, api_id, reach)).await {
+    match unless_stopped(Box::pin(try_to(config, session, api_id, reach))).await {
         Ok(false) => {}
         Ok(true) => terminal::say("the other replicas know this login\n"),
         Err(failure) => terminal::say(&format!(

@@ -63,7 +63,7 @@ async fn what_was_removed_is_not_made_anew_by_what_comes_late() {
         assert_eq!(b.inherit(key).await, Ok(vec![]), "{key}");
         assert!(b.swap(key, None, Some(b"2")).await.unwrap(), "{key}");
         b.delete(key).await.unwrap();
-        let until = b.clock.now() + Duration::from_secs(60);
+        let until = b.clock.now() + Duration::from_mins(1);
         assert_eq!(b.claim(key, until).await, Ok(Claim::Ours), "{key}");
     }
 }
