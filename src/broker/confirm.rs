@@ -31,7 +31,7 @@ impl Broker {
     /// # Errors
     /// See [`BrokerError`].
     pub async fn ask(&self, request: &Request) -> Result<Asked, BrokerError> {
-        match self.hold(&request.id).await? {
+        match self.hold(&request.id).await?.ours() {
             Some(hold) => self.ask_held(hold, request).await,
             None => Ok(Asked::Duplicate),
         }

@@ -16,6 +16,8 @@ pub struct Heir {
     coordination: Arc<dyn Coordination>,
     /// There were others once.
     shared: bool,
+    /// How many ends were told of when it was last looked.
+    told: u64,
     next: Instant,
 }
 
@@ -26,19 +28,24 @@ impl Heir {
         Self {
             coordination: Arc::clone(coordination),
             shared: false,
+            told: coordination.bereavements(),
             next: Instant::now() + LOOK_EVERY,
         }
     }
 
-    /// Returns when there may be something to inherit. May be cancelled at any time.
+    /// Returns when there may be something to inherit, also what came up since it last returned: whoever
+    /// looked meanwhile may have looked too early. May be cancelled at any time.
     pub async fn wait(&mut self) {
         loop {
             self.shared |= !self.coordination.alone();
+            let told = self.coordination.bereavements();
+            if told != self.told {
+                self.told = told;
+                self.shared = true;
+                return;
+            }
             tokio::select! {
-                () = self.coordination.bereaved() => {
-                    self.shared = true;
-                    return;
-                }
+                () = self.coordination.bereaved() => {}
                 () = sleep_until(self.next) => {
                     self.next = Instant::now() + LOOK_EVERY;
                     if self.shared {

@@ -18,18 +18,41 @@ pub struct Hold {
     pub again: bool,
 }
 
+/// Whose a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// This process's, from now on.
+    Ours(Hold),
+    /// A living process's, perhaps this one's since before.
+    Anothers,
+    /// Nobody's any more: it is done.
+    Done,
+}
+
+impl Whose {
+    /// It, if it is this process's.
+    #[must_use]
+    pub fn ours(self) -> Option<Hold> {
+        match self {
+            Self::Ours(hold) => Some(hold),
+            Self::Anothers | Self::Done => None,
+        }
+    }
+}
+
 impl Broker {
-    /// Takes the request for this process; `None` where another has it, or it is done. For what is
-    /// answered without [`Broker::handle`], which claims by itself.
+    /// Takes the request for this process, if it is nobody's. For what is answered without
+    /// [`Broker::handle`], which claims by itself.
     ///
     /// # Errors
     /// When the coordination store cannot tell.
-    pub async fn hold(&self, id: &RequestId) -> Result<Option<Hold>, CoordinationError> {
+    pub async fn hold(&self, id: &RequestId) -> Result<Whose, CoordinationError> {
         let term = self.ports.coordination.term();
         Ok(match self.claim(id).await? {
-            Claim::Ours => Some(Hold { term, again: false }),
-            Claim::Abandoned => Some(Hold { term, again: true }),
-            Claim::Taken => None,
+            Claim::Ours => Whose::Ours(Hold { term, again: false }),
+            Claim::Abandoned => Whose::Ours(Hold { term, again: true }),
+            Claim::Taken => Whose::Anothers,
+            Claim::Done => Whose::Done,
         })
     }
 
@@ -60,7 +83,7 @@ impl Broker {
         let coordination = &self.ports.coordination;
         let first = match coordination.claim(name, until).await? {
             Claim::Ours | Claim::Abandoned => true,
-            Claim::Taken => false,
+            Claim::Taken | Claim::Done => false,
         };
         if first {
             coordination.finish(name).await?;

@@ -42,7 +42,7 @@ pub use self::error::BrokerError;
 pub use self::execute::Sealed;
 pub use self::health::{Check, Health};
 pub use self::heir::Heir;
-pub use self::hold::Hold;
+pub use self::hold::{Hold, Whose};
 pub use self::in_force::{InForce, PolicyNews};
 pub use self::keeper::Duty;
 pub use self::keys::RegisteredKey;
@@ -196,7 +196,7 @@ impl Broker {
         request: Request,
         beside: Beside<'_>,
     ) -> Result<Outcome, BrokerError> {
-        match self.hold(&request.id).await? {
+        match self.hold(&request.id).await?.ours() {
             Some(hold) => self.handle_held(hold, request, beside).await,
             None => Ok(Outcome::Duplicate),
         }

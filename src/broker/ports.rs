@@ -313,7 +313,7 @@ pub trait Coordination: Send + Sync {
     async fn claim(&self, key: &str, until: OffsetDateTime) -> Result<Claim, CoordinationError>;
 
     /// Says that what `key` was claimed for is done: until the claim ends, whoever claims it is
-    /// told [`Claim::Taken`], after a restart too. Without effect where `key` is not claimed, or
+    /// told [`Claim::Done`], after a restart too. Without effect where `key` is not claimed, or
     /// not by this process.
     async fn finish(&self, key: &str) -> Result<(), CoordinationError>;
 
@@ -348,6 +348,11 @@ pub trait Coordination: Send + Sync {
         std::future::pending::<()>().await;
     }
 
+    /// How often [`Coordination::bereaved`] has returned, to whoever waited all the time.
+    fn bereavements(&self) -> u64 {
+        0
+    }
+
     /// Which membership of the others' company this is, while it lasts: `None` when they may take
     /// this process for one that has ended. It must then have no effect; and what it had under an
     /// earlier number may be another's.
@@ -371,9 +376,10 @@ pub trait Coordination: Send + Sync {
 pub enum Claim {
     /// It is ours.
     Ours,
-    /// A process that lives has it, perhaps this one; or it is done
-    /// ([`Coordination::finish`]).
+    /// A process that lives has it, perhaps this one.
     Taken,
+    /// It is done ([`Coordination::finish`]), or no claim at all.
+    Done,
     /// A process had it that ended before it was done. It is ours now: whoever
     /// claims it next is told [`Claim::Taken`].
     Abandoned,

@@ -39,8 +39,10 @@ impl Broker {
                     let coordination = Arc::clone(&self.ports.coordination);
                     return Ok(Some(Turn { coordination, key }));
                 }
-                Claim::Taken if Instant::now() < deadline => sleep(LOOK_EVERY).await,
-                Claim::Taken => return Err(ApprovalError::Busy.into()),
+                Claim::Taken | Claim::Done if Instant::now() < deadline => {
+                    sleep(LOOK_EVERY).await;
+                }
+                Claim::Taken | Claim::Done => return Err(ApprovalError::Busy.into()),
             }
         }
     }

@@ -82,6 +82,8 @@ pub struct AccountConfig {
     pub telegram: Option<TelegramConfig>,
     /// The secret store, where its token is at hand.
     pub vault: Option<VaultConfig>,
+    /// Where the state is.
+    pub state: Option<StateConfig>,
 }
 
 impl Config {
@@ -129,6 +131,7 @@ impl AccountConfig {
         Ok(Self {
             telegram,
             vault: parts.vault,
+            state: parts.state,
         })
     }
 }

@@ -307,17 +307,19 @@ impl Tables<'_> {
     ) -> Result<Claim, StorageError> {
         let held = self.entries.get(key)?.map(|entry| {
             let (until, holder) = entry.value();
-            (until, holder == name || holder == DONE)
+            (until, holder == name, holder == DONE)
         });
         let claim = match held {
             None => Claim::Ours,
-            Some((Some(until), _)) if until <= now => Claim::Ours,
+            Some((Some(until), ..)) if until <= now => Claim::Ours,
             // Set rather than claimed, so it is no process's.
-            Some((None, _) | (_, true)) => Claim::Taken,
-            Some((Some(_), false)) => Claim::Abandoned,
+            Some((None, ..) | (.., true)) => Claim::Done,
+            Some((Some(_), true, false)) => Claim::Taken,
+            Some((Some(_), false, false)) => Claim::Abandoned,
         };
-        if claim != Claim::Taken {
-            self.set(key, Some(until), name)?;
+        match claim {
+            Claim::Ours | Claim::Abandoned => self.set(key, Some(until), name)?,
+            Claim::Taken | Claim::Done => {}
         }
         Ok(claim)
     }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::cli::LoginArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{self, Environment, TelegramConfig};
+use crate::daemon::registering::register;
 use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
 use crate::daemon::terminal::{self, Echo};
@@ -33,16 +34,18 @@ pub async fn login(arguments: &LoginArgs, out: &mut dyn Write) -> Result<(), Fai
     forbid_inspection()?;
     let (config, environment) = load_telegram(&arguments.config.config)?;
     let signed_in = unless_stopped(run(arguments, &config, &environment)).await?;
-    let id = signed_in.id;
+    let (id, api_id) = (signed_in.id, signed_in.api_id);
+    let (session, reach) = (Arc::clone(&signed_in.session), signed_in.reach.clone());
     // Not ended by a signal: half done, it would leave the account signed in on a session that
     // nobody has. It is a write to the disk, and at worst a call or two.
     signed_in.keep().await.map_err(failure)?;
-    writeln!(
+    let told = writeln!(
         out,
         "signed in as user {id}; the session is in {}",
         config.session.display()
-    )
-    .map_err(|error| Failure::new(Exit::CannotCreate, error))
+    );
+    register(&arguments.config.config, &session, api_id, &reach).await;
+    told.map_err(|error| Failure::new(Exit::CannotCreate, error))
 }
 
 async fn run(

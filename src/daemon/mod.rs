@@ -15,6 +15,7 @@ mod notify;
 mod own_keys;
 mod parts;
 mod policy;
+mod registering;
 mod reload;
 mod serve;
 mod session;

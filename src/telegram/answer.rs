@@ -25,7 +25,7 @@ impl Handler {
         };
         let mut reply = Reply::second_hand();
         reply.note_withdrawal(withdrawn, true);
-        let random_id = random_id(&job.id, Part::Edit);
+        let random_id = random_id(&job.id, part(job));
         let sent = self.outbox.send(peer, reply, None, random_id).await;
         if let Err(error) = sent.result {
             warn!(event = "telegram.reply_failed", request = %job.id, %error);
@@ -95,7 +95,7 @@ impl Handler {
                 }
             }
         }
-        let random_id = random_id(&job.id, Part::Answer);
+        let random_id = random_id(&job.id, part(job));
         let sent = self.outbox.send(peer, reply, None, random_id).await;
         if let Some(intent) = intent {
             self.deletions.sent(intent, &sent);
@@ -122,6 +122,16 @@ impl Handler {
         if let Err(error) = sent.result {
             debug!(event = "telegram.notice_failed", request = %job.id, %error);
         }
+    }
+}
+
+/// Of an edit no replica knows whether another answers it as the message's first, or after what it
+/// was before: either way it is told once.
+fn part(job: &Job) -> Part {
+    if job.message.envelope.edited {
+        Part::Edit
+    } else {
+        Part::Answer
     }
 }
 

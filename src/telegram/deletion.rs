@@ -37,6 +37,8 @@ const PREFIX: &str = "deletions/";
 const BATCH: usize = 100;
 /// How long to gather a batch: a call for each message would halve the rate of replies.
 const GATHER: Duration = Duration::from_millis(250);
+/// The longest pause between tries to inherit what is to be deleted: without etcd they cost nothing.
+pub(super) const INHERIT_AGAIN: Duration = Duration::from_secs(2);
 /// How long to wait with a chat that cannot be searched, such as one the user has blocked.
 const SEARCH_AGAIN: Duration = Duration::from_mins(1);
 /// How long to wait with a message whose deletion is refused: the first time, and at most.
@@ -283,7 +285,7 @@ impl Deletions {
 
     /// Takes up what processes that ended left over.
     async fn restore(&self) {
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
+        let mut backoff = Backoff::new(Duration::from_millis(500), INHERIT_AGAIN);
         let found = loop {
             match self.coordination.inherit(PREFIX).await {
                 Ok(found) => break found,

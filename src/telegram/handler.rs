@@ -36,7 +36,7 @@ use super::takeover::may_repeat;
 use super::unanswered::Unanswered;
 use super::withdrawal::{Withdrawals, Withdrawn};
 use crate::broker::ports::Clock;
-use crate::broker::{Broker, BrokerError, Duty, Hold};
+use crate::broker::{Broker, BrokerError, Duty, Hold, Whose};
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{ApprovalId, RequestId};
 use crate::telemetry::metrics::COMMANDS;
@@ -324,16 +324,21 @@ impl Handler {
             self.leave_to_others(job.user.id, code).await;
         }
         // Whoever waited for too long is told that.
-        let taken = self.take(&job.id, self.settings.command_age + OUTAGE).await;
+        let patience = self.settings.command_age + OUTAGE;
+        // A message that is deleted is nowhere to be seen again, should whoever has it end.
+        let taken = self
+            .take(&job.id, patience, job.withdrawing.is_some())
+            .await;
+        let done = matches!(taken, Ok(Whose::Done));
         let (name, reply) = match taken {
-            Ok(Some(hold)) => {
+            Ok(Whose::Ours(hold)) => {
                 let origin = job.origin(hold);
                 let Some(answer) = self.respond(&job, &origin, command).await else {
                     return;
                 };
                 answer
             }
-            Ok(None) => (job.word.name(), None),
+            Ok(Whose::Anothers | Whose::Done) => (job.word.name(), None),
             Err(error) => {
                 let reply = Reply::failed(&BrokerError::Coordination(error));
                 (job.word.name(), Some(reply))
@@ -359,7 +364,10 @@ impl Handler {
             answered
         } else {
             if let Some(withdrawn) = withdrawn {
-                self.unanswered.done(&job.id).await;
+                // Whoever else has it may end before it has answered.
+                if done {
+                    self.unanswered.done(&job.id).await;
+                }
                 self.tell_that_it_stands(&job, withdrawn).await;
             }
             Answered::Elsewhere

@@ -41,6 +41,8 @@ pub(super) struct Incoming {
     pub(super) chat: PeerId,
     /// Its id there.
     pub(super) id: i32,
+    /// When it was last edited, in unix seconds.
+    pub(super) edited_at: Option<i32>,
     /// Everything else Telegram says of it.
     pub(super) envelope: Envelope,
     /// What it says, which can be a value.
@@ -108,6 +110,7 @@ impl Incoming {
         Some(Self {
             chat,
             id: message.id,
+            edited_at: message.edit_date,
             envelope: Envelope {
                 sender,
                 chat: kind,

@@ -4,7 +4,7 @@
 //! Whoever wrote the message, and whether or not they may command: nothing of its text is kept,
 //! logged or told, only where it stood and what was in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,10 +31,12 @@ use crate::telemetry::metrics::LEAKS;
 
 /// Where what the admins are still to be told is kept.
 const UNTOLD: &str = "leaks/untold/";
-/// Where it is kept which leaks were seen.
+/// Where it is kept which messages are told of, or will be.
 const SEEN: &str = "leaks/seen/";
-/// How long it is kept: as long as values are known.
+/// How long that is kept, and what was found where: as long as values are known.
 const REMEMBER: time::Duration = time::Duration::days(1);
+/// The most that is remembered of what was found; beyond, it may count as new again.
+const MAX_FOUND: usize = 10_000;
 /// The longest that leaks make a message to the admins, in UTF-16 units: Telegram takes 4096.
 const MOST: usize = 3500;
 /// The most holders of each that are named in it.
@@ -72,6 +74,8 @@ pub(super) struct Leaks {
     coordination: Arc<dyn Coordination>,
     /// What this process is to tell, by its key.
     untold: Mutex<BTreeMap<String, String>>,
+    /// What was found in which message, and when.
+    found: Mutex<HashMap<String, OffsetDateTime>>,
     news: Notify,
 }
 
@@ -80,6 +84,7 @@ impl Leaks {
         Self {
             coordination: Arc::clone(coordination),
             untold: Mutex::default(),
+            found: Mutex::default(),
             news: Notify::new(),
         }
     }
@@ -96,12 +101,31 @@ impl Leaks {
         Ok(())
     }
 
-    /// Whether nobody saw these leaks in this message before: clients edit messages by themselves,
-    /// and one that we may not delete comes again. Other replicas see the same message.
-    async fn are_new(&self, seen: &str, now: OffsetDateTime) -> bool {
+    /// Those of `leaks` that this process did not find in the message before: clients edit messages
+    /// by themselves, and one that we may not delete comes again.
+    fn new_in(&self, message: &RequestId, leaks: Vec<Leak>, now: OffsetDateTime) -> Vec<Leak> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.retain(|_, at| *at + REMEMBER > now);
+        let new = leaks.into_iter().filter(|leak| {
+            let name = name(message, leak);
+            if found.contains_key(&name) {
+                return false;
+            }
+            if found.len() >= MAX_FOUND {
+                found.clear();
+            }
+            found.insert(name, now);
+            true
+        });
+        new.collect()
+    }
+
+    /// Whether it is for this process to tell of the message that `seen` names. Other replicas see the
+    /// same message, and each may know other values in it.
+    async fn is_to_tell(&self, seen: &str, now: OffsetDateTime) -> bool {
         match self.coordination.claim(seen, now + REMEMBER).await {
             Ok(Claim::Ours | Claim::Abandoned) => true,
-            Ok(Claim::Taken) => false,
+            Ok(Claim::Taken | Claim::Done) => false,
             Err(error) => {
                 warn!(event = "telegram.leaks.unclear", %error);
                 true
@@ -109,7 +133,8 @@ impl Leaks {
         }
     }
 
-    /// They are on record, or will be: a later process need not look at them again.
+    /// It is told of, or will be, and what this process knows of it is on record, or will be: a later
+    /// process need not look at it again.
     async fn finish(&self, seen: &str) {
         if let Err(error) = self.coordination.finish(seen).await {
             warn!(event = "telegram.leaks.unwritable", %error);
@@ -136,11 +161,17 @@ impl Handler {
         let Some(id) = id.filter(|_| !leaks.is_empty() && !self.is_for_us(text, verdict)) else {
             return false;
         };
-        let (chat, number, writer) = (message.chat, message.id, envelope.sender);
+        let pasted = Pasted {
+            chat: message.chat,
+            number: message.id,
+            edited_at: message.edited_at,
+            writer: envelope.sender,
+            id,
+        };
         let handler = Arc::clone(self);
         let ticket = batch.ticket();
         self.tasks.spawn(async move {
-            let work = handler.take_care(chat, number, id, writer, leaks);
+            let work = handler.take_care(pasted, leaks);
             tokio::select! {
                 biased;
                 () = handler.closed.cancelled() => {}
@@ -164,26 +195,24 @@ impl Handler {
         parsed.is_some_and(|parsed| parsed.sensitive)
     }
 
-    async fn take_care(
-        &self,
-        chat: PeerId,
-        message: i32,
-        id: RequestId,
-        writer: Option<i64>,
-        leaks: Vec<Leak>,
-    ) {
+    async fn take_care(&self, pasted: Pasted, leaks: Vec<Leak>) {
+        let (id, writer) = (&pasted.id, pasted.writer);
         // First of all what helps.
-        let withdrawing = self.withdrawals.withdraw(chat, message, &id);
-        let seen = seen(&id, &leaks);
-        let noting = async {
-            let new = self.leaks.are_new(&seen, self.clock.now()).await;
-            let kept = new && self.broker.leaked(&leaks, &id, writer).await.is_ok();
-            (new, kept)
-        };
-        let (withdrawn, (new, kept)) = tokio::join!(withdrawing, noting);
-        if !new {
+        let withdrawing = self.withdrawals.withdraw(pasted.chat, pasted.number, id);
+        let now = self.clock.now();
+        let leaks = self.leaks.new_in(id, leaks, now);
+        if leaks.is_empty() {
+            withdrawing.await;
             return;
         }
+        let event = pasted.event();
+        let seen = format!("{SEEN}{event}");
+        // Each replica records what it handed out; one tells.
+        let (withdrawn, kept, tells) = tokio::join!(
+            withdrawing,
+            self.broker.leaked(&leaks, id, writer),
+            self.leaks.is_to_tell(&seen, now)
+        );
         let deleted = match withdrawn {
             Withdrawn::Gone => "yes",
             Withdrawn::NotAllowed => "not_allowed",
@@ -201,8 +230,12 @@ impl Handler {
                 deleted,
             );
         }
-        let text = told(&id, writer, &leaks, withdrawn);
-        let key = format!("{UNTOLD}{id}");
+        if !tells {
+            return;
+        }
+        let company = self.broker.has_company();
+        let text = told(id, writer, &leaks, withdrawn, company);
+        let key = format!("{UNTOLD}{event}");
         let stored = self.leaks.coordination.put(&key, text.as_bytes()).await;
         if let Err(error) = stored {
             warn!(event = "telegram.leaks.unwritable", %error);
@@ -210,7 +243,7 @@ impl Handler {
         self.leaks.untold().insert(key, text);
         self.leaks.news.notify_one();
         // What nobody will put on record is looked at again, by whoever starts next.
-        if kept {
+        if kept.is_ok() {
             self.leaks.finish(&seen).await;
         }
     }
@@ -250,23 +283,40 @@ impl Handler {
     }
 
     /// Tells every admin; whether that is done with: somebody heard it, and nobody else may hear
-    /// it later. The same key is told to nobody twice.
+    /// it later. The same key is told to nobody twice, whatever the text.
     async fn tell_of_leak(&self, key: &str, text: &str) -> bool {
         let mut hasher = DefaultHasher::new();
-        (key, text).hash(&mut hasher);
+        key.hash(&mut hasher);
         let id = hasher.finish().cast_signed();
         let deadline = Instant::now() + TELL;
         self.tell_admins(text, id, deadline, LEAK).await
     }
 }
 
-/// Names these leaks in this message.
-fn seen(id: &RequestId, leaks: &[Leak]) -> String {
-    let mut hasher = DefaultHasher::new();
-    for leak in leaks {
-        (&leak.path, leak.version, &leak.field).hash(&mut hasher);
+/// A message with values in it.
+struct Pasted {
+    chat: PeerId,
+    number: i32,
+    edited_at: Option<i32>,
+    writer: Option<i64>,
+    id: RequestId,
+}
+
+impl Pasted {
+    /// Names what happened, to all replicas alike: that it was written, or edited.
+    fn event(&self) -> String {
+        let id = &self.id;
+        match self.edited_at {
+            None => id.to_string(),
+            Some(at) => format!("{id}/{at}"),
+        }
     }
-    format!("{SEEN}{id}/{:016x}", hasher.finish())
+}
+
+/// Names this leak in this message.
+fn name(message: &RequestId, leak: &Leak) -> String {
+    let (path, version, field) = (&leak.path, leak.version, &leak.field);
+    format!("{message} {version:?} {path}#{field}")
 }
 
 /// A value that leaked, and who was given it lately.
@@ -291,7 +341,13 @@ fn units(text: &str) -> usize {
 }
 
 /// What the admins read. No name is in it that somebody could choose.
-fn told(id: &RequestId, writer: Option<i64>, leaks: &[Leak], withdrawn: Withdrawn) -> String {
+fn told(
+    id: &RequestId,
+    writer: Option<i64>,
+    leaks: &[Leak],
+    withdrawn: Withdrawn,
+    company: bool,
+) -> String {
     let (chat, message) = match id {
         RequestId::Message { chat, message } => (*chat, *message),
         RequestId::Press(_) | RequestId::Connection(_) => (0, 0),
@@ -322,6 +378,9 @@ fn told(id: &RequestId, writer: Option<i64>, leaks: &[Leak], withdrawn: Withdraw
         }
         Withdrawn::NotYet => "\nTelegram has not let me delete it yet; I go on trying.",
     });
+    if company {
+        text.push_str(" What other replicas handed out of it is in their audits.");
+    }
     text.push_str(" Change the secret, with /rotate or where it was made.");
     text
 }

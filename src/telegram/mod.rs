@@ -90,6 +90,7 @@ pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
 use self::unanswered::Unanswered;
 use self::watchdog::Watchdog;
+pub use self::watchdog::registration;
 use self::withdrawal::Withdrawals;
 use self::witness::Posting;
 pub use self::witness::Witness;

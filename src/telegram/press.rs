@@ -14,6 +14,7 @@ use super::outbox::input_peer;
 use super::progress::Batch;
 use super::reply::changed::STALE;
 use super::reply::{Part, Reply, random_id};
+use crate::broker::Whose;
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{ApprovalId, RequestId};
 
@@ -65,9 +66,9 @@ impl Handler {
             self.leave_to_others(user.id, code).await;
         }
         let id = RequestId::Press(press.query);
-        let hold = match self.take(&id, ANSWER_WITHIN).await {
-            Ok(Some(hold)) => hold,
-            Ok(None) => return,
+        let hold = match self.take(&id, ANSWER_WITHIN, false).await {
+            Ok(Whose::Ours(hold)) => hold,
+            Ok(Whose::Anothers | Whose::Done) => return,
             Err(error) => {
                 let text = Reply::failed(&error.into()).text;
                 return self.answer_press(press.query, Some(short(text))).await;
@@ -124,8 +125,8 @@ impl Handler {
             (Ok(false), choice) => match self.broker.hold(&origin.id).await {
                 Err(error) => ("locked", Some(Reply::failed(&error.into()))),
                 // The question was answered before.
-                Ok(None) => ("stale", None),
-                Ok(Some(hold)) => {
+                Ok(Whose::Anothers | Whose::Done) => ("stale", None),
+                Ok(Whose::Ours(hold)) => {
                     origin.hold = hold;
                     match choice {
                         Choice::Confirm(code) => ("confirm", self.confirm(&origin, &code).await),

@@ -436,7 +436,7 @@ pub(super) enum Part {
     Answer,
     /// The notice in the group.
     Notice,
-    /// The notice about what the command's message became when it was edited.
+    /// The answer to what a message became when it was edited.
     Edit,
 }
 

@@ -105,7 +105,7 @@ impl Handler {
     /// that of each stranger holds for all processes together.
     async fn may_answer_stranger(&self, user: i64, id: &RequestId) -> bool {
         let may = async {
-            if self.broker.hold(id).await?.is_none() {
+            if self.broker.hold(id).await?.ours().is_none() {
                 return Ok(false);
             }
             if !self.broker.has_company() {

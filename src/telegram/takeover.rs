@@ -8,7 +8,7 @@ use tracing::{error, warn};
 use super::backoff::Backoff;
 use super::command::{Affair, Command, Mistake};
 use super::handler::Handler;
-use crate::broker::Hold;
+use crate::broker::Whose;
 use crate::broker::ports::CoordinationError;
 use crate::domain::RequestId;
 
@@ -16,28 +16,35 @@ use crate::domain::RequestId;
 const FOR_OTHERS: Duration = Duration::from_secs(1);
 
 impl Handler {
-    /// Takes a request for this process; `None` where another has it, or it is done. While the state
-    /// store is away nobody can tell whose it is, so nobody answers it: it is tried again for
-    /// `patience`, and then given up. An error where there are no others who could answer.
+    /// Takes a request for this process, unless another has it, or it is done. While the state store
+    /// is away nobody can tell whose it is, so nobody answers it: it is tried again for `patience`,
+    /// and then given up. An error where there are no others who could answer. With `to_its_end`, a
+    /// request that another has is waited for as long.
     pub(super) async fn take(
         &self,
         id: &RequestId,
         patience: Duration,
-    ) -> Result<Option<Hold>, CoordinationError> {
+        to_its_end: bool,
+    ) -> Result<Whose, CoordinationError> {
         let deadline = Instant::now() + patience;
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             let failed = match self.broker.hold(id).await {
-                Ok(hold) => return Ok(hold),
+                Ok(Whose::Anothers) if to_its_end => None,
+                Ok(whose) => return Ok(whose),
                 Err(failed) if !self.broker.has_company() => return Err(failed),
-                Err(failed) => failed,
+                Err(failed) => Some(failed),
             };
             let wait = backoff.next();
             if Instant::now() + wait >= deadline {
-                error!(event = "telegram.command_given_up", request = %id, error = %failed);
-                return Ok(None);
+                if let Some(error) = failed {
+                    error!(event = "telegram.command_given_up", request = %id, %error);
+                }
+                return Ok(Whose::Anothers);
             }
-            warn!(event = "telegram.claim_failed", request = %id, error = %failed);
+            if let Some(error) = failed {
+                warn!(event = "telegram.claim_failed", request = %id, %error);
+            }
             sleep(wait).await;
         }
     }

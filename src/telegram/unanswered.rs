@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future, stream};
 use grammers_session::types::PeerId;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::answer::Answered;
@@ -55,10 +55,13 @@ impl Unanswered {
     /// other replicas, which may never see the message.
     pub(super) async fn insist(&self, id: &RequestId, user: i64, hash: i64) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
-        let deadline = Instant::now() + INSIST_FOR;
-        while !self.add(id, user, hash).await && Instant::now() < deadline {
-            sleep(backoff.next()).await;
-        }
+        let insisting = async {
+            while !self.add(id, user, hash).await {
+                sleep(backoff.next()).await;
+            }
+        };
+        // Deleting the message matters more.
+        timeout(INSIST_FOR, insisting).await.ok();
     }
 
     /// `user`, who has this access hash, waits for the answer to `id`; whether that is known now.
@@ -108,27 +111,33 @@ impl Handler {
     pub(super) async fn answer_inherited(&self, mut left: Vec<Waiting>) {
         let mut heir = Heir::new(&self.unanswered.0);
         loop {
-            let answering = stream::iter(left);
-            answering
-                .for_each_concurrent(AT_ONCE, |waiting| self.answer_left(waiting))
-                .await;
+            let answering = stream::iter(left).map(|waiting| self.answer_left(waiting));
+            let open = answering.buffer_unordered(AT_ONCE);
+            let open: Vec<_> = open.filter_map(future::ready).collect().await;
             heir.wait().await;
             left = self.unanswered.left().await;
+            left.extend(open);
         }
     }
 
-    async fn answer_left(&self, waiting: Waiting) {
+    /// Returns what is to be looked at again.
+    async fn answer_left(&self, waiting: Waiting) -> Option<Waiting> {
         let id = waiting.request_id();
         if !self.rules.allowed.contains(&waiting.user) {
             self.unanswered.done(&id).await;
-            return;
+            return None;
         }
         match self.broker.claim(&id).await {
-            Ok(Claim::Taken) => self.unanswered.done(&id).await,
+            Ok(Claim::Done) => self.unanswered.done(&id).await,
             Ok(Claim::Ours | Claim::Abandoned) => self.answer_one_left(waiting, &id).await,
-            // The next start looks again.
-            Err(error) => warn!(event = "telegram.unanswered.unreadable", %error),
+            // It may end, too.
+            Ok(Claim::Taken) => return Some(waiting),
+            Err(error) => {
+                warn!(event = "telegram.unanswered.unreadable", %error);
+                return Some(waiting);
+            }
         }
+        None
     }
 
     async fn answer_one_left(&self, Waiting { user, hash, .. }: Waiting, id: &RequestId) {

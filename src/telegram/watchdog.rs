@@ -11,6 +11,8 @@
 
 mod own;
 
+pub use self::own::registration;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,13 +161,16 @@ impl Watchdog {
 
     async fn round(&self, memory: &mut Memory) -> Result<(), RoundError> {
         let before = self.coordination.list(DEVICES).await?;
+        // A login registers after it is among the devices: what is registered here is among them.
+        let registered = self.coordination.list(own::OWN).await?;
         let (own, devices) = self.look().await?;
         let login = own.date_created;
         memory.last_look = Instant::now();
         // Exact far beyond what a unix time needs.
         #[expect(clippy::cast_precision_loss, reason = "a unix time")]
         gauge!(DEVICES_LOOKED_AT).set(self.handler.clock.now().unix_timestamp() as f64);
-        let entries = self.register(&own, &devices).await?;
+        let registered = registered.into_iter().map(|(entry, _)| entry);
+        let entries = self.register(&own, &devices, registered.collect()).await?;
         let ours = own::among(&devices, &entries);
         if !self.login_is_known(login).await? {
             self.begin(login, &devices, &ours).await?;
@@ -214,16 +219,15 @@ impl Watchdog {
         Ok((own.ok_or(RoundError::NoCurrent)?, devices))
     }
 
-    /// Has the other replicas know our login; the entries of all. Those of logins that are no more
-    /// are forgotten.
+    /// Has the other replicas know our login, beside those with `entries`; those that are still
+    /// there. The others are forgotten.
     async fn register(
         &self,
         own: &Device,
         devices: &BTreeMap<String, Device>,
+        mut entries: BTreeSet<String>,
     ) -> Result<BTreeSet<String>, CoordinationError> {
         let entry = own::entry(own);
-        let found = self.coordination.list(own::OWN).await?.into_iter();
-        let mut entries: BTreeSet<String> = found.map(|(entry, _)| entry).collect();
         if !entries.contains(&entry) {
             self.coordination.put(&entry, b"").await?;
         }

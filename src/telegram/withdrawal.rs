@@ -11,11 +11,12 @@ use std::time::Duration;
 use grammers_session::types::{PeerId, PeerKind};
 use grammers_tl_types as tl;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::call::{CallError, Gate, Link};
+use super::deletion::INHERIT_AGAIN;
 use super::schedule::Schedule;
 use super::session::FileSession;
 use crate::broker::Heir;
@@ -24,6 +25,8 @@ use crate::domain::RequestId;
 
 /// Where intents are kept.
 const PREFIX: &str = "withdrawals/";
+/// How long it may take to store an intent.
+const STORE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the answer waits for the deletion; after that it says that the message stands.
 const AT_ONCE: Duration = Duration::from_secs(10);
 /// How long one later try may take.
@@ -82,9 +85,14 @@ impl Withdrawals {
         let stored = Stored { message, channel };
         let key = format!("{PREFIX}{id}");
         let value = serde_json::to_vec(&stored).unwrap_or_default();
-        if let Err(error) = self.coordination.put(&key, &value).await {
-            // Deleting it matters more than remembering to.
-            warn!(event = "telegram.withdrawals.unwritable", %error);
+        // Deleting it matters more than remembering to.
+        match timeout(STORE_WITHIN, self.coordination.put(&key, &value)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(event = "telegram.withdrawals.unwritable", %error),
+            Err(_) => warn!(
+                event = "telegram.withdrawals.unwritable",
+                error = "time-out"
+            ),
         }
         let withdrawn = self.delete(&key, stored, AT_ONCE).await;
         if withdrawn == Withdrawn::NotYet {
@@ -108,7 +116,7 @@ impl Withdrawals {
     }
 
     async fn inherit(&self) {
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
+        let mut backoff = Backoff::new(Duration::from_millis(500), INHERIT_AGAIN);
         let found = loop {
             match self.coordination.inherit(PREFIX).await {
                 Ok(found) => break found,

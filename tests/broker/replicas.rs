@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vaultgram::broker::{Beside, Broker, BrokerError, Duty, LeaseName, Outcome, Waiting};
+use vaultgram::broker::ports::Coordination;
+use vaultgram::broker::{Beside, Broker, BrokerError, Duty, Heir, LeaseName, Outcome, Waiting};
 use vaultgram::domain::group::{Groups, Member as GroupMember};
 use vaultgram::domain::{Action, AuditEvent, Caller, Delivery, People, Request};
 
@@ -44,6 +45,21 @@ fn looked_after(broker: &Arc<Broker>) -> (CancellationToken, tokio::task::JoinHa
 }
 
 #[tokio::test]
+async fn whoever_was_busy_when_another_ended_looks_as_soon_as_it_waits() {
+    let company = Company::new();
+    let (one, other) = (company.join(), company.join());
+    let coordination: Arc<dyn Coordination> = one;
+    let mut heir = Heir::new(&coordination);
+    let soon = Duration::from_millis(100);
+    let waited = tokio::time::timeout(soon, heir.wait()).await;
+    assert!(waited.is_err(), "nobody has ended");
+    other.end();
+    tokio::time::timeout(soon, heir.wait()).await.unwrap();
+    let waited = tokio::time::timeout(soon, heir.wait()).await;
+    assert!(waited.is_err(), "it has looked");
+}
+
+#[tokio::test]
 async fn a_duty_is_one_process_s_until_that_ends() {
     let (world, company) = (World::new(), Company::new());
     let ((first, one), (second, two)) = (replica(&world, &company), replica(&world, &company));
@@ -72,7 +88,7 @@ async fn who_is_out_of_touch_does_nothing_for_chat_and_goes_on_for_programs() {
     let (world, company) = (World::new(), Company::new());
     let (broker, member) = replica(&world, &company);
     let request = world.request(READ, "a");
-    let hold = broker.hold(&request.id).await.unwrap().unwrap();
+    let hold = broker.hold(&request.id).await.unwrap().ours().unwrap();
     member.lose_touch();
     let fields = [field()];
     let refused = broker.handle_held(hold, request.clone(), Beside::default());
@@ -83,7 +99,7 @@ async fn who_is_out_of_touch_does_nothing_for_chat_and_goes_on_for_programs() {
     assert_eq!(error(refused), BrokerError::OutOfTouch);
     *world.store.at_hand.lock().unwrap() = true;
     let request = world.request(READ, "a");
-    let hold = broker.hold(&request.id).await.unwrap().unwrap();
+    let hold = broker.hold(&request.id).await.unwrap().ours().unwrap();
     member.lose_touch();
     let refused = broker.handle_held(hold, request, Beside::default()).await;
     assert_eq!(error(refused), BrokerError::OutOfTouch);
@@ -119,7 +135,7 @@ async fn what_one_replica_began_another_does_again_where_that_is_safe() {
     let ((first, one), (second, _)) = (replica(&world, &company), replica(&world, &company));
     let (read, write) = (world.request(READ, "a"), world.request(Action::Delete, "a"));
     for request in [&read, &write] {
-        assert!(first.hold(&request.id).await.unwrap().is_some());
+        assert!(first.hold(&request.id).await.unwrap().ours().is_some());
     }
     let waits = async { (second.handle(read).await, second.handle(write).await) };
     let ends = async {

@@ -102,13 +102,17 @@ impl Company {
 
     /// `vaultgram` with the configuration of one of them at hand.
     pub(crate) fn vaultgram(&self, number: usize, arguments: &[&str]) -> Command {
-        let file = |name: &str| self.replicas[number].folder.join(name);
+        self.vaultgram_in(&self.replicas[number].folder, arguments)
+    }
+
+    /// `vaultgram` with what is in `folder` at hand.
+    pub(crate) fn vaultgram_in(&self, folder: &Path, arguments: &[&str]) -> Command {
         let mut command = self.stage.vaultgram(arguments);
         command
-            .env("VAULTGRAM_CONFIG", file("vaultgram.toml"))
-            .env("VAULTGRAM_SOCKET", file("vaultgram.sock"))
-            .env("VAULTGRAM_STATE_KEY_FILE", file("state.key"))
-            .env("VAULT_SECRET_ID_FILE", file("secret_id"));
+            .env("VAULTGRAM_CONFIG", folder.join("vaultgram.toml"))
+            .env("VAULTGRAM_SOCKET", folder.join("vaultgram.sock"))
+            .env("VAULTGRAM_STATE_KEY_FILE", folder.join("state.key"))
+            .env("VAULT_SECRET_ID_FILE", folder.join("secret_id"));
         command
     }
 

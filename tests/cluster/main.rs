@@ -18,6 +18,7 @@ mod company;
 mod crossings;
 #[path = "../support/crowd.rs"]
 mod crowd;
+mod deletions;
 #[path = "../support/etcd.rs"]
 mod etcd;
 mod figures;
@@ -28,6 +29,7 @@ mod line;
 mod nodes;
 #[path = "../support/openbao.rs"]
 mod openbao;
+mod sessions;
 #[path = "../support/stage.rs"]
 mod stage;
 mod strangers;

@@ -39,7 +39,7 @@ pub(crate) async fn hold(store: Arc<dyn Coordination>) -> Left {
 pub(crate) async fn survive(store: Arc<dyn Coordination>, left: Left) {
     for key in left.finished {
         let claim = store.claim(&key, in_an_hour()).await;
-        assert_eq!(claim, Ok(Claim::Taken), "{key} is done");
+        assert_eq!(claim, Ok(Claim::Done), "{key}");
     }
     for key in left.claimed {
         // Whoever claimed it did not finish it, and that is told once, to one.
@@ -161,7 +161,7 @@ async fn a_key_has_one_owner(store: &Arc<dyn Coordination>) {
     store.put("owned/value", b"x").await.unwrap();
     assert_eq!(
         store.claim("owned/value", in_an_hour()).await,
-        Ok(Claim::Taken)
+        Ok(Claim::Done)
     );
     assert_eq!(
         store.claim("owned/claim", in_an_hour()).await,
@@ -242,7 +242,7 @@ async fn what_is_finished_stays_taken_until_it_ends(store: &Arc<dyn Coordination
     assert_eq!(store.claim("done/brief", until).await, Ok(Claim::Ours));
     store.finish("done/brief").await.unwrap();
     let claim = store.claim("done/brief", in_an_hour()).await;
-    assert_eq!(claim, Ok(Claim::Taken));
+    assert_eq!(claim, Ok(Claim::Done));
     let ended = async {
         while store.claim("done/brief", in_an_hour()).await != Ok(Claim::Ours) {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -148,7 +148,7 @@ async fn who_loses_a_race_waits_for_what_comes_of_it() {
     assert!(!done.is_finished() && !died.is_finished());
     a.store.finish("claims/done").await.unwrap();
     let told = timeout(Duration::from_secs(1), done).await;
-    assert_eq!(told.unwrap().unwrap(), Ok(Claim::Taken));
+    assert_eq!(told.unwrap().unwrap(), Ok(Claim::Done));
 
     a.store.put("left/a", b"1").await.unwrap();
     b.store.put("left/b", b"2").await.unwrap();
@@ -255,7 +255,7 @@ async fn replicas_outlive_the_leader() {
         }
         let told = timeout(PATIENCE, waiting).await.unwrap().unwrap();
         if a.store.term() == term {
-            assert_eq!(told, Ok(Claim::Taken), "round {round}");
+            assert_eq!(told, Ok(Claim::Done), "round {round}");
         } else {
             // The election took longer than the lease: a was taken for ended.
             assert_ne!(told, Ok(Claim::Ours), "round {round}");
@@ -304,7 +304,7 @@ async fn what_is_carried_there_is_as_if_a_replica_had_left_it() {
     assert_eq!(store.list("values/").await.unwrap().len(), 300);
     assert_eq!(store.term(), term, "signs of life came through meanwhile");
     for (key, told) in [
-        ("claims/done", Claim::Taken),
+        ("claims/done", Claim::Done),
         ("claims/open", Claim::Abandoned),
         ("claims/new", Claim::Ours),
     ] {

@@ -9,14 +9,13 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use vaultgram::broker::ports::{Claim, Coordination, CoordinationError};
 
-/// The longest that a claim waits for whoever has it.
-const PATIENCE: Duration = Duration::from_mins(1);
-
 /// The state, and who shares it.
 pub(crate) struct Company {
     state: Mutex<State>,
     changed: watch::Sender<u64>,
     ended: watch::Sender<u64>,
+    /// The longest that a claim waits for whoever has it.
+    patience: Mutex<Duration>,
 }
 
 #[derive(Default)]
@@ -62,6 +61,7 @@ impl Company {
             state: Mutex::default(),
             changed: watch::Sender::new(0),
             ended: watch::Sender::new(0),
+            patience: Mutex::new(Duration::from_mins(1)),
         })
     }
 
@@ -77,6 +77,11 @@ impl Company {
             company: Arc::clone(self),
             number: state.members.len() - 1,
         })
+    }
+
+    /// Whoever claims waits no longer than this for whoever has it.
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        *self.patience.lock().unwrap() = patience;
     }
 
     /// Nobody reaches the state, or everybody does again.
@@ -183,7 +188,10 @@ impl Coordination for Member {
                         state.entries.insert(key.to_owned(), entry);
                         return Some(Claim::Ours);
                     };
-                    if found.kind != Kind::Claimed || found.owner == self.number {
+                    if found.kind != Kind::Claimed {
+                        return Some(Claim::Done);
+                    }
+                    if found.owner == self.number {
                         return Some(Claim::Taken);
                     }
                     if !state.has_ended(found.owner) {
@@ -198,7 +206,8 @@ impl Coordination for Member {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, claiming)
+        let patience = *self.company.patience.lock().unwrap();
+        tokio::time::timeout(patience, claiming)
             .await
             .unwrap_or(Ok(Claim::Taken))
     }
@@ -281,6 +290,10 @@ impl Coordination for Member {
 
     async fn bereaved(&self) {
         drop(self.company.ended.subscribe().changed().await);
+    }
+
+    fn bereavements(&self) -> u64 {
+        *self.company.ended.borrow()
     }
 
     fn term(&self) -> Option<u64> {

@@ -36,8 +36,10 @@ impl Memory {
 impl Coordination for Memory {
     async fn claim(&self, key: &str, _: OffsetDateTime) -> Result<Claim, CoordinationError> {
         let mut entries = self.entries.lock().unwrap();
+        let done = self.finished.lock().unwrap().contains(key);
         Ok(match entries.insert(key.to_owned(), vec![]) {
             None => Claim::Ours,
+            Some(_) if done => Claim::Done,
             Some(_) => Claim::Taken,
         })
     }

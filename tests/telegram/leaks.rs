@@ -342,3 +342,66 @@ async fn what_one_did_not_tell_the_other_tells() {
         .await;
     assert_eq!(world.reported().len(), 1);
 }
+
+/// Another value than [`VALUE`].
+const TROUT: &str = "tr0ut-Ωmega-17";
+
+/// As [`watching`], with two values that may be handed out.
+async fn watching_two(chats: WatchedChats) -> World {
+    let world = watching(chats).await.kept();
+    let kept = world.kept.as_ref().unwrap();
+    kept.write("django/database", &[("password", VALUE)]);
+    kept.write("fish", &[("password", TROUT)]);
+    world
+}
+
+#[tokio::test]
+async fn one_message_is_told_once_whatever_each_knows_of_it_and_all_is_on_record() {
+    let (world, company) = (watching_two(these(&[-70])).await, Company::new());
+    let one = world.replica(&company).await;
+    world.hand_out().await;
+    let two = world.replica(&company).await;
+    world.ask(BOB, "/help").await;
+    one.member.lose_touch();
+    world.says(ALICE, "/get_secret fish", TROUT).await;
+    one.member.come_back();
+    assert!(one.knows(VALUE) && !one.knows(TROUT));
+    assert!(two.knows(TROUT) && !two.knows(VALUE));
+
+    let both = format!("{VALUE} {TROUT}");
+    world.dc.send(MALLORY, GROUP, both.as_str()).unwrap();
+    world
+        .until("both are on record", |world| world.leaks_on_record() == 2)
+        .await;
+    world
+        .until("the admin is told", |world| world.reported().len() == 1)
+        .await;
+    world.quiet().await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!((world.reported().len(), world.leaks_on_record()), (1, 2));
+    let said = "What other replicas handed out of it is in their audits";
+    assert!(world.reported()[0].contains(said));
+}
+
+#[tokio::test]
+async fn an_edit_that_brings_another_value_is_told_too() {
+    let world = watching_two(WatchedChats::All).await;
+    let _process = world.start().await;
+    world.hand_out().await;
+    world.says(ALICE, "/get_secret fish", TROUT).await;
+    let sent = world.dc.send(MALLORY, SUPERGROUP, VALUE).unwrap();
+    world
+        .until("the admin is told", |world| world.reported().len() == 1)
+        .await;
+    let id = sent.id_for(MALLORY).unwrap();
+    for other in [TROUT, VALUE] {
+        world.dc.edit(MALLORY, SUPERGROUP, id, other).unwrap();
+        world
+            .until("and of the edit", |world| world.reported().len() == 2)
+            .await;
+        world.quiet().await;
+    }
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!((world.reported().len(), world.leaks_on_record()), (2, 2));
+    assert!(world.reported()[1].contains("secret/fish#password"));
+}

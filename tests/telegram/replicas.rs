@@ -24,6 +24,11 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
+    /// Whether it would know `value` again.
+    pub(crate) fn knows(&self, value: &str) -> bool {
+        !self.process.broker.leaks_in(value).is_empty()
+    }
+
     pub(crate) async fn kill(self) {
         self.process.kill().await;
         self.member.end();
@@ -133,6 +138,51 @@ async fn a_change_that_one_may_have_made_is_interrupted() {
         .answer(ALICE, |m| m.text.contains("interrupted"))
         .await;
     world.settled().await;
+    assert_eq!(world.answers(ALICE).len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_wrote_a_value_hears_of_it_however_long_it_took_before_one_died() {
+    let (world, company) = (World::keeping().await, Company::new());
+    // As after a minute.
+    company.set_patience(A_WHILE / 7);
+    let two = world.two(&company).await;
+    world.audit.slow.store(true, Ordering::SeqCst);
+    world.send(ALICE, PUT);
+    until("it is begun", || {
+        world.audit.begun.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    let gone = |world: &World| {
+        let seen = world.dc.history(BROKER, Chat::User(ALICE));
+        !seen.iter().any(|m| m.text == PUT)
+    };
+    world.until("the value is gone", gone).await;
+    let (dead, _other) = by_claim(&company, two);
+    tokio::time::sleep(A_WHILE / 2).await;
+    dead.kill().await;
+    world
+        .answer(ALICE, |m| m.text.contains("interrupted"))
+        .await;
+    until("nobody waits", || company.count("unanswered/") == 0).await;
+    assert_eq!(world.answers(ALICE).len(), 1);
+}
+
+#[tokio::test]
+async fn an_edit_that_cannot_be_deleted_is_told_by_one() {
+    let (world, company) = (World::keeping().await, Company::new());
+    let _two = world.two(&company).await;
+    let chat = Chat::User(BROKER);
+    let sent = world.dc.send(ALICE, chat, "nothing").unwrap();
+    let refusal = Fault::error(403, "MESSAGE_DELETE_FORBIDDEN");
+    world.dc.fault("messages.deleteMessages", refusal, 100);
+    let id = sent.id_for(ALICE).unwrap();
+    world.dc.edit(ALICE, chat, id, PUT).unwrap();
+    world
+        .answer(ALICE, |m| m.text.contains("delete it yourself"))
+        .await;
+    world.settled().await;
+    until("nobody waits", || company.count("unanswered/") == 0).await;
     assert_eq!(world.answers(ALICE).len(), 1);
 }
 

@@ -6,18 +6,26 @@
 //! where two devices fit one entry, neither is taken for ours.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use grammers_tl_types as tl;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::{Device, Memory};
+use crate::telegram::brief::{Reach, briefly, invoke};
+use crate::telegram::login::LoginError;
+use crate::telegram::session::FileSession;
 
 /// One entry for each login of ours.
 pub(super) const OWN: &str = "watchdog/own/";
 /// How long a device that says of itself what we do has to register, before it is taken for a
 /// stranger: a replica that is signed in, and then started.
 const REGISTERS_WITHIN: Duration = Duration::from_mins(1);
+
+/// What a method for people says to a bot.
+const NOT_FOR_BOTS: &str = "BOT_METHOD_INVALID";
 
 /// The entry of a device, were it ours.
 pub(super) fn entry(device: &Device) -> String {
@@ -31,6 +39,35 @@ pub(super) fn entry(device: &Device) -> String {
     let digest = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
     let digest: String = digest.collect();
     format!("{OWN}{}-{digest}", device.date_created)
+}
+
+/// Where in the state store replicas look for the login of `session`; `None` for a bot, which has no
+/// devices. Nothing need stand there.
+///
+/// # Errors
+/// When the session is not accepted, or Telegram cannot be reached.
+pub async fn registration(
+    session: &Arc<FileSession>,
+    api_id: i32,
+    reach: &Reach,
+) -> Result<Option<String>, LoginError> {
+    let limit = reach.limit;
+    let asking = briefly(session, api_id, reach, move |client| async move {
+        let request = tl::functions::account::GetAuthorizations {};
+        invoke(&client, &request, limit).await
+    });
+    let found = match asking.await {
+        Ok(tl::enums::account::Authorizations::Authorizations(found)) => found,
+        Err(LoginError::Refused(reason)) if reason == NOT_FOR_BOTS => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut devices = found.authorizations.into_iter();
+    let own = devices.find_map(|device| {
+        let tl::enums::Authorization::Authorization(device) = device;
+        device.current.then_some(device)
+    });
+    own.map(|own| Some(entry(&own)))
+        .ok_or(LoginError::Unexpected)
 }
 
 /// The names of those devices that are ours, by the entries of our logins.

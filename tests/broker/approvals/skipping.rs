@@ -56,7 +56,7 @@ async fn whatever_is_asked_for_by_whatever_way_waits_for_approval() {
         let fields = [field()];
         let beside = Beside::fields(&fields);
         let request = world.request(action, target);
-        let hold = broker.hold(&request.id).await.unwrap().unwrap();
+        let hold = broker.hold(&request.id).await.unwrap().ours().unwrap();
         let outcome = broker.handle_held(hold, request, beside);
         assert!(
             matches!(outcome.await, Ok(Outcome::NeedsApproval(_))),

@@ -42,8 +42,8 @@ enum Step {
     Have(Hold, bool),
     /// A process that lives has it.
     Wait,
-    /// It is done, or will be.
-    Taken,
+    /// It cannot be had, which is told so.
+    Told(Claim),
 }
 
 /// Something may be claimed in our name of which nobody will be told.
@@ -91,9 +91,9 @@ impl EtcdStore {
             };
             let sight = Sight::later(found, self.seen.get(key));
             match self.step(key, sight, me, insist) {
-                Step::Taken => {
+                Step::Told(claim) => {
                     doubt.there = false;
-                    return Ok(Claim::Taken);
+                    return Ok(claim);
                 }
                 Step::Have(hold, again) => {
                     self.mine.hold(key, hold, self.now());
@@ -161,8 +161,10 @@ impl EtcdStore {
                 unless: None,
                 again: false,
             },
-            Kind::Set | Kind::Member | Kind::Done { .. } => Step::Taken,
-            Kind::Claimed { .. } if head.owner == me && self.mine.has(key, me) => Step::Taken,
+            Kind::Set | Kind::Member | Kind::Done { .. } => Step::Told(Claim::Done),
+            Kind::Claimed { .. } if head.owner == me && self.mine.has(key, me) => {
+                Step::Told(Claim::Taken)
+            }
             Kind::Claimed { until, again } if head.owner == me => {
                 let hold = Hold {
                     member: me,
@@ -234,7 +236,6 @@ impl EtcdStore {
                 }
                 Written::Lost(found) | Written::Perhaps(found) => self.sight(&found)?,
                 Written::NoLease => {
-                    self.buckets.forget(lease).await;
                     sleep(LEASE_PAUSE).await;
                     continue;
                 }
@@ -248,7 +249,7 @@ impl EtcdStore {
     }
 
     /// The lease of claims that end at `until`.
-    async fn lease_until(&self, until: i64) -> Result<LeaseId, CoordinationError> {
+    pub(super) async fn lease_until(&self, until: i64) -> Result<LeaseId, CoordinationError> {
         let mut tries = Tries::new(&*self.random);
         loop {
             let asked = self.buckets.lease(&*self.kv, until, self.now());

@@ -58,8 +58,8 @@ async fn one_claim_is_one_change_whoever_is_asked_first() {
             }
         };
         let (mut claims, ()) = tokio::join!(first, finish);
-        claims.sort_by_key(|claim| *claim == Claim::Taken);
-        assert_eq!(claims, [Claim::Ours, Claim::Taken, Claim::Taken]);
+        claims.sort_by_key(|claim| *claim == Claim::Done);
+        assert_eq!(claims, [Claim::Ours, Claim::Done, Claim::Done]);
         assert_eq!(
             server.revision() - before,
             2,
@@ -67,8 +67,8 @@ async fn one_claim_is_one_change_whoever_is_asked_first() {
         );
         // All know by now, and ask nobody.
         let start = Instant::now();
-        assert_eq!(claim(&a, &key).await, Ok(Claim::Taken));
-        assert_eq!(claim(&b, &key).await, Ok(Claim::Taken));
+        assert_eq!(claim(&a, &key).await, Ok(Claim::Done));
+        assert_eq!(claim(&b, &key).await, Ok(Claim::Done));
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
     assert!(
@@ -100,7 +100,7 @@ async fn another_waits_until_it_is_done_or_given_up_or_its_holder_ends() {
         a.delete("released").await.unwrap();
     };
     let (done, released, ()) = tokio::join!(timed(&b, "done"), timed(&b, "released"), end);
-    assert_eq!((done, released), ((Claim::Taken, 5), (Claim::Ours, 5)));
+    assert_eq!((done, released), ((Claim::Done, 5), (Claim::Ours, 5)));
     assert_eq!(
         timed(&b, "kept").await,
         (Claim::Taken, 60),
@@ -137,7 +137,7 @@ async fn what_was_taken_over_cannot_be_finished_by_who_had_it() {
         "it is not done"
     );
     b.finish("k").await.unwrap();
-    assert_eq!(claim(&c, "k").await, Ok(Claim::Taken));
+    assert_eq!(claim(&c, "k").await, Ok(Claim::Done));
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +155,7 @@ async fn what_was_claimed_under_an_earlier_term_is_told_to_be_abandoned() {
     replicas[0].link.cut(5 * SECOND);
     sleep(8 * SECOND).await;
     store.finish("l").await.unwrap();
-    assert_eq!(claim(store, "l").await, Ok(Claim::Taken));
+    assert_eq!(claim(store, "l").await, Ok(Claim::Done));
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,15 +168,15 @@ async fn a_claim_ends_when_it_should_and_later_for_others() {
     }
     a.finish("b").await.unwrap();
     sleep((until - after(&a, SECOND)).unsigned_abs()).await;
-    for key in ["a", "b"] {
-        assert_eq!(claim(&a, key).await, Ok(Claim::Taken), "a second is left");
+    for (key, told) in [("a", Claim::Taken), ("b", Claim::Done)] {
+        assert_eq!(claim(&a, key).await, Ok(told), "a second is left");
         assert!(a.get(key).await.unwrap().is_some());
     }
     sleep(SECOND).await;
     assert_eq!(a.get("a").await, Ok(None));
     assert_eq!(
         claim(&b, "b").await,
-        Ok(Claim::Taken),
+        Ok(Claim::Done),
         "its clock may be ahead"
     );
     for key in ["a", "b"] {

@@ -125,6 +125,11 @@ impl Company {
         }
     }
 
+    /// How often that was told.
+    pub(super) fn bells(&self) -> u64 {
+        *self.bell.borrow()
+    }
+
     /// Tells those who wait in [`Company::bereaved`]. Never returns.
     pub(super) async fn toll(&self) {
         let mut deaths = self.deaths.subscribe();

@@ -56,6 +56,8 @@ impl EtcdStore {
             (None, Some(_)) => None,
             (None, None) => match self.look(&place).await? {
                 Some(entry) => Some(entry.changed),
+                // Or it may come yet.
+                None if self.unsettled.has(&place) => None,
                 None => return Ok(()),
             },
         };
@@ -140,7 +142,7 @@ impl EtcdStore {
                 }
                 Written::Lost(found) => found.entry,
                 Written::Perhaps(_) => return Err(CoordinationError(UNKNOWN.into())),
-                Written::NoLease => None,
+                Written::NoLease => self.look(&change.key).await?,
             };
         }
         Err(CoordinationError(format!(

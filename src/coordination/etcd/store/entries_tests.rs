@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::sim::{Company, Fault, company};
-use crate::broker::ports::Coordination;
+use crate::broker::ports::{Claim, Coordination};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LOST: [Fault; 4] = [
@@ -30,6 +30,42 @@ async fn what_comes_late_does_not_undo_what_came_after_it() {
     b.put("k", b"4").await.unwrap();
     sleep(5 * SECOND).await;
     assert_eq!(a.get("k").await.unwrap(), Some(b"4".to_vec()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_is_not_made_anew_by_what_comes_late() {
+    let Company { replicas, .. } = company(2).await;
+    let [a, b] = [0, 1].map(|number| Arc::clone(&replicas[number].store));
+    let late = Fault::Late(3000);
+    // The first try comes last.
+    replicas[0].link.fault(late);
+    a.put("put", b"1").await.unwrap();
+    a.delete("put").await.unwrap();
+    // Nobody waited for it.
+    replicas[0].link.fault(late);
+    assert!(timeout(SECOND / 2, a.put("left", b"1")).await.is_err());
+    a.delete("left").await.unwrap();
+    replicas[0].link.fault(late);
+    assert!(a.swap("swapped", None, Some(b"1")).await.unwrap());
+    assert!(a.swap("swapped", Some(b"1"), None).await.unwrap());
+    let keys = ["put", "left", "swapped"];
+    for wait in [SECOND / 2, 5 * SECOND] {
+        for (store, key) in [&a, &b]
+            .into_iter()
+            .flat_map(|it| keys.map(|key| (it, key)))
+        {
+            assert_eq!(store.get(key).await, Ok(None), "{key}");
+            assert_eq!(store.list(key).await, Ok(vec![]), "{key}");
+        }
+        sleep(wait).await;
+    }
+    for key in keys {
+        assert_eq!(b.inherit(key).await, Ok(vec![]), "{key}");
+        assert!(b.swap(key, None, Some(b"2")).await.unwrap(), "{key}");
+        b.delete(key).await.unwrap();
+        let until = b.clock.now() + Duration::from_mins(1);
+        assert_eq!(b.claim(key, until).await, Ok(Claim::Ours), "{key}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

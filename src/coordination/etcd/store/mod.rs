@@ -22,6 +22,7 @@ mod orphans;
 mod seen;
 mod settings;
 mod tries;
+mod unsettled;
 mod watching;
 mod write;
 
@@ -53,6 +54,7 @@ use self::membership::Membership;
 use self::mine::Mine;
 use self::orphans::Orphans;
 use self::seen::Seen;
+use self::unsettled::Unsettled;
 use crate::broker::ports::{Claim, Clock, Coordination, CoordinationError, Random};
 use crate::coordination::etcd::kv::Kv;
 
@@ -79,6 +81,7 @@ pub struct EtcdStore {
     mine: Mine,
     buckets: Buckets,
     orphans: Orphans,
+    unsettled: Unsettled,
     heirlooms: Heirlooms,
 }
 
@@ -112,6 +115,7 @@ impl EtcdStore {
             mine: Mine::default(),
             buckets: Buckets::default(),
             orphans: Orphans::default(),
+            unsettled: Unsettled::default(),
             heirlooms: Heirlooms::default(),
             clock,
             random,
@@ -245,6 +249,10 @@ impl Coordination for EtcdStore {
 
     async fn bereaved(&self) {
         self.company.bereaved().await;
+    }
+
+    fn bereavements(&self) -> u64 {
+        self.company.bells()
     }
 
     fn term(&self) -> Option<u64> {

@@ -3,15 +3,20 @@
 //!
 //! Every change compares that our presence is there: what a process sent that is taken for ended does
 //! nothing, however late it comes. And it compares when the key was last changed: tried again after
-//! no answer, it is done at most once.
+//! no answer, it is done at most once; and a key that it makes is not made anew after it was removed
+//! (`unsettled`).
 
 use tokio::time::timeout_at;
 
 use super::EtcdStore;
 use super::layout::MemberId;
 use super::tries::Tries;
+use super::unsettled::{AFTER, Making, NOTHING};
 use crate::broker::ports::CoordinationError;
 use crate::coordination::etcd::kv::{Compare, Entry, KvError, LeaseId, Op, Revision};
+
+/// What is set, and the lease that it goes with.
+type Put = (Vec<u8>, Option<LeaseId>);
 
 /// A change of one key.
 pub(super) struct Change {
@@ -22,7 +27,7 @@ pub(super) struct Change {
     /// Who must have ended.
     pub(super) unless: Option<MemberId>,
     /// What is set; `None`: it is removed.
-    pub(super) to: Option<(Vec<u8>, Option<LeaseId>)>,
+    pub(super) to: Option<Put>,
 }
 
 /// What came of a change.
@@ -34,7 +39,7 @@ pub(super) enum Written {
     Lost(Found),
     /// This is what is there; whether it was done before that, nobody knows.
     Perhaps(Found),
-    /// It is not done, as the lease is not there.
+    /// It is not done, as the lease is not there. The next try has another.
     NoLease,
 }
 
@@ -53,6 +58,21 @@ impl Found {
 }
 
 impl EtcdStore {
+    /// What is set for `change`, where something is.
+    async fn what_is_put(
+        &self,
+        me: MemberId,
+        change: &Change,
+    ) -> Result<Option<Put>, CoordinationError> {
+        if change.to.is_some() || !self.unsettled.has(&change.key) {
+            return Ok(change.to.clone());
+        }
+        let lasts = i64::try_from(AFTER.as_millis()).unwrap_or(i64::MAX);
+        let lease = self.lease_until(self.now().saturating_add(lasts)).await?;
+        let nothing = self.sealed(&change.key, me, NOTHING, &[])?;
+        Ok(Some((nothing, Some(lease))))
+    }
+
     /// Makes `change` as member `me`.
     pub(super) async fn change(
         &self,
@@ -60,6 +80,12 @@ impl EtcdStore {
         change: &Change,
     ) -> Result<Written, CoordinationError> {
         let key = &change.key;
+        let to = self.what_is_put(me, change).await?;
+        // What has to be absent may be so again.
+        let mut making = match (change.at, &to) {
+            (None, Some(_)) => Some(Making::new(&self.unsettled, key)),
+            (None, None) | (Some(_), _) => None,
+        };
         let presence = self.layout.member(me);
         let mut when = vec![
             Compare::Present(presence.clone()),
@@ -73,7 +99,7 @@ impl EtcdStore {
                 .unless
                 .map(|id| Compare::Absent(self.layout.member(id))),
         );
-        let then = vec![match &change.to {
+        let then = vec![match &to {
             Some((value, lease)) => Op::Put {
                 key: key.clone(),
                 value: value.clone(),
@@ -89,7 +115,14 @@ impl EtcdStore {
                 return Err(self.no_term());
             }
             let asked = self.kv.txn(when.clone(), then.clone(), otherwise.clone());
-            let error = match timeout_at(tries.end(), asked).await {
+            let answer = timeout_at(tries.end(), asked).await;
+            if let (Ok(Ok(_) | Err(KvError::Refused(_) | KvError::NoLease)), false) =
+                (&answer, unclear)
+                && let Some(making) = &mut making
+            {
+                making.settle();
+            }
+            let error = match answer {
                 Ok(Ok(done)) if done.held => return Ok(Written::Done(done.revision)),
                 Ok(Ok(done)) => {
                     let mut found = done.found.into_iter();
@@ -99,9 +132,15 @@ impl EtcdStore {
                         self.membership.lost(me, "etcd knows this replica no more");
                         return Err(self.no_term());
                     }
-                    return Ok(what_came(change, Found { entry, revision }, unclear));
+                    let found = Found { entry, revision };
+                    return Ok(what_came(change.at, to.as_ref(), found, unclear));
                 }
-                Ok(Err(KvError::NoLease)) if !unclear => return Ok(Written::NoLease),
+                Ok(Err(KvError::NoLease)) if !unclear => {
+                    if let Some((_, Some(lease))) = to {
+                        self.buckets.forget(lease).await;
+                    }
+                    return Ok(Written::NoLease);
+                }
                 Ok(Err(KvError::NoLease)) => KvError::NoLease,
                 Ok(Err(error @ KvError::Refused(_))) => error,
                 Ok(Err(error @ KvError::Unclear(_))) => {
@@ -117,13 +156,13 @@ impl EtcdStore {
     }
 }
 
-/// What came of `change`, when its conditions do not hold and `found` is there. `unclear`: it was tried
-/// before, with no answer.
-fn what_came(change: &Change, found: Found, unclear: bool) -> Written {
-    match (&change.to, &found.entry) {
+/// What came of a change of what was changed last at `at`, to `to`, when its conditions do not hold and
+/// `found` is there. `unclear`: it was tried before, with no answer.
+fn what_came(at: Option<Revision>, to: Option<&Put>, found: Found, unclear: bool) -> Written {
+    match (to, &found.entry) {
         // No two seals are the same: this one is ours.
         (Some((value, _)), Some(entry)) if entry.value == *value => Written::Done(entry.changed),
-        _ if unclear && found.changed() != change.at => Written::Perhaps(found),
+        _ if unclear && found.changed() != at => Written::Perhaps(found),
         _ => Written::Lost(found),
     }
 }

@@ -194,7 +194,7 @@ async fn work(store: Arc<EtcdStore>, process: usize, record: Arc<Record>, task: 
             },
         };
         let claim = match claimed {
-            Ok(Claim::Taken) => return,
+            Ok(Claim::Taken | Claim::Done) => return,
             Ok(claim @ (Claim::Ours | Claim::Abandoned)) => claim,
             Err(_) if task.patience.is_some() => return,
             Err(_) => {
