@@ -5,9 +5,9 @@
 //! store that others share, one look counts for a moment, and whoever closes the lock waits until
 //! no such look counts any more: once it is closed, it is so for every replica.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::broker::ports::{AuditError, CoordinationError};
@@ -20,20 +20,41 @@ const KEY: &str = "locks/chat";
 /// How long it counts that it was open, where others share the state.
 const SEEN_FOR: Duration = Duration::from_millis(250);
 
-/// The last look at it of this process; held while it looks, so that many at once look once.
+/// When this process found it open, and began to look anew.
 #[derive(Default)]
-pub(super) struct LastLook(Mutex<Option<Look>>);
+pub(super) struct SeenOpen(Mutex<Seen>);
 
-struct Look {
-    began: Instant,
-    locked: Result<bool, CoordinationError>,
+#[derive(Default)]
+struct Seen {
+    /// When the last look began of those that found it open.
+    open: Option<Instant>,
+    /// When somebody last went to look while an earlier look still counted.
+    renewing: Option<Instant>,
 }
 
-impl Look {
-    /// Whether it is as good as one's own, for who came at `came`.
-    fn counts(&self, came: Instant) -> bool {
-        let seen_open = self.locked == Ok(false) && self.began.elapsed() < SEEN_FOR;
-        seen_open || self.began >= came
+impl SeenOpen {
+    /// Whether it counts as open for who comes `now`. In the second half of its time one of them looks
+    /// anew, so that not all do when it is over.
+    fn counts(&self, now: Instant) -> bool {
+        let mut seen = self.lock();
+        let Some(at) = seen.open.filter(|at| now < *at + SEEN_FOR) else {
+            return false;
+        };
+        if now < at + SEEN_FOR / 2 || seen.renewing.is_some_and(|renewing| renewing > at) {
+            return true;
+        }
+        seen.renewing = Some(now);
+        false
+    }
+
+    /// What came of a look that began at `at`.
+    fn note(&self, at: Instant, locked: bool) {
+        let mut seen = self.lock();
+        seen.open = seen.open.max(Some(at)).filter(|_| !locked);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,20 +97,13 @@ impl Broker {
     /// # Errors
     /// When the state store cannot tell; take it for closed.
     pub async fn chat_locked(&self) -> Result<bool, CoordinationError> {
-        if !self.ports.coordination.shared() {
-            return self.look_at_lock().await;
+        let now = Instant::now();
+        if self.ports.coordination.shared() && self.seen_open.counts(now) {
+            return Ok(false);
         }
-        let came = Instant::now();
-        let mut last = self.last_look.0.lock().await;
-        if let Some(look) = &*last
-            && look.counts(came)
-        {
-            return look.locked.clone();
-        }
-        let began = Instant::now();
-        let locked = self.look_at_lock().await;
-        let look = last.insert(Look { began, locked });
-        look.locked.clone()
+        let locked = self.look_at_lock().await?;
+        self.seen_open.note(now, locked);
+        Ok(locked)
     }
 
     async fn look_at_lock(&self) -> Result<bool, CoordinationError> {

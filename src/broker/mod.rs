@@ -70,7 +70,7 @@ pub struct Broker {
     company: cluster::Company,
     unrecorded: leaks::Unrecorded,
     duties: keeper::Duties,
-    last_look: lock::LastLook,
+    seen_open: lock::SeenOpen,
 }
 
 /// What the broker goes by.
@@ -177,7 +177,7 @@ impl Broker {
             company: cluster::Company::default(),
             unrecorded: leaks::Unrecorded::default(),
             duties: keeper::Duties::new(name),
-            last_look: lock::LastLook::default(),
+            seen_open: lock::SeenOpen::default(),
         }
     }
 
