@@ -28,8 +28,8 @@ load: tools ## 10,000 connections held and 200 hostile ones, beside which everyb
 	LOAD=full cargo test --locked --release --test load -- --nocapture
 
 scaling: tools ## how long people wait when a replica dies, and what replicas and etcd carry
-	FIGURES_KILLS=50 FIGURES_SECONDS=20 cargo test --locked --release --test cluster figures -- \
-	    --nocapture --test-threads=1
+	FIGURES_KILLS=50 FIGURES_SECONDS=20 FIGURES_CALM=60 FIGURES_QUESTIONS=200 \
+	    cargo test --locked --release --test cluster figures -- --nocapture --test-threads=1
 
 fuzz: ## a minute of fuzzing each: what people and programs can send, and what peers can call themselves
 	@test -x target/tools/bin/cargo-fuzz || \

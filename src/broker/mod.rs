@@ -70,6 +70,7 @@ pub struct Broker {
     company: cluster::Company,
     unrecorded: leaks::Unrecorded,
     duties: keeper::Duties,
+    seen_open: lock::SeenOpen,
 }
 
 /// What the broker goes by.
@@ -176,6 +177,7 @@ impl Broker {
             company: cluster::Company::default(),
             unrecorded: leaks::Unrecorded::default(),
             duties: keeper::Duties::new(name),
+            seen_open: lock::SeenOpen::default(),
         }
     }
 

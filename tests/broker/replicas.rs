@@ -83,6 +83,35 @@ async fn a_duty_is_one_process_s_until_that_ends() {
     assert!(third.on_duty(Duty::Chat).await && third.on_duty(Duty::Approvals).await);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lock_once_closed_is_so_for_all_though_they_looked_just_before() {
+    let (world, company) = (World::new(), Company::new());
+    let ((first, _), (second, _)) = (replica(&world, &company), replica(&world, &company));
+    // One look is enough for an answer.
+    assert_eq!(second.chat_locked().await, Ok(false));
+    company.set_broken(true);
+    assert_eq!(second.chat_locked().await, Ok(false));
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert!(second.chat_locked().await.is_err());
+    company.set_broken(false);
+    let answering = async {
+        loop {
+            second.chat_locked().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        () = answering => {}
+        locked = first.lock_chat() => locked.unwrap(),
+    }
+    assert_eq!(second.chat_locked().await, Ok(true));
+    assert_eq!(first.chat_locked().await, Ok(true));
+    // And open again at the next look.
+    let (id, root) = (world.id(), peer((0, 0)));
+    assert_eq!(second.unlock_chat(&id, &root).await, Ok(true));
+    assert_eq!(first.chat_locked().await, Ok(false));
+}
+
 #[tokio::test]
 async fn who_is_out_of_touch_does_nothing_for_chat_and_goes_on_for_programs() {
     let (world, company) = (World::new(), Company::new());

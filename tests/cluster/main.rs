@@ -26,6 +26,7 @@ mod figures;
 mod grants;
 #[path = "../support/line.rs"]
 mod line;
+mod load;
 mod nodes;
 #[path = "../support/openbao.rs"]
 mod openbao;

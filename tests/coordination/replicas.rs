@@ -128,6 +128,23 @@ async fn holds_the_contract_over_a_crash_and_with_certificates() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_large_values_are_listed_and_inherited() {
+    let etcd = Etcd::start();
+    let (one, other) = (Replica::join(&etcd).await, Replica::join(&etcd).await);
+    let values: Vec<_> = (0..200)
+        .map(|number| (format!("large/{number:03}"), vec![number; 60_000]))
+        .collect();
+    for (key, value) in &values {
+        one.store.put(key, value).await.unwrap();
+    }
+    assert!(other.store.list("large/").await.unwrap() == values);
+    one.leave().await;
+    until("it is known to have left", || other.store.alone()).await;
+    assert!(other.store.inherit("large/").await.unwrap() == values);
+    other.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_loses_a_race_waits_for_what_comes_of_it() {
     let etcd = Etcd::start();
     let (a, b) = (Replica::join(&etcd).await, Replica::join(&etcd).await);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use vaultgram::coordination::etcd::kv::{Kv, Op};
 use vaultgram::coordination::etcd::{EtcdClient, Reach};
@@ -50,7 +50,7 @@ async fn carry(mut client: TcpStream, server: SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lease_is_kept_while_a_large_answer_comes_slowly() {
+async fn large_values_come_over_a_slow_line_and_a_lease_is_kept_meanwhile() {
     let etcd = Etcd::start();
     let reach = |endpoints| Reach {
         endpoints,
@@ -58,10 +58,11 @@ async fn a_lease_is_kept_while_a_large_answer_comes_slowly() {
         user: None,
     };
     let direct = EtcdClient::new(reach(etcd.endpoints()));
-    for number in 0..75 {
+    // Small ones first, so that large ones are not expected.
+    for number in 0..100 {
         let large = Op::Put {
-            key: format!("/large/{number}"),
-            value: vec![7; 60_000],
+            key: format!("/large/{number:02}"),
+            value: vec![7; if number < 10 { 10 } else { 60_000 }],
             lease: None,
         };
         direct.txn(vec![], vec![large], vec![]).await.unwrap();
@@ -79,9 +80,11 @@ async fn a_lease_is_kept_while_a_large_answer_comes_slowly() {
             assert_eq!(kept, Ok(Ok(true)), "sign {sign}");
         }
     };
-    tokio::select! {
-        // Whether it comes before it is given up does not matter.
-        () = async { while slow.range("/large/").await.is_err() {} } => panic!("it came too soon"),
-        () = keeping => {}
-    }
+    let coming = async {
+        let listed = slow.range("/large/").await.unwrap();
+        assert_eq!(listed.entries.len(), 100);
+        Instant::now()
+    };
+    let (((), kept), came) = tokio::join!(async { (keeping.await, Instant::now()) }, coming);
+    assert!(kept < came, "it came too soon");
 }

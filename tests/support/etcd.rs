@@ -184,12 +184,20 @@ impl Etcd {
     /// The value of one of the node's metrics, as `etcd_server_proposals_committed_total`; of
     /// several with this name, their sum.
     pub(crate) fn metric(&self, node: usize, name: &str) -> Option<f64> {
+        let found = self.metrics(node, name)?;
+        Some(found.iter().map(|(_, value)| value).sum())
+    }
+
+    /// The values of the node's metrics with this name, each with its labels as they are written.
+    pub(crate) fn metrics(&self, node: usize, name: &str) -> Option<Vec<(String, f64)>> {
         let text = self.ask(node, "/metrics")?;
-        let lines = text
-            .lines()
-            .filter(|line| line.split([' ', '{']).next() == Some(name));
-        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        Some(values.sum())
+        let found = text.lines().filter_map(|line| {
+            let (named, value) = line.rsplit_once(' ')?;
+            let (found, labels) = named.split_once('{').unwrap_or((named, ""));
+            let value = value.parse().ok().filter(|_| found == name)?;
+            Some((labels.to_owned(), value))
+        });
+        Some(found.collect())
     }
 
     /// What a node logged.

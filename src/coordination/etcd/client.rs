@@ -18,8 +18,13 @@ use crate::coordination::etcd::nodes::{Again, Nodes, Patience};
 use crate::coordination::etcd::settings::Reach;
 use crate::coordination::etcd::watching::Watch;
 
-/// Entries asked for at once.
-const PAGE: i64 = 500;
+/// Entries asked for at once where nobody knows how large they are: of the largest there are (64 KiB and
+/// their seal) half a megabyte, which comes in time on a slow line too.
+const FEW: usize = 8;
+/// And at most.
+const MANY: usize = 500;
+/// How large a page of others like the largest before may be, in bytes.
+const PAGE_BYTES: usize = 512 << 10;
 
 /// etcd.
 pub struct EtcdClient {
@@ -58,11 +63,22 @@ impl EtcdClient {
         self.nodes.check().await
     }
 
-    async fn page(&self, from: &str, end: &str, at: Revision) -> Result<Range, KvError> {
-        let answer = self.nodes.call(Again::Yes, Patience::CALL, |connection| {
+    async fn page(
+        &self,
+        (from, end): (&str, &str),
+        at: Revision,
+        limit: usize,
+    ) -> Result<Range, KvError> {
+        // What is larger than those before promised may be too much for any try.
+        let patience = if limit > FEW {
+            Patience::ONCE
+        } else {
+            Patience::CALL
+        };
+        let answer = self.nodes.call(Again::Yes, patience, |connection| {
             let options = GetOptions::new()
                 .with_range(end)
-                .with_limit(PAGE)
+                .with_limit(i64::try_from(limit).unwrap_or(i64::MAX))
                 .with_revision(at);
             async move { connection.kv.clone().get(from, Some(options)).await }
         });
@@ -108,14 +124,22 @@ impl Kv for EtcdClient {
 
     async fn range(&self, prefix: &str) -> Result<Range, KvError> {
         let end = after(prefix);
-        let mut all = self.page(prefix, &end, 0).await?;
-        let mut last = all.entries.len();
-        while i64::try_from(last) == Ok(PAGE) {
+        let mut all = self.page((prefix, &end), 0, FEW).await?;
+        let (mut last, mut limit) = (all.entries.len(), FEW);
+        while last == limit {
             let Some(entry) = all.entries.last() else {
                 break;
             };
             let from = format!("{}\0", entry.key);
-            let page = self.page(&from, &end, all.revision).await?;
+            limit = page_after(&all.entries);
+            let page = match self.page((&from, &end), all.revision, limit).await {
+                Err(KvError::Unclear(_)) if limit > FEW => {
+                    limit = FEW;
+                    self.page((&from, &end), all.revision, limit).await
+                }
+                page => page,
+            };
+            let page = page?;
             last = page.entries.len();
             all.entries.extend(page.entries);
         }
@@ -250,6 +274,13 @@ fn operation(operation: Op) -> TxnOp {
     }
 }
 
+/// How many entries to ask for after `entries`.
+fn page_after(entries: &[Entry]) -> usize {
+    let size = |entry: &Entry| entry.key.len() + entry.value.len();
+    let largest = entries.iter().map(size).max().unwrap_or_default();
+    (PAGE_BYTES / largest.max(1)).clamp(FEW, MANY)
+}
+
 /// The first key after all that start with `prefix`.
 fn after(prefix: &str) -> String {
     let mut end = prefix.to_owned();
@@ -266,6 +297,27 @@ fn after(prefix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_as_large_as_the_values_before_let_it_be() {
+        let entries = |sizes: &[usize]| {
+            let entries = sizes.iter().map(|size| Entry {
+                key: String::new(),
+                value: vec![0; *size],
+                changed: 1,
+                lease: None,
+            });
+            entries.collect::<Vec<_>>()
+        };
+        for (sizes, page) in [
+            (&[][..], MANY),
+            (&[300, 1000], MANY),
+            (&[300, 10_000, 300], 52),
+            (&[70_000], FEW),
+        ] {
+            assert_eq!(page_after(&entries(sizes)), page, "{sizes:?}");
+        }
+    }
 
     #[test]
     fn what_comes_after_a_prefix_is_found() {

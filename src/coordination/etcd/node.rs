@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use crate::coordination::etcd::failure::Failure;
 use crate::coordination::etcd::settings::Reach;
 
-/// Largest answer, in bytes: a page of the largest values, and some more.
+/// Largest answer, in bytes: the largest page (`client.rs`) of the largest values, and some more.
 const MAX_ANSWER: usize = 64 << 20;
 
 /// A node.

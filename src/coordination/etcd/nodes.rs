@@ -35,6 +35,11 @@ impl Patience {
         each: times::TRY,
         all: times::CALL,
     };
+    /// One try.
+    pub(super) const ONCE: Self = Self {
+        each: times::TRY,
+        all: times::TRY,
+    };
     pub(super) const KEEP: Self = Self {
         each: times::KEEP_TRY,
         all: times::KEEP,

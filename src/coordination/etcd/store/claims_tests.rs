@@ -48,8 +48,10 @@ async fn one_claim_is_one_change_whoever_is_asked_first() {
         let key = format!("claims/{number}");
         let before = server.revision();
         let first = async {
-            let claims = tokio::join!(claim(&a, &key), claim(&b, &key), claim(&c, &key));
-            [claims.0.unwrap(), claims.1.unwrap(), claims.2.unwrap()]
+            let start = Instant::now();
+            let quick = async |store| (claim(store, &key).await.unwrap(), start.elapsed());
+            let claims = tokio::join!(quick(&a), quick(&b), quick(&c));
+            [claims.0, claims.1, claims.2]
         };
         let finish = async {
             sleep(SECOND).await;
@@ -58,8 +60,15 @@ async fn one_claim_is_one_change_whoever_is_asked_first() {
             }
         };
         let (mut claims, ()) = tokio::join!(first, finish);
-        claims.sort_by_key(|claim| *claim == Claim::Done);
-        assert_eq!(claims, [Claim::Ours, Claim::Done, Claim::Done]);
+        claims.sort_by_key(|(claim, _)| *claim == Claim::Done);
+        let [ours, rest @ ..] = claims;
+        assert_eq!(ours.0, Claim::Ours);
+        assert_eq!(rest.map(|(claim, _)| claim), [Claim::Done; 2]);
+        assert!(
+            ours.1 < Duration::from_millis(10),
+            "{:?}: it waited for nobody",
+            ours.1
+        );
         assert_eq!(
             server.revision() - before,
             2,
@@ -75,6 +84,23 @@ async fn one_claim_is_one_change_whoever_is_asked_first() {
         server.leases() <= 3 + 3,
         "one a process for claims, and one to live by"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_before_the_watch_tells_that_it_began_is_not_looked_into() {
+    let Company {
+        server, replicas, ..
+    } = company(2).await;
+    let store = &replicas[0].store;
+    replicas[0].link.lag(SECOND);
+    for key in ["claims/1", "claims/2"] {
+        assert_eq!(claim(store, key).await, Ok(Claim::Ours));
+    }
+    let looks = server.looks();
+    store.finish("claims/1").await.unwrap();
+    store.delete("claims/2").await.unwrap();
+    sleep(5 * SECOND).await;
+    assert_eq!(server.looks(), looks);
 }
 
 #[tokio::test(start_paused = true)]

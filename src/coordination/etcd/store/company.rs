@@ -84,6 +84,12 @@ impl Company {
         state.known && state.members.keys().all(|id| id.process == process)
     }
 
+    /// Whether `process` is known to be there, and it would be told if it went.
+    pub(super) fn lives(&self, process: [u8; 16]) -> bool {
+        let state = self.lock();
+        state.known && state.members.keys().any(|id| id.process == process)
+    }
+
     /// Whether of all members `me` is to claim `key` first. Each gets its share.
     pub(super) fn prefers(&self, me: MemberId, key: &str) -> bool {
         let state = self.lock();
@@ -191,16 +197,20 @@ mod tests {
     }
 
     #[test]
-    fn is_alone_only_if_it_knows() {
+    fn knows_who_is_there_only_while_it_is_told() {
         assert!(!Company::default().alone([1; 16]));
         let company = company(&[1]);
         assert!(company.alone([1; 16]));
+        assert!(!company.lives([2; 16]));
         company.came(id(2), vec![]);
         assert!(!company.alone([1; 16]));
+        assert!(company.lives([2; 16]));
         company.went(id(2));
         assert!(company.alone([1; 16]));
+        assert!(company.lives([1; 16]) && !company.lives([2; 16]));
         company.lose_sight();
         assert!(!company.alone([1; 16]));
+        assert!(!company.lives([1; 16]));
     }
 
     #[test]

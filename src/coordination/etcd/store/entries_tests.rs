@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::sim::{Company, Fault, company};
 use crate::broker::ports::{Claim, Coordination};
@@ -189,6 +189,34 @@ async fn what_one_leaves_is_one_others() {
     );
     assert_eq!(stores[1].inherit("left/").await.unwrap(), []);
     assert_eq!(stores[1].list("left/").await.unwrap().len(), 51);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_all_live_it_takes_one_call_to_find_nothing_to_inherit() {
+    let Company { mut replicas, .. } = company(2).await;
+    let [a, b] = [0, 1].map(|number| Arc::clone(&replicas[number].store));
+    // The bells for their own coming have fallen silent.
+    sleep(60 * SECOND).await;
+    a.put("left/a", b"v").await.unwrap();
+    b.put("left/b", b"v").await.unwrap();
+    let before = Instant::now();
+    b.get("left/a").await.unwrap();
+    let call = before.elapsed();
+    let before = Instant::now();
+    assert_eq!(b.inherit("left/").await.unwrap(), []);
+    assert_eq!(before.elapsed(), call);
+    replicas[1].link.lag(10 * SECOND);
+    drop(replicas.remove(0));
+    sleep(5 * SECOND).await;
+    assert_eq!(
+        b.inherit("left/").await.unwrap(),
+        [],
+        "it does not know yet"
+    );
+    let told = timeout(10 * SECOND, b.bereaved());
+    told.await.unwrap();
+    let left = [("left/a".to_owned(), b"v".to_vec())];
+    assert_eq!(b.inherit("left/").await.unwrap(), left);
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,16 +43,19 @@ impl EtcdStore {
     ) -> Result<Vec<(String, Vec<u8>)>, CoordinationError> {
         let me = self.membership.current().ok_or_else(|| self.no_term())?;
         let entries = self.all(prefix).await?;
-        // Listed after the entries: who wrote one and is not there has ended since.
-        let alive = self.alive().await?;
         let mut told = vec![];
         let mut left = vec![];
         for (entry, head, value) in entries {
             if self.heirlooms.is(&entry) {
                 told.push((entry.key, value));
-            } else if head.kind == Kind::Set && !alive.contains(&head.owner.process) {
+            } else if head.kind == Kind::Set && self.may_have_ended(head.owner) {
                 left.push((entry, head, value));
             }
+        }
+        if !left.is_empty() {
+            // Listed after the entries: who wrote one and is not there has ended since.
+            let alive = self.alive().await?;
+            left.retain(|(_, head, _)| !alive.contains(&head.owner.process));
         }
         let mut taking = stream::iter(left)
             .map(|(entry, head, value)| self.make_ours(me, entry, head.owner, value))
@@ -82,6 +85,13 @@ impl EtcdStore {
             Some((key, value))
         });
         Ok(named.collect())
+    }
+
+    /// Whether the process of `owner` is to be looked for. Of those that the watch knows to live it tells
+    /// when they end, and then it is looked again.
+    fn may_have_ended(&self, owner: MemberId) -> bool {
+        let process = owner.process;
+        process != self.membership.process() && !self.company.lives(process)
     }
 
     /// The processes that are members.

@@ -14,8 +14,9 @@ use super::seen::Sight;
 use super::tries::Backoff;
 use crate::coordination::etcd::kv::{Entry, Event, KvError, Revision};
 
-/// Longest without any news, before everything is listed anew: a watch may be dead and not show it.
-const QUIET: Duration = Duration::from_secs(15);
+/// Longest without any news, before everything is listed anew: whether it lives is asked of a watch each
+/// second, but it may be dead and not show it.
+const QUIET: Duration = Duration::from_mins(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -72,12 +73,17 @@ impl EtcdStore {
                 if let Ok((head, _)) = self.envelopes.open(&entry.key, &entry.value) {
                     let claimed = matches!(head.kind, Kind::Claimed { .. });
                     let revision = entry.changed;
-                    let head = Some(head);
-                    self.seen.watched(key, Sight { revision, head });
+                    let sight = Sight {
+                        revision,
+                        head: Some(head),
+                    };
+                    self.seen.watched(key, sight);
                     let me = self.membership.current();
-                    let ours = |me| head.is_some_and(|head| head.owner == me);
+                    let ours = |me| head.owner == me;
                     let told = |me| self.mine.has(key, me) || self.flights.has(key);
-                    if claimed && me.is_some_and(|me| ours(me) && !told(me)) {
+                    // What we did since then is known before the watch tells of it.
+                    let over = self.seen.get(key).is_some_and(|it| it.revision > revision);
+                    if claimed && !over && me.is_some_and(|me| ours(me) && !told(me)) {
                         self.orphans.push(key);
                     }
                 }

@@ -24,6 +24,8 @@ struct State {
     leases: BTreeMap<LeaseId, (Duration, Instant)>,
     granted: LeaseId,
     log: Vec<(Instant, Event)>,
+    /// Counts transactions that change nothing, whatever they find.
+    looks: u64,
     /// Until when it has no leader: nothing is done, and no lease ends.
     down: Option<Instant>,
     /// By how many percent its clock is too fast.
@@ -128,6 +130,11 @@ impl Server {
         self.lock().fast = percent.into();
     }
 
+    /// How often a key was looked up.
+    pub(in super::super) fn looks(&self) -> u64 {
+        self.lock().looks
+    }
+
     pub(super) fn is_down(&self) -> bool {
         self.lock().down.is_some_and(|down| Instant::now() < down)
     }
@@ -140,6 +147,8 @@ impl Server {
     ) -> Result<Done, KvError> {
         let now = Instant::now();
         let mut state = self.lock();
+        let looks = then.iter().all(|op| matches!(op, Op::Get(_)));
+        state.looks += u64::from(looks);
         let held = when.iter().all(|compare| state.holds(compare));
         let ops = if held { then } else { otherwise };
         for op in ops {
