@@ -6,7 +6,7 @@
 
 mod approval;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -90,6 +90,12 @@ enum Evidence<'a> {
         pod: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         socket: Option<&'a str>,
+    },
+    Job {
+        issuer: &'a str,
+        subject: &'a str,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        claims: &'a BTreeMap<&'static str, String>,
     },
 }
 
@@ -312,6 +318,11 @@ impl<'a> From<&'a Caller> for Evidence<'a> {
                 container: peer.container.as_deref(),
                 pod: peer.pod.as_deref(),
                 socket: peer.socket.as_deref(),
+            },
+            Caller::Job(job) => Self::Job {
+                issuer: &job.issuer,
+                subject: &job.subject,
+                claims: &job.claims,
             },
         }
     }

@@ -279,7 +279,7 @@ impl Broker {
     ) -> Result<Decision, BrokerError> {
         let locked = match request.caller {
             Caller::Telegram(_) => self.chat_locked().await?,
-            Caller::Unix(_) => false,
+            Caller::Unix(_) | Caller::Job(_) => false,
         };
         Ok(if locked {
             Decision::Deny(Denial {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::Broker;
-use crate::domain::caller::UnixPeer;
+use crate::domain::Caller;
 use crate::http::ask::{TURN, Turn};
 use crate::http::bind::SocketFile;
 use crate::http::limits::{Limits, Place, Refused, Shares, is_news};
@@ -262,9 +262,10 @@ impl Server {
                 return;
             }
         };
-        let peer = &peer;
+        let uid = peer.uid;
+        let caller = &Caller::Unix(peer);
         let service = service_fn(move |request| async move {
-            Ok::<_, Infallible>(self.answer(request, peer, place).await)
+            Ok::<_, Infallible>(self.answer(request, caller, uid, place).await)
         });
         let stream = Stream::new(stream, self.timeouts.write, Some(Arc::clone(place)));
         let connection = http1::Builder::new()
@@ -289,25 +290,31 @@ impl Server {
         };
         if let Err(error) = ended {
             // The client went away, was too slow, or spoke something else.
-            tracing::debug!(event = "socket.connection_ended", uid = peer.uid, %error);
+            tracing::debug!(event = "socket.connection_ended", uid, %error);
         }
     }
 
     /// Answers a request, unless its user has asked for enough.
-    async fn answer(&self, request: Request<Incoming>, peer: &UnixPeer, place: &Place) -> Reply {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        caller: &Caller,
+        uid: u32,
+        place: &Place,
+    ) -> Reply {
         let with_body = !request.body().is_end_stream();
         let mut unsent = None;
         let reply = match place.begin(Instant::now()).await {
             Ok(permit) => {
                 let turn = Arc::new(Turn::new(permit));
-                let answer = self.api.answer(request, peer);
+                let answer = self.api.answer(request, caller);
                 let reply = TURN.scope(Arc::clone(&turn), answer).await;
                 // What is no answer does not hold it.
                 unsent = turn.unsent().filter(|_| reply.status().is_success());
                 reply
             }
             Err(why) => {
-                let uid = self.attestor.owner(peer.uid);
+                let uid = self.attestor.owner(uid);
                 self.shares.refused(uid, why, Instant::now());
                 tokio::time::sleep(REFUSAL_PAUSE).await;
                 let mut reply = why.reply();
