@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vaultgram::broker::ports::StoreError;
 use vaultgram::broker::{Beside, BrokerError, Outcome};
-use vaultgram::domain::{Action, AuditEvent, Caller, Delivery, RequestId, SecretValue, Subject};
+use vaultgram::domain::{Action, AuditEvent, Delivery, RequestId, SecretValue, Subject};
 
 use crate::world::{ALICE, LEASE, VALUE, World, error, local};
 
