@@ -69,6 +69,10 @@ impl EtcdStore {
         if let Some(error) = failed {
             return Err(error);
         }
+        // What was made ours in a term that is over may be another's by now.
+        if self.membership.current() != Some(me) {
+            return Err(self.no_term());
+        }
         told.sort();
         let mut heirlooms = self.heirlooms.lock();
         heirlooms.retain(|key, _| told.binary_search_by(|(told, _)| told.cmp(key)).is_err());

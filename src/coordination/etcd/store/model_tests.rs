@@ -366,3 +366,26 @@ fn old_news_are_no_harm() {
         holds(3, &history);
     }
 }
+
+/// A process takes what another left, is frozen before it hears of that, and taken for ended itself:
+/// whoever thaws has not inherited what a living one has by then.
+#[test]
+fn what_was_inherited_in_a_term_that_is_over_is_not_told() {
+    let history = [
+        (0, Event::Keep { replica: 1 }),
+        (1, Event::Freeze { replica: 0 }),
+        (0, Event::Kill { replica: 1 }),
+        (
+            1667,
+            Event::Deliver {
+                key: 0,
+                apart: 162,
+                takes: 0,
+            },
+        ),
+        (11, Event::Start { replica: 1 }),
+        (0, Event::Freeze { replica: 1 }),
+        (2004, Event::Thaw { replica: 0 }),
+    ];
+    holds(2, &history);
+}
