@@ -35,14 +35,16 @@ fn world_of_jobs() -> World {
     ];
     let people = BTreeMap::from([("bob".to_owned(), bob)]);
     let people = People::new(&people, &BTreeMap::new()).unwrap();
-    let leads = vec!["person:bob".parse().unwrap(), account_member(CAROL)];
-    let groups = BTreeMap::from([("leads".to_owned(), leads), ("security".to_owned(), vec![])]);
+    let member = |text: &str| text.parse().unwrap();
+    let carol = format!("telegram:{CAROL}");
+    let leads = vec![member("person:bob"), member(&carol)];
+    let security = vec![member(&carol)];
+    let groups = BTreeMap::from([
+        ("leads".to_owned(), leads),
+        ("security".to_owned(), security),
+    ]);
     world.groups = Groups::new(&groups, people).unwrap();
     world
-}
-
-fn account_member(id: i64) -> vaultgram::domain::group::Member {
-    format!("telegram:{id}").parse().unwrap()
 }
 
 fn wanted(world: &World, caller: &Caller) -> Request {
