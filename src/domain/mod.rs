@@ -11,6 +11,7 @@ pub mod credential;
 pub mod delivery;
 pub mod demand;
 pub mod group;
+pub mod job;
 mod judge;
 pub mod leak;
 mod memo;
