@@ -28,6 +28,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("coordination", &["domain", "broker::ports"]),
     ("age", &["domain", "broker::ports"]),
+    (
+        "identity",
+        &["domain", "broker::ports", "telemetry::metrics"],
+    ),
     ("audit", &["domain", "broker::ports", "telemetry::metrics"]),
     ("config", &["domain", "age"]),
     (

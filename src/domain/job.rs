@@ -66,8 +66,8 @@ const MAX_ISSUER: usize = 32;
 /// A job, known by what its issuer says of it, or as the owner of a signing key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Job {
-    /// Whose word it is: the name of an issuer in the configuration, or `key` where the job signs
-    /// for itself.
+    /// Whose word it is: the name of an issuer in the configuration, or where the job signs for itself,
+    /// the owner of its key.
     pub issuer: String,
     /// The token's `sub`; of a signing key, the name of its owner.
     pub subject: String,
