@@ -21,13 +21,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "telegram",
         &["broker", "domain", "age", "telemetry::metrics"],
     ),
-    ("http", &["broker", "domain", "api", "telemetry::metrics"]),
+    (
+        "http",
+        &["broker", "domain", "api", "identity", "telemetry::metrics"],
+    ),
     (
         "vault",
         &["domain", "broker::ports", "memory", "telemetry::metrics"],
     ),
     ("coordination", &["domain", "broker::ports"]),
     ("age", &["domain", "broker::ports"]),
+    (
+        "identity",
+        &["domain", "broker::ports", "telemetry::metrics"],
+    ),
     ("audit", &["domain", "broker::ports", "telemetry::metrics"]),
     ("config", &["domain", "age"]),
     (

@@ -6,7 +6,7 @@
 
 mod approval;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -91,6 +91,12 @@ enum Evidence<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         socket: Option<&'a str>,
     },
+    Job {
+        issuer: &'a str,
+        subject: &'a str,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        claims: &'a BTreeMap<&'static str, String>,
+    },
 }
 
 /// What it is about.
@@ -121,6 +127,10 @@ enum About<'a> {
         action: &'static str,
         path: &'a str,
         lease: &'a str,
+    },
+    Proof {
+        proof: &'static str,
+        from: &'a str,
     },
     Chat {},
     Policy {},
@@ -194,6 +204,9 @@ enum Event<'a> {
         seconds: u64,
     },
     LeaseRevoked,
+    ProofRefused {
+        reason: &'static str,
+    },
     Failed {
         reason: &'static str,
     },
@@ -289,6 +302,7 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::LeaseKept { seconds } => Self::LeaseKept { seconds: *seconds },
             AuditEvent::LeaseRenewed { seconds } => Self::LeaseRenewed { seconds: *seconds },
             AuditEvent::LeaseRevoked => Self::LeaseRevoked,
+            AuditEvent::ProofRefused { reason } => Self::ProofRefused { reason },
             AuditEvent::Failed { reason } => Self::Failed { reason },
         }
     }
@@ -313,6 +327,11 @@ impl<'a> From<&'a Caller> for Evidence<'a> {
                 pod: peer.pod.as_deref(),
                 socket: peer.socket.as_deref(),
             },
+            Caller::Job(job) => Self::Job {
+                issuer: &job.issuer,
+                subject: &job.subject,
+                claims: &job.claims,
+            },
         }
     }
 }
@@ -333,6 +352,7 @@ impl<'a> From<&'a Subject> for About<'a> {
                 path: made_at.as_deref(),
             },
             Subject::Key(key) => Self::Key { key },
+            Subject::Proof { kind, from } => Self::Proof { proof: kind, from },
             Subject::Chat => Self::Chat {},
             Subject::Policy => Self::Policy {},
             Subject::Lease {

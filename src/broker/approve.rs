@@ -72,6 +72,10 @@ impl Broker {
     /// What becomes of `approval` by a vote, as policy is today.
     fn cast(&self, approval: Approval, caller: &Caller, ballot: Ballot<'_>) -> Stepped {
         approval.must_be(&State::Pending, self.now())?;
+        // A job is not who set it going.
+        if let Caller::Job(_) = caller {
+            return Err(Refusal::NotApprover.into());
+        }
         let need = self.need_today(&approval)?;
         let vote = Event::Vote {
             by: caller.into(),

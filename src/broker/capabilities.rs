@@ -2,17 +2,16 @@
 
 use crate::broker::Broker;
 use crate::broker::fitting::fitting;
-use crate::domain::caller::UnixPeer;
 use crate::domain::{Action, Caller, Request, RequestId, SecretPath, Target};
 
 impl Broker {
-    /// Whether policy lets `peer` do `action` with `path`, and it means anything there. It is decided
-    /// and not recorded: nothing is done, and a peer is told of itself only.
+    /// Whether policy lets `caller` do `action` with `path`, and it means anything there. It is decided
+    /// and not recorded: nothing is done, and a caller is told of itself only.
     #[must_use]
-    pub fn would_allow(&self, peer: &UnixPeer, action: Action, path: &SecretPath) -> bool {
+    pub fn would_allow(&self, caller: &Caller, action: Action, path: &SecretPath) -> bool {
         let request = Request {
             id: RequestId::Connection(0),
-            caller: Caller::Unix(peer.clone()),
+            caller: caller.clone(),
             action,
             target: Target {
                 path: path.clone(),

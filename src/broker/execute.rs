@@ -78,7 +78,7 @@ impl Broker {
     /// What `permit` is for, where it is in our hands and goes to the caller as it is.
     pub(super) fn at_hand(&self, permit: &Permit) -> Option<Secret> {
         let as_it_is = match (permit.action().delivery()?, &permit.request().caller) {
-            (Delivery::Message, _) | (Delivery::Socket, Caller::Unix(_)) => true,
+            (Delivery::Message, _) | (Delivery::Socket, Caller::Unix(_) | Caller::Job(_)) => true,
             (Delivery::Wrapped | Delivery::Sealed, _) | (Delivery::Socket, Caller::Telegram(_)) => {
                 false
             }
@@ -256,7 +256,7 @@ impl Broker {
                     Outcome::Offered(offer),
                 ))
             }
-            (Delivery::Message, _) | (Delivery::Socket, Caller::Unix(_)) => {
+            (Delivery::Message, _) | (Delivery::Socket, Caller::Unix(_) | Caller::Job(_)) => {
                 let secret = self.obtain(permit, fields).await?;
                 let reading = Reading::from(&secret);
                 Ok((AuditEvent::Released(reading), Outcome::Released(secret)))

@@ -127,7 +127,7 @@ impl Broker {
             Caller::Telegram(_) if term.is_none() || term != hold.term => {
                 Err(BrokerError::OutOfTouch)
             }
-            Caller::Telegram(_) | Caller::Unix(_) => Ok(()),
+            Caller::Telegram(_) | Caller::Unix(_) | Caller::Job(_) => Ok(()),
         }
     }
 

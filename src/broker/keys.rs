@@ -114,7 +114,7 @@ impl Broker {
     ) -> Result<Vec<String>, BrokerError> {
         let keys = match caller {
             Caller::Telegram(user) => self.keys(user).await?,
-            Caller::Unix(_) => vec![],
+            Caller::Unix(_) | Caller::Job(_) => vec![],
         };
         if keys.is_empty() {
             return Err(BrokerError::NoKey);

@@ -20,6 +20,7 @@ mod lease;
 mod leases;
 mod lock;
 pub mod ports;
+mod proof;
 mod turn;
 mod unwrap;
 mod versions;
@@ -281,7 +282,7 @@ impl Broker {
     ) -> Result<Decision, BrokerError> {
         let locked = match request.caller {
             Caller::Telegram(_) => self.chat_locked().await?,
-            Caller::Unix(_) => false,
+            Caller::Unix(_) | Caller::Job(_) => false,
         };
         Ok(if locked {
             Decision::Deny(Denial {

@@ -3,7 +3,6 @@
 
 use crate::broker::ports::WrappedFacts;
 use crate::broker::{Broker, BrokerError, Outcome};
-use crate::domain::caller::UnixPeer;
 use crate::domain::{
     Action, AuditEntry, AuditEvent, Caller, Decision, MountKind, Permit, Reading, Request,
     RequestId, SecretPath, SecretValue, Subject, Target,
@@ -19,7 +18,7 @@ impl Broker {
         Ok(self.ports.store.wrapped(token).await?)
     }
 
-    /// Hands what `token` unwraps to `peer`: decide, record, unwrap, record.
+    /// Hands what `token` unwraps to `caller`: decide, record, unwrap, record.
     ///
     /// # Errors
     /// See [`BrokerError`]; when the store did not answer, nobody knows whether the token is used
@@ -27,27 +26,26 @@ impl Broker {
     pub async fn unwrap(
         &self,
         id: RequestId,
-        peer: &UnixPeer,
+        caller: &Caller,
         token: &SecretValue,
     ) -> Result<Outcome, BrokerError> {
         let facts = match self.wrapped(token).await {
             Ok(facts) => facts,
-            Err(error) => return self.refused(id, peer, None, error).await,
+            Err(error) => return self.refused(id, caller, None, error).await,
         };
         let Some(path) = self.asked_for(&facts.path) else {
             tracing::warn!(
                 event = "broker.unwrap_elsewhere",
                 request = %id,
-                uid = peer.uid,
-                pid = peer.pid,
+                %caller,
                 path = facts.path,
             );
             let elsewhere = BrokerError::WrappedElsewhere;
-            return self.refused(id, peer, Some(facts.path), elsewhere).await;
+            return self.refused(id, caller, Some(facts.path), elsewhere).await;
         };
         let request = Request {
             id,
-            caller: Caller::Unix(peer.clone()),
+            caller: caller.clone(),
             action: Action::Unwrap,
             target: Target {
                 path,
@@ -75,14 +73,14 @@ impl Broker {
     async fn refused(
         &self,
         id: RequestId,
-        peer: &UnixPeer,
+        caller: &Caller,
         made_at: Option<String>,
         error: BrokerError,
     ) -> Result<Outcome, BrokerError> {
         let entry = AuditEntry {
             at: self.now(),
             id,
-            caller: Caller::Unix(peer.clone()),
+            caller: caller.clone(),
             subject: Subject::Wrapped { made_at },
             event: AuditEvent::Failed {
                 reason: error.name(),

@@ -1,7 +1,6 @@
 //! Several versions of a secret in one request: all are allowed before the first is touched.
 
 use crate::broker::{Beside, Broker, BrokerError, Waiting};
-use crate::domain::caller::UnixPeer;
 use crate::domain::{
     Action, ApprovalId, AuditEntry, AuditEvent, Caller, Decision, Denial, Permit, Request,
     RequestId, SecretPath, Target,
@@ -29,7 +28,7 @@ impl Broker {
     pub async fn change_versions(
         &self,
         id: &RequestId,
-        peer: &UnixPeer,
+        caller: &Caller,
         action: Action,
         path: &SecretPath,
         versions: &[u64],
@@ -38,7 +37,7 @@ impl Broker {
         for version in versions {
             let request = Request {
                 id: id.clone(),
-                caller: Caller::Unix(peer.clone()),
+                caller: caller.clone(),
                 action,
                 target: Target {
                     path: path.clone(),

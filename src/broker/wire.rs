@@ -1,10 +1,11 @@
 //! Who asked for what, as it is kept in the coordination store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+use crate::domain::job::{Job, claim};
 use crate::domain::{Action, Caller, Delivery, Recipe, RequestId, SecretPath, Target};
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +40,11 @@ pub(in crate::broker) enum StoredCaller {
         container: Option<String>,
         pod: Option<String>,
         socket: Option<String>,
+    },
+    Job {
+        issuer: String,
+        subject: String,
+        claims: BTreeMap<String, String>,
     },
 }
 
@@ -116,6 +122,19 @@ impl StoredCaller {
                 pod,
                 socket,
             }),
+            Self::Job {
+                issuer,
+                subject,
+                claims,
+            } => Caller::Job(Job {
+                issuer,
+                subject,
+                // One that no version knows any more decides nothing.
+                claims: claims
+                    .into_iter()
+                    .filter_map(|(name, text)| Some((claim(&name)?, text)))
+                    .collect(),
+            }),
         }
     }
 }
@@ -139,6 +158,15 @@ impl From<Caller> for StoredCaller {
                 container: peer.container,
                 pod: peer.pod,
                 socket: peer.socket,
+            },
+            Caller::Job(job) => Self::Job {
+                issuer: job.issuer,
+                subject: job.subject,
+                claims: job
+                    .claims
+                    .into_iter()
+                    .map(|(name, text)| (name.to_owned(), text))
+                    .collect(),
             },
         }
     }

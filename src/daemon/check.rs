@@ -183,6 +183,8 @@ pub(super) fn unheard(config: &Config) -> Vec<String> {
         !accounts.any(|account| match account {
             Account::Telegram(id) => telegram.allowed_users.contains(&id),
             Account::Uid(_) => !config.sockets.is_empty(),
+            // Who only sets jobs going asks nothing.
+            Account::Issuer { .. } => false,
         })
     });
     deaf.map(|person| {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::domain::job::Job;
+
 /// A verified identity. Front ends make it from their transport's evidence; the broker
 /// never sees that evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -11,6 +13,8 @@ pub enum Caller {
     Telegram(TelegramUser),
     /// A local process, known by what the kernel says about the peer of a Unix socket.
     Unix(UnixPeer),
+    /// A job, known by a token of an issuer that is trusted, or by its signature.
+    Job(Job),
 }
 
 /// A Telegram account and where it spoke from.
@@ -168,11 +172,13 @@ fn is_unit_text(stem: &str) -> bool {
 }
 
 impl fmt::Display for Caller {
-    /// The notation of group members in the configuration: `telegram:1001`, `uid:990`.
+    /// The notation of group members in the configuration: `telegram:1001`, `uid:990`; of a job its
+    /// issuer and subject.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Telegram(user) => write!(f, "telegram:{}", user.id),
             Self::Unix(peer) => write!(f, "uid:{}", peer.uid),
+            Self::Job(job) => write!(f, "{}:{}", job.issuer, job.subject),
         }
     }
 }

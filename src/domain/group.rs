@@ -8,14 +8,12 @@ use crate::domain::caller::is_unit;
 use crate::domain::person::Account;
 use crate::domain::{Caller, People, Person};
 
-/// A member of a group: `telegram:1001`, `uid:990`, `gid:27`, `unit:deploy.service`,
+/// A member of a group: `telegram:1001`, `uid:990`, `github:583231`, `gid:27`, `unit:deploy.service`,
 /// `person:alice` or `group:admins`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Member {
-    /// A Telegram account by numeric id.
-    Telegram(i64),
-    /// A Unix user by id.
-    Uid(u32),
+    /// An account of a person's.
+    Account(Account),
     /// Every process in a Unix group, by id.
     Gid(u32),
     /// Every process of a systemd unit of the system's.
@@ -31,10 +29,7 @@ impl FromStr for Member {
 
     fn from_str(text: &str) -> Result<Self, GroupError> {
         if let Ok(account) = text.parse() {
-            return Ok(match account {
-                Account::Telegram(id) => Self::Telegram(id),
-                Account::Uid(uid) => Self::Uid(uid),
-            });
+            return Ok(Self::Account(account));
         }
         let member = match text.split_once(':') {
             Some(("gid", id)) => id.parse().ok().map(Self::Gid),
@@ -51,8 +46,7 @@ impl FromStr for Member {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Groups {
     names: BTreeSet<String>,
-    telegram: BTreeMap<i64, BTreeSet<String>>,
-    uid: BTreeMap<u32, BTreeSet<String>>,
+    account: BTreeMap<Account, BTreeSet<String>>,
     gid: BTreeMap<u32, BTreeSet<String>>,
     unit: BTreeMap<String, BTreeSet<String>>,
     /// For each group, those that contain it, itself included.
@@ -98,8 +92,7 @@ impl Groups {
         around.insert(into.to_owned());
         for member in members {
             match member {
-                Member::Telegram(id) => self.add_account(into, Account::Telegram(*id)),
-                Member::Uid(uid) => self.add_account(into, Account::Uid(*uid)),
+                Member::Account(account) => self.add_account(into, account.clone()),
                 Member::Gid(gid) => {
                     self.gid.entry(*gid).or_default().insert(into.to_owned());
                 }
@@ -123,10 +116,7 @@ impl Groups {
     }
 
     fn add_account(&mut self, into: &str, account: Account) {
-        let groups = match account {
-            Account::Telegram(id) => self.telegram.entry(id).or_default(),
-            Account::Uid(uid) => self.uid.entry(uid).or_default(),
-        };
+        let groups = self.account.entry(account).or_default();
         groups.insert(into.to_owned());
     }
 
@@ -139,9 +129,11 @@ impl Groups {
     pub fn of(&self, caller: &Caller) -> impl Iterator<Item = &str> {
         let mut names = vec![];
         match caller {
-            Caller::Telegram(user) => names.extend(self.telegram.get(&user.id)),
+            Caller::Telegram(_) => names.extend(self.account.get(&caller.into())),
+            // What a person may is not for whatever their pushing sets going.
+            Caller::Job(_) => {}
             Caller::Unix(peer) => {
-                names.extend(self.uid.get(&peer.uid));
+                names.extend(self.account.get(&caller.into()));
                 names.extend(self.gid.get(&peer.gid));
                 let groups = peer.groups.iter().flatten();
                 names.extend(groups.filter_map(|gid| self.gid.get(gid)));
@@ -155,10 +147,8 @@ impl Groups {
     /// The names of the groups that any account of `person` is in. Those it is in as a process,
     /// by Unix group or unit, are none of the person's.
     pub fn of_person(&self, person: &Person) -> impl Iterator<Item = &str> {
-        let groups = self.people.accounts(person).filter_map(|it| match it {
-            Account::Telegram(id) => self.telegram.get(&id),
-            Account::Uid(uid) => self.uid.get(&uid),
-        });
+        let groups = self.people.accounts(person);
+        let groups = groups.filter_map(|account| self.account.get(&account));
         let names: BTreeSet<&str> = groups.flatten().map(String::as_str).collect();
         names.into_iter()
     }
@@ -166,11 +156,7 @@ impl Groups {
     /// The people who are in the group `name` by any account of theirs.
     #[must_use]
     pub fn people_in(&self, name: &str) -> BTreeSet<Person> {
-        let telegram = self.telegram.iter();
-        let telegram = telegram.map(|(id, groups)| (Account::Telegram(*id), groups));
-        let uid = self.uid.iter();
-        let uid = uid.map(|(uid, groups)| (Account::Uid(*uid), groups));
-        let members = telegram.chain(uid);
+        let members = self.account.iter();
         members
             .filter(|(_, groups)| groups.contains(name))
             .map(|(account, _)| self.people.of(account))
@@ -180,7 +166,7 @@ impl Groups {
     /// Who `caller` is.
     #[must_use]
     pub fn person(&self, caller: &Caller) -> Person {
-        self.people.of(caller.into())
+        self.people.of(&caller.into())
     }
 
     /// Everybody who is known by name, and whose accounts are whose.
@@ -226,9 +212,11 @@ impl Groups {
         let Some(admins) = &self.admins else {
             return BTreeSet::new();
         };
-        let within =
-            |(id, groups): (&i64, &BTreeSet<String>)| groups.contains(admins).then_some(*id);
-        self.telegram.iter().filter_map(within).collect()
+        let within = self.account.iter();
+        let within = within.filter(|(_, groups)| groups.contains(admins));
+        within
+            .filter_map(|(account, _)| account.telegram())
+            .collect()
     }
 
     /// Whether somebody may be in the group `name` without our finding out.
@@ -257,8 +245,8 @@ impl fmt::Display for GroupError {
         match self {
             Self::Member => write!(
                 f,
-                "is not \"telegram:1001\", \"uid:990\", \"gid:27\", \"unit:deploy.service\", \
-                 \"person:alice\" or \"group:admins\"; write it like one of these"
+                "is not \"telegram:1001\", \"uid:990\", \"github:583231\", \"gid:27\", \
+                 \"unit:deploy.service\", \"person:alice\" or \"group:admins\"; write it like one of these"
             ),
             Self::Unknown(name) => {
                 write!(f, "the group \"{name}\" is not defined; add it to [groups]")

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::domain::Caller;
+use crate::domain::job::is_issuer;
 
 /// Longest name of a person, in bytes.
 const MAX_NAME: usize = 64;
@@ -28,13 +29,34 @@ impl fmt::Display for Person {
     }
 }
 
-/// What belongs to one person: `telegram:1001` or `uid:1000`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Longest name of an account at an issuer, in bytes.
+const MAX_ID: usize = 512;
+
+/// What belongs to one person: `telegram:1001`, `uid:1000` or, where jobs come from, `github:583231`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Account {
     /// A Telegram account by numeric id.
     Telegram(i64),
     /// A Unix user by id.
     Uid(u32),
+    /// An account at an issuer of tokens: who sets jobs going there.
+    Issuer {
+        /// The issuer's name in the configuration.
+        issuer: String,
+        /// The account there, as its tokens name it.
+        id: String,
+    },
+}
+
+impl Account {
+    /// The number in Telegram, where it is one there.
+    #[must_use]
+    pub fn telegram(&self) -> Option<i64> {
+        match self {
+            Self::Telegram(id) => Some(*id),
+            Self::Uid(_) | Self::Issuer { .. } => None,
+        }
+    }
 }
 
 impl From<&Caller> for Account {
@@ -42,6 +64,10 @@ impl From<&Caller> for Account {
         match caller {
             Caller::Telegram(user) => Self::Telegram(user.id),
             Caller::Unix(peer) => Self::Uid(peer.uid),
+            Caller::Job(job) => Self::Issuer {
+                issuer: job.issuer.clone(),
+                id: job.account().to_owned(),
+            },
         }
     }
 }
@@ -53,6 +79,10 @@ impl FromStr for Account {
         let account = match text.split_once(':') {
             Some(("telegram", id)) => id.parse().ok().filter(|id| *id > 0).map(Self::Telegram),
             Some(("uid", id)) => id.parse().ok().map(Self::Uid),
+            Some((issuer, id)) if is_issuer(issuer) && is_id(id) => Some(Self::Issuer {
+                issuer: issuer.to_owned(),
+                id: id.to_owned(),
+            }),
             _ => None,
         };
         account.ok_or(PersonError::Account)
@@ -64,6 +94,7 @@ impl fmt::Display for Account {
         match self {
             Self::Telegram(id) => write!(f, "telegram:{id}"),
             Self::Uid(uid) => write!(f, "uid:{uid}"),
+            Self::Issuer { issuer, id } => write!(f, "{issuer}:{id}"),
         }
     }
 }
@@ -95,9 +126,10 @@ impl People {
             }
             for account in accounts {
                 let person = Person(name.clone());
-                let before = found.accounts.insert(*account, person);
+                let before = found.accounts.insert(account.clone(), person);
                 if let Some(before) = before.filter(|before| before.0 != *name) {
-                    return Err(PersonError::Twice(*account, before, Person(name.clone())));
+                    let account = account.clone();
+                    return Err(PersonError::Twice(account, before, Person(name.clone())));
                 }
             }
         }
@@ -122,16 +154,16 @@ impl People {
 
     /// Whose `account` is; in no entry, it is a person of its own.
     #[must_use]
-    pub fn of(&self, account: Account) -> Person {
-        let known = self.accounts.get(&account).cloned();
+    pub fn of(&self, account: &Account) -> Person {
+        let known = self.accounts.get(account).cloned();
         known.unwrap_or_else(|| Person(account.to_string()))
     }
 
     /// The accounts of `person`.
     pub fn accounts(&self, person: &Person) -> impl Iterator<Item = Account> {
         let known = self.accounts.iter().filter(|(_, owner)| *owner == person);
-        let known: BTreeSet<Account> = known.map(|(account, _)| *account).collect();
-        let own = person.0.parse().ok().filter(|own| self.of(*own) == *person);
+        let known: BTreeSet<Account> = known.map(|(account, _)| account.clone()).collect();
+        let own = person.0.parse().ok().filter(|own| self.of(own) == *person);
         known
             .into_iter()
             .chain(own)
@@ -149,6 +181,10 @@ impl People {
     pub fn named(&self, name: &str) -> Option<Person> {
         self.names.contains(name).then(|| Person(name.to_owned()))
     }
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=MAX_ID).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
 }
 
 fn is_name(text: &str) -> bool {
@@ -181,7 +217,7 @@ impl fmt::Display for PersonError {
             ),
             Self::Account => write!(
                 f,
-                "is not \"telegram:1001\" or \"uid:1000\"; write it like one of these"
+                "is not \"telegram:1001\", \"uid:1000\" or \"github:583231\"; write it like one of these"
             ),
             Self::Twice(account, one, other) => write!(
                 f,
@@ -222,7 +258,7 @@ mod tests {
             &[(1, 5), (2, 6), (3, 7)],
         );
         let people = people.unwrap();
-        let of = |account: &str| people.of(account.parse().unwrap()).to_string();
+        let of = |account: &str| people.of(&account.parse().unwrap()).to_string();
         for (account, person) in [
             ("telegram:1", "alice"),
             ("uid:5", "alice"),

@@ -97,6 +97,7 @@ pub(in crate::domain) struct EntityTypes {
     pub(in crate::domain) person: EntityTypeName,
     pub(in crate::domain) telegram_user: EntityTypeName,
     pub(in crate::domain) unix_peer: EntityTypeName,
+    pub(in crate::domain) job: EntityTypeName,
     pub(in crate::domain) path: EntityTypeName,
     pub(in crate::domain) action: EntityTypeName,
     pub(in crate::domain) weekday: EntityTypeName,
@@ -251,12 +252,7 @@ impl Policy {
         now: OffsetDateTime,
     ) -> Option<(cedar_policy::Request, Entities)> {
         let (principal, attributes) = self.principal(&request.caller);
-        let groups = self.groups.of(&request.caller);
-        let groups = groups.map(|name| uid(&self.types.group, name));
-        let person = self.groups.person(&request.caller);
-        let known = self.groups.people().named(person.name());
-        let person = known.map(|person| uid(&self.types.person, person.name()));
-        let parents = groups.chain(person).collect();
+        let parents = self.parents(&request.caller);
         let principal_entity = Entity::new(principal.clone(), attributes, parents).ok()?;
 
         let resource = uid(&self.types.path, &request.target.path.to_string());
@@ -281,6 +277,7 @@ impl Policy {
                 let socket = peer.socket.as_deref();
                 context.extend(socket.map(|name| ("socket".to_owned(), string(name))));
             }
+            Caller::Job(_) => {}
         }
         let query = cedar_policy::Request::new(
             principal,
@@ -294,6 +291,21 @@ impl Policy {
             Entities::from_entities([principal_entity, resource_entity], Some(&self.schema))
                 .ok()?;
         Some((query, entities))
+    }
+
+    /// The groups and the person that `caller` is in.
+    fn parents(&self, caller: &Caller) -> HashSet<EntityUid> {
+        match caller {
+            Caller::Job(_) => HashSet::new(),
+            Caller::Telegram(_) | Caller::Unix(_) => {
+                let groups = self.groups.of(caller);
+                let groups = groups.map(|name| uid(&self.types.group, name));
+                let person = self.groups.person(caller);
+                let known = self.groups.people().named(person.name());
+                let person = known.map(|person| uid(&self.types.person, person.name()));
+                groups.chain(person).collect()
+            }
+        }
     }
 
     /// `context.time`.
@@ -345,6 +357,17 @@ impl Policy {
                 (
                     uid(&self.types.unix_peer, &peer.uid.to_string()),
                     attributes,
+                )
+            }
+            Caller::Job(job) => {
+                let own = [("issuer", &job.issuer), ("subject", &job.subject)];
+                let claims = job.claims.iter().map(|(name, text)| (*name, text));
+                let attributes = own.into_iter().chain(claims);
+                (
+                    uid(&self.types.job, &caller.to_string()),
+                    attributes
+                        .map(|(name, text)| (name.to_owned(), string(text)))
+                        .collect(),
                 )
             }
         }

@@ -9,6 +9,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::domain::caller::{ChatKind, UnixPeer};
 use crate::domain::group::Groups;
+use crate::domain::job::CLAIMS;
 use crate::domain::memo::Memo;
 use crate::domain::{Action, Caller, Decision, Delivery, Policy, Request, policy_lint};
 
@@ -151,44 +152,54 @@ impl Policy {
                 variants.push((chat, with_caller(Caller::Telegram(user))));
             }
             Caller::Unix(peer) => {
-                for (name, text, known) in self.others(peer) {
-                    let change = Change::Known(name, text);
-                    variants.push((change, with_caller(Caller::Unix(known))));
+                for (name, text) in self.compared(&FACTS) {
+                    let mut other = peer.clone();
+                    let Some(fact) = fact(&mut other, name) else {
+                        continue;
+                    };
+                    if fact.as_ref() != Some(&text) {
+                        *fact = Some(text.clone());
+                        let change = Change::Known(name, text);
+                        variants.push((change, with_caller(Caller::Unix(other))));
+                    }
+                }
+            }
+            Caller::Job(job) => {
+                for (name, text) in self.compared(&CLAIMS) {
+                    let mut other = job.clone();
+                    let before = other.claims.insert(name, text.clone());
+                    if before.as_ref() != Some(&text) {
+                        let change = Change::Known(name, text);
+                        variants.push((change, with_caller(Caller::Job(other))));
+                    }
                 }
             }
         }
         variants
     }
 
-    /// `peer`, but for one fact that policies compare with something.
-    fn others(&self, peer: &UnixPeer) -> Vec<(&'static str, String, UnixPeer)> {
-        let mut others = vec![];
-        for name in [
-            "unit",
-            "slice",
-            "executable",
-            "executable_sha256",
-            "container",
-            "pod",
-            "socket",
-        ] {
+    /// What policies compare any of `names` with.
+    fn compared(&self, names: &[&'static str]) -> Vec<(&'static str, String)> {
+        let compared = names.iter().flat_map(|name| {
             let policies = self.policies.policies();
-            let compared = policies.flat_map(|it| policy_lint::compared(it, name));
-            let texts: BTreeSet<String> = compared.collect();
-            for text in texts {
-                let mut other = peer.clone();
-                let Some(fact) = fact(&mut other, name) else {
-                    continue;
-                };
-                if fact.as_ref() != Some(&text) {
-                    *fact = Some(text.clone());
-                    others.push((name, text, other));
-                }
-            }
-        }
-        others
+            let texts = policies.flat_map(|it| policy_lint::compared(it, name));
+            let texts: BTreeSet<String> = texts.collect();
+            texts.into_iter().map(|text| (*name, text))
+        });
+        compared.collect()
     }
 }
+
+/// What may be known of a process, and policies may compare.
+const FACTS: [&str; 7] = [
+    "unit",
+    "slice",
+    "executable",
+    "executable_sha256",
+    "container",
+    "pod",
+    "socket",
+];
 
 fn fact<'p>(peer: &'p mut UnixPeer, name: &str) -> Option<&'p mut Option<String>> {
     Some(match name {
@@ -208,6 +219,6 @@ fn fact<'p>(peer: &'p mut UnixPeer, name: &str) -> Option<&'p mut Option<String>
 pub fn deliveries(caller: &Caller) -> &'static [Delivery] {
     match caller {
         Caller::Telegram(_) => &Delivery::ALL,
-        Caller::Unix(_) => &[Delivery::Socket, Delivery::Wrapped],
+        Caller::Unix(_) | Caller::Job(_) => &[Delivery::Socket, Delivery::Wrapped],
     }
 }

@@ -165,6 +165,7 @@ fn schema() -> Result<(Schema, EntityTypes), String> {
         person: kind("Person")?,
         telegram_user: kind("TelegramUser")?,
         unix_peer: kind("UnixPeer")?,
+        job: kind("Job")?,
         path: kind("Path")?,
         action: kind("Action")?,
         weekday: kind("Weekday")?,

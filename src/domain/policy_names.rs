@@ -6,6 +6,7 @@
 use cedar_policy::EntityUid;
 
 use crate::domain::group::Groups;
+use crate::domain::job::is_issuer;
 use crate::domain::policy::EntityTypes;
 use crate::domain::{Mounts, SecretPath};
 
@@ -34,6 +35,15 @@ pub(in crate::domain) fn wrong(
     } else if *kind == types.unix_peer {
         let valid = name.parse::<u32>().is_ok_and(|id| id.to_string() == name);
         (!valid).then(|| format!("{uid} is not a user; write its id, like UnixPeer::\"990\""))
+    } else if *kind == types.job {
+        let named = name.split_once(':');
+        let valid = named.is_some_and(|(issuer, subject)| is_issuer(issuer) && !subject.is_empty());
+        (!valid).then(|| {
+            format!(
+                "{uid} is not a job; write its issuer and subject, like \
+                     Job::\"github:repo:acme/web:ref:refs/heads/main\""
+            )
+        })
     } else {
         None // the action: its names are in the schema
     }

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::broker::{Beside, Broker, BrokerError, ChangedVersions, Collected, Outcome, Waiting};
 use crate::domain::caller::UnixPeer;
 use crate::domain::{
-    Action, Field, Origin, Request, RequestId, Secret, SecretPath, SecretValue, Target,
+    Action, Caller, Field, Origin, Request, RequestId, Secret, SecretPath, SecretValue, Target,
 };
 
 /// Why there is nothing to hand over.
@@ -154,11 +154,11 @@ impl Asker {
     pub(super) async fn unwrap(
         &self,
         id: RequestId,
-        peer: UnixPeer,
+        caller: Caller,
         token: SecretValue,
     ) -> Result<Outcome, NoAnswer> {
         let (broker, request) = (Arc::clone(&self.broker), id.clone());
-        let work = async move { broker.unwrap(request, &peer, &token).await };
+        let work = async move { broker.unwrap(request, &caller, &token).await };
         allowed(self.see_to(id, work, secret_of).await??, None)
     }
 
@@ -181,7 +181,7 @@ impl Asker {
     pub(super) async fn change_versions(
         &self,
         id: RequestId,
-        peer: UnixPeer,
+        caller: Caller,
         action: Action,
         path: SecretPath,
         versions: Vec<u64>,
@@ -194,7 +194,7 @@ impl Asker {
         };
         let work = async move {
             broker
-                .change_versions(&request, &peer, action, &path, &versions)
+                .change_versions(&request, &caller, action, &path, &versions)
                 .await
         };
         match self.see_to(id, work, |_| None).await?? {

@@ -7,8 +7,7 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
 use crate::api::{Envelope, Twice};
-use crate::domain::caller::UnixPeer;
-use crate::domain::{Action, Delivery, RequestId, SecretPath, Target};
+use crate::domain::{Action, Caller, Delivery, RequestId, SecretPath, Target};
 use crate::http::error::Refusal;
 use crate::http::reply::{self, Reply};
 use crate::http::route::{self, Route};
@@ -33,12 +32,12 @@ enum Paths {
 }
 
 impl VaultApi {
-    /// What `peer` may do at each of the paths.
+    /// What `caller` may do at each of the paths.
     pub(super) async fn capabilities(
         &self,
         id: &RequestId,
         given: Given,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         let paths = match given.paths.or(given.path) {
             Some(Paths::One(path)) => vec![path],
@@ -55,7 +54,7 @@ impl VaultApi {
         let one = paths.len() == 1;
         let mut told: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for path in paths {
-            let may = self.words(&path, peer).await;
+            let may = self.words(&path, caller).await;
             told.insert(path, may);
         }
         if one && let Some(may) = told.values().next() {
@@ -68,8 +67,8 @@ impl VaultApi {
         Ok(reply::json(StatusCode::OK, &document))
     }
 
-    /// Vault's words for what `peer` may do at `path`.
-    async fn words(&self, path: &str, peer: &UnixPeer) -> BTreeSet<&'static str> {
+    /// Vault's words for what `caller` may do at `path`.
+    async fn words(&self, path: &str, caller: &Caller) -> BTreeSet<&'static str> {
         let path = format!("/v1/{}", path.trim_start_matches('/'));
         let list = Method::from_bytes(b"LIST").unwrap_or_default();
         // PUT is POST wherever it is anything.
@@ -89,11 +88,11 @@ impl VaultApi {
             let (needs, all) = needed(route, &method);
             let may = match needs {
                 Needs::Nothing => true,
-                Needs::Privilege => system::is_privileged(peer),
+                Needs::Privilege => system::is_privileged(caller),
                 Needs::Policy(path, action) => {
                     // There can be hundreds of these, and others have questions too.
                     tokio::task::yield_now().await;
-                    broker.would_allow(peer, action, &path)
+                    broker.would_allow(caller, action, &path)
                 }
             };
             if may {

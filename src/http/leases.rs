@@ -12,7 +12,6 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::api::{Envelope, LeaseEntry, LeaseKept, LeaseList, LeaseTerm};
 use crate::broker::{Broker, BrokerError, LeaseInfo, LeaseName};
-use crate::domain::caller::UnixPeer;
 use crate::domain::{Caller, RequestId, span};
 use crate::http::body;
 use crate::http::error::Refusal;
@@ -102,9 +101,9 @@ impl Span {
 }
 
 impl VaultApi {
-    /// The leases of `peer`; of everybody, for an administrator.
-    pub(super) async fn leases(&self, id: &RequestId, peer: &UnixPeer) -> Result<Reply, Refusal> {
-        let leases = self.asker.broker.leases(&Caller::Unix(peer.clone())).await;
+    /// The leases of `caller`; of everybody, for an administrator.
+    pub(super) async fn leases(&self, id: &RequestId, caller: &Caller) -> Result<Reply, Refusal> {
+        let leases = self.asker.broker.leases(caller).await;
         let leases = leases.map_err(|error| Refusal::from(&error))?;
         let leases = leases.into_iter().map(entry).collect();
         let document = Envelope::new(id.to_string(), LeaseList { leases });
@@ -118,7 +117,7 @@ impl VaultApi {
         verb: LeaseVerb,
         lease: LeaseRef,
         body: &mut B,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -142,7 +141,7 @@ impl VaultApi {
         let in_vaults_words = matches!(lease, LeaseRef::Id(_));
         let request = LeaseRequest {
             id: id.clone(),
-            caller: Caller::Unix(peer.clone()),
+            caller: caller.clone(),
             verb,
             lease,
             span: span.read()?,

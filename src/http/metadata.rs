@@ -5,8 +5,7 @@ use hyper::StatusCode;
 use crate::api::{Envelope, KvHistory, KvMetadata, KvState, Notes};
 use crate::broker::ports::StoreError;
 use crate::broker::{BrokerError, Outcome};
-use crate::domain::caller::UnixPeer;
-use crate::domain::{Action, History, RequestId, Target, VersionFacts, VersionState};
+use crate::domain::{Action, Caller, History, RequestId, Target, VersionFacts, VersionState};
 use crate::http::ask::NoAnswer;
 use crate::http::error::Refusal;
 use crate::http::read::request;
@@ -19,10 +18,10 @@ impl VaultApi {
         &self,
         id: RequestId,
         target: Target,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         let name = id.to_string();
-        let request = request(id, Action::Versions, target, peer);
+        let request = request(id, Action::Versions, target, caller);
         let outcome = self.asker.ask(request, vec![], None).await?;
         let Outcome::Versions(history) = outcome else {
             return Err(Refusal::broken());

@@ -22,10 +22,10 @@ impl VaultApi {
         id: RequestId,
         target: Target,
         wrap_ttl: Option<Duration>,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         let name = id.to_string();
-        let request = request(id, Action::Read(delivery(wrap_ttl)), target, peer);
+        let request = request(id, Action::Read(delivery(wrap_ttl)), target, caller);
         match self.asker.ask(request, vec![], wrap_ttl).await {
             Ok(Outcome::Released(secret)) => Ok(reply::secret(name, &secret)),
             Ok(outcome) => wrapped(outcome, wrap_ttl),
@@ -33,7 +33,7 @@ impl VaultApi {
         }
     }
 
-    /// What `peer` asked for in chat.
+    /// What `peer` asked for in chat. Only a local user has anything there.
     pub(super) async fn collect(
         &self,
         id: RequestId,
@@ -54,10 +54,10 @@ impl VaultApi {
         target: Target,
         fields: Vec<Field>,
         wrap_ttl: Option<Duration>,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         let name = id.to_string();
-        let request = request(id, Action::Invoke(delivery(wrap_ttl)), target, peer);
+        let request = request(id, Action::Invoke(delivery(wrap_ttl)), target, caller);
         let outcome = self.asker.ask(request, fields, wrap_ttl).await?;
         let Outcome::Released(secret) = outcome else {
             return wrapped(outcome, wrap_ttl);
@@ -75,10 +75,10 @@ impl VaultApi {
         id: RequestId,
         target: Target,
         page: &Page,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         let name = id.to_string();
-        let request = request(id, Action::List, target, peer);
+        let request = request(id, Action::List, target, caller);
         let outcome = self.asker.ask(request, vec![], None).await?;
         let Outcome::Listed(mut names) = outcome else {
             return Err(Refusal::broken());
@@ -88,11 +88,11 @@ impl VaultApi {
     }
 }
 
-/// What `peer` asks of the broker.
-pub(super) fn request(id: RequestId, action: Action, target: Target, peer: &UnixPeer) -> Request {
+/// What `caller` asks of the broker.
+pub(super) fn request(id: RequestId, action: Action, target: Target, caller: &Caller) -> Request {
     Request {
         id,
-        caller: Caller::Unix(peer.clone()),
+        caller: caller.clone(),
         action,
         target,
     }

@@ -2,9 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::domain::caller::UnixPeer;
 use crate::domain::secret_path::check_field;
-use crate::domain::{Action, Recipe, RequestId, Target};
+use crate::domain::{Action, Caller, Recipe, RequestId, Target};
 use crate::http::error::Refusal;
 use crate::http::read::request;
 use crate::http::reply::Reply;
@@ -32,7 +31,7 @@ impl VaultApi {
         id: RequestId,
         target: Target,
         given: Given,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         let field = given.field.unwrap_or_default();
         let field =
@@ -52,7 +51,7 @@ impl VaultApi {
         let action = Action::Rotate { recipe, over: None };
         let outcome = self
             .asker
-            .ask(request(id, action, target, peer), vec![], None);
+            .ask(request(id, action, target, caller), vec![], None);
         written(name, outcome.await?)
     }
 }

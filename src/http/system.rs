@@ -9,7 +9,6 @@ use crate::api::{
     Envelope, Health, Initialized, Leader, MountInfo, PeerInfo, SealStatus, Twice, Unlocked,
 };
 use crate::broker::ports::{StoreError, StoreHealth};
-use crate::domain::caller::UnixPeer;
 use crate::domain::{Caller, MountKind, RequestId};
 use crate::http::error::Refusal;
 use crate::http::query::HealthCodes;
@@ -129,11 +128,14 @@ impl VaultApi {
     }
 
     /// For who is privileged.
-    pub(super) async fn unlock(&self, id: &RequestId, peer: &UnixPeer) -> Result<Reply, Refusal> {
-        if !is_privileged(peer) {
-            tracing::warn!(event = "socket.unlock_refused", request = %id, uid = peer.uid);
-            return Err(Refusal::denied());
-        }
+    pub(super) async fn unlock(&self, id: &RequestId, caller: &Caller) -> Result<Reply, Refusal> {
+        let peer = match caller {
+            Caller::Unix(peer) if is_privileged(caller) => peer,
+            Caller::Telegram(_) | Caller::Unix(_) | Caller::Job(_) => {
+                tracing::warn!(event = "socket.unlock_refused", request = %id, %caller);
+                return Err(Refusal::denied());
+            }
+        };
         let was_locked = self.asker.broker.unlock_chat(id, peer).await.map_err(|error| {
             tracing::error!(event = "socket.unlock_failed", request = %id, error = error.name());
             Refusal::from(&error)
@@ -151,8 +153,11 @@ impl VaultApi {
 }
 
 /// Whether it is root, or the broker's own user: whoever they are could open the state itself.
-pub(super) fn is_privileged(peer: &UnixPeer) -> bool {
-    peer.uid == 0 || peer.uid == rustix::process::geteuid().as_raw()
+pub(super) fn is_privileged(caller: &Caller) -> bool {
+    match caller {
+        Caller::Unix(peer) => peer.uid == 0 || peer.uid == rustix::process::geteuid().as_raw(),
+        Caller::Telegram(_) | Caller::Job(_) => false,
+    }
 }
 
 /// Whether the store was ever initialised, and is sealed: what was never initialised is both, as
@@ -226,24 +231,29 @@ fn measure(health: &StoreHealth) {
     gauge!(VAULT_TOKEN_LEFT).set(token_left);
 }
 
-pub(super) fn lookup_self(id: &RequestId, peer: &UnixPeer) -> Reply {
+pub(super) fn lookup_self(id: &RequestId, caller: &Caller) -> Reply {
+    let (kind, meta) = match caller {
+        Caller::Telegram(_) => ("telegram-user", BTreeMap::new()),
+        Caller::Unix(peer) => ("unix-peer", peer.facts()),
+        Caller::Job(job) => ("job", job.facts()),
+    };
     let info = PeerInfo {
         accessor: String::new(),
         creation_time: 0,
         creation_ttl: 0,
-        display_name: Caller::Unix(peer.clone()).to_string(),
+        display_name: caller.to_string(),
         entity_id: String::new(),
         expire_time: None,
         explicit_max_ttl: 0,
         id: String::new(),
-        meta: peer.facts(),
+        meta,
         num_uses: 0,
         orphan: true,
         path: String::new(),
         policies: vec![],
         renewable: false,
         ttl: 0,
-        kind: "unix-peer".to_owned(),
+        kind: kind.to_owned(),
     };
     reply::json(StatusCode::OK, &Envelope::new(id.to_string(), info))
 }

@@ -10,8 +10,8 @@ use hyper::http::request::Parts;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::Broker;
-use crate::domain::RequestId;
 use crate::domain::caller::UnixPeer;
+use crate::domain::{Caller, RequestId};
 use crate::http::ask::Asker;
 use crate::http::body;
 use crate::http::error::Refusal;
@@ -22,7 +22,7 @@ use crate::http::system;
 use crate::http::wrapping;
 use crate::http::write;
 
-/// Answers requests of peers that are known.
+/// Answers requests of callers that are known.
 pub struct VaultApi {
     pub(super) asker: Asker,
     /// Longest time an answer may take.
@@ -37,8 +37,8 @@ impl VaultApi {
         Self { asker, time_limit }
     }
 
-    /// Answers one request of `peer`, whoever that is: on a socket the kernel says so.
-    pub async fn answer<B>(&self, request: HttpRequest<B>, peer: &UnixPeer) -> Reply
+    /// Answers one request of `caller`, whoever that is: on a socket the kernel says so.
+    pub async fn answer<B>(&self, request: HttpRequest<B>, caller: &Caller) -> Reply
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -46,7 +46,7 @@ impl VaultApi {
         let name = id.to_string();
         let (head, mut body) = request.into_parts();
         let with_body = !body.is_end_stream();
-        let answer = self.dispatch(id, &head, &mut body, peer);
+        let answer = self.dispatch(id, &head, &mut body, caller);
         let mut reply = match tokio::time::timeout(self.time_limit, answer).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => reply::refusal(&refusal),
@@ -57,14 +57,32 @@ impl VaultApi {
             let close = HeaderValue::from_static("close");
             reply.headers_mut().insert(CONNECTION, close);
         }
-        tracing::info!(
-            event = "socket.answered",
-            request = name,
-            uid = peer.uid,
-            pid = peer.pid,
-            status = reply.status().as_u16()
-        );
+        let status = reply.status().as_u16();
+        if let Caller::Unix(UnixPeer { uid, pid, .. }) = caller {
+            tracing::info!(event = "socket.answered", request = name, uid, pid, status);
+        } else {
+            tracing::info!(event = "https.answered", request = name, %caller, status);
+        }
         reply
+    }
+
+    /// Answers one of the requests that anybody may make: whether we live, and serve.
+    pub(super) async fn answer_anybody<B>(&self, request: &HttpRequest<B>) -> Reply {
+        let answer = async {
+            let route = health::route(request.method(), request.uri().path())?;
+            if route == Some(Route::Alive) {
+                return Ok(health::alive());
+            }
+            if route == Some(Route::Ready) {
+                return Ok(self.ready().await);
+            }
+            Err(Refusal::denied())
+        };
+        match tokio::time::timeout(self.time_limit, answer).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(refusal)) => reply::refusal(&refusal),
+            Err(_) => reply::refusal(&Refusal::too_slow(request.method())),
+        }
     }
 
     async fn dispatch<B>(
@@ -72,7 +90,7 @@ impl VaultApi {
         id: RequestId,
         head: &Parts,
         body: &mut B,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -82,6 +100,11 @@ impl VaultApi {
         let mounts = self.asker.broker.mounts();
         let (path, query) = (head.uri.path(), head.uri.query());
         let route = route::route(&head.method, path, query, mounts)?;
+        if let Caller::Job(_) = caller
+            && !is_for_jobs(&route)
+        {
+            return Err(Refusal::denied());
+        }
         if !takes_body(&route) && !body.is_end_stream() {
             return Err(Refusal::bad_request("send no request body here"));
         }
@@ -92,34 +115,35 @@ impl VaultApi {
             ));
         }
         match route {
-            Route::Read(target) => self.read(id, target, wrap_ttl, peer).await,
-            Route::List(target, page) => self.list(id, target, &page, peer).await,
+            Route::Read(target) => self.read(id, target, wrap_ttl, caller).await,
+            Route::List(target, page) => self.list(id, target, &page, caller).await,
             Route::Invoke(target) => {
                 let fields = body::parameters(body).await?;
-                self.invoke(id, target, fields, wrap_ttl, peer).await
+                self.invoke(id, target, fields, wrap_ttl, caller).await
             }
-            Route::Metadata(target) => self.metadata(id, target, peer).await,
+            Route::Metadata(target) => self.metadata(id, target, caller).await,
             Route::Put(target) => {
                 let write = body::write(body).await?;
-                self.put(id, target, write, peer).await
+                self.put(id, target, write, caller).await
             }
             Route::PutPlain(target) => {
                 let fields = body::parameters(body).await?;
-                self.put_plain(id, target, fields, peer).await
+                self.put_plain(id, target, fields, caller).await
             }
             Route::Patch(target) => {
                 write::must_be_merge_patch(&head.headers)?;
                 let write = body::write(body).await?;
-                self.patch(id, target, write, peer).await
+                self.patch(id, target, write, caller).await
             }
             Route::Rotate(target) => {
                 let given = body::document(body).await?.unwrap_or_default();
-                self.rotate(id, target, given, peer).await
+                self.rotate(id, target, given, caller).await
             }
-            Route::Delete(target) => self.delete(id, target, peer).await,
+            Route::Delete(target) => self.delete(id, target, caller).await,
             Route::Versions(verb, target) => {
                 let versions = body::versions(body).await?;
-                self.change_versions(id, verb, target, versions, peer).await
+                self.change_versions(id, verb, target, versions, caller)
+                    .await
             }
             Route::Mount { path, or_default } => self.mount(&id, &path, or_default),
             Route::Mounts => Ok(self.mounts(&id)),
@@ -127,12 +151,12 @@ impl VaultApi {
             Route::SealStatus => self.seal_status().await,
             Route::Init => self.initialized().await,
             Route::Leader => Ok(system::leader()),
-            Route::LookupSelf => Ok(system::lookup_self(&id, peer)),
+            Route::LookupSelf => Ok(system::lookup_self(&id, caller)),
             // Who has a token has it from elsewhere.
             Route::RevokeSelf => Ok(reply::done()),
             Route::Capabilities => {
                 let given = body::document(body).await?.unwrap_or_default();
-                self.capabilities(&id, given, peer).await
+                self.capabilities(&id, given, caller).await
             }
             Route::LookAtWrapped => {
                 let fields = body::parameters(body).await?;
@@ -143,15 +167,18 @@ impl VaultApi {
             Route::Unwrap => {
                 let fields = body::parameters(body).await?;
                 let token = wrapping::token(&fields, &head.headers);
-                self.unwrap(id, token.ok_or_else(Refusal::denied)?, peer)
+                self.unwrap(id, token.ok_or_else(Refusal::denied)?, caller)
                     .await
             }
-            Route::Collect(code) => self.collect(id, code, peer).await,
+            Route::Collect(code) => match caller {
+                Caller::Unix(peer) => self.collect(id, code, peer).await,
+                Caller::Telegram(_) | Caller::Job(_) => Err(Refusal::denied()),
+            },
             Route::Metrics => Ok(self.metrics().await),
-            Route::Unlock => self.unlock(&id, peer).await,
-            Route::Leases => self.leases(&id, peer).await,
-            Route::Lease(verb, lease) => self.lease(id, verb, lease, body, peer).await,
-            Route::Approvals(route) => self.approvals(id, route, body, peer).await,
+            Route::Unlock => self.unlock(&id, caller).await,
+            Route::Leases => self.leases(&id, caller).await,
+            Route::Lease(verb, lease) => self.lease(id, verb, lease, body, caller).await,
+            Route::Approvals(route) => self.approvals(id, route, body, caller).await,
             Route::Report => Ok(self.report().await),
             Route::Cluster => self.cluster().await,
             Route::Alive => Ok(health::alive()),
@@ -196,6 +223,14 @@ fn takes_body(route: &Route) -> bool {
         | Route::Alive
         | Route::Ready => false,
     }
+}
+
+/// Whether it concerns jobs: not what is about this host and the people on it.
+fn is_for_jobs(route: &Route) -> bool {
+    !matches!(
+        route,
+        Route::Metrics | Route::Unlock | Route::Report | Route::Cluster | Route::Collect(_)
+    )
 }
 
 /// Refuses what would change the meaning of an answer and is not supported. A token is no such

@@ -7,8 +7,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use crate::api::{Envelope, WrappedFacts};
 use crate::broker::Outcome;
-use crate::domain::caller::UnixPeer;
-use crate::domain::{Field, RequestId, SecretValue};
+use crate::domain::{Caller, Field, RequestId, SecretValue};
 use crate::http::error::Refusal;
 use crate::http::reply::{self, Reply};
 use crate::http::vault_api::VaultApi;
@@ -99,10 +98,10 @@ impl VaultApi {
         &self,
         id: RequestId,
         token: SecretValue,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         let name = id.to_string();
-        let outcome = self.asker.unwrap(id, peer.clone(), token).await?;
+        let outcome = self.asker.unwrap(id, caller.clone(), token).await?;
         let Outcome::Released(secret) = outcome else {
             return Err(Refusal::broken());
         };

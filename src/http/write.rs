@@ -6,8 +6,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 
 use crate::api::Envelope;
 use crate::broker::{BrokerError, Outcome};
-use crate::domain::caller::UnixPeer;
-use crate::domain::{Action, Field, RequestId, Target};
+use crate::domain::{Action, Caller, Field, RequestId, Target};
 use crate::http::ask::NoAnswer;
 use crate::http::body::Write;
 use crate::http::error::Refusal;
@@ -27,11 +26,11 @@ impl VaultApi {
         id: RequestId,
         target: Target,
         write: Write,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         let name = id.to_string();
         let action = Action::Put { over: write.over };
-        let request = request(id, action, target, peer);
+        let request = request(id, action, target, caller);
         let outcome = self.asker.ask(request, write.fields, None).await?;
         written(name, outcome)
     }
@@ -42,13 +41,13 @@ impl VaultApi {
         id: RequestId,
         target: Target,
         fields: Vec<Field>,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         if fields.is_empty() {
             // Vault's words.
             return Err(Refusal::bad_request("missing data fields"));
         }
-        self.put(id, target, Write { fields, over: None }, peer)
+        self.put(id, target, Write { fields, over: None }, caller)
             .await
     }
 
@@ -58,11 +57,11 @@ impl VaultApi {
         id: RequestId,
         target: Target,
         write: Write,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         let name = id.to_string();
         let action = Action::Patch { over: write.over };
-        let request = request(id, action, target, peer);
+        let request = request(id, action, target, caller);
         match self.asker.ask(request, write.fields, None).await {
             Ok(outcome) => written(name, outcome),
             Err(none) => {
@@ -79,9 +78,9 @@ impl VaultApi {
         &self,
         id: RequestId,
         target: Target,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
-        let request = request(id, Action::Delete, target, peer);
+        let request = request(id, Action::Delete, target, caller);
         match self.asker.ask(request, vec![], None).await {
             Err(NoAnswer::Failed(BrokerError::Store(error))) if error.nothing_to_do() => {
                 Ok(reply::done())
@@ -97,12 +96,12 @@ impl VaultApi {
         verb: VersionVerb,
         target: Target,
         versions: Vec<u64>,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
         let (action, path) = (action(verb), target.path);
         let asked = self
             .asker
-            .change_versions(id, peer.clone(), action, path, versions);
+            .change_versions(id, caller.clone(), action, path, versions);
         asked.await?;
         Ok(reply::done())
     }

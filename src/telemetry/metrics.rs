@@ -82,6 +82,10 @@ pub const SOCKET_REFUSED: &str = "vaultgram_socket_refused_total";
 /// Counter: idle connections that were closed to make room.
 pub const SOCKET_SHED: &str = "vaultgram_socket_shed_total";
 
+/// Counter, by `evidence` (`token`, `signature`, `session`) and `result` (`ok`, `expired`,
+/// `replayed`, …): checks of who asks over the network.
+pub const IDENTITY_CHECKS: &str = "vaultgram_identity_checks_total";
+
 /// Renders what was recorded; set once.
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -213,6 +217,10 @@ fn describe_ourselves() {
     describe_counter!(
         SOCKET_REFUSED,
         "Requests and connections refused because their user had taken enough, by what of."
+    );
+    describe_counter!(
+        IDENTITY_CHECKS,
+        "Checks of who asks over the network, by what was shown and what came of it."
     );
     describe_counter!(
         SOCKET_SHED,

@@ -2,7 +2,7 @@
 
 use vaultgram::domain::{Action, Delivery, Recipe, SecretPath};
 
-use crate::world::{ALICE, World, peer};
+use crate::world::{ALICE, World, local};
 
 const ACTIONS: [Action; 10] = [
     Action::Read(Delivery::Socket),
@@ -26,7 +26,7 @@ async fn what_a_program_may_is_told_and_not_recorded() {
     let broker = world.broker();
     let names = |mount: &str, path: &str| {
         let path = SecretPath::new(mount, path).unwrap();
-        let may = |action: &Action| broker.would_allow(&peer(ALICE), *action, &path);
+        let may = |action: &Action| broker.would_allow(&local(ALICE), *action, &path);
         let names = ACTIONS.into_iter().filter(may).map(Action::name);
         names.collect::<Vec<_>>()
     };

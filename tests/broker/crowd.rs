@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use vaultgram::broker::ports::Coordination;
 use vaultgram::broker::{ApprovalRules, Beside, Filter, Opened, Outcome, Vote};
 use vaultgram::domain::group::{Groups, Member};
+use vaultgram::domain::person::Account;
 use vaultgram::domain::{Action, Caller, Delivery, People};
 
 use crate::world::{BOB, World, user};
@@ -19,7 +20,7 @@ const OPEN: &str = "approvals/open/";
 pub(crate) async fn among(count: usize) -> Vec<(&'static str, Duration)> {
     let mut world = World::new();
     POLICY.clone_into(&mut world.policy);
-    let leads = vec![Member::Telegram(BOB.0)];
+    let leads = vec![Member::Account(Account::Telegram(BOB.0))];
     world.groups = Groups::new(&[("leads".to_owned(), leads)].into(), People::default()).unwrap();
     world.approvals = ApprovalRules {
         per_person: count,

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use vaultgram::broker::ports::Coordination;
 use vaultgram::broker::{Beside, Broker, BrokerError, Duty, Heir, LeaseName, Outcome, Waiting};
 use vaultgram::domain::group::{Groups, Member as GroupMember};
+use vaultgram::domain::person::Account;
 use vaultgram::domain::{Action, AuditEvent, Caller, Delivery, People, Request};
 
 use crate::company::{Company, Member};
@@ -270,7 +271,7 @@ async fn what_one_that_ended_left_is_spared_for_its_holder_to_keep() {
 async fn of_the_same_request_opened_at_two_replicas_one_stays() {
     for _ in 0..20 {
         let mut world = World::new();
-        let members = vec![GroupMember::Telegram(CAROL)];
+        let members = vec![GroupMember::Account(Account::Telegram(CAROL))];
         let groups = [("leads".to_owned(), members)].into();
         world.groups = Groups::new(&groups, People::default()).unwrap();
         "@approvals(\"1\") @approvers(\"leads\") permit(principal, action, resource);"

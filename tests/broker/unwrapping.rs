@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use vaultgram::broker::ports::StoreError;
 use vaultgram::broker::{Beside, BrokerError, Outcome};
-use vaultgram::domain::{Action, AuditEvent, Caller, Delivery, RequestId, SecretValue, Subject};
+use vaultgram::domain::{Action, AuditEvent, Delivery, RequestId, SecretValue, Subject};
 
-use crate::world::{ALICE, LEASE, VALUE, World, error, peer};
+use crate::world::{ALICE, LEASE, VALUE, World, error, local};
 
 /// Alice's program brings a token that was made at `path`.
 async fn unwrap(world: &World, path: &str) -> Result<Outcome, BrokerError> {
     path.clone_into(&mut world.store.wrapped_at.lock().unwrap());
     let token = SecretValue::new(b"token".to_vec());
     let id = RequestId::Connection(1);
-    world.broker().unwrap(id, &peer(ALICE), &token).await
+    world.broker().unwrap(id, &local(ALICE), &token).await
 }
 
 /// That it was refused stands in the audit, and nothing else does.
@@ -25,7 +25,7 @@ fn recorded(world: &World, made_at: Option<&str>, reason: &'static str) {
     let made_at = made_at.map(str::to_owned);
     assert_eq!(entry.subject, Subject::Wrapped { made_at });
     assert_eq!(entry.event, AuditEvent::Failed { reason });
-    assert_eq!(entry.caller, Caller::Unix(peer(ALICE)));
+    assert_eq!(entry.caller, local(ALICE));
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn it_is_judged_by_the_path_the_token_was_made_at() {
                 panic!("{entry:?}");
             };
             assert_eq!((*action, &*target.to_string()), (Action::Unwrap, path));
-            assert_eq!(entry.caller, Caller::Unix(peer(ALICE)));
+            assert_eq!(entry.caller, local(ALICE));
         }
     }
 
@@ -108,10 +108,10 @@ async fn a_lease_inside_is_looked_after_and_what_is_not_recorded_is_taken_back()
     "db/creds/app".clone_into(&mut world.store.wrapped_at.lock().unwrap());
     let token = SecretValue::new(b"token".to_vec());
     let id = RequestId::Connection(1);
-    let Ok(Outcome::Released(secret)) = broker.unwrap(id, &peer(ALICE), &token).await else {
+    let Ok(Outcome::Released(secret)) = broker.unwrap(id, &local(ALICE), &token).await else {
         panic!("it is not released");
     };
-    let leases = broker.leases(&Caller::Unix(peer(ALICE))).await.unwrap();
+    let leases = broker.leases(&local(ALICE)).await.unwrap();
     assert_eq!(
         leases[0].code,
         *secret.lease().unwrap().code.as_ref().unwrap()

@@ -4,7 +4,7 @@ use vaultgram::broker::ports::StoreError;
 use vaultgram::broker::{BrokerError, ChangedVersions};
 use vaultgram::domain::{Action, AuditEvent, RequestId, SecretPath, Subject, VersionFacts};
 
-use crate::world::{ALICE, World, error, peer};
+use crate::world::{ALICE, World, error, local};
 
 async fn change(
     world: &World,
@@ -15,7 +15,7 @@ async fn change(
     let (broker, id) = (world.broker(), RequestId::Connection(1));
     let path = SecretPath::new("secret", path).unwrap();
     broker
-        .change_versions(&id, &peer(ALICE), action, &path, versions)
+        .change_versions(&id, &local(ALICE), action, &path, versions)
         .await
 }
 

@@ -158,6 +158,10 @@ pub(crate) fn peer((_, uid): (i64, u32)) -> UnixPeer {
     UnixPeer::known(uid, uid, 7)
 }
 
+pub(crate) fn local(who: (i64, u32)) -> Caller {
+    Caller::Unix(peer(who))
+}
+
 pub(crate) fn field() -> Field {
     Field {
         name: "password".to_owned(),

@@ -9,6 +9,7 @@
 mod annotations;
 mod approvals;
 mod examples;
+mod jobs;
 mod local;
 mod people;
 mod when;
@@ -73,7 +74,7 @@ fn unix(uid: u32) -> Caller {
 fn decide(policy: &Policy, caller: Caller, path: &str) -> Decision {
     let delivery = match caller {
         Caller::Telegram(_) => Delivery::Message,
-        Caller::Unix(_) => Delivery::Socket,
+        Caller::Unix(_) | Caller::Job(_) => Delivery::Socket,
     };
     decide_action(policy, caller, Action::Read(delivery), path)
 }

@@ -76,7 +76,8 @@ impl Broker {
         event: Event<'_>,
     ) -> Result<(Approval, Vec<Effect>), BrokerError> {
         let policy = self.rules.policy.get();
-        let step = |approval: Approval| Ok(approval.step(event, policy.groups(), self.now())?);
+        let step =
+            |approval: Approval| Ok(approval.step(event.clone(), policy.groups(), self.now())?);
         self.change(by, name, step).await
     }
 

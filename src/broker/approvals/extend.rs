@@ -23,7 +23,7 @@ impl Broker {
     ) -> Result<Opened, BrokerError> {
         let first = self.seen(By { id, caller }, name).await?;
         first.must_be(&State::Granted, self.now())?;
-        if !first.is_of(caller.into(), self.rules.policy.get().groups()) {
+        if !first.is_of(&caller.into(), self.rules.policy.get().groups()) {
             return Err(Refusal::NotOwn.into());
         }
         if first.extends.is_some() || first.review.is_some() {

@@ -105,6 +105,7 @@ pub struct Told {
 
 /// Somebody who looks at requests for approval.
 struct Viewer {
+    caller: Caller,
     account: Account,
     /// The groups that the person is in.
     theirs: BTreeSet<String>,
@@ -115,10 +116,17 @@ struct Viewer {
 impl Viewer {
     /// Whether it is for them to see: its requester, those who may vote on it, administrators.
     fn sees(&self, approval: &Approval) -> bool {
+        if let Caller::Job(job) = &self.caller {
+            let requester = &approval.request.caller;
+            return matches!(requester, Caller::Job(other) if job.is_same_run(other));
+        }
         let mut asked = approval.asks.iter().flat_map(Ask::groups);
-        self.admin
-            || asked.any(|group| self.theirs.contains(group))
-            || approval.is_of(self.account, self.policy.groups())
+        self.admin || asked.any(|group| self.theirs.contains(group)) || self.has(approval)
+    }
+
+    /// Whether it is their own.
+    fn has(&self, approval: &Approval) -> bool {
+        approval.is_of(&self.account, self.policy.groups())
     }
 }
 
@@ -153,7 +161,7 @@ impl Broker {
         }
         let (now, viewer) = (self.now(), self.viewer(caller));
         let wanted = |approval: &Approval| match filter {
-            Filter::Mine => approval.is_of(viewer.account, viewer.policy.groups()),
+            Filter::Mine => viewer.sees(approval) && viewer.has(approval),
             Filter::Pending => {
                 let unseen = matches!(approval.review, Some(Review::Open { .. }));
                 let pending = approval.state_at(now) == State::Pending;
@@ -209,10 +217,7 @@ impl Broker {
         let asked = asked.flat_map(|name| groups.people_in(name));
         let telegram = |person: &Person| {
             let accounts = groups.people().accounts(person);
-            let accounts = accounts.filter_map(|account| match account {
-                Account::Telegram(id) => Some(id),
-                Account::Uid(_) => None,
-            });
+            let accounts = accounts.filter_map(|account| account.telegram());
             accounts.collect::<Vec<_>>()
         };
         Told {
@@ -240,6 +245,7 @@ impl Broker {
         let person = groups.person(caller);
         let theirs = groups.of_person(&person);
         Viewer {
+            caller: caller.clone(),
             account: caller.into(),
             theirs: theirs.map(str::to_owned).collect(),
             // Or whoever administers this host.

@@ -38,7 +38,7 @@ impl Broker {
         let policy = self.rules.policy.get();
         let theirs = open
             .iter()
-            .filter(|read| read.approval.is_of(account, policy.groups()));
+            .filter(|read| read.approval.is_of(&account, policy.groups()));
         let pending = theirs.filter(|read| read.approval.state_at(self.now()) == State::Pending);
         if pending.count() >= most {
             return Err(ApprovalError::TooMany(most).into());
@@ -52,7 +52,7 @@ impl Broker {
         let policy = self.rules.policy.get();
         let theirs = open
             .iter()
-            .filter(|read| read.approval.is_of(account, policy.groups()));
+            .filter(|read| read.approval.is_of(&account, policy.groups()));
         let broken = |read: &&Read| matches!(read.approval.review, Some(Review::Open { .. }));
         if theirs.filter(broken).count() >= MAX_BROKEN {
             return Err(ApprovalError::TooMuchBroken(MAX_BROKEN).into());
@@ -72,7 +72,7 @@ impl Broker {
         let people = policy.groups().people();
         let is_theirs = |other: &str| {
             let other = other.parse::<Account>();
-            other.is_ok_and(|other| people.of(other) == people.of(account))
+            other.is_ok_and(|other| people.of(&other) == people.of(&account))
         };
         let day = self.now().unix_timestamp().div_euclid(86_400);
         let coordination = &self.ports.coordination;

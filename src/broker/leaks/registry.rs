@@ -255,7 +255,8 @@ fn is_same(one: &Caller, other: &Caller) -> bool {
     match (one, other) {
         (Caller::Telegram(one), Caller::Telegram(other)) => one.id == other.id,
         (Caller::Unix(one), Caller::Unix(other)) => one.uid == other.uid,
-        (Caller::Telegram(_), Caller::Unix(_)) | (Caller::Unix(_), Caller::Telegram(_)) => false,
+        (Caller::Job(one), Caller::Job(other)) => one.is_same_run(other),
+        (Caller::Telegram(_) | Caller::Unix(_) | Caller::Job(_), _) => false,
     }
 }
 

@@ -408,7 +408,7 @@ impl Broker {
             return true;
         }
         match caller {
-            Caller::Telegram(_) => false,
+            Caller::Telegram(_) | Caller::Job(_) => false,
             Caller::Unix(peer) => {
                 // What an account was offered, its Unix user collected.
                 let collects = |(user, uid): (&i64, &u32)| {

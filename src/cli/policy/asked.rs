@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use crate::cli::policy::Standing;
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+use crate::domain::job::{self, CLAIMS, Job};
 use crate::domain::person::Account;
 use crate::domain::{Action, Caller, Delivery, Recipe, Request, RequestId, Target};
 
@@ -16,7 +17,8 @@ use crate::domain::{Action, Caller, Delivery, Recipe, Request, RequestId, Target
 #[command(group = ArgGroup::new("action").required(true).multiple(false))]
 #[serde(deny_unknown_fields, default)]
 pub struct Asked {
-    /// Who: telegram:1001, uid:990, or person:alice for each of her accounts
+    /// Who: telegram:1001, uid:990, person:alice for each of her accounts, or a job by issuer and
+    /// subject, like github:repo:acme/web:ref:refs/heads/main
     #[arg(long = "as", value_name = "WHO")]
     #[serde(rename = "as")]
     who: String,
@@ -93,6 +95,9 @@ pub struct Asked {
     /// The name of the socket it comes by
     #[arg(long, value_name = "NAME")]
     socket: Option<String>,
+    /// What the job's token says, like ref=refs/heads/main; can be repeated
+    #[arg(long = "claim", value_name = "NAME=TEXT")]
+    claims: Vec<String>,
     /// When: 2026-12-24T22:00, in the policy's time zone [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -153,10 +158,10 @@ impl Asked {
         let people = standing.policy.groups().people();
         let accounts: Vec<Account> = match self.who.strip_prefix("person:") {
             None => {
-                let account = self
-                    .who
-                    .parse()
-                    .map_err(|_| "as: write telegram:1001, uid:990 or person:alice".to_owned())?;
+                let account = self.who.parse().map_err(|_| {
+                    "as: write telegram:1001, uid:990, person:alice, or a job by issuer and subject"
+                        .to_owned()
+                })?;
                 vec![account]
             }
             Some(name) => {
@@ -170,9 +175,14 @@ impl Asked {
             return Err(format!("as: {} has no account", self.who));
         }
         let several = accounts.len() > 1;
+        let job = |account: &Account| matches!(account, Account::Issuer { .. });
+        if !self.claims.is_empty() && !accounts.iter().any(job) {
+            return Err(format!("claims: are of jobs; this is {}", self.who));
+        }
         let callers = accounts.into_iter().map(|account| match account {
             Account::Telegram(id) => self.in_telegram(id, several),
             Account::Uid(uid) => self.on_a_socket(uid, several),
+            Account::Issuer { issuer, id } => self.in_a_job(issuer, id, several),
         });
         callers.collect()
     }
@@ -213,6 +223,28 @@ impl Asked {
         Ok(Caller::Unix(peer))
     }
 
+    fn in_a_job(&self, issuer: String, subject: String, several: bool) -> Result<Caller, String> {
+        let of_a_program = self.of_a_program().find(|(_, given)| *given);
+        let of_others = of_a_program.map(|(name, _)| name);
+        let of_others = of_others.or(self.chat.as_ref().map(|_| "chat"));
+        if !several && let Some(name) = of_others {
+            return Err(format!("{name}: is not of jobs; this is {}", self.who));
+        }
+        let claims = self.claims.iter().map(|claim| {
+            let named = claim.split_once('=');
+            let named = named.and_then(|(name, text)| Some((job::claim(name)?, text.to_owned())));
+            named.ok_or_else(|| {
+                let known = CLAIMS.join(", ");
+                format!("claims: write NAME=TEXT, where NAME is one of {known}")
+            })
+        });
+        Ok(Caller::Job(Job {
+            issuer,
+            subject,
+            claims: claims.collect::<Result<_, _>>()?,
+        }))
+    }
+
     fn of_a_program(&self) -> impl Iterator<Item = (&'static str, bool)> {
         [
             ("gid", self.gid.is_some()),
@@ -234,7 +266,7 @@ impl Asked {
                 Delivery::named(name).ok_or("delivery: write message, wrapped, sealed or socket")?
             }
             (None, Caller::Telegram(_)) => Delivery::Message,
-            (None, Caller::Unix(_)) => Delivery::Socket,
+            (None, Caller::Unix(_) | Caller::Job(_)) => Delivery::Socket,
         };
         let recipe = match &self.recipe {
             Some(name) => {

@@ -122,7 +122,7 @@ fn circumstances(policy: &Policy, question: &Question) -> String {
     let delivery = delivery.map(|it| format!(", delivery {}", it.name()));
     let place = match &request.caller {
         Caller::Telegram(user) => format!(", {} chat", user.chat.name()),
-        Caller::Unix(_) => String::new(),
+        Caller::Unix(_) | Caller::Job(_) => String::new(),
     };
     let reason = if question.reason.is_some() {
         ", with a reason"

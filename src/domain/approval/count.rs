@@ -64,9 +64,9 @@ impl Approval {
     /// one a person.
     pub(in crate::domain) fn cast(&self, groups: &Groups) -> Vec<Cast> {
         let mut seen = BTreeSet::new();
-        let requester = groups.people().of((&self.request.caller).into());
+        let requester = groups.people().of(&(&self.request.caller).into());
         let votes = self.votes.iter().filter_map(|vote| {
-            let person = groups.people().of(vote.account);
+            let person = groups.people().of(&vote.account);
             let counts = person != requester && seen.insert(person.clone());
             counts.then(|| Cast {
                 groups: groups.of_person(&person).map(str::to_owned).collect(),
@@ -158,7 +158,7 @@ mod tests {
 
     fn cast(person: u32, groups: &[&str]) -> Cast {
         Cast {
-            person: People::default().of(Account::Uid(person)),
+            person: People::default().of(&Account::Uid(person)),
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             step_up: None,
         }

@@ -34,10 +34,10 @@ pub use self::id::{ApprovalId, LENGTH};
 pub use self::record::{ApprovalRecord, ApprovalStep};
 pub use self::refusal::Refusal;
 pub use self::step::{Ballot, Effect, Event};
-use crate::domain::Request;
 use crate::domain::group::Groups;
 use crate::domain::need::Need;
 use crate::domain::person::Account;
+use crate::domain::{Caller, Request};
 
 /// A request for approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,9 +249,9 @@ impl Approval {
 
     /// Whether `account` belongs to the requester, by whatever account they asked.
     #[must_use]
-    pub fn is_of(&self, account: Account, groups: &Groups) -> bool {
+    pub fn is_of(&self, account: &Account, groups: &Groups) -> bool {
         let requester = Account::from(&self.request.caller);
-        groups.people().of(requester) == groups.people().of(account)
+        groups.people().of(&requester) == groups.people().of(account)
     }
 
     /// Whether it lets people have something at `now`, if policy agrees.
@@ -261,8 +261,8 @@ impl Approval {
         self.extends.is_none() && self.state_at(now) == State::Granted
     }
 
-    /// Whether it is about `request`: the same to be done by the same person with the same. What
-    /// is about a whole secret is about each of its fields, and where it names no version, about
+    /// Whether it is about `request`: the same to be done by the same person, or in the same attempt
+    /// of the same run, with the same. What is about a whole secret is about each of its fields, and where it names no version, about
     /// each of these.
     #[must_use]
     pub fn covers(&self, request: &Request, groups: &Groups) -> bool {
@@ -274,7 +274,14 @@ impl Approval {
             && own.target.path == other.target.path
             && within(&own.target.field, &other.target.field)
             && (version.is_none() || version == other.target.version)
-            && self.is_of((&other.caller).into(), groups)
+            && match (&own.caller, &other.caller) {
+                (Caller::Job(own), Caller::Job(other)) => own.is_same_run(other),
+                (Caller::Job(_), Caller::Telegram(_) | Caller::Unix(_))
+                | (Caller::Telegram(_) | Caller::Unix(_), Caller::Job(_)) => false,
+                (Caller::Telegram(_) | Caller::Unix(_), Caller::Telegram(_) | Caller::Unix(_)) => {
+                    self.is_of(&(&other.caller).into(), groups)
+                }
+            }
     }
 
     /// Whether it was granted so that another grant lasts longer, and that is still to be done.

@@ -15,7 +15,7 @@ const WARNING: Duration = Duration::from_mins(5);
 const REMINDER: Duration = Duration::from_hours(1);
 
 /// What somebody does about a request, or time does.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Event<'a> {
     /// `by` votes; `need` is what policy wants today.
     Vote {
@@ -99,7 +99,7 @@ impl Approval {
             Event::Vote { by, ballot, need } => self.vote((by, ballot), need, groups, now)?,
             Event::Cancel { by } => {
                 self.must_be(&State::Pending, now)?;
-                if !self.is_of(by, groups) {
+                if !self.is_of(&by, groups) {
                     return Err(Refusal::NotOwn);
                 }
                 self.done(State::Cancelled, ApprovalStep::Cancelled, now)
@@ -127,7 +127,7 @@ impl Approval {
                 if !self.holds(now) {
                     self.must_be(&State::Granted, now)?;
                 }
-                let by = groups.people().of(by).to_string();
+                let by = groups.people().of(&by).to_string();
                 self.done(State::Revoked { by }, ApprovalStep::Revoked, now)
             }
             Event::Review { by, note } => self.reviewed(by, note, groups, now)?,
@@ -149,10 +149,10 @@ impl Approval {
         now: OffsetDateTime,
     ) -> Result<(Self, Vec<Effect>), Refusal> {
         self.must_be(&State::Pending, now)?;
-        if self.is_of(by, groups) {
+        if self.is_of(&by, groups) {
             return Err(Refusal::Own);
         }
-        let person = groups.people().of(by);
+        let person = groups.people().of(&by);
         let theirs: Vec<&str> = groups.of_person(&person).collect();
         let mine = |group: &str| theirs.contains(&group);
         let mut demands = need.demands().filter(|it| it.groups().any(mine)).peekable();
@@ -173,13 +173,13 @@ impl Approval {
             return Err(Refusal::CodeNeeded);
         }
         let before = self.votes.iter();
-        let mut before = before.filter(|vote| groups.people().of(vote.account) == person);
+        let mut before = before.filter(|vote| groups.people().of(&vote.account) == person);
         // Who votes again with a code where they gave none, gives another vote.
         let again = before.any(|vote| step_up.is_none() || vote.step_up.as_deref() == step_up);
         let mut effects = vec![];
         if !again {
             self.votes
-                .retain(|vote| groups.people().of(vote.account) != person);
+                .retain(|vote| groups.people().of(&vote.account) != person);
             let step_up = step_up.map(str::to_owned);
             self.votes.push(Vote {
                 account: by,
@@ -262,12 +262,12 @@ impl Approval {
             Some(Review::Done { by, .. }) => return Err(Refusal::ReviewedAlready(by.clone())),
             Some(Review::Open { .. }) => {}
         }
-        if self.is_of(by, groups) {
+        if self.is_of(&by, groups) {
             return Err(Refusal::Own);
         }
         let note = note.to_owned();
         let review = Review::Done {
-            by: groups.people().of(by).to_string(),
+            by: groups.people().of(&by).to_string(),
             note: note.clone(),
             at: now,
         };

@@ -10,6 +10,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
+use crate::domain::job::Job;
 use crate::domain::policy_load::PolicySource;
 use crate::domain::{
     Action, Caller, Decision, Delivery, Mounts, People, Policy, RequestId, Target,
@@ -82,6 +83,11 @@ fn request(by: &str, path: &str) -> Request {
             chat: ChatKind::Private,
         }),
         Account::Uid(uid) => Caller::Unix(UnixPeer::known(uid, 50, 7)),
+        Account::Issuer { issuer, id } => Caller::Job(Job {
+            issuer,
+            subject: id,
+            claims: BTreeMap::new(),
+        }),
     };
     Request {
         id: RequestId::Connection(1),
@@ -431,7 +437,11 @@ fn what_happened_is_said() {
         ballot: Ballot::Approve { step_up: None },
         need: &need,
     };
-    let refused = denied.step(late, policy.groups(), START + Duration::from_mins(3));
+    let refused = denied.step(
+        late.clone(),
+        policy.groups(),
+        START + Duration::from_mins(3),
+    );
     assert_eq!(
         refused.unwrap_err().to_string(),
         "this request is over: bob denied it (not now), 3 min ago"

@@ -12,7 +12,6 @@ use serde::Deserialize;
 pub(super) use self::told::needed;
 use crate::api::{Envelope, RequestList};
 use crate::broker::{Broker, BrokerError, Filter, Opened, Vote};
-use crate::domain::caller::UnixPeer;
 use crate::domain::{
     Action, Caller, Delivery, Field, Mounts, Recipe, Request, RequestId, SecretValue, Target,
 };
@@ -240,25 +239,25 @@ impl VaultApi {
         id: RequestId,
         route: ApprovalRoute,
         body: &mut B,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let (deed, name) = match route {
-            ApprovalRoute::List(filter) => return self.told_all(&id, filter, peer).await,
-            ApprovalRoute::Show(name) => return self.told_one(&id, &name, peer).await,
+            ApprovalRoute::List(filter) => return self.told_all(&id, filter, caller).await,
+            ApprovalRoute::Show(name) => return self.told_one(&id, &name, caller).await,
             ApprovalRoute::Open => {
-                let (request, reason) = self.wanted(&id, body, peer).await?;
+                let (request, reason) = self.wanted(&id, body, caller).await?;
                 (Deed::Open(request, reason), String::new())
             }
             ApprovalRoute::BreakGlass => {
-                let (request, reason) = self.wanted(&id, body, peer).await?;
+                let (request, reason) = self.wanted(&id, body, caller).await?;
                 (Deed::BreakGlass(request, reason), String::new())
             }
             ApprovalRoute::Act(verb, name) => (deed(verb, body).await?, name),
         };
-        let (broker, caller) = (Arc::clone(&self.asker.broker), Caller::Unix(peer.clone()));
+        let (broker, caller) = (Arc::clone(&self.asker.broker), caller.clone());
         let by = id.clone();
         let work = async move { deed.perform(&broker, &by, &caller, &name).await };
         match self.asker.see_to(id.clone(), work, |_| None).await? {
@@ -276,10 +275,10 @@ impl VaultApi {
         &self,
         id: &RequestId,
         filter: Filter,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
-        let (broker, caller) = (&self.asker.broker, Caller::Unix(peer.clone()));
-        let all = broker.approvals(&caller, filter).await;
+        let broker = &self.asker.broker;
+        let all = broker.approvals(caller, filter).await;
         let all = all.map_err(|error| told::refused(&error))?;
         let (total, now) = (all.len(), broker.now());
         let told = all.iter().take(MAX_TOLD);
@@ -292,21 +291,21 @@ impl VaultApi {
         &self,
         id: &RequestId,
         name: &str,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<Reply, Refusal> {
-        let (broker, caller) = (&self.asker.broker, Caller::Unix(peer.clone()));
-        let info = broker.approval(&caller, name).await;
+        let broker = &self.asker.broker;
+        let info = broker.approval(caller, name).await;
         let info = info.map_err(|error| told::refused(&error))?;
         let document = Envelope::new(id.to_string(), told::entry(&info, broker.now()));
         Ok(reply::json(StatusCode::OK, &document))
     }
 
-    /// What `peer` wants approved, and why.
+    /// What `caller` wants approved, and why.
     async fn wanted<B>(
         &self,
         id: &RequestId,
         body: &mut B,
-        peer: &UnixPeer,
+        caller: &Caller,
     ) -> Result<(Request, String), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -318,7 +317,7 @@ impl VaultApi {
         })?;
         let action = wanted.action()?;
         let target = wanted.target(action, self.asker.broker.mounts())?;
-        let request = request(id.clone(), action, target, peer);
+        let request = request(id.clone(), action, target, caller);
         Ok((request, wanted.reason.unwrap_or_default()))
     }
 }

@@ -97,6 +97,7 @@ pub(super) fn entry(info: &ApprovalInfo, now: OffsetDateTime) -> RequestEntry {
     };
     let description = match &info.caller {
         Caller::Unix(peer) => Some(peer.describe()),
+        Caller::Job(job) => Some(job.describe()),
         Caller::Telegram(_) => None,
     };
     let votes = info.votes.iter().map(|vote| RequestVote {

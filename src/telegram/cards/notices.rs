@@ -99,7 +99,7 @@ pub(super) fn notices(
 fn requesters(approval: &ApprovalInfo, told: &Told, settings: &Settings) -> BTreeSet<i64> {
     let accounts = match &approval.caller {
         Caller::Telegram(user) => BTreeSet::from([user.id]),
-        Caller::Unix(_) => told.requester.clone(),
+        Caller::Unix(_) | Caller::Job(_) => told.requester.clone(),
     };
     let accounts = accounts.into_iter();
     let listened_to = accounts.filter(|id| settings.allowed_users.contains(id));

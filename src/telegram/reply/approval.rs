@@ -321,6 +321,7 @@ fn who(approval: &ApprovalInfo) -> String {
     let account = match &approval.caller {
         Caller::Telegram(user) => format!("telegram:{}", user.id),
         Caller::Unix(peer) => one_line(&peer.describe()),
+        Caller::Job(job) => one_line(&format!("{}: {}", job.issuer, job.describe())),
     };
     if approval.requester == account {
         account
@@ -397,8 +398,10 @@ pub(in crate::telegram) fn moment(at: OffsetDateTime, day: OffsetDateTime) -> St
 
 /// What to do with a grant.
 pub(in crate::telegram) fn now_do(approval: &ApprovalInfo) -> String {
-    if let Caller::Unix(_) = approval.caller {
-        return "Ask again on the host.".to_owned();
+    match approval.caller {
+        Caller::Unix(_) => return "Ask again on the host.".to_owned(),
+        Caller::Job(_) => return "The job goes on by itself.".to_owned(),
+        Caller::Telegram(_) => {}
     }
     let target = &approval.target;
     let command = match approval.action {

@@ -3,6 +3,7 @@
 mod crash;
 mod glass;
 mod granting;
+mod jobs;
 mod many;
 mod opening;
 mod racing;

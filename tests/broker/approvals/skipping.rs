@@ -4,7 +4,7 @@ use vaultgram::broker::{Asked, ChangedVersions, Collected};
 use vaultgram::domain::{Recipe, SecretPath, SecretValue};
 
 use super::*;
-use crate::world::field;
+use crate::world::{field, local};
 
 /// What the store does where somebody looks whether there is anything to approve.
 const LOOKS: [&str; 3] = ["history", "exists", "wrapped"];
@@ -68,12 +68,13 @@ async fn whatever_is_asked_for_by_whatever_way_waits_for_approval() {
     }
     "secret/data/a".clone_into(&mut world.store.wrapped_at.lock().unwrap());
     let token = SecretValue::new(b"token".to_vec());
-    let outcome = broker.unwrap(world.id(), &peer(ALICE), &token).await;
+    let alice = local(ALICE);
+    let outcome = broker.unwrap(world.id(), &alice, &token).await;
     assert!(matches!(outcome, Ok(Outcome::NeedsApproval(_))));
     nothing_done(&world, "unwrap");
     let path = SecretPath::new("secret", "a").unwrap();
     for action in [Action::Delete, Action::Undelete, Action::Destroy] {
-        let (id, alice) = (world.id(), peer(ALICE));
+        let id = world.id();
         let changed = broker.change_versions(&id, &alice, action, &path, &[1, 2]);
         assert!(matches!(
             changed.await,
@@ -82,7 +83,7 @@ async fn whatever_is_asked_for_by_whatever_way_waits_for_approval() {
         nothing_done(&world, "versions");
     }
     for action in [Action::Read(Delivery::Socket), Action::List, Action::Delete] {
-        assert!(!broker.would_allow(&peer(ALICE), action, &path));
+        assert!(!broker.would_allow(&alice, action, &path));
     }
     "permit(principal, action, resource);".clone_into(&mut world.policy);
     let socket = Action::Read(Delivery::Socket);

@@ -10,6 +10,7 @@ use telegram_dc::{Chat, Draft, Message, User};
 use vaultgram::broker::ports::Coordination;
 use vaultgram::domain::caller::{ChatKind, TelegramUser};
 use vaultgram::domain::group::{Groups, Member};
+use vaultgram::domain::person::Account;
 use vaultgram::domain::{Caller, People};
 
 use crate::support::{A_WHILE, ALICE, BOB, BROKER, MALLORY, World};
@@ -67,7 +68,10 @@ async fn at(mut world: World, chat: Option<i64>) -> World {
 }
 
 fn groups(leads: &[i64]) -> Groups {
-    let members = leads.iter().map(|id| Member::Telegram(*id)).collect();
+    let members = leads
+        .iter()
+        .map(|id| Member::Account(Account::Telegram(*id)))
+        .collect();
     Groups::new(&[("leads".to_owned(), members)].into(), People::default()).unwrap()
 }
 
