@@ -52,7 +52,7 @@ proptest! {
     }
 
     #[test]
-    fn tokens_of_anything_are_read_or_wait(header in json(), payload in json(), rest in ".{0,9}") {
+    fn tokens_of_anything_are_read_or_refused(header in json(), payload in json(), rest in ".{0,9}") {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let text = format!("{}.{}.{rest}", part(&header), part(&payload));
         if let Ok(token) = Token::read(&text) {
@@ -61,7 +61,7 @@ proptest! {
     }
 
     #[test]
-    fn claims_of_anything_are_read_or_wait(payload in json()) {
+    fn claims_of_anything_are_read_or_refused(payload in json()) {
         let claims = Claims {
             text: "a.b.c",
             payload: payload.as_object().cloned().unwrap_or_default(),
@@ -73,14 +73,14 @@ proptest! {
     }
 
     #[test]
-    fn times_of_anything_are_read_or_wait(time in json(), other in json()) {
+    fn times_of_anything_are_read_or_refused(time in json(), other in json()) {
         let payload = json!({"iss": "i", "aud": "vaultgram", "exp": time, "iat": other, "nbf": time});
         let claims = Claims { text: "a.b.c", payload: payload.as_object().unwrap().clone() };
         claims.check(&settings("i"), Set::at(NOW).now()).ok();
     }
 
     #[test]
-    fn key_sets_of_anything_are_read_or_wait(set in json(), bytes: Vec<u8>) {
+    fn key_sets_of_anything_are_read_or_refused(set in json(), bytes: Vec<u8>) {
         Keys::parse(&bytes).ok();
         Keys::parse(set.to_string().as_bytes()).ok();
         let keys = json!({"keys": [set, {"kty": "RSA", "kid": "k", "n": set, "e": set}]});

@@ -90,13 +90,13 @@ impl Site {
             Some(_) => format!("https://localhost:{port}"),
             None => format!("http://127.0.0.1:{port}"),
         };
-        let configuration = json!({"issuer": address, "jwks_uri": format!("{address}{KEYS}")});
         let site = Self {
             address,
             pages: Arc::default(),
             asked: Arc::default(),
         };
-        site.put(CONFIGURATION, Page::text(configuration.to_string()));
+        let keys = format!("{}{KEYS}", site.address);
+        site.configure(&json!(site.address), &json!(keys));
         site.put(KEYS, page);
         let serving = site.clone();
         TaskTracker::new().spawn(async move {
@@ -119,6 +119,12 @@ impl Site {
 
     pub(super) fn put(&self, path: &str, page: Page) {
         self.pages.lock().unwrap().insert(path.to_owned(), page);
+    }
+
+    /// Has it say that it is called `issuer`, with its keys at `keys`.
+    pub(super) fn configure(&self, issuer: &Value, keys: &Value) {
+        let page = json!({"issuer": issuer, "jwks_uri": keys});
+        self.put(CONFIGURATION, Page::text(page.to_string()));
     }
 
     /// How often `path` was asked for.
