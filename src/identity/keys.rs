@@ -11,6 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use crate::domain::job::is_issuer;
 use crate::identity::shelf::{Fetched, Shelf};
 
 /// What a key begins with, as people paste it.
@@ -19,7 +20,7 @@ const PREFIX: &[u8] = b"whsec_";
 const LENGTHS: std::ops::RangeInclusive<usize> = 24..=64;
 /// Most keys.
 const MAX_KEYS: usize = 1000;
-/// Longest name of an owner, and longest id of a key, in bytes.
+/// Longest id of a key, in bytes.
 const MAX_NAME: usize = 64;
 /// How long reading them may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -139,7 +140,8 @@ impl Source {
 /// Whose key is called `name`, if any can be.
 pub(super) fn owner(name: &str) -> Option<&str> {
     let (owner, id) = name.split_once('/')?;
-    (is_name(owner) && is_name(id)).then_some(owner)
+    // Policies know the owner as they know an issuer.
+    (is_issuer(owner) && is_name(id)).then_some(owner)
 }
 
 fn is_name(text: &str) -> bool {

@@ -17,6 +17,6 @@ pub(super) async fn once(
     match coordination.claim(name, until).await? {
         // Who had it and ended has answered nobody.
         Claim::Ours | Claim::Abandoned => Ok(coordination.finish(name).await?),
-        Claim::Taken => Err(IdentityError::Replayed),
+        Claim::Taken | Claim::Done => Err(IdentityError::Replayed),
     }
 }

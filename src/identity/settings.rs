@@ -6,8 +6,8 @@ use std::time::Duration;
 use thiserror::Error;
 use url::Url;
 
-/// Longest name of an issuer, in bytes.
-const MAX_NAME: usize = 64;
+use crate::domain::job::is_issuer;
+
 /// Longest session: whoever needs more proves again who it is.
 const MAX_SESSION: Duration = Duration::from_hours(24);
 
@@ -34,8 +34,8 @@ pub struct Issuer {
 pub enum SettingsError {
     /// Not a name.
     #[error(
-        "{0:?} cannot name an issuer; use up to {MAX_NAME} small letters, digits, - and _, as in \
-         \"github\""
+        "{0:?} cannot name an issuer; use up to 32 small letters, digits and -, beginning with a letter, \
+         as in \"github\""
     )]
     Name(String),
     /// Used before.
@@ -77,9 +77,7 @@ pub enum SettingsError {
 impl Issuer {
     /// Checks what can be without a network.
     pub(super) fn check(&self) -> Result<Place, SettingsError> {
-        let known =
-            |sign: u8| sign.is_ascii_lowercase() || sign.is_ascii_digit() || b"-_".contains(&sign);
-        if !(1..=MAX_NAME).contains(&self.name.len()) || !self.name.bytes().all(known) {
+        if !is_issuer(&self.name) {
             return Err(SettingsError::Name(self.name.clone()));
         }
         if self.audience.is_empty() {
