@@ -1,5 +1,6 @@
 //! No token and no key stands in a log or an error, whatever goes wrong.
 
+use std::fmt::Write;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -82,13 +83,13 @@ async fn the_token_of_an_account_is_in_no_log_and_no_error() {
             .unwrap();
         github.fault("POST", fault.clone());
         if let Err(error) = client.cancel(&repository(), id(run)).await {
-            errors.push_str(&format!("{error} {error:?}\n"));
+            writeln!(errors, "{error} {error:?}").unwrap();
         }
         for _ in 0..4 {
             github.fault("GET", fault.clone());
         }
         if let Err(error) = client.runs(&repository(), &RunFilter::default()).await {
-            errors.push_str(&format!("{error} {error:?}\n"));
+            writeln!(errors, "{error} {error:?}").unwrap();
         }
         let given = inputs(&declared);
         drop(
@@ -137,7 +138,7 @@ async fn nor_are_the_key_of_an_app_its_proof_and_its_tokens() {
                 github.fault(which, fault.clone());
             }
             if let Err(error) = client.runs(&repository(), &RunFilter::default()).await {
-                errors.push_str(&format!("{error} {error:?}\n"));
+                writeln!(errors, "{error} {error:?}").unwrap();
             }
         }
     }

@@ -49,7 +49,7 @@ pub(super) enum Access {
     /// One token for everything.
     Token(Arc<SecretValue>),
     /// A token for each repository.
-    App(App, Installed),
+    App(Box<App>, Installed),
 }
 
 impl Access {

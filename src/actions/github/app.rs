@@ -32,10 +32,12 @@ impl App {
         #[expect(clippy::disallowed_methods, reason = "the key is read here, once")]
         let pem = key.expose_secret();
         let der = PrivateKeyDer::from_pem_slice(pem).map_err(|_| SettingsError::AppKey)?;
-        let key = match &der {
-            PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-            PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            _ => return Err(SettingsError::AppKey),
+        let key = if let PrivateKeyDer::Pkcs1(der) = &der {
+            RsaKeyPair::from_der(der.secret_pkcs1_der())
+        } else if let PrivateKeyDer::Pkcs8(der) = &der {
+            RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())
+        } else {
+            return Err(SettingsError::AppKey);
         };
         let key = key.map_err(|_| SettingsError::AppKey)?;
         Ok(Self { id, key })

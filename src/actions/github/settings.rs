@@ -79,7 +79,7 @@ pub enum SettingsError {
 /// Who we are, ready for use.
 pub(super) enum Identity {
     Token(SecretValue),
-    App(App),
+    App(Box<App>),
 }
 
 /// Checks everything that can be checked without connecting.
@@ -98,7 +98,7 @@ pub(super) fn check(settings: Settings) -> Result<(Url, Identity), SettingsError
             }
             Identity::Token(token)
         }
-        Credentials::App { id, key } => Identity::App(App::new(id, &key)?),
+        Credentials::App { id, key } => Identity::App(Box::new(App::new(id, &key)?)),
     };
     Ok((address, identity))
 }

@@ -111,17 +111,16 @@ pub(super) fn read(text: &str) -> Result<Node, String> {
         if anchor > 0 {
             anchors.insert(anchor, node.clone());
         }
-        match open.last_mut() {
-            Some(parent) => parent.take(node).map_err(|what| {
+        if let Some(parent) = open.last_mut() {
+            parent.take(node).map_err(|what| {
                 format!(
                     "its file is no workflow: {what} in line {}",
                     span.start.line()
                 )
-            })?,
-            None => {
-                anchors.clear();
-                return Rc::try_unwrap(node).map_err(|_| "its file names itself".to_owned());
-            }
+            })?;
+        } else {
+            anchors.clear();
+            return Rc::try_unwrap(node).map_err(|_| "its file names itself".to_owned());
         }
     }
     Err("its file is empty".to_owned())
