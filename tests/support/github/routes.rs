@@ -235,7 +235,7 @@ impl World {
             });
             let since = query
                 .get("created")
-                .is_none_or(|since| at(run.created) >= since.trim_start_matches(">=").to_owned());
+                .is_none_or(|since| at(run.created).as_str() >= since.trim_start_matches(">="));
             run.created <= shown
                 && file.is_none_or(|file| run.file == file)
                 && is("branch", &run.branch)
