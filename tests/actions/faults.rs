@@ -53,7 +53,7 @@ async fn after_a_few_tries_it_is_given_up() {
 async fn nobody_waits_longer_than_the_patience() {
     let github = github().await;
     for _ in 0..4 {
-        github.fault("GET", Fault::Slow(Duration::from_secs(60)));
+        github.fault("GET", Fault::Slow(Duration::from_mins(1)));
     }
     let began = Instant::now();
     let error = client(&github)

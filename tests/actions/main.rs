@@ -6,7 +6,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "tests may panic, and look at the time"
+    clippy::string_slice,
+    clippy::await_holding_lock,
+    reason = "tests may panic, and look at the time; what is locked is dropped before each await"
 )]
 
 #[path = "../support/github/mod.rs"]

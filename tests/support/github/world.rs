@@ -146,7 +146,7 @@ impl World {
     pub(crate) fn advance(&mut self, repository: &str, id: u64, status: &str, how: Option<&str>) {
         let now = self.now();
         let run = self.run(repository, id);
-        run.status = status.to_owned();
+        status.clone_into(&mut run.status);
         run.conclusion = how.map(str::to_owned);
         run.updated = now;
     }
