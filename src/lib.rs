@@ -23,6 +23,7 @@
 //! | `http` | Vault's API on Unix sockets and over HTTPS, systemd's credentials, peer identity | `broker` `domain` `api` `identity` `telemetry::metrics` |
 //! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` `memory` `telemetry::metrics` |
 //! | `coordination` | state that outlives the process: in a file, or in etcd with other replicas | `domain` `broker::ports` |
+//! | `actions` | GitHub Actions: started and watched through its API, heard of by its webhooks | `domain` `broker::ports` `telemetry::metrics` |
 //! | `age` | encryption with age: to people's keys, and of the session at rest | `domain` `broker::ports` |
 //! | `identity` | who asks over the network: tokens of issuers, signatures, sessions | `domain` `broker::ports` `telemetry::metrics` |
 //! | `audit` | JSON Lines in a hash chain, its checkpoints, files and sinks, and its verification | `domain` `broker::ports` `telemetry::metrics` |
@@ -76,6 +77,7 @@
 //! 2. The path and version in the URL become a [`domain::Request`]; from there on it is the same
 //!    road, and the answer is written in Vault's envelope.
 
+pub mod actions;
 pub mod age;
 pub mod api;
 pub mod audit;

@@ -30,6 +30,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["domain", "broker::ports", "memory", "telemetry::metrics"],
     ),
     ("coordination", &["domain", "broker::ports"]),
+    (
+        "actions",
+        &["domain", "broker::ports", "telemetry::metrics"],
+    ),
     ("age", &["domain", "broker::ports"]),
     (
         "identity",

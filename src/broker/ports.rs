@@ -1,6 +1,7 @@
 //! What the broker needs from outside, each a trait with its adapters in other rooms.
 
 mod cluster;
+pub mod pipelines;
 mod store_error;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use time::OffsetDateTime;
 use std::time::Duration;
 
 pub use self::cluster::{Cluster, ClusterView, NodeFacts, Replica, StoreNode};
+pub use self::pipelines::Pipelines;
 pub use self::store_error::StoreError;
 use crate::domain::{AuditEntry, Field, History, Permit, Secret, SecretValue, VersionFacts};
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use crate::broker::Ports;
+use crate::cli::exit::{Exit, Failure};
 use crate::config::{HttpsConfig, LimitsConfig};
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::settings;
@@ -25,6 +26,17 @@ pub(super) struct Front {
 /// # Errors
 /// Says what cannot be used, and what to do.
 pub(super) fn open(
+    config: Option<HttpsConfig>,
+    limits: LimitsConfig,
+    mounts: &Mounts,
+    ports: impl Fn() -> Ports,
+) -> Result<Option<Front>, Failure> {
+    let front = config.map(|config| front(config, limits, mounts, ports));
+    let front = front.transpose();
+    front.map_err(|error| Failure::new(Exit::CannotCreate, error))
+}
+
+fn front(
     config: HttpsConfig,
     limits: LimitsConfig,
     mounts: &Mounts,

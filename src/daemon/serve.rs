@@ -208,11 +208,7 @@ impl Daemon {
             .credentials
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
-        let https = config.https.map(|https| {
-            let opened = https::open(https, limits, &rules.mounts, &ports);
-            opened.map_err(|error| Failure::new(Exit::CannotCreate, error))
-        });
-        let https = https.transpose()?;
+        let https = https::open(config.https, limits, &rules.mounts, ports)?;
         let broker = Arc::new(Broker::new(rules, ports()));
         let in_force = (config.rules.hash, config.rules.hangs_on);
         let reloader = Reloader::new(

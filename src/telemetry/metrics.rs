@@ -71,6 +71,9 @@ pub const WITNESS_FAILED: &str = "vaultgram_audit_witness_failed_total";
 /// Gauge: secrets that are kept now.
 pub const CACHE_ENTRIES: &str = "vaultgram_cache_entries";
 
+/// Counter, by `result` (`ok`, `kept`, `refused`, `limited`, `failed`): requests to GitHub.
+pub const GITHUB_REQUESTS: &str = "vaultgram_github_requests_total";
+
 /// Gauge: whether the policy in force is older than its files, as something is wrong with them.
 pub const POLICY_OUTDATED: &str = "vaultgram_policy_outdated";
 /// Counter, by `result` (`loaded`, `unchanged`, `refused`): times the policy was read again.
@@ -205,6 +208,10 @@ fn describe_ourselves() {
     describe_counter!(
         WITNESS_FAILED,
         "Failed tries to post the audit's head to its chat; each is tried again."
+    );
+    describe_counter!(
+        GITHUB_REQUESTS,
+        "Requests to GitHub, by what came of them; kept are answers that still held."
     );
     describe_gauge!(
         POLICY_OUTDATED,

@@ -132,19 +132,25 @@ impl Record {
         loop {
             let events = self.server.since(seen);
             seen += events.len();
-            let mut facts = self.lock();
-            for (_, event) in events {
-                if let Event::Gone { key, .. } = event
-                    && let Some(process) = facts.living.values().next()
-                    && let Place::Member(id) = process.store.layout.place(&key)
-                {
-                    facts.ended(id);
-                }
-            }
-            facts.look_at_terms();
-            drop(facts);
+            let gone = events.into_iter().filter_map(|(_, event)| match event {
+                Event::Gone { key, .. } => Some(key),
+                Event::Put(_) => None,
+            });
+            self.look(gone);
             changes.changed().await.unwrap();
         }
+    }
+
+    fn look(&self, gone: impl Iterator<Item = String>) {
+        let mut facts = self.lock();
+        for key in gone {
+            if let Some(process) = facts.living.values().next()
+                && let Place::Member(id) = process.store.layout.place(&key)
+            {
+                facts.ended(id);
+            }
+        }
+        facts.look_at_terms();
     }
 
     pub(super) fn started(&self, process: usize, session: usize, store: Arc<EtcdStore>) {
@@ -193,7 +199,9 @@ impl Record {
                 "{key}: {other} is told to have it, but there is {kind:?}"
             ));
         }
-        wrong.into_iter().for_each(|wrong| facts.wrong(wrong));
+        for wrong in wrong {
+            facts.wrong(wrong);
+        }
         let (key, owner, over) = (key.to_owned(), owner.clone(), false);
         facts.holds.push(Hold { key, owner, over });
         facts.holds.len() - 1
@@ -230,7 +238,9 @@ impl Record {
         } else {
             None
         };
-        wrong.into_iter().for_each(|wrong| facts.wrong(wrong));
+        if let Some(wrong) = wrong {
+            facts.wrong(wrong);
+        }
         facts.holds[hold].over = true;
     }
 
