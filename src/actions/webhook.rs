@@ -175,7 +175,7 @@ pub async fn first(
     let key = format!("webhooks/{}", id.to_ascii_lowercase());
     let first = match coordination.claim(&key, now + REMEMBERED).await? {
         Claim::Ours | Claim::Abandoned => true,
-        Claim::Taken => false,
+        Claim::Taken | Claim::Done => false,
     };
     if first {
         coordination.finish(&key).await?;
