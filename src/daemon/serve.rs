@@ -54,7 +54,9 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
     start_log(&config.log)?;
     let credentials = config.credentials.iter().map(|it| &it.socket);
     let sockets = config.sockets.iter().chain(credentials);
-    descriptors::allow(sockets.map(|it| it.max_connections).sum())?;
+    let sockets = sockets.map(|it| it.max_connections);
+    let https = config.https.iter().map(|it| it.max_connections);
+    descriptors::allow(sockets.chain(https).sum())?;
     let notifier = Arc::new(Notifier::new(&environment));
     let passed = Passed::take(&environment).map_err(|error| Failure::new(Exit::Config, error))?;
     drop(environment);
