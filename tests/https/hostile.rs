@@ -93,11 +93,6 @@ async fn what_is_too_large_or_means_two_things_is_refused_at_once() {
             "GET / HTTP/3.0\r\nhost: x\r\n\r\n".to_owned(),
             &[400, 505],
         ),
-        (
-            "HTTP/2",
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
-            &[400, 505],
-        ),
         ("garbage", "\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), &[400]),
     ];
     for (what, text, wanted) in statuses {

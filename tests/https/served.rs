@@ -195,6 +195,11 @@ impl Served {
     /// Ends it in good order; its exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         self.terminate();
+        self.ended()
+    }
+
+    /// Waits for its end; its exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         self.broker.take().unwrap().wait().unwrap().code()
     }
 
