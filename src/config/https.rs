@@ -141,6 +141,9 @@ pub(super) fn typed(
         if !issuers.is_empty() {
             problems.push("[issuers]: their tokens are for HTTPS; add an [https] section");
         }
+        if signing.is_some() {
+            problems.push("[signing]: what is signed comes by HTTPS; add an [https] section");
+        }
         return None;
     };
     if issuers.is_empty() && signing.is_none() && problems.found.len() == before {

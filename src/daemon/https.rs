@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use crate::broker::Ports;
-use crate::config::{HttpsConfig, LimitsConfig};
+use crate::cli::exit::{Exit, Failure};
+use crate::config::{HttpsConfig, IssuerConfig, LimitsConfig};
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::settings;
 use crate::domain::{Mounts, Secret};
@@ -33,11 +34,7 @@ pub(super) fn open(
     let section = |error| format!("[https] {error}");
     let settings = HttpsSettings {
         listen: config.listen,
-        tls: TlsFiles {
-            certificate: config.certificate,
-            key: config.key,
-            client_authority: config.client_authority,
-        },
+        tls: files(&config),
         limits: settings::limits(config.max_connections, limits),
         timeouts: Timeouts::default(),
     };
@@ -49,16 +46,8 @@ pub(super) fn open(
     } = ports();
     let names = config.issuers.iter().map(|issuer| issuer.name.clone());
     let names = names.collect();
-    let issuers = config.issuers.into_iter().map(|issuer| Issuer {
-        name: issuer.name,
-        issuer: issuer.issuer,
-        audience: issuer.audience,
-        jwks_url: issuer.jwks_url,
-        session_ttl: issuer.session_ttl,
-        ca: issuer.authorities,
-    });
     let oidc = Oidc::new(
-        issuers.collect(),
+        issuers(config.issuers),
         Arc::clone(&clock),
         Arc::clone(&coordination),
     );
@@ -81,6 +70,41 @@ pub(super) fn open(
             signatures,
         },
     })
+}
+
+/// Its certificate, and those of clients.
+pub(super) fn files(config: &HttpsConfig) -> TlsFiles {
+    TlsFiles {
+        certificate: config.certificate.clone(),
+        key: config.key.clone(),
+        client_authority: config.client_authority.clone(),
+    }
+}
+
+/// Whose tokens are taken.
+pub(super) fn issuers(configured: Vec<IssuerConfig>) -> Vec<Issuer> {
+    let issuers = configured.into_iter().map(|issuer| Issuer {
+        name: issuer.name,
+        issuer: issuer.issuer,
+        audience: issuer.audience,
+        jwks_url: issuer.jwks_url,
+        session_ttl: issuer.session_ttl,
+        ca: issuer.authorities,
+    });
+    issuers.collect()
+}
+
+/// Checks what can be without opening anything.
+///
+/// # Errors
+/// Says what cannot work, and what to do.
+pub(super) fn check(config: Option<&HttpsConfig>) -> Result<(), Failure> {
+    let configured = config.map(|config| config.issuers.clone());
+    for issuer in issuers(configured.unwrap_or_default()) {
+        let verified = issuer.verify();
+        verified.map_err(|error| Failure::new(Exit::Config, format!("[issuers] {error}")))?;
+    }
+    Ok(())
 }
 
 /// The keys of those who sign, in Vault: a field for each, named `OWNER/KEYID`. Each look is on the

@@ -135,6 +135,7 @@ impl Daemon {
         mut passed: Passed,
     ) -> Result<Self, Failure> {
         settings::state(&config.state).map_err(|error| Failure::new(Exit::Config, error))?;
+        https::check(config.https.as_ref())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let attestor = Attestor::new(config.rules.policy.speaks_of_hashes(), Path::new(SUBUID));
         let rules = Rules {

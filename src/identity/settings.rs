@@ -6,6 +6,8 @@ use std::time::Duration;
 use thiserror::Error;
 use url::Url;
 
+use crate::identity::fetch::Fetch;
+
 /// Longest name of an issuer, in bytes.
 const MAX_NAME: usize = 64;
 /// Longest session: whoever needs more proves again who it is.
@@ -75,7 +77,16 @@ pub enum SettingsError {
 }
 
 impl Issuer {
-    /// Checks what can be without a network.
+    /// Checks all that can be without a network.
+    ///
+    /// # Errors
+    /// When it cannot work.
+    pub fn verify(&self) -> Result<(), SettingsError> {
+        Fetch::new(self)?;
+        self.check().map(drop)
+    }
+
+    /// Where its keys are told.
     pub(super) fn check(&self) -> Result<Place, SettingsError> {
         let known =
             |sign: u8| sign.is_ascii_lowercase() || sign.is_ascii_digit() || b"-_".contains(&sign);

@@ -6,6 +6,7 @@
 mod login;
 mod proof;
 mod tls;
+mod validity;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

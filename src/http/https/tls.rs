@@ -11,10 +11,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::validity::ends;
 use crate::http::limits::is_news;
 
 /// How often it is looked whether the files changed.
@@ -104,6 +106,19 @@ impl Tls {
 }
 
 impl TlsFiles {
+    /// Reads them as for serving. Returns when the first of the certificates shown ends.
+    ///
+    /// # Errors
+    /// Says which file cannot be used, and what to do.
+    pub fn examine(&self) -> Result<OffsetDateTime, String> {
+        self.config()?;
+        let path = &self.certificate;
+        let chain = certificates(path, &read(path, false)?)?;
+        let ends = chain.iter().map(|certificate| ends(certificate));
+        let first = ends.min().flatten();
+        first.ok_or_else(|| format!("{}: a certificate without an end", path.display()))
+    }
+
     fn all(&self) -> impl Iterator<Item = &Path> {
         let files = [Some(&self.certificate), Some(&self.key)];
         let files = files.into_iter().chain([self.client_authority.as_ref()]);
