@@ -19,10 +19,6 @@ pub(in crate::broker) enum StoredId {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is made and taken apart at once"
-)]
 pub(in crate::broker) enum StoredCaller {
     Telegram {
         id: i64,

@@ -82,7 +82,8 @@ impl Default for Https {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Issuer {
-    pub(super) issuer: Option<String>,
+    #[serde(rename = "issuer")]
+    pub(super) says: Option<String>,
     pub(super) audience: Option<String>,
     pub(super) jwks_url: Option<String>,
     #[serde(deserialize_with = "raw::duration")]
@@ -93,7 +94,7 @@ pub(super) struct Issuer {
 impl Default for Issuer {
     fn default() -> Self {
         Self {
-            issuer: None,
+            says: None,
             audience: None,
             jwks_url: None,
             session_ttl: Duration::from_mins(15),
@@ -195,7 +196,7 @@ fn issuer(
         ));
     }
     let known = (name == GITHUB).then(|| GITHUB_ISSUER.to_owned());
-    let issuer = raw.issuer.or(known);
+    let issuer = raw.says.or(known);
     if issuer.is_none() {
         problems.push(format!(
             "[issuers.{name}] issuer: missing; it is what its tokens say in `iss`, such as \

@@ -30,8 +30,8 @@ pub(super) fn open(
     limits: LimitsConfig,
     mounts: &Mounts,
     ports: impl Fn() -> Ports,
-) -> Result<Front, String> {
-    let section = |error| format!("[https] {error}");
+) -> Result<Front, Failure> {
+    let refuse = |error| Failure::new(Exit::CannotCreate, error);
     let settings = HttpsSettings {
         listen: config.listen,
         tls: files(&config),
@@ -51,7 +51,7 @@ pub(super) fn open(
         Arc::clone(&clock),
         Arc::clone(&coordination),
     );
-    let oidc = oidc.map_err(|error| format!("[issuers] {error}"))?;
+    let oidc = oidc.map_err(|error| refuse(format!("[issuers] {error}")))?;
     let signatures = config.signing.map(|path| {
         let keys = OwnKeys::new(path, mounts.clone(), ports());
         let source = keys.map(|keys| Arc::new(SigningKeys(keys)));
@@ -61,9 +61,11 @@ pub(super) fn open(
         })
     });
     let signatures = signatures.transpose();
-    let signatures = signatures.map_err(|error| format!("[signing] path: {error}"))?;
+    let signatures = signatures.map_err(|error| refuse(format!("[signing] path: {error}")))?;
+    let https = Https::bind(settings);
+    let https = https.map_err(|error| refuse(format!("[https] {error}")))?;
     Ok(Front {
-        https: Https::bind(settings).map_err(section)?,
+        https,
         identity: Identity {
             oidc,
             sessions: Sessions::new(coordination, clock, random),

@@ -1,6 +1,6 @@
 //! `vaultgram serve`: put together, run, and stop in two stages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -138,15 +138,13 @@ impl Daemon {
         https::check(config.https.as_ref())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let attestor = Attestor::new(config.rules.policy.speaks_of_hashes(), Path::new(SUBUID));
+        let admins = config.telegram.as_ref().map(|it| it.admins.clone());
         let rules = Rules {
             policy: config.rules.policy.into(),
             mounts: config.vault.mounts.clone(),
             wrap_ttl: config.vault.wrap_ttl,
             unix_users: config.rules.hangs_on.unix_users.clone(),
-            admins: match &config.telegram {
-                Some(telegram) => telegram.admins.clone(),
-                None => BTreeSet::new(),
-            },
+            admins: admins.unwrap_or_default(),
             approvals: settings::approvals(config.approvals),
         };
         let vault_address = config.vault.public_address.clone();
@@ -211,17 +209,14 @@ impl Daemon {
             .credentials
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
-        let https = config.https.map(|https| {
-            let opened = https::open(https, limits, &rules.mounts, &ports);
-            opened.map_err(|error| Failure::new(Exit::CannotCreate, error))
-        });
+        let https = config.https;
+        let https = https.map(|it| https::open(it, limits, &rules.mounts, ports));
         let https = https.transpose()?;
         let broker = Arc::new(Broker::new(rules, ports()));
-        let in_force = (config.rules.hash, config.rules.hangs_on);
         let reloader = Reloader::new(
             file.to_owned(),
             seen,
-            in_force,
+            (config.rules.hash, config.rules.hangs_on),
             Arc::clone(&broker),
             attestor.clone(),
         );

@@ -91,10 +91,10 @@ impl<T: Send + Sync + 'static> Shelf<T> {
                     let (end, ended) = watch::channel(());
                     state.tried = Some(Instant::now());
                     state.fetching = Some(ended.clone());
-                    let (shelf, fetch) = (Arc::clone(self), fetch());
+                    let (ours, fetch) = (Arc::clone(self), fetch());
                     TaskTracker::new().spawn(async move {
                         let fetched = fetch.await;
-                        shelf.put(fetched);
+                        ours.put(fetched);
                         drop(end);
                     });
                     ended

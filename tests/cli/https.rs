@@ -52,10 +52,6 @@ fn mistakes_about_https_are_told() {
             "[issuers]: their tokens are for HTTPS; add an [https] section",
         ),
         (
-            "[socket]\n[signing]\npath = \"secret/keys\"\n".to_owned(),
-            "[signing]: what is signed comes by HTTPS; add an [https] section",
-        ),
-        (
             with("[issuers.github]\n"),
             "[issuers.github] audience: missing; name what",
         ),
@@ -100,6 +96,20 @@ fn mistakes_about_https_are_told() {
         (
             other("issuer = \"https://gitlab.test\"\njwks_url = \"ftp://x\"\n"),
             "[issuers] the jwks_url of gitlab cannot be used: it does not begin with https://",
+        ),
+    ];
+    for (config, expected) in &mistakes {
+        told(&[(config, expected)]);
+    }
+}
+
+#[test]
+fn mistakes_about_who_signs_and_who_has_accounts_are_told() {
+    let issuer = |more: &str| with(&format!("{GITHUB}{more}"));
+    let mistakes = [
+        (
+            "[socket]\n[signing]\npath = \"secret/keys\"\n".to_owned(),
+            "[signing]: what is signed comes by HTTPS; add an [https] section",
         ),
         (
             issuer("[signing]\npath = \"secret/a#b\"\n"),

@@ -130,7 +130,7 @@ impl Approval {
                 let by = groups.people().of(&by).to_string();
                 self.done(State::Revoked { by }, ApprovalStep::Revoked, now)
             }
-            Event::Review { by, note } => self.reviewed(by, note, groups, now)?,
+            Event::Review { by, note } => self.reviewed(&by, note, groups, now)?,
             Event::Tick => self.tick(now),
         };
         let revision = if effects.is_empty() {
@@ -252,7 +252,7 @@ impl Approval {
 
     fn reviewed(
         self,
-        by: Account,
+        by: &Account,
         note: &str,
         groups: &Groups,
         now: OffsetDateTime,
@@ -262,12 +262,12 @@ impl Approval {
             Some(Review::Done { by, .. }) => return Err(Refusal::ReviewedAlready(by.clone())),
             Some(Review::Open { .. }) => {}
         }
-        if self.is_of(&by, groups) {
+        if self.is_of(by, groups) {
             return Err(Refusal::Own);
         }
         let note = note.to_owned();
         let review = Review::Done {
-            by: groups.people().of(&by).to_string(),
+            by: groups.people().of(by).to_string(),
             note: note.clone(),
             at: now,
         };

@@ -111,7 +111,7 @@ mod tests {
                 wrap(SEQUENCE, &times.concat()),
             ];
             let whole = wrap(SEQUENCE, &wrap(SEQUENCE, &body.concat()));
-            ends(&whole).map(|end| end.unix_timestamp())
+            ends(&whole).map(OffsetDateTime::unix_timestamp)
         };
         assert_eq!(
             end(GENERALIZED_TIME, "20500101000000Z"),
