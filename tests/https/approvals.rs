@@ -72,3 +72,21 @@ async fn a_job_takes_back_what_it_asked_for() {
     let (code, said) = tokio::task::block_in_place(|| served.run(&["approve", &id]));
     assert!(code != 0 && said.contains("over"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_set_it_going_does_not_approve_it() {
+    let uid = rustix::process::geteuid().as_raw();
+    let people = format!("[people]\nlead = [\"uid:{uid}\", \"github:583231\"]\n");
+    let served = Served::with(&people, "").await;
+    let body = json!({"path": "secret/guarded/key", "reason": "deploy 1.2"}).to_string();
+    let ask = "POST /v1/vaultgram/requests";
+    for (actor, code) in [("583231", 77), ("583232", 0)] {
+        let changes = json!({"actor_id": actor, "run_id": actor});
+        let session = served.session(&changes).await;
+        let asked = served.ask_as(&session, ask, &body).await.json();
+        let id = asked["data"]["id"].as_str().unwrap().to_owned();
+        let approve = || served.run(&["approve", &id]);
+        let (ended, said) = tokio::task::block_in_place(approve);
+        assert_eq!(ended, code, "{actor}: {said}");
+    }
+}

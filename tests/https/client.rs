@@ -1,4 +1,8 @@
 //! A client that says what it is told to over TLS, right or wrong.
+#![allow(
+    dead_code,
+    reason = "shared by test targets, of which none uses all of it"
+)]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -78,7 +78,7 @@ async fn signed_requests_are_answered_with_and_without_a_body() {
     // Keys rotate: the next is taken beside it, a list of signatures too, and one that is gone
     // is not taken when it was read again.
     let mut next = Signed::at(READ, "", now(), &SIGNING_NEXT);
-    next.key = "deploybot/2".to_owned();
+    "deploybot/2".clone_into(&mut next.key);
     next.signatures = format!("v1,AAAA v2,x {}", next.signatures);
     assert_eq!(next.send(&served).await.status, 200);
     served.bao.put(
@@ -86,7 +86,7 @@ async fn signed_requests_are_answered_with_and_without_a_body() {
         &json!({"deploybot/3": whsec(&[3; 32])}),
     );
     let mut newest = Signed::at(READ, "", now(), &[3; 32]);
-    newest.key = "deploybot/3".to_owned();
+    "deploybot/3".clone_into(&mut newest.key);
     // Unknown ids have the keys read again, once in ten seconds.
     let mut last = newest.send(&served).await;
     for _ in 0..15 {
@@ -95,7 +95,7 @@ async fn signed_requests_are_answered_with_and_without_a_body() {
         }
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         let mut again = Signed::at(READ, "", now(), &[3; 32]);
-        again.key = "deploybot/3".to_owned();
+        "deploybot/3".clone_into(&mut again.key);
         last = again.send(&served).await;
     }
     assert_eq!(last.status, 200, "{last:?}");
@@ -103,115 +103,70 @@ async fn signed_requests_are_answered_with_and_without_a_body() {
     served.verify_audit();
 }
 
+type Change = fn(&mut Signed);
+
+/// What is not right of a read, the status, and what is on record.
+const CHANGES: [(Change, u16, &str); 13] = [
+    (
+        |it| it.what = it.what.replace("GET", "DELETE"),
+        403,
+        "signature",
+    ),
+    (
+        |it| it.what = it.what.replace("database", "other"),
+        403,
+        "signature",
+    ),
+    (|it| it.what += "?version=1", 403, "signature"),
+    (|it| it.body += " ", 403, "signature"),
+    (|it| it.id += "x", 403, "signature"),
+    (|it| it.time = (now() - 100).to_string(), 403, "signature"),
+    (|it| it.signatures.truncate(20), 403, "signature"),
+    (
+        |it| it.signatures = it.signatures.chars().rev().collect(),
+        403,
+        "signature",
+    ),
+    (|it| "deploybot/2".clone_into(&mut it.key), 403, "signature"),
+    (
+        |it| "deploybot/9".clone_into(&mut it.key),
+        403,
+        "key_unknown",
+    ),
+    (|it| "nobody/1".clone_into(&mut it.key), 403, "key_unknown"),
+    (|it| "deploybot".clone_into(&mut it.key), 400, "malformed"),
+    (|it| "soon".clone_into(&mut it.time), 400, "malformed"),
+];
+
+/// All that is not right; `good` was sent before.
+fn wrong(good: &Signed) -> Vec<(Signed, u16, &'static str)> {
+    let body = json!({"data": {"k": "new"}}).to_string();
+    let mut put = Signed::new("POST /v1/secret/data/web/other", &body);
+    put.body = body.replace("new", "old");
+    let mut id = Signed::new(READ, "");
+    "a.1".clone_into(&mut id.id);
+    let mut all = vec![
+        (good.clone(), 403, "replayed"),
+        (Signed::at(READ, "", now() - 302, &SIGNING), 403, "expired"),
+        (Signed::at(READ, "", now() + 330, &SIGNING), 403, "not_yet"),
+        (put, 403, "signature"),
+        (id, 400, "malformed"),
+    ];
+    for (change, status, reason) in CHANGES {
+        let mut signed = Signed::new(READ, "");
+        change(&mut signed);
+        all.push((signed, status, reason));
+    }
+    all
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signature_is_for_one_request_once_and_now() {
     let mut served = Served::start().await;
     let good = Signed::new(READ, "");
     assert_eq!(good.send(&served).await.status, 200);
-    let put = |body: &str| Signed::new("POST /v1/secret/data/web/other", body);
-    let body = json!({"data": {"k": "new"}}).to_string();
-    let mut wanted = vec![];
-    let altered = |change: fn(&mut Signed), signed: Signed| {
-        let mut signed = signed;
-        change(&mut signed);
-        signed
-    };
-    let cases = [
-        (good.clone(), 403, "replayed"),
-        (Signed::at(READ, "", now() - 302, &SIGNING), 403, "expired"),
-        (Signed::at(READ, "", now() + 330, &SIGNING), 403, "not_yet"),
-        (
-            altered(
-                |it| it.what = it.what.replace("GET", "DELETE"),
-                Signed::new(READ, ""),
-            ),
-            403,
-            "signature",
-        ),
-        (
-            altered(
-                |it| it.what = it.what.replace("database", "other"),
-                Signed::new(READ, ""),
-            ),
-            403,
-            "signature",
-        ),
-        (
-            altered(|it| it.what += "?version=1", Signed::new(READ, "")),
-            403,
-            "signature",
-        ),
-        (
-            altered(|it| it.body = it.body.replace("new", "old"), put(&body)),
-            403,
-            "signature",
-        ),
-        (altered(|it| it.body += " ", put(&body)), 403, "signature"),
-        (
-            altered(|it| it.id += "x", Signed::new(READ, "")),
-            403,
-            "signature",
-        ),
-        (
-            altered(
-                |it| it.time = (now() - 1).to_string(),
-                Signed::at(READ, "", now() - 9, &SIGNING),
-            ),
-            403,
-            "signature",
-        ),
-        (
-            altered(|it| it.signatures.truncate(20), Signed::new(READ, "")),
-            403,
-            "signature",
-        ),
-        (
-            altered(
-                |it| it.signatures = it.signatures.chars().rev().collect(),
-                Signed::new(READ, ""),
-            ),
-            403,
-            "signature",
-        ),
-        (
-            altered(
-                |it| it.key = "deploybot/2".to_owned(),
-                Signed::new(READ, ""),
-            ),
-            403,
-            "signature",
-        ),
-        (
-            altered(
-                |it| it.key = "deploybot/9".to_owned(),
-                Signed::new(READ, ""),
-            ),
-            403,
-            "key_unknown",
-        ),
-        (
-            altered(|it| it.key = "nobody/1".to_owned(), Signed::new(READ, "")),
-            403,
-            "key_unknown",
-        ),
-        (
-            altered(|it| it.key = "deploybot".to_owned(), Signed::new(READ, "")),
-            400,
-            "malformed",
-        ),
-        (
-            altered(|it| it.time = "soon".to_owned(), Signed::new(READ, "")),
-            400,
-            "malformed",
-        ),
-        (
-            altered(|it| it.id = "a.1".to_owned(), Signed::new(READ, "")),
-            400,
-            "malformed",
-        ),
-    ];
-    let mut told = std::collections::BTreeSet::new();
-    for (signed, status, reason) in cases {
+    let (mut wanted, mut told) = (vec![], std::collections::BTreeSet::new());
+    for (signed, status, reason) in wrong(&good) {
         let answer = signed.send(&served).await;
         assert_eq!(answer.status, status, "{reason}: {answer:?}");
         assert!(!answer.body.contains("web"), "{reason}: {answer:?}");
