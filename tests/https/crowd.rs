@@ -27,7 +27,8 @@ async fn job(port: u16, trust: &Trust, token: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_jobs_at_once_are_all_answered() {
-    let served = Served::start().await;
+    // All of them come from one address here.
+    let served = Served::with("[limits]\nin_flight_per_user = 400\n", "").await;
     let tokens: Vec<_> = (0..JOBS)
         .map(|run| served.issuer.token(&json!({"run_id": run.to_string()})))
         .collect();
