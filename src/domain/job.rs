@@ -93,10 +93,8 @@ impl Job {
     /// Whether `other` is the same attempt of the same run.
     #[must_use]
     pub fn is_same_run(&self, other: &Self) -> bool {
-        let same = |name: &str| self.claim(name) == other.claim(name);
-        self.issuer == other.issuer
-            && self.subject == other.subject
-            && OF_THE_RUN.iter().all(|name| same(name))
+        let same = |name: &&str| self.claim(name) == other.claim(name);
+        self.issuer == other.issuer && self.subject == other.subject && OF_THE_RUN.iter().all(same)
     }
 
     /// Everything that is known, for the job to see.

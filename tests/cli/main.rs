@@ -18,6 +18,7 @@ mod exec;
 mod formats;
 mod github;
 mod help;
+mod https;
 mod init;
 mod open;
 #[path = "../support/openbao.rs"]

@@ -6,6 +6,7 @@
 mod login;
 mod proof;
 mod tls;
+mod validity;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -200,10 +201,15 @@ impl Server {
         connection.serve(stream, &ForJobs { server, from }).await;
     }
 
-    /// Agrees on TLS.
+    /// Agrees on TLS, unless a stop comes first: nothing was asked yet.
     async fn agree(&self, stream: TcpStream) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(self.tls.current());
-        match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        let agreeing = timeout(HANDSHAKE, acceptor.accept(stream));
+        let agreed = tokio::select! {
+            agreed = agreeing => agreed,
+            () = self.stop.cancelled() => return None,
+        };
+        match agreed {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
                 tracing::debug!(event = "https.no_handshake", %error);
