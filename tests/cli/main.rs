@@ -11,6 +11,7 @@ mod approvals;
 mod audit;
 #[path = "../support/certificates.rs"]
 mod certificates;
+mod ci;
 mod config;
 #[path = "../support/etcd.rs"]
 mod etcd;
@@ -25,6 +26,8 @@ mod open;
 mod openbao;
 mod render;
 mod rules;
+#[path = "../support/runner.rs"]
+mod runner;
 mod served;
 mod server;
 mod sockets;
