@@ -132,7 +132,7 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             "",
-            "nothing to serve: add a [telegram] or a [socket] section",
+            "nothing to serve: add a [telegram], a [socket] or an [https] section",
         ),
         ("[socket\n", "vaultgram.toml:1:"),
     ]);
