@@ -65,7 +65,7 @@ pub async fn run(arguments: &StatusArgs, out: &mut dyn Write, color: bool) -> Re
     if arguments.cluster {
         return cluster::run(&arguments.common, out, color).await;
     }
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let health = socket.get("/v1/sys/health").await?;
     let health: Health = serde_json::from_slice(&health.body).map_err(|_| not_understood())?;
     let report = socket.get("/health").await?;

@@ -141,7 +141,7 @@ struct Values {
 
 /// Reads everything, at once.
 async fn read(arguments: &GithubArgs, selectors: &[Selector]) -> Result<Values, Failure> {
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let (variables, outputs) = (&arguments.variables, &arguments.outputs);
     let named = variables.iter().chain(outputs);
     let mut addresses: Vec<Address> = named.map(|named| named.address.clone()).collect();
