@@ -19,7 +19,8 @@ use crate::cli::client::{Answer, Asked, exchange};
 use crate::cli::exit::{Exit, Failure};
 
 /// What to do where a certificate is not believed.
-const BELIEVE: &str = "name its authority with --ca-file or VAULTGRAM_CACERT; it must be the one you expect";
+const BELIEVE: &str =
+    "name its authority with --ca-file or VAULTGRAM_CACERT; it must be the one you expect";
 /// What else may be at the other end.
 const NO_HTTPS: &str = "is this the address of a vaultgram's [https]?";
 
@@ -95,7 +96,11 @@ impl Address {
             let stream = stream.await.map_err(|error| {
                 let failure = unavailable(format!("no TLS: {error}"));
                 if is_of_trust(&error) {
-                    return Failure { exit: Exit::Config, ..failure }.hint(BELIEVE);
+                    return Failure {
+                        exit: Exit::Config,
+                        ..failure
+                    }
+                    .hint(BELIEVE);
                 }
                 failure.hint(NO_HTTPS)
             })?;
@@ -103,9 +108,7 @@ impl Address {
         } else {
             exchange(stream, &self.authority, asked).await
         };
-        exchanged.map_err(|error| {
-            unavailable(format!("no proper answer: {error}")).hint(NO_HTTPS)
-        })
+        exchanged.map_err(|error| unavailable(format!("no proper answer: {error}")).hint(NO_HTTPS))
     }
 }
 
@@ -122,7 +125,8 @@ pub(super) fn trust(file: Option<&Path>) -> Result<Trust, Failure> {
     if let Some(file) = file {
         let refuse = |what: String| {
             let what = format!("{}: {what}", file.display());
-            Failure::new(Exit::Config, what).hint("it must hold certificates of authorities, in PEM")
+            Failure::new(Exit::Config, what)
+                .hint("it must hold certificates of authorities, in PEM")
         };
         let found = CertificateDer::pem_file_iter(file);
         for certificate in found.map_err(|error| refuse(error.to_string()))? {

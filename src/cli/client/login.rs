@@ -142,7 +142,8 @@ impl Remote {
             let what = format!("{}: cannot sign in: {}", self.address, failure.what);
             return Err(Failure { what, ..failure });
         }
-        let opened: LoggedIn = serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
+        let opened: LoggedIn =
+            serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
         let lasts = Duration::from_secs(opened.auth.lease_duration);
         let token = opened.auth.client_token;
         *session = Some(Session {

@@ -96,7 +96,13 @@ pub struct ProofArgs {
     // The same as variables: options of their own, as a usage error shows what was typed.
     #[arg(long, env = "VAULTGRAM_CACERT", hide = true, global = true)]
     vaultgram_cacert: Option<PathBuf>,
-    #[arg(long, env = "VAULTGRAM_JWT", hide = true, hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        env = "VAULTGRAM_JWT",
+        hide = true,
+        hide_env_values = true,
+        global = true
+    )]
     vaultgram_jwt: Option<Secret>,
     #[arg(long, env = "VAULTGRAM_JWT_FILE", hide = true, global = true)]
     vaultgram_jwt_file: Option<PathBuf>,
@@ -104,7 +110,13 @@ pub struct ProofArgs {
     vaultgram_role: Option<String>,
     #[arg(long, env = "VAULTGRAM_AUDIENCE", hide = true, global = true)]
     vaultgram_audience: Option<String>,
-    #[arg(long, env = "VAULTGRAM_TOKEN", hide = true, hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        env = "VAULTGRAM_TOKEN",
+        hide = true,
+        hide_env_values = true,
+        global = true
+    )]
     vaultgram_token: Option<Secret>,
     #[arg(long, env = "VAULTGRAM_TOKEN_FILE", hide = true, global = true)]
     vaultgram_token_file: Option<PathBuf>,
@@ -113,8 +125,13 @@ pub struct ProofArgs {
     // What GitHub gives to a job with `permissions: id-token: write`.
     #[arg(long, env = "ACTIONS_ID_TOKEN_REQUEST_URL", hide = true, global = true)]
     actions_id_token_request_url: Option<String>,
-    #[arg(long, env = "ACTIONS_ID_TOKEN_REQUEST_TOKEN", hide = true, hide_env_values = true,
-        global = true)]
+    #[arg(
+        long,
+        env = "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+        hide = true,
+        hide_env_values = true,
+        global = true
+    )]
     actions_id_token_request_token: Option<Secret>,
 }
 
@@ -162,7 +179,9 @@ pub(super) enum Evidence {
 
 impl ProofArgs {
     pub(super) fn ca_file(&self) -> Option<&Path> {
-        let variable = filled(self.vaultgram_cacert.as_ref(), |file| file.as_os_str().is_empty());
+        let variable = filled(self.vaultgram_cacert.as_ref(), |file| {
+            file.as_os_str().is_empty()
+        });
         self.ca_file.as_ref().or(variable).map(PathBuf::as_path)
     }
 
@@ -184,7 +203,8 @@ impl ProofArgs {
             return Ok(self.issuer(Evidence::Token(jwt)));
         }
         if let Some(key) = filled(self.vaultgram_signing_key_file.as_ref(), String::is_empty) {
-            let wrong = |why| Failure::new(Exit::Usage, format!("VAULTGRAM_SIGNING_KEY_FILE: {why}"));
+            let wrong =
+                |why| Failure::new(Exit::Usage, format!("VAULTGRAM_SIGNING_KEY_FILE: {why}"));
             return key.parse().map(Proof::Signature).map_err(wrong);
         }
         let (url, token) = (

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use zeroize::Zeroizing;
 
-use crate::cli::client::proof::{Headers, Secret};
 use crate::cli::client::Asked;
+use crate::cli::client::proof::{Headers, Secret};
 use crate::cli::exit::{Exit, Failure};
 
 /// A key: its name, and the file it is in.
@@ -68,7 +68,16 @@ impl SigningKey {
 
 fn signature(key: &[u8], id: &str, time: &str, asked: &Asked<'_>) -> String {
     let mut signing = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-    for piece in [id, ".", time, ".", asked.method.as_str(), " ", asked.target, "\n"] {
+    for piece in [
+        id,
+        ".",
+        time,
+        ".",
+        asked.method.as_str(),
+        " ",
+        asked.target,
+        "\n",
+    ] {
         signing.update(piece.as_bytes());
     }
     signing.update(&asked.body);
@@ -87,7 +96,9 @@ mod tests {
         let key: SigningKey = "ci/2026=/run/key=1".parse().unwrap();
         assert_eq!(key.name, "ci/2026");
         assert_eq!(key.file, PathBuf::from("/run/key=1"));
-        for wrong in ["", "ci", "ci/1", "ci/1=", "/1=k", "ci/=k", "c i/1=k", "whsec_a"] {
+        for wrong in [
+            "", "ci", "ci/1", "ci/1=", "/1=k", "ci/=k", "c i/1=k", "whsec_a",
+        ] {
             assert!(wrong.parse::<SigningKey>().is_err(), "{wrong}");
         }
     }
@@ -101,7 +112,12 @@ mod tests {
             headers: &[],
             body: Bytes::from_static(b"{\"a\":1}"),
         };
-        let signed = signature(b"0123456789abcdef0123456789abcdef", "msg_1", "1700000000", &asked);
+        let signed = signature(
+            b"0123456789abcdef0123456789abcdef",
+            "msg_1",
+            "1700000000",
+            &asked,
+        );
         assert_eq!(signed, "v1,+Mec+pckxjF5plBbL+b/SMJYN4a3eGeQkCxhbHd5QPY=");
     }
 }

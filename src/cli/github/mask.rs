@@ -80,7 +80,19 @@ impl Masks {
             .filter(|line| !line.trim().is_empty());
         // A shell or YAML can take the blanks around it away.
         let lines = lines.flat_map(|line| [line, line.trim()]);
-        self.0.extend(lines.map(Box::from));
+        for line in lines {
+            self.0.insert(Box::from(line));
+            self.in_json(line);
+        }
+    }
+
+    /// `line` as it stands where it was put into JSON: outputs are handed on so.
+    fn in_json(&mut self, line: &str) {
+        let json = serde_json::to_string(line).map(Zeroizing::new);
+        let json = json.as_deref().ok().map(String::as_str);
+        let inner = json.and_then(|json| json.strip_prefix('"')?.strip_suffix('"'));
+        self.0
+            .extend(inner.filter(|inner| *inner != line).map(Box::from));
     }
 
     /// Whether some are so short that they hide much else.

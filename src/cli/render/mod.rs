@@ -1,7 +1,7 @@
 //! `vaultgram render`: a file from a template with secrets in it.
 
 mod template;
-mod write;
+pub(super) mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
