@@ -21,7 +21,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "telegram",
         &["broker", "domain", "age", "telemetry::metrics"],
     ),
-    ("http", &["broker", "domain", "api", "telemetry::metrics"]),
+    (
+        "http",
+        &["broker", "domain", "api", "identity", "telemetry::metrics"],
+    ),
     (
         "vault",
         &["domain", "broker::ports", "memory", "telemetry::metrics"],

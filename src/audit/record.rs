@@ -128,6 +128,10 @@ enum About<'a> {
         path: &'a str,
         lease: &'a str,
     },
+    Proof {
+        proof: &'static str,
+        from: &'a str,
+    },
     Chat {},
     Policy {},
 }
@@ -200,6 +204,9 @@ enum Event<'a> {
         seconds: u64,
     },
     LeaseRevoked,
+    ProofRefused {
+        reason: &'static str,
+    },
     Failed {
         reason: &'static str,
     },
@@ -295,6 +302,7 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::LeaseKept { seconds } => Self::LeaseKept { seconds: *seconds },
             AuditEvent::LeaseRenewed { seconds } => Self::LeaseRenewed { seconds: *seconds },
             AuditEvent::LeaseRevoked => Self::LeaseRevoked,
+            AuditEvent::ProofRefused { reason } => Self::ProofRefused { reason },
             AuditEvent::Failed { reason } => Self::Failed { reason },
         }
     }
@@ -344,6 +352,7 @@ impl<'a> From<&'a Subject> for About<'a> {
                 path: made_at.as_deref(),
             },
             Subject::Key(key) => Self::Key { key },
+            Subject::Proof { kind, from } => Self::Proof { proof: kind, from },
             Subject::Chat => Self::Chat {},
             Subject::Policy => Self::Policy {},
             Subject::Lease {

@@ -20,6 +20,7 @@ mod lease;
 mod leases;
 mod lock;
 pub mod ports;
+mod proof;
 mod turn;
 mod unwrap;
 mod versions;

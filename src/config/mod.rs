@@ -11,6 +11,7 @@ mod dotenv;
 pub mod environment;
 mod files;
 mod groups;
+mod https;
 mod limits;
 mod policy;
 mod proxy;
@@ -31,6 +32,7 @@ pub use approvals::{ApprovalsConfig, PER_DAY};
 pub use audit::{AUDIT_KEY, AuditConfig, AuditSinkConfig, WitnessConfig};
 pub use credentials::CredentialsConfig;
 pub use environment::Environment;
+pub use https::{HttpsConfig, IssuerConfig};
 pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
 pub use rules::{HangsOn, RulesConfig, other_sections, policies_in, watched};
@@ -67,6 +69,8 @@ pub struct Config {
     pub approvals: ApprovalsConfig,
     /// The socket for systemd's credentials.
     pub credentials: Option<CredentialsConfig>,
+    /// HTTPS for jobs elsewhere, where it is served.
+    pub https: Option<HttpsConfig>,
     /// The audit.
     pub audit: AuditConfig,
     /// Where the state is.
@@ -101,6 +105,7 @@ impl Config {
                 limits: parts.limits,
                 approvals: parts.approvals,
                 credentials: parts.credentials,
+                https: parts.https,
                 audit: parts.audit,
                 state,
                 log: parts.log,
@@ -142,6 +147,7 @@ struct Parts {
     limits: LimitsConfig,
     approvals: ApprovalsConfig,
     credentials: Option<CredentialsConfig>,
+    https: Option<HttpsConfig>,
     audit: AuditConfig,
     state: Option<StateConfig>,
     log: LogConfig,
@@ -158,8 +164,9 @@ impl Parts {
         let rules = rules::typed(&raw, mounts.as_ref(), &directory, &mut problems);
         let no_socket = raw.socket.is_none() && raw.sockets.is_empty();
         let credentials = raw.credentials.filter(|it| !it.units.is_empty());
-        if raw.telegram.is_none() && no_socket && credentials.is_none() {
-            problems.push("nothing to serve: add a [telegram] or a [socket] section");
+        let nothing = raw.telegram.is_none() && no_socket && credentials.is_none();
+        if nothing && raw.https.is_none() {
+            problems.push("nothing to serve: add a [telegram], a [socket] or an [https] section");
         }
         if no_socket
             && raw
@@ -180,6 +187,14 @@ impl Parts {
         let credentials = credentials.map(|raw| {
             credentials::typed(raw, mounts.as_ref(), &sockets, &directory, &mut problems)
         });
+        let https = https::typed(
+            raw.https,
+            raw.issuers,
+            raw.signing,
+            mounts.as_ref(),
+            &directory,
+            &mut problems,
+        );
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         if let Err(problem) = raw.approvals.check() {
             problems.push(problem);
@@ -195,6 +210,7 @@ impl Parts {
             limits: raw.limits,
             approvals: raw.approvals,
             credentials,
+            https,
             audit,
             state,
             log,

@@ -20,6 +20,9 @@ pub(super) struct Raw {
     pub(super) limits: super::LimitsConfig,
     pub(super) approvals: super::ApprovalsConfig,
     pub(super) credentials: Option<Credentials>,
+    pub(super) https: Option<super::https::Https>,
+    pub(super) issuers: BTreeMap<String, super::https::Issuer>,
+    pub(super) signing: Option<super::https::Signing>,
     pub(super) audit: Audit,
     pub(super) state: State,
     pub(super) log: Log,
@@ -349,7 +352,7 @@ impl LogLevel {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map_err(|_| {
         serde::de::Error::custom("not a duration; write it like \"500ms\", \"60s\" or \"5m\"")

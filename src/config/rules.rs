@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::config::{
-    ConfigError, Problems, files, groups, policy, raw, read_deciding, socket, telegram, vault,
+    ConfigError, Problems, files, groups, https, policy, raw, read_deciding, socket, telegram,
+    vault,
 };
 use crate::domain::{Mounts, Policy};
 
@@ -100,6 +101,7 @@ pub(super) fn typed(
     let mut hash = Sha256::new();
     let settings = (&raw.policy, &raw.groups, &raw.people, &unix_users);
     hash.update(format!("{settings:?}"));
+    https::check_accounts(raw, problems);
     let groups = groups::typed(&raw.groups, &raw.people, &unix_users, problems);
     let sources = policy::sources(&raw.policy, directory, problems);
     for source in &sources {

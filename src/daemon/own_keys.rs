@@ -1,5 +1,5 @@
-//! The application's keys where Vault has them: by what right they are read, and how `serve` waits
-//! for them.
+//! Keys of our own where Vault has them: by what right they are read, and how `serve` waits for those of
+//! the application.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::domain::caller::UnixPeer;
 use crate::domain::group::Groups;
 use crate::domain::policy_load::PolicySource;
 use crate::domain::{
-    Action, Caller, Decision, Delivery, Mounts, Permit, Policy, Request, RequestId, SecretPath,
-    Target,
+    Action, Caller, Decision, Delivery, Mounts, Permit, Policy, Request, RequestId, Secret,
+    SecretPath, Target,
 };
 use crate::telegram::Backoff;
 
 /// How long a start may take before it is worth a word.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// The keys' place in Vault, and a broker of its own that reads nothing else: by policy, and on
+/// Their place in Vault, and a broker of its own that reads nothing else: by policy, and on
 /// the audit's record.
 pub(super) struct OwnKeys {
     broker: Broker,
@@ -52,7 +52,7 @@ impl OwnKeys {
         let began = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         loop {
-            let reason = match self.read().await {
+            let reason = match self.application().await {
                 Ok(id) => return id,
                 Err(reason) => reason,
             };
@@ -70,7 +70,17 @@ impl OwnKeys {
         }
     }
 
-    async fn read(&self) -> Result<i32, String> {
+    async fn application(&self) -> Result<i32, String> {
+        let secret = self.read().await?;
+        let found = from_secret(&secret).ok_or_else(|| malformed(&self.path))?;
+        Ok(found.id)
+    }
+
+    /// All that is there now.
+    ///
+    /// # Errors
+    /// Says why it cannot be read.
+    pub(super) async fn read(&self) -> Result<Secret, String> {
         // Asked first, so that a Vault that is down leaves no records of what could not be.
         match self.broker.store_health().await {
             StoreHealth::Ready(_) => {}
@@ -87,8 +97,7 @@ impl OwnKeys {
         let Outcome::Released(secret) = outcome.map_err(|error| error.to_string())? else {
             return Err("the path is not one of [vault] mounts".to_owned());
         };
-        let found = from_secret(&secret).ok_or_else(|| malformed(&self.path))?;
-        Ok(found.id)
+        Ok(secret)
     }
 }
 

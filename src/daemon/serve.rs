@@ -22,7 +22,9 @@ use crate::daemon::parts::{Parts, unavailable};
 use crate::daemon::reload::{Reloader, Seen};
 use crate::daemon::signals::{Asked, Signals};
 use crate::daemon::state::State;
-use crate::daemon::{UNSIGNED, approvals, descriptors, load_all, session_key, settings, start_log};
+use crate::daemon::{
+    UNSIGNED, approvals, descriptors, https, load_all, session_key, settings, start_log,
+};
 use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener};
 use crate::telegram::{FileSession, SessionError, TelegramError};
@@ -114,6 +116,7 @@ struct Daemon {
     clock: Arc<dyn Clock>,
     sockets: Vec<Listener>,
     credentials: Option<(Listener, BTreeMap<Credential, Target>)>,
+    https: Option<https::Front>,
     attestor: Attestor,
     reloader: Reloader,
     telegram: Option<Account>,
@@ -205,6 +208,11 @@ impl Daemon {
             .credentials
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
+        let https = config.https.map(|https| {
+            let opened = https::open(https, limits, &rules.mounts, &ports);
+            opened.map_err(|error| Failure::new(Exit::CannotCreate, error))
+        });
+        let https = https.transpose()?;
         let broker = Arc::new(Broker::new(rules, ports()));
         let in_force = (config.rules.hash, config.rules.hangs_on);
         let reloader = Reloader::new(
@@ -223,6 +231,7 @@ impl Daemon {
             clock,
             sockets,
             credentials,
+            https,
             attestor,
             reloader,
             telegram,
@@ -248,6 +257,11 @@ impl Daemon {
         let reloading = self.reloader.run(Arc::clone(&notifier), fronts.stop());
         all.add(fronts.keep(reloading));
         let beside_socket = !self.sockets.is_empty() || self.credentials.is_some();
+        let beside_socket = beside_socket || self.https.is_some();
+        if let Some(https::Front { https, identity }) = self.https {
+            let serving = https.serve(Arc::clone(&self.broker), identity, fronts.stop());
+            all.add(fronts.spawn(async move { serving.await.map_err(unavailable) }));
+        }
         for socket in self.sockets {
             let broker = Arc::clone(&self.broker);
             let serving = socket.serve(broker, self.attestor.clone(), fronts.stop());

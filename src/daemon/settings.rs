@@ -145,7 +145,7 @@ fn socket(config: SocketConfig, limits: LimitsConfig) -> http::Settings {
     }
 }
 
-fn limits(connections: usize, config: LimitsConfig) -> http::Limits {
+pub(super) fn limits(connections: usize, config: LimitsConfig) -> http::Limits {
     let default = http::Limits::of(connections);
     let count = |configured: Option<NonZeroU32>, default| {
         configured.map_or(default, |it| {

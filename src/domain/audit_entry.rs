@@ -40,6 +40,13 @@ pub enum Subject {
     },
     /// A public key of the caller, which sealed answers are encrypted to.
     Key(String),
+    /// A proof of who somebody is, brought over the network.
+    Proof {
+        /// What kind: `token`, `session` or `signature`.
+        kind: &'static str,
+        /// The address it came from.
+        from: String,
+    },
     /// Chat as a whole.
     Chat,
     /// The policy as a whole.
@@ -184,6 +191,11 @@ pub enum AuditEvent {
     },
     /// The lease has ended, and with it the secret.
     LeaseRevoked,
+    /// A proof was refused: nobody knows who brought it, so the caller is vaultgram itself.
+    ProofRefused {
+        /// Why, such as `expired`.
+        reason: &'static str,
+    },
     /// Nothing was handed over; a change may or may not have been made when the store did not
     /// answer.
     Failed {
@@ -243,6 +255,7 @@ impl AuditEvent {
             | Self::LeaseKept { .. }
             | Self::LeaseRenewed { .. }
             | Self::LeaseRevoked
+            | Self::ProofRefused { .. }
             | Self::Failed { .. } => None,
         }
     }

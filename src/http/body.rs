@@ -35,7 +35,7 @@ pub(super) async fn parameters<B>(body: &mut B) -> Result<Vec<Field>, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let text = read_in_time(body).await?;
+    let text = whole(body).await?;
     if text.is_empty() {
         return Ok(vec![]);
     }
@@ -62,7 +62,7 @@ where
     struct Options {
         cas: Option<Number>,
     }
-    let text = read_in_time(body).await?;
+    let text = whole(body).await?;
     // Vault's words, also of what is no JSON at all.
     let nothing = || Refusal::bad_request("no data provided");
     if text.is_empty() {
@@ -175,7 +175,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     T: DeserializeOwned,
 {
-    let text = read_in_time(body).await?;
+    let text = whole(body).await?;
     if text.is_empty() {
         return Ok(None);
     }
@@ -186,7 +186,11 @@ where
     })
 }
 
-async fn read_in_time<B>(body: &mut B) -> Result<Zeroizing<Vec<u8>>, Refusal>
+/// Reads all of it, as it is.
+///
+/// # Errors
+/// When it is too large, or too slow.
+pub(super) async fn whole<B>(body: &mut B) -> Result<Zeroizing<Vec<u8>>, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
 {

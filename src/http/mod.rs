@@ -1,9 +1,10 @@
-//! The Unix socket front end: Vault's API, to local processes the kernel vouches for.
+//! Vault's API: on Unix sockets, to local processes the kernel vouches for, and over HTTPS, to jobs that
+//! prove who they are.
 //!
 //! [`bind()`] makes a socket (as long as the process may set its owner), or [`adopt`] takes over one
 //! that systemd made; [`Listener::serve`] answers on it, [`Listener::serve_credentials`] as systemd's
 //! `LoadCredential=` wants it. A caller is what the kernel says of the connection ([`Attestor`]); tokens are
-//! ignored.
+//! ignored. [`Https`] does the same for jobs, whose word is checked first ([`Identity`]).
 
 mod approvals;
 mod ask;
@@ -11,9 +12,11 @@ mod bind;
 mod body;
 mod capabilities;
 mod cluster;
+mod connection;
 mod credentials;
 mod error;
 mod health;
+mod https;
 mod leases;
 mod limits;
 mod metadata;
@@ -31,7 +34,9 @@ mod wrapping;
 mod write;
 
 pub use bind::{BindError, adopt, bind, is_listened_at};
+pub use connection::Timeouts;
+pub use https::{Https, Identity, Settings as HttpsSettings, TlsFiles};
 pub use limits::Limits;
 pub use peer::Attestor;
-pub use socket::{Listener, Settings, Timeouts};
+pub use socket::{Listener, Settings};
 pub use vault_api::VaultApi;

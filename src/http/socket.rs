@@ -1,19 +1,12 @@
 //! Serving the socket: accept, learn who the peer is and what is left for it, answer until a stop.
 
-use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
-use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use hyper::body::Incoming;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -22,32 +15,19 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::Broker;
 use crate::domain::Caller;
-use crate::http::ask::{TURN, Turn};
 use crate::http::bind::SocketFile;
+use crate::http::connection::{self, Answers, Connection, Timeouts};
 use crate::http::limits::{Limits, Place, Refused, Shares, is_news};
 use crate::http::peer::Attestor;
 use crate::http::reply::Reply;
-use crate::http::stream::Stream;
 use crate::http::vault_api::VaultApi;
 
-/// Largest request head (request line and headers), in bytes.
-const MAX_HEAD: usize = 16 * 1024;
-/// Most headers a request may have.
-const MAX_HEADERS: usize = 64;
-/// Size of a connection's read buffer, in bytes: a head and what was pipelined behind it.
-const READ_BUFFER: usize = 2 * MAX_HEAD;
-/// How long a stop leaves for requests that are sent but not read yet.
-const LAST_CALL: Duration = Duration::from_millis(100);
 /// Shortest pause after accepting failed (too many open files, say); up to twice that.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Idle connections that are closed then, so that there are descriptors again.
 const SHED: usize = 16;
-/// How long a refused request waits for its answer, lest refusing keep us busy.
-const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
 /// Connections at once that are told why they are refused; more are just closed.
 const MAX_TOLD: usize = 64;
-/// How long such a connection has to ask something.
-const TELL_TIME: Duration = Duration::from_secs(1);
 
 /// How a socket is to be.
 #[derive(Debug, Clone)]
@@ -66,28 +46,6 @@ pub struct Settings {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
-}
-
-/// How long things may take on a connection.
-#[derive(Debug, Clone, Copy)]
-pub struct Timeouts {
-    /// Until a request's head is complete, from the start of the connection or the end of the
-    /// answer before it: both a slow sender and an idle connection end here.
-    pub head: Duration,
-    /// From a request's head to its answer.
-    pub answer: Duration,
-    /// Until a client has taken all of an answer, from when the kernel takes no more of it.
-    pub write: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            head: Duration::from_secs(30),
-            answer: Duration::from_secs(30),
-            write: Duration::from_secs(10),
-        }
-    }
 }
 
 /// A socket that is bound, and not served yet. Its file goes when this is dropped.
@@ -220,10 +178,11 @@ impl Server {
         let server = Arc::clone(self);
         match self.shares.open(uid, Instant::now()) {
             Ok(place) => {
-                self.tasks.spawn(server.connection(stream, Arc::new(place)));
+                self.tasks
+                    .spawn(server.connection(stream, uid, Arc::new(place)));
             }
             Err(why) => {
-                self.shares.refused(uid, why, Instant::now());
+                self.shares.refused(uid.into(), why, Instant::now());
                 if let Ok(turn) = Arc::clone(&self.told).try_acquire_owned() {
                     self.tasks.spawn(server.tell(stream, why, turn));
                 }
@@ -233,99 +192,44 @@ impl Server {
 
     /// Says why a connection is not served.
     async fn tell(self: Arc<Self>, stream: UnixStream, why: Refused, turn: OwnedSemaphorePermit) {
-        let mut stream = Stream::new(stream, self.timeouts.write, None);
-        let telling = async {
-            // Not before it asks: some clients take that for a broken connection.
-            stream.read_u8().await?;
-            stream.write_all(why.text().as_bytes()).await?;
-            stream.shutdown().await
-        };
-        // Whoever does not listen, does not.
-        drop(tokio::time::timeout(TELL_TIME, telling).await);
+        connection::tell(stream, self.timeouts, why).await;
         drop(turn);
     }
 
     /// Serves one connection in its place, which another may need while it is idle.
-    async fn connection(self: Arc<Self>, stream: UnixStream, place: Arc<Place>) {
-        tokio::select! {
+    async fn connection(self: Arc<Self>, stream: UnixStream, uid: u32, place: Arc<Place>) {
+        let peer = tokio::select! {
             biased;
-            () = self.serve(stream, &place) => {}
-            () = place.closed() => {}
-        }
-    }
-
-    async fn serve(&self, stream: UnixStream, place: &Arc<Place>) {
-        let peer = match self.attestor.attest(&stream, &self.name).await {
-            Ok(peer) => peer,
-            Err(error) => {
-                tracing::warn!(event = "socket.peer_unknown", %error);
-                return;
-            }
+            attested = self.attestor.attest(&stream, &self.name) => match attested {
+                Ok(peer) => peer,
+                Err(error) => {
+                    tracing::warn!(event = "socket.peer_unknown", %error);
+                    return;
+                }
+            },
+            () = place.closed() => return,
         };
-        let uid = peer.uid;
         let caller = &Caller::Unix(peer);
-        let service = service_fn(move |request| async move {
-            Ok::<_, Infallible>(self.answer(request, caller, uid, place).await)
-        });
-        let stream = Stream::new(stream, self.timeouts.write, Some(Arc::clone(place)));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.timeouts.head)
-            .max_header_size(MAX_HEAD)
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(READ_BUFFER)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.stop.cancelled() => {
-                let last_call = tokio::time::timeout(LAST_CALL, connection.as_mut()).await;
-                if let Ok(ended) = last_call {
-                    ended
-                } else {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
+        let connection = Connection {
+            place,
+            shares: &self.shares,
+            who: uid.into(),
+            timeouts: self.timeouts,
+            stop: &self.stop,
         };
-        if let Err(error) = ended {
-            // The client went away, was too slow, or spoke something else.
-            tracing::debug!(event = "socket.connection_ended", uid, %error);
-        }
+        let api = &self.api;
+        connection.serve(stream, &ForPeer { api, caller }).await;
     }
+}
 
-    /// Answers a request, unless its user has asked for enough.
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        caller: &Caller,
-        uid: u32,
-        place: &Place,
-    ) -> Reply {
-        let with_body = !request.body().is_end_stream();
-        let mut unsent = None;
-        let reply = match place.begin(Instant::now()).await {
-            Ok(permit) => {
-                let turn = Arc::new(Turn::new(permit));
-                let answer = self.api.answer(request, caller);
-                let reply = TURN.scope(Arc::clone(&turn), answer).await;
-                // What is no answer does not hold it.
-                unsent = turn.unsent().filter(|_| reply.status().is_success());
-                reply
-            }
-            Err(why) => {
-                let uid = self.attestor.owner(uid);
-                self.shares.refused(uid, why, Instant::now());
-                tokio::time::sleep(REFUSAL_PAUSE).await;
-                let mut reply = why.reply();
-                if with_body {
-                    let close = HeaderValue::from_static("close");
-                    reply.headers_mut().insert(CONNECTION, close);
-                }
-                reply
-            }
-        };
-        place.answered(with_body, unsent);
-        reply
+/// Answers what one peer asks.
+struct ForPeer<'p> {
+    api: &'p VaultApi,
+    caller: &'p Caller,
+}
+
+impl Answers for ForPeer<'_> {
+    async fn answer(&self, request: Request<Incoming>) -> Reply {
+        self.api.answer(request, self.caller).await
     }
 }

@@ -12,7 +12,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
 use tokio::time::Sleep;
 
 use crate::http::limits::Place;
@@ -25,8 +24,8 @@ const MAX_LINGER: usize = 2 << 20;
 const PIECE: usize = 8 * 1024;
 
 /// Wraps a stream; see the module.
-pub(super) struct Stream {
-    below: UnixStream,
+pub(super) struct Stream<S> {
+    below: S,
     /// How long an answer may take to be taken, from when the kernel's buffer was full.
     limit: Duration,
     /// Runs while a part of an answer waits.
@@ -37,8 +36,8 @@ pub(super) struct Stream {
     linger: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
-impl Stream {
-    pub(super) fn new(stream: UnixStream, limit: Duration, place: Option<Arc<Place>>) -> Self {
+impl<S: AsyncRead + Unpin> Stream<S> {
+    pub(super) fn new(stream: S, limit: Duration, place: Option<Arc<Place>>) -> Self {
         Self {
             below: stream,
             limit,
@@ -89,7 +88,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -99,7 +98,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -66,6 +66,25 @@ impl VaultApi {
         reply
     }
 
+    /// Answers one of the requests that anybody may make: whether we live, and serve.
+    pub(super) async fn answer_anybody<B>(&self, request: &HttpRequest<B>) -> Reply {
+        let answer = async {
+            let route = health::route(request.method(), request.uri().path())?;
+            if route == Some(Route::Alive) {
+                return Ok(health::alive());
+            }
+            if route == Some(Route::Ready) {
+                return Ok(self.ready().await);
+            }
+            Err(Refusal::denied())
+        };
+        match tokio::time::timeout(self.time_limit, answer).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(refusal)) => reply::refusal(&refusal),
+            Err(_) => reply::refusal(&Refusal::too_slow(request.method())),
+        }
+    }
+
     async fn dispatch<B>(
         &self,
         id: RequestId,
@@ -81,6 +100,11 @@ impl VaultApi {
         let mounts = self.asker.broker.mounts();
         let (path, query) = (head.uri.path(), head.uri.query());
         let route = route::route(&head.method, path, query, mounts)?;
+        if let Caller::Job(_) = caller
+            && !is_for_jobs(&route)
+        {
+            return Err(Refusal::denied());
+        }
         if !takes_body(&route) && !body.is_end_stream() {
             return Err(Refusal::bad_request("send no request body here"));
         }
@@ -199,6 +223,14 @@ fn takes_body(route: &Route) -> bool {
         | Route::Alive
         | Route::Ready => false,
     }
+}
+
+/// Whether it concerns jobs: not what is about this host and the people on it.
+fn is_for_jobs(route: &Route) -> bool {
+    !matches!(
+        route,
+        Route::Metrics | Route::Unlock | Route::Report | Route::Cluster | Route::Collect(_)
+    )
 }
 
 /// Refuses what would change the meaning of an answer and is not supported. A token is no such

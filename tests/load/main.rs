@@ -143,7 +143,7 @@ async fn a_crowd_is_not_noticed() {
     );
     let log = stage.log();
     for (uid, _) in &HOSTILE[2..] {
-        let told = format!("\"uid\":{uid},");
+        let told = format!("\"who\":\"uid:{uid}\",");
         let times = log
             .lines()
             .filter(|line| line.contains("socket.refused") && line.contains(&told));

@@ -1,10 +1,12 @@
 //! What one caller may take of a socket, so that something is always left for the others.
 //!
-//! A caller is a user, as the kernel names it: its processes can be as many as it likes.
+//! A caller is a user, as the kernel names it: its processes can be as many as it likes; or the address it
+//! comes from.
 
 mod place;
 mod rate;
 mod shares;
+mod who;
 
 use std::time::Duration;
 
@@ -13,7 +15,9 @@ use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use tokio::time::Instant;
 
 pub(super) use place::Place;
+pub(super) use rate::Rate;
 pub(super) use shares::Shares;
+pub(super) use who::Who;
 
 use crate::http::error::Refusal;
 use crate::http::reply::{self, Reply};
@@ -21,7 +25,7 @@ use crate::http::reply::{self, Reply};
 /// How often the log says the same.
 const SAY_AGAIN: Duration = Duration::from_mins(1);
 
-/// What may be taken of a socket.
+/// What may be taken of a socket. A user, where it is one of the network, is an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// How many connections there are at once.
@@ -83,7 +87,7 @@ impl Refused {
             ),
             Self::Connections => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "your user has too many connections here; close some, or try again in a second",
+                "you have too many connections here; close some, or try again in a second",
             ),
             Self::Full => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -91,7 +95,7 @@ impl Refused {
             ),
             Self::InFlight => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "too many requests of your user are waiting for an answer; try again in a second",
+                "too many requests of yours are waiting for an answer; try again in a second",
             ),
         };
         Refusal::new(status, message)

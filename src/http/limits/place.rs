@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::ask::Unsent;
-use crate::http::limits::{Refused, Shares};
+use crate::http::limits::{Refused, Shares, Who};
 
 /// How long a request waits while its user has as many in progress as may be.
 const TURN: Duration = Duration::from_secs(2);
@@ -17,7 +17,7 @@ const TURN: Duration = Duration::from_secs(2);
 /// A connection's place, free again when this is dropped.
 pub(in crate::http) struct Place {
     shares: Arc<Shares>,
-    uid: u32,
+    who: Who,
     closing: CancellationToken,
     doing: Mutex<Doing>,
     /// What is given back should it never be sent.
@@ -39,13 +39,13 @@ enum Doing {
 impl Place {
     pub(super) fn new(
         shares: Arc<Shares>,
-        uid: u32,
+        who: Who,
         closing: CancellationToken,
         since: u64,
     ) -> Self {
         Self {
             shares,
-            uid,
+            who,
             closing,
             doing: Mutex::new(Doing::Waiting(since)),
             unsent: Mutex::default(),
@@ -79,14 +79,14 @@ impl Place {
         let mut doing = self.doing();
         let mut taken = self.shares.lock();
         if let Doing::Waiting(since) = *doing
-            && !taken.not_idle(self.uid, since)
+            && !taken.not_idle(self.who, since)
         {
             // It was given to another in this very moment.
             return Err(Refused::Connections);
         }
         *doing = Doing::Answering;
-        taken.count(self.uid, now)?;
-        Ok(Arc::clone(&taken.user(self.uid, now).in_flight))
+        taken.count(self.who, now)?;
+        Ok(Arc::clone(&taken.user(self.who, now).in_flight))
     }
 
     /// The answer is there, and holds `unsent`. `with_body`: the request had one, which may still be
@@ -102,7 +102,7 @@ impl Place {
         self.unsent().drain(..).for_each(Unsent::sent);
         let mut doing = self.doing();
         if matches!(*doing, Doing::Sending) && !self.closing.is_cancelled() {
-            *doing = Doing::Waiting(self.shares.lock().idle(self.uid, &self.closing));
+            *doing = Doing::Waiting(self.shares.lock().idle(self.who, &self.closing));
         }
     }
 
@@ -125,9 +125,9 @@ impl Drop for Place {
         let mut taken = self.shares.lock();
         // Else it is free already.
         if !self.closing.is_cancelled() {
-            taken.left(self.uid);
+            taken.left(self.who);
             if let Doing::Waiting(since) = *self.doing() {
-                taken.not_idle(self.uid, since);
+                taken.not_idle(self.who, since);
             }
         }
     }

@@ -10,20 +10,20 @@ const BURST: Duration = Duration::from_secs(2);
 
 /// How often something may happen.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rate {
+pub(in crate::http) struct Rate {
     /// What one more costs.
     cost: Duration,
 }
 
 impl Rate {
-    pub(super) fn per_second(count: u32) -> Self {
+    pub(in crate::http) fn per_second(count: u32) -> Self {
         Self {
             cost: Duration::from_secs(1) / count.max(1),
         }
     }
 
     /// When all is paid off that was to be at `paid`, and one more; `None` where that is too much.
-    pub(super) fn one_more(self, paid: Instant, now: Instant) -> Option<Instant> {
+    pub(in crate::http) fn one_more(self, paid: Instant, now: Instant) -> Option<Instant> {
         let paid = paid.max(now) + self.cost;
         (paid.duration_since(now) <= BURST).then_some(paid)
     }

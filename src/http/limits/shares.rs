@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::limits::rate::Rate;
-use crate::http::limits::{Limits, Place, Refused, SAY_AGAIN, is_news};
+use crate::http::limits::{Limits, Place, Refused, SAY_AGAIN, Who, is_news};
 use crate::telemetry::metrics::{SOCKET_REFUSED, SOCKET_SHED};
 
 /// Connections only root and our own user get, so that `vaultgram unlock` works in a crowd; fewer
@@ -24,7 +24,7 @@ pub(in crate::http) struct Shares(Mutex<Taken>);
 pub(super) struct Taken {
     limits: Limits,
     own_uid: u32,
-    users: HashMap<u32, User>,
+    users: HashMap<Who, User>,
     connections: usize,
     /// When the requests of all are paid off, at the rate of all.
     paid: Instant,
@@ -57,22 +57,23 @@ impl Shares {
         })))
     }
 
-    /// A place for a new connection of `uid`. Where there is none left, an idle connection is
+    /// A place for a new connection of `who`. Where there is none left, an idle connection is
     /// closed for it: one of its own, or else one of whoever has more than it has.
     pub(in crate::http) fn open(
         self: &Arc<Self>,
-        uid: u32,
+        who: impl Into<Who>,
         now: Instant,
     ) -> Result<Place, Refused> {
+        let who = who.into();
         let mut taken = self.lock();
-        taken.count(uid, now)?;
-        taken.make_room(uid, now)?;
+        taken.count(who, now)?;
+        taken.make_room(who, now)?;
         taken.connections += 1;
-        taken.user(uid, now).connections += 1;
+        taken.user(who, now).connections += 1;
         let closing = CancellationToken::new();
-        let since = taken.idle(uid, &closing);
+        let since = taken.idle(who, &closing);
         drop(taken);
-        Ok(Place::new(Arc::clone(self), uid, closing, since))
+        Ok(Place::new(Arc::clone(self), who, closing, since))
     }
 
     /// Closes up to `count` idle connections of whoever has most.
@@ -85,14 +86,14 @@ impl Shares {
         }
     }
 
-    /// Says that `uid` is refused something: in the metrics always, in the log once a minute.
-    pub(in crate::http) fn refused(&self, uid: u32, why: Refused, now: Instant) {
+    /// Says that `who` is refused something: in the metrics always, in the log once a minute.
+    pub(in crate::http) fn refused(&self, who: Who, why: Refused, now: Instant) {
         counter!(SOCKET_REFUSED, "why" => why.name()).increment(1);
-        let news = is_news(&mut self.lock().user(uid, now).told, now);
+        let news = is_news(&mut self.lock().user(who, now).told, now);
         if news {
             tracing::warn!(
                 event = "socket.refused",
-                uid,
+                %who,
                 why = why.name(),
                 hint = "it asks for more than [limits] allows; said once a minute"
             );
@@ -105,13 +106,13 @@ impl Shares {
 }
 
 impl Taken {
-    pub(super) fn user(&mut self, uid: u32, now: Instant) -> &mut User {
-        if !self.users.contains_key(&uid) && self.users.len() >= self.look_for_gone_at {
+    pub(super) fn user(&mut self, who: Who, now: Instant) -> &mut User {
+        if !self.users.contains_key(&who) && self.users.len() >= self.look_for_gone_at {
             self.users.retain(|_, user| !user.is_gone(now));
             self.look_for_gone_at = MANY_USERS.max(2 * self.users.len());
         }
         let in_flight = self.limits.in_flight_per_user.min(Semaphore::MAX_PERMITS);
-        self.users.entry(uid).or_insert_with(|| User {
+        self.users.entry(who).or_insert_with(|| User {
             connections: 0,
             idle: BTreeMap::new(),
             in_flight: Arc::new(Semaphore::new(in_flight)),
@@ -120,29 +121,30 @@ impl Taken {
         })
     }
 
-    /// Counts one request of `uid`, unless it is one too many.
-    pub(super) fn count(&mut self, uid: u32, now: Instant) -> Result<(), Refused> {
+    /// Counts one request of `who`, unless it is one too many.
+    pub(super) fn count(&mut self, who: impl Into<Who>, now: Instant) -> Result<(), Refused> {
+        let who = who.into();
         let together = Rate::per_second(self.limits.rate).one_more(self.paid, now);
         let together = match together {
             // Its own rate binds it; a crowd of others does not.
-            None if self.is_privileged(uid) => self.paid,
+            None if self.is_privileged(who) => self.paid,
             paid => paid.ok_or(Refused::TooOften)?,
         };
         let rate = Rate::per_second(self.limits.rate_per_user);
-        let user = self.user(uid, now);
+        let user = self.user(who, now);
         user.paid = rate.one_more(user.paid, now).ok_or(Refused::TooOften)?;
         self.paid = together;
         Ok(())
     }
 
-    /// Closes a connection if another of `uid` would be one too many.
-    fn make_room(&mut self, uid: u32, now: Instant) -> Result<(), Refused> {
-        let mine = self.user(uid, now).connections;
+    /// Closes a connection if another of `who` would be one too many.
+    fn make_room(&mut self, who: Who, now: Instant) -> Result<(), Refused> {
+        let mine = self.user(who, now).connections;
         if mine >= self.limits.connections_per_user {
-            return self.close_oldest(uid).ok_or(Refused::Connections);
+            return self.close_oldest(who).ok_or(Refused::Connections);
         }
         let all = self.limits.connections;
-        let reserved = if self.is_privileged(uid) {
+        let reserved = if self.is_privileged(who) {
             0
         } else {
             RESERVED.min(all / 8)
@@ -151,51 +153,54 @@ impl Taken {
             return Ok(());
         }
         let (most, held) = self.most_connections().ok_or(Refused::Full)?;
-        if most != uid && held <= mine {
+        if most != who && held <= mine {
             return Err(Refused::Full);
         }
         self.close_oldest(most).ok_or(Refused::Full)
     }
 
     /// Root and our own user could do anything here anyway.
-    fn is_privileged(&self, uid: u32) -> bool {
-        uid == 0 || uid == self.own_uid
+    fn is_privileged(&self, who: Who) -> bool {
+        match who {
+            Who::User(uid) => uid == 0 || uid == self.own_uid,
+            Who::Address(_) => false,
+        }
     }
 
     /// The user with most connections of those with an idle one, and how many those are.
-    fn most_connections(&self) -> Option<(u32, usize)> {
+    fn most_connections(&self) -> Option<(Who, usize)> {
         let users = self.users.iter().filter(|(_, user)| !user.idle.is_empty());
         let most = users.max_by_key(|(_, user)| user.connections);
-        most.map(|(uid, user)| (*uid, user.connections))
+        most.map(|(who, user)| (*who, user.connections))
     }
 
-    /// Closes the connection of `uid` that is idle for longest. Its place is free at once.
-    fn close_oldest(&mut self, uid: u32) -> Option<()> {
-        let (_, closing) = self.users.get_mut(&uid)?.idle.pop_first()?;
+    /// Closes the connection of `who` that is idle for longest. Its place is free at once.
+    fn close_oldest(&mut self, who: Who) -> Option<()> {
+        let (_, closing) = self.users.get_mut(&who)?.idle.pop_first()?;
         closing.cancel();
         counter!(SOCKET_SHED).increment(1);
-        self.left(uid);
+        self.left(who);
         Some(())
     }
 
     /// One connection fewer.
-    pub(super) fn left(&mut self, uid: u32) {
+    pub(super) fn left(&mut self, who: Who) {
         self.connections -= 1;
-        if let Some(user) = self.users.get_mut(&uid) {
+        if let Some(user) = self.users.get_mut(&who) {
             user.connections -= 1;
         }
     }
 
     /// The connection of that number does not wait any more; whether it did.
-    pub(super) fn not_idle(&mut self, uid: u32, since: u64) -> bool {
-        let user = self.users.get_mut(&uid);
+    pub(super) fn not_idle(&mut self, who: Who, since: u64) -> bool {
+        let user = self.users.get_mut(&who);
         user.is_some_and(|user| user.idle.remove(&since).is_some())
     }
 
-    /// A connection of `uid` waits for a request from now on. Its number among those that do.
-    pub(super) fn idle(&mut self, uid: u32, closing: &CancellationToken) -> u64 {
+    /// A connection of `who` waits for a request from now on. Its number among those that do.
+    pub(super) fn idle(&mut self, who: Who, closing: &CancellationToken) -> u64 {
         self.turn += 1;
-        if let Some(user) = self.users.get_mut(&uid) {
+        if let Some(user) = self.users.get_mut(&who) {
             user.idle.insert(self.turn, closing.clone());
         }
         self.turn

@@ -1,0 +1,106 @@
+//! HTTPS, put together: where it listens, and what proofs are held against.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+
+use crate::broker::Ports;
+use crate::config::{HttpsConfig, LimitsConfig};
+use crate::daemon::own_keys::OwnKeys;
+use crate::daemon::settings;
+use crate::domain::{Mounts, Secret};
+use crate::http::{Https, HttpsSettings, Identity, Timeouts, TlsFiles};
+use crate::identity::{Issuer, KeySource, Oidc, Sessions, Signatures};
+
+/// An address that is listened at, and who will be believed there.
+pub(super) struct Front {
+    pub(super) https: Https,
+    pub(super) identity: Identity,
+}
+
+/// Opens what `config` says, with `ports` for each that needs some.
+///
+/// # Errors
+/// Says what cannot be used, and what to do.
+pub(super) fn open(
+    config: HttpsConfig,
+    limits: LimitsConfig,
+    mounts: &Mounts,
+    ports: impl Fn() -> Ports,
+) -> Result<Front, String> {
+    let section = |error| format!("[https] {error}");
+    let settings = HttpsSettings {
+        listen: config.listen,
+        tls: TlsFiles {
+            certificate: config.certificate,
+            key: config.key,
+            client_authority: config.client_authority,
+        },
+        limits: settings::limits(config.max_connections, limits),
+        timeouts: Timeouts::default(),
+    };
+    let Ports {
+        coordination,
+        clock,
+        random,
+        ..
+    } = ports();
+    let names = config.issuers.iter().map(|issuer| issuer.name.clone());
+    let names = names.collect();
+    let issuers = config.issuers.into_iter().map(|issuer| Issuer {
+        name: issuer.name,
+        issuer: issuer.issuer,
+        audience: issuer.audience,
+        jwks_url: issuer.jwks_url,
+        session_ttl: issuer.session_ttl,
+        ca: issuer.authorities,
+    });
+    let oidc = Oidc::new(
+        issuers.collect(),
+        Arc::clone(&clock),
+        Arc::clone(&coordination),
+    );
+    let oidc = oidc.map_err(|error| format!("[issuers] {error}"))?;
+    let signatures = config.signing.map(|path| {
+        let keys = OwnKeys::new(path, mounts.clone(), ports());
+        let source = keys.map(|keys| Arc::new(SigningKeys(keys)));
+        source.map(|source| {
+            let (clock, coordination) = (Arc::clone(&clock), Arc::clone(&coordination));
+            Signatures::new(source, names, clock, coordination)
+        })
+    });
+    let signatures = signatures.transpose();
+    let signatures = signatures.map_err(|error| format!("[signing] path: {error}"))?;
+    Ok(Front {
+        https: Https::bind(settings).map_err(section)?,
+        identity: Identity {
+            oidc,
+            sessions: Sessions::new(coordination, clock, random),
+            signatures,
+        },
+    })
+}
+
+/// The keys of those who sign, in Vault: a field for each, named `OWNER/KEYID`. Each look is on the
+/// audit's record.
+struct SigningKeys(OwnKeys);
+
+#[async_trait]
+impl KeySource for SigningKeys {
+    async fn keys(&self) -> Result<BTreeMap<String, Zeroizing<Vec<u8>>>, String> {
+        let secret = self.0.read().await?;
+        Ok(texts(&secret))
+    }
+}
+
+/// The fields that are text.
+fn texts(secret: &Secret) -> BTreeMap<String, Zeroizing<Vec<u8>>> {
+    let fields = secret.fields.iter().filter_map(|field| {
+        #[expect(clippy::disallowed_methods, reason = "the keys are put to use")]
+        let text: Option<String> = serde_json::from_slice(field.json.expose_secret()).ok();
+        Some((field.name.clone(), Zeroizing::new(text?.into_bytes())))
+    });
+    fields.collect()
+}

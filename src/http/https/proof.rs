@@ -1,0 +1,246 @@
+//! Whose a request is: of the session it names, or of who signed it. What proves nothing is refused
+//! and on record.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http_body_util::Full;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::login;
+use crate::broker::Broker;
+use crate::domain::{Caller, Job, RequestId};
+use crate::http::body;
+use crate::http::error::Refusal;
+use crate::http::limits::{Rate, Who};
+use crate::http::reply::{self, Reply};
+use crate::http::vault_api::VaultApi;
+use crate::identity::sessions::PREFIX;
+use crate::identity::{IdentityError, Oidc, Sessions, Signatures, Signed};
+
+/// Where a session is ended.
+const END: &str = "/v1/auth/token/revoke-self";
+/// What anybody may ask: whether we live, and serve.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+/// How many refused proofs a second go on record; more are counted, and in the log.
+const RECORDED: u32 = 10;
+
+/// What proofs are held against.
+pub struct Identity {
+    /// The issuers whose tokens are taken.
+    pub oidc: Oidc,
+    /// What tokens are exchanged for.
+    pub sessions: Sessions,
+    /// The keys that requests are signed with, where there are any.
+    pub signatures: Option<Signatures>,
+}
+
+/// Finds out whose requests are.
+pub(super) struct Proofs {
+    broker: Arc<Broker>,
+    identity: Identity,
+    /// When the records of refused proofs are paid off.
+    paid: Mutex<Instant>,
+}
+
+/// A proof that is none.
+struct Refused {
+    kind: &'static str,
+    error: IdentityError,
+}
+
+/// Adds what kind of proof it was that failed.
+fn of(kind: &'static str) -> impl Fn(IdentityError) -> Refused {
+    move |error| Refused { kind, error }
+}
+
+impl Proofs {
+    pub(super) fn new(broker: Arc<Broker>, identity: Identity) -> Self {
+        Self {
+            broker,
+            identity,
+            paid: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Answers `request` from `from` by way of `api`, if it is proved whose it is.
+    pub(super) async fn answer(
+        &self,
+        api: &VaultApi,
+        request: Request<Incoming>,
+        from: IpAddr,
+    ) -> Reply {
+        let with_body = !request.body().is_end_stream();
+        let mut reply = match self.try_answer(api, request, from).await {
+            Ok(reply) => reply,
+            Err(refusal) => reply::refusal(&refusal),
+        };
+        if with_body {
+            // What was read stays in the connection's buffer until it ends.
+            let close = HeaderValue::from_static("close");
+            reply.headers_mut().insert(CONNECTION, close);
+        }
+        reply
+    }
+
+    async fn try_answer(
+        &self,
+        api: &VaultApi,
+        request: Request<Incoming>,
+        from: IpAddr,
+    ) -> Result<Reply, Refusal> {
+        let (head, mut body) = request.into_parts();
+        if OPEN.contains(&head.uri.path()) {
+            return Ok(api.answer_anybody(&Request::from_parts(head, ())).await);
+        }
+        let id = RequestId::Connection(rand::random());
+        if let Some(mount) = login::mount(&head.method, head.uri.path()) {
+            let login = login::read(mount, &mut body).await?;
+            let signing_in = self.sign_in(&id, &login);
+            return match signing_in.await {
+                Ok(reply) => Ok(reply),
+                Err(refused) => Err(self.refuse(&id, refused, from).await),
+            };
+        }
+        if head.headers.contains_key("webhook-signature") {
+            let body = body::whole(&mut body).await?;
+            let job = match self.signer(&head, &body).await {
+                Ok(job) => job,
+                Err(refused) => return Err(self.refuse(&id, refused, from).await),
+            };
+            let body = Full::new(Bytes::from_owner(body));
+            let request = Request::from_parts(head, body);
+            return Ok(api.answer(request, &Caller::Job(job)).await);
+        }
+        let token = session_token(&head.headers)?;
+        let found = self.identity.sessions.find(&token).await;
+        let job = match found.map_err(of("session")) {
+            Ok(Some(job)) => job,
+            Ok(None) => return Err(Refusal::denied()),
+            Err(refused) => return Err(self.refuse(&id, refused, from).await),
+        };
+        let posted = head.method == Method::POST || head.method == Method::PUT;
+        if posted && head.uri.path() == END {
+            let ended = self.identity.sessions.end(&token).await;
+            ended.map_err(|error| unproved(&error))?;
+            return Ok(reply::done());
+        }
+        drop(token);
+        let request = Request::from_parts(head, body);
+        Ok(api.answer(request, &Caller::Job(job)).await)
+    }
+
+    /// Exchanges an issuer's token for one of ours.
+    async fn sign_in(&self, id: &RequestId, login: &login::Login) -> Result<Reply, Refused> {
+        let oidc = &self.identity.oidc;
+        let proven = oidc.verify(&login.role, &login.token).await;
+        let proven = proven.map_err(of("token"))?;
+        let session = self.identity.sessions.open(&proven).await;
+        let session = session.map_err(of("token"))?;
+        let job = proven.job;
+        tracing::info!(
+            event = "https.signed_in",
+            request = %id,
+            issuer = job.issuer,
+            subject = job.subject,
+        );
+        Ok(login::answer(id, job, &session, self.broker.now()))
+    }
+
+    /// Who signed a request: its method and target in a line, then its body.
+    async fn signer(&self, head: &Parts, body: &[u8]) -> Result<Job, Refused> {
+        let refused = of("signature");
+        let signatures = self.identity.signatures.as_ref();
+        let signatures = signatures.ok_or_else(|| refused(IdentityError::KeyUnknown))?;
+        let header = |name| {
+            let mut all = head.headers.get_all(name).iter();
+            let only = all.next().filter(|_| all.next().is_none());
+            let text = only.and_then(|value| value.to_str().ok());
+            let why = "it needs each of webhook-id, webhook-timestamp, webhook-signature and \
+                       vaultgram-key once";
+            text.ok_or_else(|| refused(IdentityError::Malformed(why)))
+        };
+        let target = head.uri.path_and_query();
+        let target = target.map_or("/", |target| target.as_str());
+        let signed = Signed {
+            key: header("vaultgram-key")?,
+            id: header("webhook-id")?,
+            timestamp: header("webhook-timestamp")?,
+            signatures: header("webhook-signature")?,
+            content: &[
+                head.method.as_str().as_bytes(),
+                b" ",
+                target.as_bytes(),
+                b"\n",
+                body,
+            ],
+        };
+        signatures.verify(signed).await.map_err(refused)
+    }
+
+    /// Puts a proof on record that is none, as far as there is room for such, and says what to do.
+    async fn refuse(&self, id: &RequestId, refused: Refused, from: IpAddr) -> Refusal {
+        let Refused { kind, error } = refused;
+        let (from, reason) = (Who::from(from).to_string(), error.name());
+        tracing::warn!(event = "https.refused", request = %id, from, kind, reason, %error);
+        if self.may_record() {
+            let recorded = self.broker.record_refused_proof(id, kind, from, reason);
+            if let Err(error) = recorded.await {
+                tracing::error!(event = "https.refusal_unrecorded", %error);
+            }
+        }
+        unproved(&error)
+    }
+
+    fn may_record(&self) -> bool {
+        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Rate::per_second(RECORDED).one_more(*paid, Instant::now());
+        if let Some(next) = next {
+            *paid = next;
+        }
+        next.is_some()
+    }
+
+    /// Forgets sessions that have run out.
+    pub(super) async fn prune(&self) {
+        match self.identity.sessions.prune().await {
+            Ok(ended) => tracing::debug!(event = "https.sessions_pruned", ended),
+            Err(error) => tracing::warn!(event = "https.sessions_not_pruned", %error),
+        }
+    }
+}
+
+fn unproved(error: &IdentityError) -> Refusal {
+    let status = if let IdentityError::Malformed(_) = error {
+        StatusCode::BAD_REQUEST
+    } else if error.may_pass() {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::FORBIDDEN
+    };
+    Refusal::new(status, error.to_string())
+}
+
+/// The session that a request names.
+fn session_token(headers: &HeaderMap) -> Result<Zeroizing<String>, Refusal> {
+    let given = headers
+        .get("x-vault-token")
+        .or_else(|| headers.get(AUTHORIZATION));
+    let text = given
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let text = text.strip_prefix("Bearer ").unwrap_or(text);
+    if text.starts_with(PREFIX) {
+        return Ok(Zeroizing::new(text.to_owned()));
+    }
+    Err(Refusal::new(
+        StatusCode::FORBIDDEN,
+        "say who you are: sign in at /v1/auth/jwt/login and send the token, or sign the request \
+         (docs/ci.md)",
+    ))
+}
