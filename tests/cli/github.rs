@@ -87,6 +87,10 @@ fn values_are_hidden_and_then_handed_over() {
     let json = r#"{"empty":"","list":["leaf-secret",12.5,true]}"#;
     let expected = [
         "p<\"\\/ü😀& $HOME 'x' %0A",
+        // As they stand in JSON, which outputs are handed on as.
+        r#"p<\"\\/ü😀& $HOME 'x' %0A"#,
+        r#"p\u003c\"\\/ü😀\u0026 $HOME 'x' %0A"#,
+        r#"{\"empty\":\"\",\"list\":[\"leaf-secret\",12.5,true]}"#,
         "::add-mask::no",
         json,
         "leaf-secret",

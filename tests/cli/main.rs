@@ -11,6 +11,7 @@ mod approvals;
 mod audit;
 #[path = "../support/certificates.rs"]
 mod certificates;
+mod ci;
 mod config;
 #[path = "../support/etcd.rs"]
 mod etcd;
@@ -19,6 +20,8 @@ mod formats;
 mod github;
 mod help;
 mod init;
+#[path = "../support/issuer.rs"]
+mod issuer;
 mod open;
 #[path = "../support/openbao.rs"]
 mod openbao;

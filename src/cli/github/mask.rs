@@ -10,6 +10,9 @@ const DEEPEST: usize = 64;
 /// What is shorter stands in many lines that are no secret.
 const SHORT: usize = 4;
 
+/// What Go escapes beside what it must.
+const GO: &[(char, &str)] = &[('<', r"\u003c"), ('>', r"\u003e"), ('&', r"\u0026")];
+
 /// Everything a runner is to hide.
 #[derive(Default)]
 pub(in crate::cli) struct Masks(BTreeSet<Box<str>>);
@@ -86,13 +89,21 @@ impl Masks {
         }
     }
 
-    /// `line` as it stands where it was put into JSON: outputs are handed on so.
+    /// `line` as it stands where it was put into JSON, as a whole job's outputs are; act writes `<`,
+    /// `>` and `&` there as Go does.
     fn in_json(&mut self, line: &str) {
         let json = serde_json::to_string(line).map(Zeroizing::new);
         let json = json.as_deref().ok().map(String::as_str);
         let inner = json.and_then(|json| json.strip_prefix('"')?.strip_suffix('"'));
+        let Some(inner) = inner else { return };
+        let go = GO
+            .iter()
+            .fold(Zeroizing::new(inner.to_owned()), |text, (sign, escaped)| {
+                Zeroizing::new(text.replace(*sign, escaped))
+            });
+        let other = [inner, go.as_str()];
         self.0
-            .extend(inner.filter(|inner| *inner != line).map(Box::from));
+            .extend(other.into_iter().filter(|it| *it != line).map(Box::from));
     }
 
     /// Whether some are so short that they hide much else.
@@ -149,9 +160,12 @@ mod tests {
             masks(r#"{"a":"x\ny\"","n":[1.50,true,null,{"b":"ü😀"}]}"#),
             set(&[
                 r#"{"a":"x\ny\"","n":[1.50,true,null,{"b":"ü😀"}]}"#,
+                r#"{\"a\":\"x\\ny\\\"\",\"n\":[1.50,true,null,{\"b\":\"ü😀\"}]}"#,
                 "x",
                 "y\"",
+                r#"y\""#,
                 r#"x\ny\""#,
+                r#"x\\ny\\\""#,
                 "1.50",
                 "ü😀"
             ])
@@ -160,12 +174,24 @@ mod tests {
             masks("{\n  \"a\": [\n    \"secret\"\n  ]\n}\n"),
             set(&[
                 "    \"secret\"",
+                r#"    \"secret\""#,
                 "  \"a\": [",
+                r#"  \"a\": ["#,
                 "\"a\": [",
+                r#"\"a\": ["#,
                 "\"secret\"",
+                r#"\"secret\""#,
                 "secret"
             ]),
             "brackets alone hide nothing"
+        );
+    }
+
+    #[test]
+    fn a_value_is_hidden_as_it_stands_in_json_too() {
+        assert_eq!(
+            masks("a\"<b\\\nc"),
+            set(&["a\"<b\\", r#"a\"<b\\"#, r#"a\"\u003cb\\"#, "c"])
         );
     }
 

@@ -16,7 +16,7 @@ const MAX_TEXT: usize = 200;
 
 /// What GitHub says of the job.
 #[derive(Debug, Args)]
-pub struct JobArgs {
+pub(super) struct JobArgs {
     #[arg(long, env = "GITHUB_EVENT_PATH", hide = true)]
     github_event_path: Option<PathBuf>,
     #[arg(long, env = "GITHUB_WORKFLOW", hide = true)]
