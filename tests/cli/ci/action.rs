@@ -13,7 +13,11 @@ use tempfile::TempDir;
 use super::Elsewhere;
 
 /// A folder with a workflow in it, as a repository.
-pub(super) struct Repository(TempDir);
+pub(super) struct Repository {
+    folder: TempDir,
+    /// Where act keeps its copy of it.
+    home: TempDir,
+}
 
 impl Repository {
     /// `{ACTION}` in `workflow` is where the action is.
@@ -38,19 +42,18 @@ impl Repository {
             "git",
             &[&who[..], &["commit", "--quiet", "--message", "x"]].concat(),
         );
-        Self(folder)
+        let home = tempfile::tempdir().unwrap();
+        Self { folder, home }
     }
 
     /// Runs its workflow; whether all went well, and the log.
     pub(super) fn act(&self, elsewhere: &Elsewhere) -> (bool, String) {
-        let home = self.0.path().join("home");
-        std::fs::create_dir_all(&home).unwrap();
         let mut command = Command::new(tool("act"));
         command
             .args(["push", "--platform", "ubuntu-24.04=-self-hosted"])
-            .current_dir(self.0.path())
+            .current_dir(self.folder.path())
             .env_clear()
-            .env("HOME", home)
+            .env("HOME", self.home.path())
             .env("PATH", path());
         let ca = elsewhere.served.path("ca.pem");
         command.args(["--env", &format!("VAULTGRAM_CACERT={}", ca.display())]);
@@ -120,6 +123,11 @@ fn forbidden(value: &str) -> BTreeSet<String> {
     all
 }
 
+/// act takes a carriage return at the end of a line away, as GitHub's runner does not.
+fn as_act_reads(value: &str) -> String {
+    value.replace("\r\n", "\n")
+}
+
 const WORKFLOW: &str = r#"on: push
 permissions: {}
 jobs:
@@ -177,16 +185,16 @@ fn no_log_shows_what_the_steps_get() {
         log.contains("mode 600") && log.contains("the file is gone"),
         "{log}"
     );
-    // The steps have all of it, to the byte.
+    // The steps have all of it.
     let copy = std::fs::read_to_string(copy).unwrap();
     for (name, value) in values() {
-        let variable = format!("{name}={value}\0");
+        let variable = format!("{name}={}\0", as_act_reads(&value));
         assert!(copy.contains(&variable), "{name}: {copy:?}");
     }
     let (all, _) = copy.split_once("\n}").unwrap();
     let all: Value = serde_json::from_str(&format!("{all}\n}}")).unwrap();
     for (name, value) in values() {
-        assert_eq!(all[name], value, "{name}");
+        assert_eq!(all[name], as_act_reads(&value), "{name}");
         for shown in forbidden(&value) {
             assert!(!log.contains(&shown), "{name}: {shown:?} in {log}");
         }
@@ -256,7 +264,11 @@ fn nothing_in_it_is_known_to_be_dangerous() {
         .args([action.join("example.yml"), action])
         .output();
     let ran = ran.unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stdout)
+    );
 }
 
 #[test]

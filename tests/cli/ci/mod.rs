@@ -6,17 +6,18 @@ mod page;
 mod proofs;
 mod waiting;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::Ran;
 use crate::certificates::{Authority, Request};
 use crate::issuer::Issuer;
-use crate::openbao::{OpenBao, free_port};
+use crate::openbao::{OpenBao, free_port, wait_until};
 use crate::served::Served;
 
 /// The key that the owner `shell` signs with.
@@ -39,6 +40,7 @@ pub(crate) struct Elsewhere {
     pub(crate) served: Served,
     pub(crate) issuer: Issuer,
     pub(crate) address: String,
+    _certificates: TempDir,
 }
 
 impl Elsewhere {
@@ -50,8 +52,8 @@ impl Elsewhere {
 
     fn start() -> Self {
         let (bao, issuer, port) = (OpenBao::start(), Issuer::start(), free_port());
-        let folder = std::env::temp_dir().join(format!("vaultgram-ci-{port}"));
-        let authority = Authority::new(folder.clone(), "vaultgram's authority");
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new(folder.path().to_owned(), "vaultgram's authority");
         let certificate = authority.issue(
             "server",
             &Request {
@@ -81,9 +83,12 @@ impl Elsewhere {
         let policies = format!("{POLICIES}{}", page::block("policy"));
         let served = Served::with(bao, "", &more, &policies);
         std::fs::copy(authority.trust(), served.path("ca.pem")).unwrap();
-        std::fs::remove_dir_all(folder).ok();
+        wait_until("vaultgram serves over HTTPS", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
         Self {
             served,
+            _certificates: folder,
             issuer,
             address,
         }

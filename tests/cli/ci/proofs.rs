@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::thread::JoinHandle;
 
 use super::{Elsewhere, KEY, ends};
 use crate::Ran;
@@ -43,67 +44,99 @@ fn a_job_signs_in_once_by_what_github_says_of_it() {
     assert!(!log.contains(JOB_TOKEN) && !log.contains("hunter2-elsewhere"));
 }
 
-#[test]
-fn a_session_is_opened_once_and_ended() {
+/// A server that gives these answers, in turn; and what it was asked, once it has given them.
+fn made_up(answers: Vec<(&'static str, &'static str)>) -> (String, JoinHandle<Vec<String>>) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", server.local_addr().unwrap());
-    let answers = [
-        r#"{"auth":{"client_token":"vgs.made-here","lease_duration":600}}"#,
-        r#"{"errors":["no"]}"#,
-        "{}",
-    ];
     let serving = std::thread::spawn(move || {
-        let mut asked = vec![];
-        for answer in answers {
+        let answer = |(status, answer): (&str, &str)| {
             let (stream, _) = server.accept().unwrap();
             let mut reader = BufReader::new(stream);
             let mut head = String::new();
             while !head.ends_with("\r\n\r\n") {
                 assert!(reader.read_line(&mut head).unwrap() > 0);
             }
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "));
+            let mut lines = head.lines();
+            let length = lines.find_map(|line| line.strip_prefix("content-length: "));
             let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
             reader.read_exact(&mut body).unwrap();
-            let status = if answer.contains("errors") {
-                "403 F"
-            } else {
-                "200 OK"
-            };
             let length = answer.len();
             let said = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{answer}");
             reader.get_mut().write_all(said.as_bytes()).unwrap();
-            asked.push(format!("{head}{}", String::from_utf8(body).unwrap()));
-        }
-        asked
+            format!("{head}{}", String::from_utf8(body).unwrap())
+        };
+        answers.into_iter().map(answer).collect()
     });
+    (address, serving)
+}
+
+const REFUSED: (&str, &str) = ("403 Forbidden", r#"{"errors":["no"]}"#);
+
+/// Asks the server at `address`, as a job of GitLab.
+fn as_gitlab(address: &str, arguments: &[&str]) -> Ran {
     let folder = tempfile::tempdir().unwrap();
-    let variables = [("VAULTGRAM_JWT", "a.b.c"), ("VAULTGRAM_ROLE", "gitlab")];
-    let ran = crate::vaultgram(folder.path(), &variables, &["unlock", "--socket", &address]);
-    ends(&ran, 77, "no");
+    let variables = [
+        ("VAULTGRAM_JWT", "a.b.c"),
+        ("VAULTGRAM_ROLE", "gitlab"),
+        ("VAULTGRAM_SOCKET", address),
+    ];
+    crate::vaultgram(folder.path(), &variables, arguments)
+}
+
+#[test]
+fn a_session_is_opened_once_and_ended() {
+    let opened = r#"{"auth":{"client_token":"vgs.made-here","lease_duration":600}}"#;
+    let mount = r#"{"request_id":"","lease_id":"","renewable":false,"lease_duration":0,"data":{
+        "path":"secret/","type":"kv","options":{"version":"1"}}}"#;
+    // One that has no time for a login is asked again.
+    let (address, serving) = made_up(vec![
+        ("503 Service Unavailable", "{}"),
+        ("200 OK", opened),
+        ("200 OK", mount),
+        REFUSED,
+        ("204 No Content", ""),
+    ]);
+    ends(&as_gitlab(&address, &["get", "secret/x"]), 77, "no");
     let asked = serving.join().unwrap();
-    assert!(
-        asked[0].starts_with("POST /v1/auth/jwt/login HTTP/1.1\r\n"),
-        "{}",
-        asked[0]
-    );
-    assert!(
-        asked[0].ends_with(r#"{"jwt":"a.b.c","role":"gitlab"}"#),
-        "{}",
-        asked[0]
-    );
-    assert!(!asked[0].contains("x-vault-token"));
-    for (asked, target) in [
-        (&asked[1], "/v1/vaultgram/unlock "),
-        (&asked[2], "/v1/auth/token/revoke-self "),
-    ] {
-        assert!(asked.starts_with(&format!("POST {target}")), "{asked}");
+    for login in &asked[..2] {
+        let target = "POST /v1/auth/jwt/login HTTP/1.1\r\n";
+        assert!(login.starts_with(target), "{login}");
+        let said = r#"{"role":"gitlab","jwt":"a.b.c"}"#;
+        assert!(
+            login.ends_with(said) && !login.contains("x-vault-token"),
+            "{login}"
+        );
+    }
+    for (asked, target) in asked[2..].iter().zip([
+        "GET /v1/sys/internal/ui/mounts/secret/x ",
+        "GET /v1/secret/x ",
+        "POST /v1/auth/token/revoke-self ",
+    ]) {
+        assert!(asked.starts_with(target), "{asked}");
         assert!(
             asked.contains("\r\nx-vault-token: vgs.made-here\r\n"),
             "{asked}"
         );
     }
+}
+
+#[test]
+fn a_session_that_is_over_is_opened_anew() {
+    let over = r#"{"auth":{"client_token":"vgs.over","lease_duration":0}}"#;
+    let opened = r#"{"auth":{"client_token":"vgs.new","lease_duration":600}}"#;
+    let mount = r#"{"request_id":"","lease_id":"","renewable":false,"lease_duration":0,"data":{
+        "path":"secret/","type":"kv","options":{"version":"1"}}}"#;
+    let (address, serving) = made_up(vec![
+        ("200 OK", over),
+        ("200 OK", mount),
+        ("200 OK", opened),
+        REFUSED,
+        ("204 No Content", ""),
+    ]);
+    ends(&as_gitlab(&address, &["get", "secret/x"]), 77, "no");
+    let asked = serving.join().unwrap();
+    assert!(asked[1].contains("vgs.over"), "{}", asked[1]);
+    assert!(asked[3].contains("vgs.new") && asked[4].contains("vgs.new"));
 }
 
 #[test]
