@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
@@ -217,6 +218,50 @@ fn nothing_is_handed_over_that_is_not_hidden() {
         warning.starts_with("::warning::a value has lines of less than four"),
         "{warning}"
     );
+}
+
+#[test]
+fn a_file_is_for_its_owner_alone() {
+    let served = Served::start();
+    let password = fields()["password"].as_str().unwrap().to_owned();
+    served.put("app/db", &fields());
+    served.file("env", "");
+    let temporary = served.path("temp");
+    fs::create_dir(&temporary).unwrap();
+    let variables = [("RUNNER_TEMP", temporary.to_str().unwrap())];
+    let wanted = ["--file", "DB_FILE=app/db#password"];
+    let ran = step(&served, &wanted, &variables);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    assert!(masks(&ran.out).contains("::add-mask::no"), "{ran:?}");
+    let (folder, file) = (
+        temporary.join("vaultgram"),
+        temporary.join("vaultgram/DB_FILE"),
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), password);
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&file)), (0o700, 0o600));
+    let env = values(&fs::read_to_string(served.path("env")).unwrap());
+    let named = ("DB_FILE".to_owned(), file.to_str().unwrap().to_owned());
+    assert_eq!(env, [named]);
+
+    // A folder that others can write to is not used; nor is a link.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let ran = step(&served, &wanted, &variables);
+    assert!(
+        ran.code == 73 && ran.err.contains("may write there"),
+        "{ran:?}"
+    );
+    fs::remove_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink("/tmp", &folder).unwrap();
+    let ran = step(&served, &wanted, &variables);
+    assert!(ran.code == 73 && ran.out.is_empty(), "{ran:?}");
+    let ran = step(&served, &wanted, &[]);
+    assert!(
+        ran.code == 64 && ran.err.contains("RUNNER_TEMP is not set"),
+        "{ran:?}"
+    );
+    let ran = step(&served, &["--file", "PATH=app/db#user"], &variables);
+    assert_eq!(ran.code, 64, "{ran:?}");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+/// What a mask follows.
+const COMMAND: &str = "::add-mask::";
 /// Deeper JSON is not taken apart.
 const DEEPEST: usize = 64;
 /// What is shorter stands in many lines that are no secret.
@@ -115,12 +117,31 @@ impl Masks {
     pub(super) fn commands(&self) -> Zeroizing<String> {
         let mut commands = Zeroizing::new(String::new());
         for mask in &self.0 {
-            commands.push_str("::add-mask::");
-            commands.push_str(&escaped(mask));
-            commands.push('\n');
+            command(&mut commands, COMMAND, mask);
         }
         commands
     }
+
+    /// The same for act, for which a command's name ends at the last `::`. Of what has such it takes
+    /// an older form, whose end is `]`; `None` where something has both.
+    pub(super) fn commands_for_act(&self) -> Option<Zeroizing<String>> {
+        let mut commands = Zeroizing::new(String::new());
+        for mask in &self.0 {
+            let form = match (mask.contains("::"), mask.contains(']')) {
+                (false, _) => COMMAND,
+                (true, false) => "##[add-mask]",
+                (true, true) => return None,
+            };
+            command(&mut commands, form, mask);
+        }
+        Some(commands)
+    }
+}
+
+fn command(commands: &mut Zeroizing<String>, form: &str, mask: &str) {
+    commands.push_str(form);
+    commands.push_str(&escaped(mask));
+    commands.push('\n');
 }
 
 /// As the data of a workflow command. Line ends are in no mask.
@@ -193,6 +214,23 @@ mod tests {
             masks("a\"<b\\\nc"),
             set(&["a\"<b\\", r#"a\"<b\\"#, r#"a\"\u003cb\\"#, "c"])
         );
+    }
+
+    #[test]
+    fn act_is_told_in_a_form_that_it_reads() {
+        let told = |value| {
+            let mut masks = Masks::default();
+            masks.hide(value).unwrap();
+            masks.commands_for_act().map(|told| told.to_string())
+        };
+        let said = "::add-mask::b]\n##[add-mask]50%25::x\n";
+        let mut lines: Vec<_> = said.lines().collect();
+        let all = told("50%::x\nb]").unwrap();
+        let mut found: Vec<_> = all.lines().collect();
+        lines.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, lines);
+        assert_eq!(told("a::b]"), None);
     }
 
     #[test]

@@ -98,6 +98,9 @@ pub struct GithubArgs {
     github_env: Option<PathBuf>,
     #[arg(long, env = "GITHUB_OUTPUT", hide = true)]
     github_output: Option<PathBuf>,
+    /// Whether the runner is act.
+    #[arg(long, env = "ACT", hide = true)]
+    act: Option<String>,
     #[arg(long, env = "RUNNER_TEMP", hide = true)]
     runner_temp: Option<PathBuf>,
     /// What the job is about.
@@ -158,7 +161,15 @@ pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Fail
         }
     }
 
-    show::write(hiding(&masks).as_bytes(), out)?;
+    let hiding = if arguments.act.as_deref() == Some("true") {
+        masks.commands_for_act().ok_or_else(|| {
+            let what = "a line of a value holds both :: and ], and act could not hide it";
+            Failure::new(Exit::Data, what).hint("GitHub's own runner can")
+        })?
+    } else {
+        hiding(&masks)
+    };
+    show::write(hiding.as_bytes(), out)?;
     if let Some(files) = &files {
         files.write(&values.files)?;
     }

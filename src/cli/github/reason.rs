@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_line_about_the_job() {
-        let push = r#"{"head_commit":{"message":"Fix the\u0007 login\n\nIt was broken."}}"#;
+        let push = r#"{"head_commit":{"message":"Fix\u0007the login\n\nIt was broken."}}"#;
         assert_eq!(
             reason(push, Some("deploy"), Some("30")),
             "Fix the login (workflow deploy, run 30)"

@@ -108,7 +108,7 @@ fn a_session_is_opened_once_and_ended() {
         );
     }
     for (asked, target) in asked[2..].iter().zip([
-        "GET /v1/sys/internal/ui/mounts/secret/x ",
+        "GET /v1/sys/internal/ui/mounts/secret/x?",
         "GET /v1/secret/x ",
         "POST /v1/auth/token/revoke-self ",
     ]) {
