@@ -1,4 +1,5 @@
-//! What those who decide read where nobody gave a reason: what the job is about.
+//! What the runner says of the job: where its files are, and what it is about, for those who decide
+//! and were given no reason.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,15 +15,27 @@ const MAX_EVENT: u64 = 4 << 20;
 /// Longest part of its text, in characters.
 const MAX_TEXT: usize = 200;
 
-/// What GitHub says of the job.
+/// The runner's variables.
 #[derive(Debug, Args)]
 pub(super) struct JobArgs {
-    #[arg(long, env = "GITHUB_EVENT_PATH", hide = true)]
-    github_event_path: Option<PathBuf>,
-    #[arg(long, env = "GITHUB_WORKFLOW", hide = true)]
-    github_workflow: Option<String>,
-    #[arg(long, env = "GITHUB_RUN_ID", hide = true)]
-    github_run_id: Option<String>,
+    /// Whether this is a job.
+    #[arg(long = "github-actions", env = "GITHUB_ACTIONS", hide = true)]
+    pub(super) actions: Option<String>,
+    /// Whether the runner is act.
+    #[arg(long = "act", env = "ACT", hide = true)]
+    pub(super) act: Option<String>,
+    #[arg(long = "github-env", env = "GITHUB_ENV", hide = true)]
+    pub(super) env: Option<PathBuf>,
+    #[arg(long = "github-output", env = "GITHUB_OUTPUT", hide = true)]
+    pub(super) output: Option<PathBuf>,
+    #[arg(long = "runner-temp", env = "RUNNER_TEMP", hide = true)]
+    pub(super) temporary: Option<PathBuf>,
+    #[arg(long = "github-event-path", env = "GITHUB_EVENT_PATH", hide = true)]
+    event_path: Option<PathBuf>,
+    #[arg(long = "github-workflow", env = "GITHUB_WORKFLOW", hide = true)]
+    workflow: Option<String>,
+    #[arg(long = "github-run-id", env = "GITHUB_RUN_ID", hide = true)]
+    run_id: Option<String>,
 }
 
 /// What set the job going, of which only this is read.
@@ -45,7 +58,7 @@ struct PullRequest {
 impl JobArgs {
     /// `Fix the login (workflow deploy, run 30)`: one line, and not long.
     pub(super) fn reason(&self) -> String {
-        let event = self.github_event_path.as_deref().and_then(read);
+        let event = self.event_path.as_deref().and_then(read);
         let text = event.and_then(|event| {
             let message = event.head_commit.map(|commit| commit.message);
             message.or(event.pull_request.map(|request| request.title))
@@ -57,8 +70,8 @@ impl JobArgs {
             let name = name.filter(|name| !name.is_empty());
             name.map(|name| format!("{what} {}", one_line(name)))
         };
-        let workflow = named("workflow", self.github_workflow.as_ref());
-        let run = named("run", self.github_run_id.as_ref());
+        let workflow = named("workflow", self.workflow.as_ref());
+        let run = named("run", self.run_id.as_ref());
         let job: Vec<_> = workflow.into_iter().chain(run).collect();
         let job: String = job.join(", ").chars().take(MAX_TEXT).collect();
         match (short.is_empty(), job.is_empty()) {
@@ -83,16 +96,23 @@ fn read(file: &Path) -> Option<Event> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Parsed {
+        #[command(flatten)]
+        job: JobArgs,
+    }
 
     fn reason(event: &str, workflow: Option<&str>, run: Option<&str>) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), event).unwrap();
-        let job = JobArgs {
-            github_event_path: Some(file.path().to_owned()),
-            github_workflow: workflow.map(str::to_owned),
-            github_run_id: run.map(str::to_owned),
-        };
+        let mut job = Parsed::parse_from(["vaultgram"]).job;
+        job.event_path = Some(file.path().to_owned());
+        job.workflow = workflow.map(str::to_owned);
+        job.run_id = run.map(str::to_owned);
         job.reason()
     }
 
