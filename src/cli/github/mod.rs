@@ -150,7 +150,8 @@ pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Fail
 
     let hiding = if job.act.as_deref() == Some("true") {
         masks.commands_for_act().ok_or_else(|| {
-            let what = "a line of a value holds both :: and ], and act could not hide it";
+            let what =
+                "act could not hide a value: a line of it holds %0A, %0D or %25, or :: and ]";
             Failure::new(Exit::Data, what).hint("GitHub's own runner can")
         })?
     } else {

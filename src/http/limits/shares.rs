@@ -379,16 +379,16 @@ mod tests {
         let mut now = Instant::now();
         let shares = shares(64);
         let stays = shares.open(1, now).unwrap();
-        shares.refused(2, Refused::TooOften, now);
+        shares.refused(2.into(), Refused::TooOften, now);
         for uid in 1000..6000 {
             drop(shares.open(uid, now).unwrap());
             now += Duration::from_millis(10);
         }
         let taken = shares.lock();
         assert!(taken.users.len() <= MANY_USERS, "{}", taken.users.len());
-        assert!(taken.users.contains_key(&1) && taken.connections == 1);
+        assert!(taken.users.contains_key(&1.into()) && taken.connections == 1);
         assert!(
-            taken.users.contains_key(&2),
+            taken.users.contains_key(&2.into()),
             "the log said it, and not a minute ago"
         );
         drop(taken);
