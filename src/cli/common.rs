@@ -41,7 +41,7 @@ pub struct Common {
     vault_addr: Option<OsString>,
     /// Who asks, where no kernel says so.
     #[command(flatten)]
-    proof: ProofArgs,
+    proof: Box<ProofArgs>,
     /// The vaultgram elsewhere that was asked.
     #[arg(skip)]
     remote: OnceLock<Arc<Remote>>,
@@ -69,12 +69,11 @@ impl Common {
             return Ok(Socket::at(path).watched(watched));
         };
         // One for all that a command asks: it has one session.
-        let remote = match self.remote.get() {
-            Some(remote) => remote,
-            None => {
-                let remote = Arc::new(Remote::new(address, &self.proof)?);
-                self.remote.get_or_init(|| remote)
-            }
+        let remote = if let Some(remote) = self.remote.get() {
+            remote
+        } else {
+            let remote = Arc::new(Remote::new(address, &self.proof)?);
+            self.remote.get_or_init(|| remote)
         };
         Ok(Socket::remote(Arc::clone(remote)).watched(watched))
     }

@@ -150,7 +150,6 @@ fn a_runner_hides_what_goes_into_its_file() {
             "::add-mask::b%25",
             "::add-mask::leaf",
             "::add-mask::{\"x\":\"leaf\"}",
-            // As it stands in JSON.
             "::add-mask::{\\\"x\\\":\\\"leaf\\\"}"
         ]
     );

@@ -221,6 +221,31 @@ fn nothing_is_handed_over_that_is_not_hidden() {
 }
 
 #[test]
+fn what_act_could_not_hide_is_not_handed_over() {
+    let served = Served::start();
+    served.put("app/db", &json!({"escape": "100%0A", "colons": "a-b::c-d"}));
+    served.file("env", "");
+    let act = [("ACT", "true")];
+    let ran = step(&served, &["--env", "A=app/db#escape"], &act);
+    assert_eq!((ran.code, ran.out.as_str()), (65, ""), "{ran:?}");
+    assert!(ran.err.contains("act could not hide"), "{ran:?}");
+    assert_eq!(fs::read_to_string(served.path("env")).unwrap(), "");
+    let ran = step(&served, &["--env", "A=app/db#colons"], &act);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "##[add-mask]a-b::c-d\n"),
+        "{ran:?}"
+    );
+    // GitHub's own runner reads all of it.
+    let ran = step(&served, &["--env", "A=app/db#escape"], &[]);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "::add-mask::100%250A\n"),
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn a_file_is_for_its_owner_alone() {
     let served = Served::start();
     let password = fields()["password"].as_str().unwrap().to_owned();

@@ -213,7 +213,7 @@ impl Socket {
     async fn try_once(&self, asked: &Asked<'_>) -> Result<Answer, Failure> {
         match &self.place {
             Place::Unix(path) => unix::ask(path, asked).await,
-            Place::Https(remote) => remote.ask(asked).await,
+            Place::Https(remote) => Box::pin(remote.ask(asked)).await,
         }
     }
 }

@@ -196,10 +196,16 @@ impl ProofArgs {
             (_, _, Some(key)) => return Ok(Proof::Signature(key.clone())),
             (None, None, None) => {}
         }
-        if let Some(token) = source(&self.vaultgram_token, &self.vaultgram_token_file) {
+        if let Some(token) = source(
+            self.vaultgram_token.as_ref(),
+            self.vaultgram_token_file.as_ref(),
+        ) {
             return Ok(Proof::Session(token));
         }
-        if let Some(jwt) = source(&self.vaultgram_jwt, &self.vaultgram_jwt_file) {
+        if let Some(jwt) = source(
+            self.vaultgram_jwt.as_ref(),
+            self.vaultgram_jwt_file.as_ref(),
+        ) {
             return Ok(self.issuer(Evidence::Token(jwt)));
         }
         if let Some(key) = filled(self.vaultgram_signing_key_file.as_ref(), String::is_empty) {
@@ -247,8 +253,8 @@ fn given(secret: Option<&Secret>) -> Option<&Secret> {
     filled(secret, |secret| secret.text().is_empty())
 }
 
-fn source(secret: &Option<Secret>, file: &Option<PathBuf>) -> Option<Source> {
-    let secret = given(secret.as_ref()).cloned().map(Source::Given);
-    let file = filled(file.as_ref(), |file| file.as_os_str().is_empty());
+fn source(secret: Option<&Secret>, file: Option<&PathBuf>) -> Option<Source> {
+    let secret = given(secret).cloned().map(Source::Given);
+    let file = filled(file, |file| file.as_os_str().is_empty());
     secret.or_else(|| file.cloned().map(Source::File))
 }

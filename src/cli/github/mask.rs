@@ -7,6 +7,8 @@ use zeroize::Zeroizing;
 
 /// What a mask follows.
 const COMMAND: &str = "::add-mask::";
+/// What stands for a sign in a command.
+const ESCAPES: &[&str] = &["%0A", "%0D", "%25"];
 /// Deeper JSON is not taken apart.
 const DEEPEST: usize = 64;
 /// What is shorter stands in many lines that are no secret.
@@ -123,10 +125,14 @@ impl Masks {
     }
 
     /// The same for act, for which a command's name ends at the last `::`. Of what has such it takes
-    /// an older form, whose end is `]`; `None` where something has both.
+    /// an older form, whose end is `]`. `None` where something has both, or what it takes for an escape
+    /// even where `%` is escaped: it undoes that in any order.
     pub(super) fn commands_for_act(&self) -> Option<Zeroizing<String>> {
         let mut commands = Zeroizing::new(String::new());
         for mask in &self.0 {
+            if ESCAPES.iter().any(|escape| mask.contains(escape)) {
+                return None;
+            }
             let form = match (mask.contains("::"), mask.contains(']')) {
                 (false, _) => COMMAND,
                 (true, false) => "##[add-mask]",
@@ -230,7 +236,9 @@ mod tests {
         lines.sort_unstable();
         found.sort_unstable();
         assert_eq!(found, lines);
-        assert_eq!(told("a::b]"), None);
+        for unfit in ["a::b]", "a%0A", "a%25b", "%0D"] {
+            assert_eq!(told(unfit), None, "{unfit}");
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 mod file;
 mod files;
+mod job;
 mod mask;
-mod reason;
 #[cfg(test)]
 mod runner;
 mod selector;
@@ -21,6 +21,7 @@ use crate::cli::exec::environment::{self, Named};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::github::file::CommandFile;
 use crate::cli::github::files::Files;
+use crate::cli::github::job::JobArgs;
 use crate::cli::github::values::Listed;
 use crate::cli::show;
 use crate::domain::span;
@@ -92,20 +93,9 @@ pub struct GithubArgs {
     /// How to ask.
     #[command(flatten)]
     pub common: Common,
-    #[arg(long, env = "GITHUB_ACTIONS", hide = true)]
-    github_actions: Option<String>,
-    #[arg(long, env = "GITHUB_ENV", hide = true)]
-    github_env: Option<PathBuf>,
-    #[arg(long, env = "GITHUB_OUTPUT", hide = true)]
-    github_output: Option<PathBuf>,
-    /// Whether the runner is act.
-    #[arg(long, env = "ACT", hide = true)]
-    act: Option<String>,
-    #[arg(long, env = "RUNNER_TEMP", hide = true)]
-    runner_temp: Option<PathBuf>,
-    /// What the job is about.
+    /// What the runner says.
     #[command(flatten)]
-    job: reason::JobArgs,
+    job: Box<JobArgs>,
 }
 
 fn time(text: &str) -> Result<Duration, &'static str> {
@@ -117,8 +107,9 @@ fn time(text: &str) -> Result<Duration, &'static str> {
 /// # Errors
 /// With the exit codes that `vaultgram github --help` lists.
 pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let job = &arguments.job;
     if !arguments.force {
-        must_be_a_job(arguments.github_actions.as_deref()).map_err(|failure| {
+        must_be_a_job(job.actions.as_deref()).map_err(|failure| {
             failure.hint("use `vaultgram exec`, or --force where something else reads this")
         })?;
     }
@@ -137,17 +128,13 @@ pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Fail
         selectors.extend(selector::parse(text)?);
     }
     // All that can fail comes before a value is read.
-    let (env, output) = (
-        arguments.github_env.as_ref(),
-        arguments.github_output.as_ref(),
-    );
     let no_variables =
         arguments.variables.is_empty() && (selectors.is_empty() || arguments.no_variables);
     let no_outputs = arguments.outputs.is_empty() && selectors.is_empty();
     let no_files = arguments.files.is_empty();
-    let mut env = open("GITHUB_ENV", no_variables && no_files, env)?;
-    let mut output = open("GITHUB_OUTPUT", no_outputs, output)?;
-    let files = Files::open(no_files, arguments.runner_temp.as_deref())?;
+    let mut env = open("GITHUB_ENV", no_variables && no_files, job.env.as_ref())?;
+    let mut output = open("GITHUB_OUTPUT", no_outputs, job.output.as_ref())?;
+    let files = Files::open(no_files, job.temporary.as_deref())?;
 
     let values = values::read(arguments, &selectors).await?;
     let mut masks = Masks::default();
@@ -161,9 +148,10 @@ pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Fail
         }
     }
 
-    let hiding = if arguments.act.as_deref() == Some("true") {
+    let hiding = if job.act.as_deref() == Some("true") {
         masks.commands_for_act().ok_or_else(|| {
-            let what = "a line of a value holds both :: and ], and act could not hide it";
+            let what =
+                "act could not hide a value: a line of it holds %0A, %0D or %25, or :: and ]";
             Failure::new(Exit::Data, what).hint("GitHub's own runner can")
         })?
     } else {

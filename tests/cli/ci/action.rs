@@ -92,7 +92,7 @@ fn values() -> Vec<(&'static str, String)> {
         ("PEM", pem.to_owned()),
         ("WINDOWS", "first-of-two\r\nsecond-of-two\r\n".to_owned()),
         ("JSON", json.to_string()),
-        ("PERCENT", "100%0Aof%25it%0D::add-mask::x".to_owned()),
+        ("PERCENT", "100%of%%it::add-mask::x%".to_owned()),
         (
             "COMMAND",
             "::set-output name=a::b-c-d\n::stop-commands::pause-it".to_owned(),
