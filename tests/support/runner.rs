@@ -124,7 +124,7 @@ impl Issuer {
                 let mut query = audience.query_pairs();
                 let audience = query.find(|(name, _)| name == "audience");
                 match audience {
-                    Some((_, audience)) if head.iter().any(|line| *line == bearer) => {
+                    Some((_, audience)) if head.contains(&bearer) => {
                         self.made.fetch_add(1, Ordering::Relaxed);
                         (
                             "200 OK",

@@ -110,7 +110,7 @@ fn forbidden(value: &str) -> BTreeSet<String> {
     for text in lines.map(str::trim).filter(|text| text.len() > 1) {
         let json = serde_json::to_string(text).unwrap();
         all.insert(text.to_owned());
-        all.insert(json[1..json.len() - 1].to_owned());
+        all.insert(json.trim_matches('"').to_owned());
         all.insert(
             text.replace('%', "%25")
                 .replace('\r', "%0D")
@@ -170,10 +170,8 @@ fn no_log_shows_what_the_steps_get() {
         .collect();
     elsewhere.served.put("app/odd", &Value::Object(fields));
     let ca = std::fs::read_to_string(elsewhere.served.path("ca.pem")).unwrap();
-    let ca: String = ca
-        .lines()
-        .map(|line| format!("            {line}\n"))
-        .collect();
+    let ca = ca.replace('\n', "\n            ");
+    let ca = format!("            {}\n", ca.trim_end());
     let copy = elsewhere.served.file("copy", "");
     let workflow = WORKFLOW
         .replace("{ADDRESS}", &elsewhere.address)
@@ -302,8 +300,9 @@ fn what_is_downloaded_is_what_was_looked_at() {
     assert_eq!(ran.code, 64, "{ran:?}");
     assert!(ran.out.contains("its SHA-256 is not the one"), "{ran:?}");
     let program = "#!/bin/sh\necho ran \"$@\"\n";
-    use sha2::Digest;
-    let ran = run(&hex::encode(sha2::Sha256::digest(program)));
+    let ran = run(&hex::encode(<sha2::Sha256 as sha2::Digest>::digest(
+        program,
+    )));
     assert_eq!(
         ran.out, "ran github --secrets a b --no-variables\n",
         "{ran:?}"

@@ -66,13 +66,13 @@ impl Elsewhere {
         let address = format!("https://127.0.0.1:{port}");
         let uid = rustix::process::geteuid().as_raw();
         let more = format!(
-            "[https]\nlisten = \"127.0.0.1:{port}\"\ncert_file = {:?}\nkey_file = {:?}\n\
+            "[https]\nlisten = \"127.0.0.1:{port}\"\ncert_file = \"{}\"\nkey_file = \"{}\"\n\
              [issuers.github]\nissuer = \"{issuer}\"\naudience = \"{address}\"\n\
              [issuers.gitlab]\nissuer = \"{issuer}\"\naudience = \"{address}\"\n\
              [signing]\npath = \"secret/vaultgram/signing\"\n\
              [groups]\nleads = [\"uid:{uid}\"]\n",
-            certificate.certificate,
-            certificate.key,
+            certificate.certificate.display(),
+            certificate.key.display(),
             issuer = issuer.address(),
         );
         bao.put("vaultgram/signing", &json!({"shell/2026": KEY}));

@@ -30,7 +30,12 @@ fn secrets(elsewhere: &Elsewhere) {
 /// What the steps printed, as the runner shows it.
 fn printed(log: &str) -> String {
     let lines = log.lines().filter_map(|line| line.split_once("]   | "));
-    lines.map(|(_, line)| format!("{line}\n")).collect()
+    let mut printed = String::new();
+    for (_, line) in lines {
+        printed.push_str(line);
+        printed.push('\n');
+    }
+    printed
 }
 
 fn workflow(mark: &str) -> String {
