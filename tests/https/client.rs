@@ -4,6 +4,7 @@
     reason = "shared by test targets, of which none uses all of it"
 )]
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -79,8 +80,19 @@ impl Client {
         Self::try_connect(port, trust).await.unwrap()
     }
 
+    /// One whose kernel has little room for what it does not read.
+    pub(crate) async fn narrow(port: u16, trust: &Trust) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = socket.connect(SocketAddr::from(([127, 0, 0, 1], port)));
+        Self::over(stream.await.unwrap(), trust).await.unwrap()
+    }
+
     pub(crate) async fn try_connect(port: u16, trust: &Trust) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        Self::over(TcpStream::connect(("127.0.0.1", port)).await?, trust).await
+    }
+
+    async fn over(stream: TcpStream, trust: &Trust) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let connector = TlsConnector::from(Arc::clone(&trust.0));

@@ -12,6 +12,9 @@ use crate::served::Served;
 const JOBS: usize = 200;
 const READ: &str = "GET /v1/secret/data/web/database";
 
+/// For as many runners behind one address.
+const LIMITS: &str = "[limits]\nin_flight_per_user = 200\nconnections_per_user = 600\n";
+
 /// Signs in on a connection of its own, and reads.
 async fn job(port: u16, trust: &Trust, token: &str) {
     let mut client = Client::connect(port, trust).await;
@@ -20,6 +23,7 @@ async fn job(port: u16, trust: &Trust, token: &str) {
     let session = signed_in.json()["auth"]["client_token"].clone();
     let session = format!("x-vault-token: {}", session.as_str().unwrap());
     // A request with a body is the last of its connection.
+    drop(client);
     let mut client = Client::connect(port, trust).await;
     let read = client.ask(READ, &[&session], "").await;
     assert_eq!(read.status, 200, "{read:?}");
@@ -28,7 +32,7 @@ async fn job(port: u16, trust: &Trust, token: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_jobs_at_once_are_all_answered() {
     // All of them come from one address here.
-    let served = Served::with("[limits]\nin_flight_per_user = 400\n", "").await;
+    let served = Served::with(LIMITS, "").await;
     let tokens: Vec<_> = (0..JOBS)
         .map(|run| served.issuer.token(&json!({"run_id": run.to_string()})))
         .collect();
