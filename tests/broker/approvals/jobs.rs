@@ -64,12 +64,12 @@ async fn a_grant_is_for_one_attempt_of_one_run() {
     let world = world_of_jobs();
     let broker = world.broker();
     let asking = job("30", "1");
-    assert!(!has(&world, &broker, &asking).await);
     let opened = broker
         .open_approval(&wanted(&world, &asking), "deploy of abc1234")
         .await;
     let approval = open(opened);
     assert_eq!(approval.requester, "bob");
+    assert!(!has(&world, &broker, &asking).await);
     approve(&world, &broker, CAROL, &approval).await.unwrap();
     assert!(has(&world, &broker, &asking).await);
     for other in [job("30", "2"), job("31", "1"), on_telegram(BOB.0)] {
