@@ -18,7 +18,7 @@ use crate::http::limits::Place;
 
 /// How long what a client still sends is read after its last answer. What it sent before stays that
 /// long in the buffers of TLS.
-const LINGER: Duration = Duration::from_millis(500);
+const LINGER: Duration = Duration::from_millis(250);
 /// And how much of it, in bytes.
 const MAX_LINGER: usize = 2 << 20;
 /// Room for it, in bytes. On the heap, where our allocator wipes it.
