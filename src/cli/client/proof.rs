@@ -20,6 +20,13 @@ const ROLE: &str = "github";
 /// Largest file of a token or key, in bytes.
 const MAX_SECRET: usize = 64 * 1024;
 
+/// The variable with the token of a session that somebody else opened.
+const TOKEN: &str = "VAULTGRAM_TOKEN";
+/// The variable with an issuer's token.
+const JWT: &str = "VAULTGRAM_JWT";
+/// The variable with what a GitHub job proves itself with, to have a token made.
+const JOB_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+
 /// Headers that prove who asks.
 pub(super) type Headers = Vec<(&'static str, Zeroizing<String>)>;
 
@@ -96,28 +103,12 @@ pub struct ProofArgs {
     // The same as variables: options of their own, as a usage error shows what was typed.
     #[arg(long, env = "VAULTGRAM_CACERT", hide = true, global = true)]
     vaultgram_cacert: Option<PathBuf>,
-    #[arg(
-        long,
-        env = "VAULTGRAM_JWT",
-        hide = true,
-        hide_env_values = true,
-        global = true
-    )]
-    vaultgram_jwt: Option<Secret>,
     #[arg(long, env = "VAULTGRAM_JWT_FILE", hide = true, global = true)]
     vaultgram_jwt_file: Option<PathBuf>,
     #[arg(long, env = "VAULTGRAM_ROLE", hide = true, global = true)]
     vaultgram_role: Option<String>,
     #[arg(long, env = "VAULTGRAM_AUDIENCE", hide = true, global = true)]
     vaultgram_audience: Option<String>,
-    #[arg(
-        long,
-        env = "VAULTGRAM_TOKEN",
-        hide = true,
-        hide_env_values = true,
-        global = true
-    )]
-    vaultgram_token: Option<Secret>,
     #[arg(long, env = "VAULTGRAM_TOKEN_FILE", hide = true, global = true)]
     vaultgram_token_file: Option<PathBuf>,
     #[arg(long, env = "VAULTGRAM_SIGNING_KEY_FILE", hide = true, global = true)]
@@ -125,14 +116,6 @@ pub struct ProofArgs {
     // What GitHub gives to a job with `permissions: id-token: write`.
     #[arg(long, env = "ACTIONS_ID_TOKEN_REQUEST_URL", hide = true, global = true)]
     actions_id_token_request_url: Option<String>,
-    #[arg(
-        long,
-        env = "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-        hide = true,
-        hide_env_values = true,
-        global = true
-    )]
-    actions_id_token_request_token: Option<Secret>,
 }
 
 /// What proves who asks.
@@ -196,16 +179,10 @@ impl ProofArgs {
             (_, _, Some(key)) => return Ok(Proof::Signature(key.clone())),
             (None, None, None) => {}
         }
-        if let Some(token) = source(
-            self.vaultgram_token.as_ref(),
-            self.vaultgram_token_file.as_ref(),
-        ) {
+        if let Some(token) = source(TOKEN, self.vaultgram_token_file.as_ref()) {
             return Ok(Proof::Session(token));
         }
-        if let Some(jwt) = source(
-            self.vaultgram_jwt.as_ref(),
-            self.vaultgram_jwt_file.as_ref(),
-        ) {
+        if let Some(jwt) = source(JWT, self.vaultgram_jwt_file.as_ref()) {
             return Ok(self.issuer(Evidence::Token(jwt)));
         }
         if let Some(key) = filled(self.vaultgram_signing_key_file.as_ref(), String::is_empty) {
@@ -215,15 +192,15 @@ impl ProofArgs {
         }
         let (url, token) = (
             filled(self.actions_id_token_request_url.as_ref(), String::is_empty),
-            given(self.actions_id_token_request_token.as_ref()),
+            variable(JOB_TOKEN),
         );
         if let (Some(url), Some(token)) = (url, token) {
             let audience = self.audience.as_ref();
-            let variable = filled(self.vaultgram_audience.as_ref(), String::is_empty);
-            let audience = audience.or(variable).map_or(place, String::as_str);
+            let named = filled(self.vaultgram_audience.as_ref(), String::is_empty);
+            let audience = audience.or(named).map_or(place, String::as_str);
             return Ok(self.issuer(Evidence::Github {
                 url: url.clone(),
-                token: token.clone(),
+                token,
                 audience: audience.to_owned(),
             }));
         }
@@ -249,12 +226,20 @@ fn filled<T>(variable: Option<&T>, is_empty: impl FnOnce(&T) -> bool) -> Option<
     variable.filter(|value| !is_empty(value))
 }
 
-fn given(secret: Option<&Secret>) -> Option<&Secret> {
-    filled(secret, |secret| secret.text().is_empty())
+/// The secret in the variable `name`. No option stands for it, which would put it among the arguments
+/// that everybody on the machine can see.
+fn variable(name: &str) -> Option<Secret> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "clap knows variables of options only"
+    )]
+    let text = std::env::var_os(name)?.into_string().ok()?;
+    let secret: Secret = text.parse().ok()?;
+    Some(secret).filter(|secret| !secret.text().is_empty())
 }
 
-fn source(secret: Option<&Secret>, file: Option<&PathBuf>) -> Option<Source> {
-    let secret = given(secret).cloned().map(Source::Given);
+fn source(name: &str, file: Option<&PathBuf>) -> Option<Source> {
+    let secret = variable(name).map(Source::Given);
     let file = filled(file, |file| file.as_os_str().is_empty());
     secret.or_else(|| file.cloned().map(Source::File))
 }

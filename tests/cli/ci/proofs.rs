@@ -248,3 +248,34 @@ fn no_secret_is_an_argument_of_what_is_run() {
         assert!(!ran.out.contains(secret), "{secret}");
     }
 }
+
+#[test]
+fn a_secret_is_no_option() {
+    for option in [
+        "--vaultgram-token",
+        "--vaultgram-jwt",
+        "--actions-id-token-request-token",
+    ] {
+        let ran = as_gitlab(
+            "https://127.0.0.1:1",
+            &["get", "secret/x", option, "t-0123"],
+        );
+        assert_eq!(ran.code, 64, "{ran:?}");
+        assert!(ran.err.contains("unexpected argument"), "{ran:?}");
+        assert!(!ran.err.contains("t-0123"), "{ran:?}");
+    }
+}
+
+#[test]
+fn the_session_in_a_variable_is_used_as_it_is() {
+    let (address, serving) = made_up(vec![REFUSED]);
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [
+        ("VAULTGRAM_TOKEN", "vgs.from-outside"),
+        ("VAULTGRAM_SOCKET", address.as_str()),
+    ];
+    let ran = crate::vaultgram(folder.path(), &variables, &["get", "secret/x"]);
+    ends(&ran, 77, "no");
+    let asked = serving.join().unwrap();
+    assert!(asked[0].contains("vgs.from-outside"), "{asked:?}");
+}
