@@ -92,7 +92,10 @@ fn a_job_goes_on_once_somebody_agrees() {
     assert_eq!(request["path"], "secret/production/yes#password");
     assert_eq!(request["reason"], "Fix the login (workflow deploy, run 30)");
     let who = request["description"].as_str().unwrap();
-    assert_eq!(who, "acme/web refs/heads/main at 0123abc, run 30 attempt 1, by alice");
+    assert_eq!(
+        who,
+        "acme/web refs/heads/main at 0123abc, run 30 attempt 1, by alice"
+    );
     let id = request["id"].as_str().unwrap();
     // All that its log tells, but for the time that is left.
     let said = page::block("output: wait").replace("R7K2XQ", id);
