@@ -68,6 +68,7 @@ const DOMAIN_LIBRARIES: &[&str] = &[
     "zeroize",
     "sha2",
     "cedar_policy",
+    "percent_encoding",
     "miette",
     "proptest",
 ];

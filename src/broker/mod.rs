@@ -19,6 +19,7 @@ mod leaks;
 mod lease;
 mod leases;
 mod lock;
+mod pipelines;
 pub mod ports;
 mod proof;
 mod turn;
@@ -49,7 +50,12 @@ pub use self::keeper::Duty;
 pub use self::keys::RegisteredKey;
 pub use self::leaks::{Holder, Leak};
 pub use self::leases::{Keeping, LeaseInfo, LeaseName, MAX_KEPT};
+pub use self::pipelines::{
+    PipelineWish, Planned, Preview, REASON, RunError, RunLink, RunName, ServedPipelines,
+    WorkflowName,
+};
 pub use self::versions::ChangedVersions;
+use crate::broker::ports::pipelines::Run;
 use crate::broker::ports::{
     AuditSink, Clock, Coordination, Random, Sealer, SecretStore, StoreHealth, Wrapped,
 };
@@ -104,6 +110,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Arc<dyn Random>,
+    /// Pipelines, where any are served.
+    pub pipelines: Option<ServedPipelines>,
 }
 
 /// What goes beside a request: policy sees none of it.
@@ -149,6 +157,10 @@ pub enum Outcome {
     Undeleted(u64),
     /// This version is gone for good.
     Destroyed(u64),
+    /// A pipeline was started, or something was done with its run.
+    Operated(RunLink),
+    /// The runs of a pipeline, or of a repository, the newest first.
+    Runs(Vec<Run>),
     /// Policy refused.
     Denied(Denial),
     /// Not without somebody's agreement: what was done about that, or is to be.

@@ -23,7 +23,7 @@ use crate::daemon::reload::{Reloader, Seen};
 use crate::daemon::signals::{Asked, Signals};
 use crate::daemon::state::State;
 use crate::daemon::{
-    UNSIGNED, approvals, descriptors, https, load_all, session_key, settings, start_log,
+    UNSIGNED, approvals, descriptors, github, https, load_all, session_key, settings, start_log,
 };
 use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener};
@@ -125,6 +125,7 @@ struct Daemon {
 
 impl Daemon {
     /// Opens files, session and socket; connects to nothing.
+    #[expect(clippy::too_many_lines, reason = "one part after the other, each once")]
     fn open(
         file: &Path,
         seen: Seen,
@@ -180,7 +181,13 @@ impl Daemon {
             sealer: Arc::new(AgeSealer),
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
+            pipelines: None,
         };
+        let pipelines = config
+            .github
+            .map(|config| github::served(config, &clock, &rules.mounts, ports));
+        let pipelines = pipelines.transpose();
+        let pipelines = pipelines.map_err(|error| Failure::new(Exit::Config, error))?;
         let telegram = telegram.map(|(config, session)| {
             let keys = match &config.application {
                 ApplicationConfig::Known { .. } => None,
@@ -209,7 +216,11 @@ impl Daemon {
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
         let https = https::open(config.https, limits, &rules.mounts, ports)?;
-        let broker = Arc::new(Broker::new(rules, ports()));
+        let ports = Ports {
+            pipelines,
+            ..ports()
+        };
+        let broker = Arc::new(Broker::new(rules, ports));
         let in_force = (config.rules.hash, config.rules.hangs_on);
         let reloader = Reloader::new(
             file.to_owned(),

@@ -313,7 +313,9 @@ impl Server {
                     | Outcome::Written(_)
                     | Outcome::Deleted(_)
                     | Outcome::Undeleted(_)
-                    | Outcome::Destroyed(_),
+                    | Outcome::Destroyed(_)
+                    | Outcome::Operated(_)
+                    | Outcome::Runs(_),
                 ) => return Err(Refused::Broken),
                 Err(error) => error,
             };

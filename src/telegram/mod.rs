@@ -40,6 +40,7 @@ mod news;
 mod outbox;
 mod outgoing;
 mod own_words;
+mod pipelines;
 mod press;
 mod progress;
 mod proxy;

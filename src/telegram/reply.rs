@@ -6,6 +6,7 @@ pub(super) mod changed;
 mod delivered;
 mod guard;
 mod leases;
+pub(super) mod pipeline;
 mod shown;
 
 use std::fmt::Write;
@@ -54,6 +55,9 @@ const HELP: &str = "\
 /rotate PATH#field — a new random value
 /destroy_secret PATH@2 — a version, for good
 /invoke PATH key=value … — have an engine do something
+/run WORKFLOW [ref] [name=value …] — start a pipeline, such as deploy
+/runs [WORKFLOW] — how they stand; /rerun ID, /cancel_run ID
+/approve_run ID [ENV], /deny_run ID [ENV] reason — a deployment that waits
 /leases, /keep_lease CODE 8h, /revoke_lease CODE — what was made for you, and ends
 /delete_secret PATH, /undelete PATH — for good on a mount without versions
 /keys, /register_key, /forget_key — the public keys to seal to
@@ -320,6 +324,8 @@ impl Reply {
             Outcome::Deleted(version) => changed::deleted(*version, target),
             Outcome::Undeleted(version) => changed::undeleted(*version, target),
             Outcome::Destroyed(version) => changed::destroyed(*version, target),
+            Outcome::Operated(link) => pipeline::done(link, terms.action, target),
+            Outcome::Runs(runs) => pipeline::runs(runs, target, terms.now).guarded(),
         })
     }
 

@@ -166,7 +166,8 @@ impl Wanted {
             | Action::Destroy
             | Action::Rotate { .. }
             | Action::Unwrap
-            | Action::Invoke(_) => mounts.parse(&self.path),
+            | Action::Invoke(_)
+            | Action::Pipeline(_) => mounts.parse(&self.path),
         };
         target.map_err(|error| Refusal::bad_request(format!("path: {error}")))
     }

@@ -3,6 +3,7 @@
 
 mod approval;
 mod mistake;
+mod pipeline;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use self::approval::{Affair, parse_reply};
 pub use self::mistake::{Mistake, ValueMistake};
 pub use self::word::Word;
+use crate::broker::PipelineWish;
 use crate::domain::caller::ChatKind;
 use crate::domain::recipe::normalise_code;
 use crate::domain::{ApprovalId, Delivery, Field, Mounts, Recipe, Target, span};
@@ -62,6 +64,8 @@ pub enum Command {
     Keys,
     /// Forget a public key.
     ForgetKey(KeyName),
+    /// Something about a pipeline.
+    Pipeline(PipelineWish),
     /// Something about a request for approval.
     Approval(Affair),
     /// Go on with what was asked about under this code.
@@ -243,6 +247,12 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
             Some(id) => Command::Approval(Affair::Cancel(id)),
             None => Command::Cancel(normalise_code(words.one(word)?)),
         },
+        Word::Run
+        | Word::Runs
+        | Word::Rerun
+        | Word::CancelRun
+        | Word::ApproveRun
+        | Word::DenyRun => Command::Pipeline(pipeline::read(word, argument)?),
         Word::Requests => Command::Approval(Affair::Mine),
         Word::RequestSecret => Command::Approval(approval::request(argument, mounts)?),
         Word::BreakGlass => Command::Approval(approval::break_glass(argument, mounts)?),

@@ -65,6 +65,7 @@ fn short(command: &Command) -> String {
         Command::Keys => "keys".into(),
         Command::ForgetKey(KeyName::Number(number)) => format!("forget number {number}"),
         Command::ForgetKey(KeyName::Key(key)) => format!("forget {key}"),
+        Command::Pipeline(wish) => format!("{wish:?}"),
         Command::Approval(affair) => approval::about(affair),
         Command::Confirm(code) => format!("confirm {code}"),
         Command::Cancel(code) => format!("cancel {code}"),

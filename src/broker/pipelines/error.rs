@@ -1,0 +1,95 @@
+//! Why nothing was done with a pipeline.
+
+use thiserror::Error;
+
+use crate::broker::ports::pipelines::{InputError, PipelineError};
+
+/// Why nothing was done with a pipeline. `Display` is fit for who asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RunError {
+    /// GitHub did not do it.
+    #[error("{0}")]
+    Server(#[from] PipelineError),
+    /// The workflow does not take these inputs.
+    #[error("{0}")]
+    Inputs(#[from] InputError),
+    /// There is no `[github]`.
+    #[error("vaultgram serves no pipelines; an operator can add [github] to its configuration")]
+    NoneServed,
+    /// Not one of ours; those that are.
+    #[error(
+        "vaultgram serves no pipelines of this repository; it serves {}", .0.join(", ")
+    )]
+    Elsewhere(Vec<String>),
+    /// Something of a secret's, of a pipeline.
+    #[error("this is a pipeline, and holds no secret; it is started, stopped and looked at")]
+    NoSecret,
+    /// Something of a pipeline's, of something else.
+    #[error("this is not a pipeline; its path is like github/acme/shop/deploy.yml")]
+    NoPipeline,
+    /// Not what a pipeline is started with.
+    #[error(
+        "say what to start as PATH#BRANCH:COMMIT?input=value&input=value, with every input by name"
+    )]
+    NoDispatch,
+    /// Not which of them exactly.
+    #[error(
+        "say which run, and of a deployment which environment, unless exactly one waits for it"
+    )]
+    Vague,
+    /// More than can be asked about.
+    #[error("an input is given twice, or the ref and the inputs are too long together")]
+    TooLong,
+    /// It would not be what was asked for, or agreed to.
+    #[error(
+        "nothing was started: what would run is not what was asked for, for the branch or the \
+         workflow has changed since; ask anew"
+    )]
+    Changed,
+    /// Nothing waits for this environment; those for which something does.
+    #[error("nothing of this run waits for that environment{}", waits(.0))]
+    NothingWaits(Vec<String>),
+}
+
+fn waits(names: &[String]) -> String {
+    if names.is_empty() {
+        return ", nor for any other; it may not have come to it yet".to_owned();
+    }
+    format!("; it waits for {}", names.join(", "))
+}
+
+impl RunError {
+    /// The name in audit and logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Server(error) => error.name(),
+            Self::Inputs(_) => "pipeline_inputs",
+            Self::NoneServed => "no_pipelines",
+            Self::Elsewhere(_) => "pipeline_elsewhere",
+            Self::NoSecret => "not_a_secret",
+            Self::NoPipeline => "not_a_pipeline",
+            Self::NoDispatch => "not_a_dispatch",
+            Self::Vague => "pipeline_vague",
+            Self::TooLong => "pipeline_too_long",
+            Self::Changed => "pipeline_changed",
+            Self::NothingWaits(_) => "nothing_waits",
+        }
+    }
+
+    /// Whether nothing was begun, and the same may be done in a moment.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        *self == Self::Server(PipelineError::Unavailable)
+    }
+
+    /// Whether something may have been done.
+    #[must_use]
+    pub fn is_unclear(&self) -> bool {
+        use PipelineError as Server;
+        matches!(
+            self,
+            Self::Server(Server::Unclear | Server::RunUnknown | Server::Invalid)
+        )
+    }
+}

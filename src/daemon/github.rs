@@ -1,0 +1,296 @@
+//! Pipelines, put together: which are served, and as whom; and what `doctor` finds out about them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use crate::actions::github::{self, Credentials, GitHub, Settings};
+use crate::broker::ports::pipelines::{
+    Commit, Declared, GitRef, Inputs, PendingDeployment, PipelineError, Repository, Review, Run,
+    RunFilter, RunId, RunJob, WorkflowFile,
+};
+use crate::broker::ports::{Clock, Pipelines};
+use crate::broker::{Ports, ServedPipelines};
+use crate::config::{GitHubConfig, GitHubIdentity};
+use crate::daemon::own_keys::OwnKeys;
+use crate::domain::{Mounts, Secret, SecretValue, Target};
+
+/// The longest wait for one answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest wait for a call: people wait for it, and a permission lasts no longer than half a minute.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// What `config` says is served.
+///
+/// # Errors
+/// Says which setting cannot work.
+pub(super) fn served(
+    config: GitHubConfig,
+    clock: &Arc<dyn Clock>,
+    mounts: &Mounts,
+    ports: impl Fn() -> Ports,
+) -> Result<ServedPipelines, String> {
+    let (repositories, at) = names(&config)?;
+    let (app, path) = match config.identity {
+        GitHubIdentity::Token(token) => {
+            let port = client(config.address, Credentials::Token(token), clock)?;
+            return Ok(named(config.mount, repositories, at, Arc::new(port)));
+        }
+        GitHubIdentity::App(id, key) => {
+            let port = client(config.address, Credentials::App { id, key }, clock)?;
+            return Ok(named(config.mount, repositories, at, Arc::new(port)));
+        }
+        GitHubIdentity::TokenInVault(path) => (None, path),
+        GitHubIdentity::AppInVault(id, path) => (Some(id), path),
+    };
+    let keys = OwnKeys::new(path.path.clone(), mounts.clone(), ports());
+    let port = InVault {
+        keys: keys.map_err(|error| format!("[github] {error}"))?,
+        path,
+        app,
+        address: config.address,
+        clock: Arc::clone(clock),
+        client: Mutex::default(),
+    };
+    Ok(named(config.mount, repositories, at, Arc::new(port)))
+}
+
+/// Whether everything about them can be put to use, as far as that can be told from here.
+///
+/// # Errors
+/// Says which setting cannot work.
+pub(super) fn check(config: GitHubConfig, clock: &Arc<dyn Clock>) -> Result<(), String> {
+    names(&config)?;
+    let credentials = match config.identity {
+        GitHubIdentity::Token(token) => Credentials::Token(token),
+        GitHubIdentity::App(id, key) => Credentials::App { id, key },
+        // Which Vault has; the address is looked at all the same.
+        GitHubIdentity::TokenInVault(_) | GitHubIdentity::AppInVault(..) => {
+            Credentials::Token(SecretValue::new(b"later".to_vec()))
+        }
+    };
+    client(config.address, credentials, clock).map(drop)
+}
+
+/// Whether GitHub can be reached, and each repository be seen.
+///
+/// # Errors
+/// Says what is wrong, and what to do.
+pub(super) async fn examine(
+    config: GitHubConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<String, String> {
+    let (repositories, _) = names(&config)?;
+    let address = config.address.clone();
+    let credentials = match config.identity {
+        GitHubIdentity::Token(token) => Credentials::Token(token),
+        GitHubIdentity::App(id, key) => Credentials::App { id, key },
+        GitHubIdentity::TokenInVault(_) | GitHubIdentity::AppInVault(..) => {
+            return Ok(format!(
+                "{address} was not tried: who we are there is in Vault, which vaultgram reads when it is needed"
+            ));
+        }
+    };
+    let client = client(config.address, credentials, clock)?;
+    let filter = RunFilter {
+        limit: 1,
+        ..RunFilter::default()
+    };
+    for repository in &repositories {
+        let seen = client.runs(repository, &filter).await;
+        seen.map_err(|error| format!("{address}: {repository}: {error}"))?;
+    }
+    let names: Vec<String> = repositories.iter().map(Repository::to_string).collect();
+    Ok(format!("{address} shows the runs of {}", names.join(", ")))
+}
+
+fn names(config: &GitHubConfig) -> Result<(Vec<Repository>, GitRef), String> {
+    let repositories = config.repositories.iter();
+    let repositories = repositories.map(|text| Repository::new(text));
+    let repositories = repositories.collect::<Result<Vec<_>, _>>();
+    let repositories = repositories.map_err(|error| format!("[github] repositories: {error}"))?;
+    let at = GitRef::new(&config.default_ref);
+    let at = at.map_err(|error| format!("[github] default_ref: {error}"))?;
+    Ok((repositories, at))
+}
+
+fn named(
+    mount: String,
+    repositories: Vec<Repository>,
+    at: GitRef,
+    port: Arc<dyn Pipelines>,
+) -> ServedPipelines {
+    ServedPipelines {
+        port,
+        mount,
+        repositories,
+        at,
+    }
+}
+
+fn client(
+    address: String,
+    credentials: Credentials,
+    clock: &Arc<dyn Clock>,
+) -> Result<GitHub, String> {
+    let settings = Settings {
+        address,
+        credentials,
+        request_timeout: REQUEST_TIMEOUT,
+        patience: PATIENCE,
+    };
+    GitHub::new(settings, Arc::clone(clock)).map_err(|error| format!("[github] {error}"))
+}
+
+/// GitHub, as whom Vault says: read when it is first needed, and again when GitHub does not let us in.
+struct InVault {
+    keys: OwnKeys,
+    path: Target,
+    app: Option<String>,
+    address: String,
+    clock: Arc<dyn Clock>,
+    client: Mutex<Option<Arc<GitHub>>>,
+}
+
+impl InVault {
+    async fn client(&self) -> Result<Arc<GitHub>, PipelineError> {
+        let mut client = self.client.lock().await;
+        if let Some(client) = &*client {
+            return Ok(Arc::clone(client));
+        }
+        let made = match self.keys.read().await {
+            Ok(secret) => self.made(&secret),
+            Err(error) => Err(error),
+        };
+        let made = made.map_err(|reason| {
+            tracing::warn!(event = "github.keys_unreadable", path = %self.path, reason);
+            PipelineError::LoggedOut
+        })?;
+        Ok(Arc::clone(client.insert(Arc::new(made))))
+    }
+
+    fn made(&self, secret: &Secret) -> Result<GitHub, String> {
+        let field = self.path.field.as_deref();
+        let mut fields = secret.fields.iter();
+        let field = fields.find(|it| Some(it.name.as_str()) == field);
+        let field = field.ok_or("the secret has no such field")?;
+        #[expect(clippy::disallowed_methods, reason = "it is put to use")]
+        let text: Option<zeroize::Zeroizing<String>> =
+            serde_json::from_slice(field.json.expose_secret())
+                .ok()
+                .map(zeroize::Zeroizing::new);
+        let text = text.ok_or("the field is not text")?;
+        let value = SecretValue::new(text.as_bytes().to_vec());
+        let credentials = match &self.app {
+            Some(id) => Credentials::App {
+                id: id.clone(),
+                key: value,
+            },
+            None => Credentials::Token(value),
+        };
+        client(self.address.clone(), credentials, &self.clock)
+    }
+
+    /// Has it read again next time, where it is good no more.
+    async fn told<T>(&self, answer: Result<T, PipelineError>) -> Result<T, PipelineError> {
+        if matches!(answer, Err(PipelineError::LoggedOut)) {
+            *self.client.lock().await = None;
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl Pipelines for InVault {
+    async fn workflow(
+        &self,
+        repository: &Repository,
+        file: &WorkflowFile,
+        at: &GitRef,
+    ) -> Result<Declared, PipelineError> {
+        let answer = self.client().await?.workflow(repository, file, at).await;
+        self.told(answer).await
+    }
+
+    async fn dispatch(
+        &self,
+        repository: &Repository,
+        file: &WorkflowFile,
+        at: &GitRef,
+        inputs: &Inputs,
+    ) -> Result<RunId, PipelineError> {
+        let client = self.client().await?;
+        let answer = client.dispatch(repository, file, at, inputs).await;
+        self.told(answer).await
+    }
+
+    async fn runs(
+        &self,
+        repository: &Repository,
+        filter: &RunFilter,
+    ) -> Result<Vec<Run>, PipelineError> {
+        let answer = self.client().await?.runs(repository, filter).await;
+        self.told(answer).await
+    }
+
+    async fn run(&self, repository: &Repository, id: RunId) -> Result<Run, PipelineError> {
+        let answer = self.client().await?.run(repository, id).await;
+        self.told(answer).await
+    }
+
+    async fn jobs(&self, repository: &Repository, id: RunId) -> Result<Vec<RunJob>, PipelineError> {
+        let answer = self.client().await?.jobs(repository, id).await;
+        self.told(answer).await
+    }
+
+    async fn rerun(
+        &self,
+        repository: &Repository,
+        id: RunId,
+        failed_only: bool,
+    ) -> Result<(), PipelineError> {
+        let answer = self
+            .client()
+            .await?
+            .rerun(repository, id, failed_only)
+            .await;
+        self.told(answer).await
+    }
+
+    async fn cancel(&self, repository: &Repository, id: RunId) -> Result<(), PipelineError> {
+        let answer = self.client().await?.cancel(repository, id).await;
+        self.told(answer).await
+    }
+
+    async fn pending_deployments(
+        &self,
+        repository: &Repository,
+        id: RunId,
+    ) -> Result<Vec<PendingDeployment>, PipelineError> {
+        let client = self.client().await?;
+        let answer = client.pending_deployments(repository, id).await;
+        self.told(answer).await
+    }
+
+    async fn review_deployment(
+        &self,
+        repository: &Repository,
+        id: RunId,
+        review: &Review,
+    ) -> Result<(), PipelineError> {
+        let client = self.client().await?;
+        let answer = client.review_deployment(repository, id, review).await;
+        self.told(answer).await
+    }
+
+    fn page(&self, repository: &Repository, id: RunId) -> String {
+        github::page(&self.address, repository, id)
+    }
+
+    async fn commit(&self, repository: &Repository, at: &GitRef) -> Result<Commit, PipelineError> {
+        let answer = self.client().await?.commit(repository, at).await;
+        self.told(answer).await
+    }
+}
