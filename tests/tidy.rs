@@ -304,3 +304,38 @@ fn the_map_in_lib_rs_agrees() {
         assert_eq!(listed, allowed, "lib.rs and this test disagree on {room}");
     }
 }
+
+/// What nothing names is not built, and nobody sees that it is wrong.
+#[test]
+fn every_file_is_part_of_the_program() {
+    let mut files = vec![];
+    rust_files(&root().join("src"), &mut files);
+    let all: Vec<String> = files.iter().map(|file| code(file)).collect();
+    let all = all.join("\n");
+    for file in files {
+        let stem = file.file_stem().unwrap().to_str().unwrap();
+        let name = match stem {
+            "lib" | "main" => continue,
+            "mod" => file.parent().unwrap().file_name().unwrap(),
+            _ => file.file_name().unwrap(),
+        };
+        let name = name.to_str().unwrap().trim_end_matches(".rs");
+        let folder = file.parent().unwrap();
+        let above = if stem == "mod" {
+            folder.parent().unwrap()
+        } else {
+            folder
+        };
+        let parents = [
+            above.join("mod.rs"),
+            above.with_extension("rs"),
+            above.join("lib.rs"),
+        ];
+        let named = parents
+            .iter()
+            .filter(|parent| parent.exists())
+            .any(|parent| code(parent).contains(&format!("mod {name};")));
+        let by_path = all.contains(&format!("\"{name}.rs\""));
+        assert!(named || by_path, "{}: nothing names it", file.display());
+    }
+}

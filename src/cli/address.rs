@@ -1,6 +1,6 @@
 //! `PATH[#field][@version]`, the mount it is in, and what to ask the server for it.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 
 use hyper::StatusCode;
@@ -14,7 +14,7 @@ use crate::cli::secret::not_understood;
 const NO_MOUNT: &str = "cubbyhole";
 
 /// `PATH[#field][@version]`, taken apart; whether it is well-formed, the server says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
     pub(super) path: String,
     pub(super) field: Option<String>,
@@ -47,6 +47,17 @@ impl FromStr for Address {
             field,
             version,
         })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        if let Some(field) = &self.field {
+            write!(f, "#{field}")?;
+        }
+        self.version
+            .map_or(Ok(()), |version| write!(f, "@{version}"))
     }
 }
 

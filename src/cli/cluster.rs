@@ -17,7 +17,7 @@ use crate::domain::signs::one_line;
 /// # Errors
 /// When nobody answers, or the one that does is always alone.
 pub(super) async fn run(common: &Common, out: &mut dyn Write, color: bool) -> Result<(), Failure> {
-    let answer = common.socket().get("/cluster").await?;
+    let answer = common.socket()?.get("/cluster").await?;
     if answer.status == StatusCode::NOT_FOUND {
         let what = "this vaultgram is alone: it shares its state with no other";
         return Err(Failure::new(Exit::Unavailable, what)

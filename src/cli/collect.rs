@@ -54,7 +54,7 @@ pub async fn run(
     terminal: bool,
 ) -> Result<(), Failure> {
     let target = format!("/v1/vaultgram/collect/{}", arguments.code);
-    let answer = arguments.common.socket().post(&target, None).await?;
+    let answer = arguments.common.socket()?.post(&target, None).await?;
     if answer.status != StatusCode::OK {
         return Err(explain(&answer));
     }

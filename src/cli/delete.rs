@@ -82,7 +82,7 @@ pub struct DestroyArgs {
 pub async fn delete(arguments: &DeleteArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (version, json) = (arguments.address.version, arguments.common.json);
     let path = arguments.address.path_alone()?;
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let mut path = find_mount(&socket, path).await?;
     if path.kind == Kind::Engine {
         return Err(change::engine(&path));
@@ -125,7 +125,7 @@ pub async fn delete(arguments: &DeleteArgs, out: &mut dyn Write) -> Result<(), F
 /// With the exit codes that `vaultgram undelete --help` lists.
 pub async fn undelete(arguments: &UndeleteArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let path = arguments.address.path_alone()?;
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let path = find_mount(&socket, path).await?.has_versions()?;
     let full = path.full();
     let version = if let Some(version) = arguments.address.version {
@@ -153,7 +153,7 @@ pub async fn destroy(arguments: &DestroyArgs, out: &mut dyn Write) -> Result<(),
         .address
         .version
         .ok_or_else(|| Failure::new(Exit::Usage, "which version?").hint("name it: PATH@VERSION"))?;
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let path = find_mount(&socket, path).await?.has_versions()?;
     let what = format!("version {version} of {}", path.full());
     let question = format!("Destroy {what}? This cannot be undone.");

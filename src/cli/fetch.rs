@@ -52,25 +52,42 @@ impl Value {
     }
 }
 
-/// Reads what is at each of `addresses`, in their order, with one read for each path and version.
-/// Where only one field of a path is wanted, no other leaves the broker.
-///
-/// # Errors
-/// When one of them cannot be read, or lacks the field.
-pub(super) async fn fetch(socket: &Socket, addresses: &[Address]) -> Result<Vec<Fetched>, Failure> {
+/// The reads that it takes to have all of `addresses`: one for each path and version. Where only one
+/// field of a path is wanted, no other leaves the broker.
+pub(super) fn reads(addresses: &[Address]) -> Vec<Address> {
     let mut wanted: BTreeMap<(&str, Option<u64>), BTreeSet<Option<&str>>> = BTreeMap::new();
     for address in addresses {
         let fields = wanted.entry((&address.path, address.version)).or_default();
         fields.insert(address.field.as_deref());
     }
-    let mut found = BTreeMap::new();
-    for ((path, version), fields) in wanted {
+    let read = |((path, version), fields): ((&str, _), BTreeSet<Option<&str>>)| {
         let only = fields.first().copied().flatten();
-        let only = only.filter(|_| fields.len() == 1);
-        found.insert((path, version), read(socket, path, version, only).await?);
+        Address {
+            path: path.to_owned(),
+            field: only.filter(|_| fields.len() == 1).map(str::to_owned),
+            version,
+        }
+    };
+    wanted.into_iter().map(read).collect()
+}
+
+/// Reads what is at each of `addresses`, in their order.
+///
+/// # Errors
+/// When one of them cannot be read, or lacks the field.
+pub(super) async fn fetch(socket: &Socket, addresses: &[Address]) -> Result<Vec<Fetched>, Failure> {
+    let mut found = BTreeMap::new();
+    for Address {
+        path,
+        field,
+        version,
+    } in reads(addresses)
+    {
+        let read = read(socket, &path, version, field.as_deref()).await?;
+        found.insert((path, version), read);
     }
     let at = |address: &Address| {
-        let of = (address.path.as_str(), address.version);
+        let of = (address.path.clone(), address.version);
         let found = found.get(&of).ok_or_else(missing)?;
         pick(found, address.field.as_deref())
     };

@@ -55,7 +55,7 @@ pub struct GetArgs {
 /// With the exit codes that `vaultgram get --help` lists.
 pub async fn run(arguments: &GetArgs, out: &mut dyn Write, terminal: bool) -> Result<(), Failure> {
     let address = &arguments.address;
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let path = find_mount(&socket, &address.path).await?;
     let field = address.field.as_deref();
     let target = path.values(field, address.version);

@@ -57,7 +57,7 @@ pub async fn run(
         return Err(Failure::new(Exit::Usage, "an engine has no versions").hint("leave @ out"));
     }
     let body = parameter::object(&arguments.parameters, &[])?;
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let path = find_mount(&socket, &address.path).await?;
     if path.kind != Kind::Engine {
         let what = format!("\"{}\" is no engine, but a mount of secrets", path.mount);

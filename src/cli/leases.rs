@@ -81,7 +81,7 @@ fn time(text: &str) -> Result<Duration, &'static str> {
 /// # Errors
 /// With the exit codes that `vaultgram leases --help` lists.
 pub async fn run(arguments: &LeasesArgs, out: &mut dyn Write, color: bool) -> Result<(), Failure> {
-    let (socket, json) = (arguments.common.socket(), arguments.common.json);
+    let (socket, json) = (arguments.common.socket()?, arguments.common.json);
     match &arguments.action {
         None => {
             let found: LeaseList = said(&socket.get("/v1/vaultgram/leases").await?)?;

@@ -58,7 +58,7 @@ struct Printed<'a> {
 /// # Errors
 /// With the exit codes that `vaultgram list --help` lists.
 pub async fn run(arguments: &ListArgs, out: &mut dyn Write, color: bool) -> Result<(), Failure> {
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let mut folder = find_folder(&socket, arguments.folder.trim_matches('/')).await?;
     if !folder.rest.is_empty() {
         folder.rest.push('/');

@@ -249,6 +249,18 @@ pub async fn run(
     out: &mut dyn Write,
     terminal: bool,
 ) -> Result<ExitCode, Failure> {
+    let done = carry_out(client, out, terminal).await;
+    if let Some(common) = client.common() {
+        common.leave().await;
+    }
+    done
+}
+
+async fn carry_out(
+    client: &Client,
+    out: &mut dyn Write,
+    terminal: bool,
+) -> Result<ExitCode, Failure> {
     let color = client.common().is_some_and(Common::choose_colors);
     match client {
         Client::Get(arguments) => get::run(arguments, out, terminal).await,

@@ -68,7 +68,7 @@ pub async fn put(arguments: &PutArgs, out: &mut dyn Write) -> Result<(), Failure
         Some(file) => object_in(file)?,
         None => parameter::object(&arguments.fields, &[])?,
     };
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let path = find_mount(&socket, path).await?;
     let over = if arguments.new {
         Some(0)
@@ -180,7 +180,7 @@ pub struct PatchArgs {
 pub async fn patch(arguments: &PatchArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let path = arguments.address.whole()?;
     let fields = parameter::object(&arguments.fields, &arguments.remove)?;
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let path = find_mount(&socket, path).await?.has_versions()?;
     let body = body(&path, fields, arguments.cas)?;
     let merge = [("content-type", "application/merge-patch+json")];

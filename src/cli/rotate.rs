@@ -56,7 +56,7 @@ pub async fn run(arguments: &RotateArgs, out: &mut dyn Write) -> Result<(), Fail
     else {
         return Err(Failure::new(Exit::Usage, "which field?").hint("name it: PATH#field"));
     };
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let path = find_mount(&socket, path).await?.has_versions()?;
     let full = path.full();
     let question = format!(

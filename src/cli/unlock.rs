@@ -28,11 +28,8 @@ pub struct UnlockArgs {
 /// # Errors
 /// When no vaultgram answers, or this user may not.
 pub async fn run(arguments: &UnlockArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let answer = arguments
-        .common
-        .socket()
-        .post("/v1/vaultgram/unlock", None)
-        .await?;
+    let socket = arguments.common.socket()?;
+    let answer = socket.post("/v1/vaultgram/unlock", None).await?;
     if !answer.status.is_success() {
         return Err(answer.failure());
     }

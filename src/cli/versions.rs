@@ -156,7 +156,7 @@ pub async fn run(
     color: bool,
 ) -> Result<(), Failure> {
     let path = arguments.address.whole()?;
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let path = find_mount(&socket, path).await?.has_versions()?;
     let history = history(&socket, &path).await?;
     let now = now();

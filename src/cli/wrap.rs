@@ -100,7 +100,7 @@ struct Ticket {
 /// With the exit codes that `vaultgram wrap --help` lists.
 pub async fn wrap(arguments: &WrapArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (path, version) = (arguments.address.path_alone()?, arguments.address.version);
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let path = find_mount(&socket, path).await?;
     let ttl = format!("{}s", arguments.ttl.as_secs());
     let header = [("x-vault-wrap-ttl", ttl.as_str())];
@@ -137,7 +137,7 @@ pub async fn unwrap(
     let mut body = Zeroizing::new(Vec::with_capacity(6 * token.len() + 16));
     serde_json::to_writer(&mut *body, &serde_json::json!({ "token": token }))
         .map_err(|error| Failure::new(Exit::Software, error))?;
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let answer = socket.post("/v1/sys/wrapping/unwrap", Some(body)).await?;
     match answer.status {
         StatusCode::OK => {}

@@ -83,7 +83,7 @@ impl Default for Https {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Issuer {
     #[serde(rename = "issuer")]
-    pub(super) iss: Option<String>,
+    pub(super) says: Option<String>,
     pub(super) audience: Option<String>,
     pub(super) jwks_url: Option<String>,
     #[serde(deserialize_with = "raw::duration")]
@@ -94,7 +94,7 @@ pub(super) struct Issuer {
 impl Default for Issuer {
     fn default() -> Self {
         Self {
-            iss: None,
+            says: None,
             audience: None,
             jwks_url: None,
             session_ttl: Duration::from_mins(15),
@@ -141,6 +141,9 @@ pub(super) fn typed(
     let Some(raw) = https else {
         if !issuers.is_empty() {
             problems.push("[issuers]: their tokens are for HTTPS; add an [https] section");
+        }
+        if signing.is_some() {
+            problems.push("[signing]: what is signed comes by HTTPS; add an [https] section");
         }
         return None;
     };
@@ -193,7 +196,7 @@ fn issuer(
         ));
     }
     let known = (name == GITHUB).then(|| GITHUB_ISSUER.to_owned());
-    let issuer = raw.iss.or(known);
+    let issuer = raw.says.or(known);
     if issuer.is_none() {
         problems.push(format!(
             "[issuers.{name}] issuer: missing; it is what its tokens say in `iss`, such as \

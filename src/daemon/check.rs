@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::broker::ports::{Clock, SystemClock};
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{Config, StateConfig};
+use crate::config::{Config, HttpsConfig, StateConfig};
 use crate::coordination::key::StateKey;
-use crate::daemon::{UNSIGNED, github, load, people, policies, settings};
+use crate::daemon::{UNSIGNED, github, https as front, load, people, policies, settings};
 use crate::domain::person::Account;
 use crate::vault::Store;
 
@@ -21,6 +21,7 @@ pub fn check(file: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let mut found = vec![];
     let printed = summary(file, &config, &mut found);
     settings::state(&config.state).map_err(|error| Failure::new(Exit::Config, error))?;
+    front::check(config.https.as_ref())?;
     settings::audit(config.audit).map_err(|error| Failure::new(Exit::Config, error))?;
     if let Some(config) = config.github {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -113,6 +114,9 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         let repositories = github.repositories.join(", ");
         writeln!(out, "pipelines {} for {repositories}", github.address)?;
     }
+    if let Some(config) = &config.https {
+        https(config, out)?;
+    }
     let file = config.audit.file.display();
     match settings::audit_key(&config.audit) {
         Ok(Some(key)) => writeln!(
@@ -123,6 +127,23 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         Ok(None) | Err(_) => writeln!(out, "audit     {file}, not signed: {UNSIGNED}")?,
     }
     state(&config.state, out)
+}
+
+/// Where jobs are listened to, and which are believed.
+fn https(config: &HttpsConfig, out: &mut dyn Write) -> std::io::Result<()> {
+    let with = match config.client_authority {
+        Some(_) => ", who show a certificate",
+        None => "",
+    };
+    writeln!(out, "https     {} for jobs{with}", config.listen)?;
+    for issuer in &config.issuers {
+        let (name, issuer) = (&issuer.name, &issuer.issuer);
+        writeln!(out, "          with tokens of {name} ({issuer})")?;
+    }
+    match &config.signing {
+        Some(path) => writeln!(out, "          with signatures by the keys in {path}"),
+        None => Ok(()),
+    }
 }
 
 fn state(config: &StateConfig, out: &mut dyn Write) -> std::io::Result<()> {

@@ -4,7 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli::exit::{Exit, Failure};
 
-/// Those that are no connection of the socket: Vault, Telegram, the audit, the state, look-ups of
+/// Those that are no connection of a socket or by HTTPS: Vault, Telegram, the audit, the state, look-ups of
 /// peers.
 const OTHERS: u64 = 256;
 

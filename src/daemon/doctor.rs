@@ -26,7 +26,8 @@ use crate::coordination::{self, LocalStore};
 use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
 use crate::daemon::{
-    UNSIGNED, application, check, doctor_etcd, github, load, people, session_key, settings,
+    UNSIGNED, application, check, doctor_etcd, doctor_https, github, load, people, session_key,
+    settings,
 };
 use crate::http;
 use crate::telegram::{self, FileSession, SessionError};
@@ -113,6 +114,12 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
     findings.push(Finding::of("audit", audit));
     for socket in config.sockets {
         findings.push(Finding::of("socket", examine_socket(socket, running).await));
+    }
+    if let Some(https) = config.https {
+        let found = doctor_https::examine(&https, running).await;
+        findings.push(Finding::of("https", found));
+        let issuers = doctor_https::examine_issuers(https).await.into_iter();
+        findings.extend(issuers.map(|found| Finding::of("issuer", found)));
     }
     // What answers there has nothing to say to us.
     if let Some(credentials) = config.credentials.filter(|_| !running) {

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::broker::Ports;
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{HttpsConfig, LimitsConfig};
+use crate::config::{HttpsConfig, IssuerConfig, LimitsConfig};
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::settings;
 use crate::domain::{Mounts, Secret};
@@ -26,30 +26,15 @@ pub(super) struct Front {
 /// # Errors
 /// Says what cannot be used, and what to do.
 pub(super) fn open(
-    config: Option<HttpsConfig>,
-    limits: LimitsConfig,
-    mounts: &Mounts,
-    ports: impl Fn() -> Ports,
-) -> Result<Option<Front>, Failure> {
-    let front = config.map(|config| front(config, limits, mounts, ports));
-    let front = front.transpose();
-    front.map_err(|error| Failure::new(Exit::CannotCreate, error))
-}
-
-fn front(
     config: HttpsConfig,
     limits: LimitsConfig,
     mounts: &Mounts,
     ports: impl Fn() -> Ports,
-) -> Result<Front, String> {
-    let section = |error| format!("[https] {error}");
+) -> Result<Front, Failure> {
+    let refuse = |error| Failure::new(Exit::CannotCreate, error);
     let settings = HttpsSettings {
         listen: config.listen,
-        tls: TlsFiles {
-            certificate: config.certificate,
-            key: config.key,
-            client_authority: config.client_authority,
-        },
+        tls: files(&config),
         limits: settings::limits(config.max_connections, limits),
         timeouts: Timeouts::default(),
     };
@@ -61,20 +46,12 @@ fn front(
     } = ports();
     let names = config.issuers.iter().map(|issuer| issuer.name.clone());
     let names = names.collect();
-    let issuers = config.issuers.into_iter().map(|issuer| Issuer {
-        name: issuer.name,
-        issuer: issuer.issuer,
-        audience: issuer.audience,
-        jwks_url: issuer.jwks_url,
-        session_ttl: issuer.session_ttl,
-        ca: issuer.authorities,
-    });
     let oidc = Oidc::new(
-        issuers.collect(),
+        issuers(config.issuers),
         Arc::clone(&clock),
         Arc::clone(&coordination),
     );
-    let oidc = oidc.map_err(|error| format!("[issuers] {error}"))?;
+    let oidc = oidc.map_err(|error| refuse(format!("[issuers] {error}")))?;
     let signatures = config.signing.map(|path| {
         let keys = OwnKeys::new(path, mounts.clone(), ports());
         let source = keys.map(|keys| Arc::new(SigningKeys(keys)));
@@ -84,15 +61,52 @@ fn front(
         })
     });
     let signatures = signatures.transpose();
-    let signatures = signatures.map_err(|error| format!("[signing] path: {error}"))?;
+    let signatures = signatures.map_err(|error| refuse(format!("[signing] path: {error}")))?;
+    let https = Https::bind(settings);
+    let https = https.map_err(|error| refuse(format!("[https] {error}")))?;
     Ok(Front {
-        https: Https::bind(settings).map_err(section)?,
+        https,
         identity: Identity {
             oidc,
             sessions: Sessions::new(coordination, clock, random),
             signatures,
         },
     })
+}
+
+/// Its certificate, and those of clients.
+pub(super) fn files(config: &HttpsConfig) -> TlsFiles {
+    TlsFiles {
+        certificate: config.certificate.clone(),
+        key: config.key.clone(),
+        client_authority: config.client_authority.clone(),
+    }
+}
+
+/// Whose tokens are taken.
+pub(super) fn issuers(configured: Vec<IssuerConfig>) -> Vec<Issuer> {
+    let issuers = configured.into_iter().map(|issuer| Issuer {
+        name: issuer.name,
+        issuer: issuer.issuer,
+        audience: issuer.audience,
+        jwks_url: issuer.jwks_url,
+        session_ttl: issuer.session_ttl,
+        ca: issuer.authorities,
+    });
+    issuers.collect()
+}
+
+/// Checks what can be without opening anything.
+///
+/// # Errors
+/// Says what cannot work, and what to do.
+pub(super) fn check(config: Option<&HttpsConfig>) -> Result<(), Failure> {
+    let configured = config.map(|config| config.issuers.clone());
+    for issuer in issuers(configured.unwrap_or_default()) {
+        let verified = issuer.verify();
+        verified.map_err(|error| Failure::new(Exit::Config, format!("[issuers] {error}")))?;
+    }
+    Ok(())
 }
 
 /// The keys of those who sign, in Vault: a field for each, named `OWNER/KEYID`. Each look is on the

@@ -8,6 +8,7 @@ mod cluster;
 mod descriptors;
 mod doctor;
 mod doctor_etcd;
+mod doctor_https;
 mod github;
 mod https;
 mod login;

@@ -1,6 +1,6 @@
 //! `vaultgram serve`: put together, run, and stop in two stages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -54,7 +54,9 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
     start_log(&config.log)?;
     let credentials = config.credentials.iter().map(|it| &it.socket);
     let sockets = config.sockets.iter().chain(credentials);
-    descriptors::allow(sockets.map(|it| it.max_connections).sum())?;
+    let sockets = sockets.map(|it| it.max_connections);
+    let https = config.https.iter().map(|it| it.max_connections);
+    descriptors::allow(sockets.chain(https).sum())?;
     let notifier = Arc::new(Notifier::new(&environment));
     let passed = Passed::take(&environment).map_err(|error| Failure::new(Exit::Config, error))?;
     drop(environment);
@@ -134,17 +136,16 @@ impl Daemon {
         mut passed: Passed,
     ) -> Result<Self, Failure> {
         settings::state(&config.state).map_err(|error| Failure::new(Exit::Config, error))?;
+        https::check(config.https.as_ref())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let attestor = Attestor::new(config.rules.policy.speaks_of_hashes(), Path::new(SUBUID));
+        let admins = config.telegram.as_ref().map(|it| it.admins.clone());
         let rules = Rules {
             policy: config.rules.policy.into(),
             mounts: config.vault.mounts.clone(),
             wrap_ttl: config.vault.wrap_ttl,
             unix_users: config.rules.hangs_on.unix_users.clone(),
-            admins: match &config.telegram {
-                Some(telegram) => telegram.admins.clone(),
-                None => BTreeSet::new(),
-            },
+            admins: admins.unwrap_or_default(),
             approvals: settings::approvals(config.approvals),
         };
         let vault_address = config.vault.public_address.clone();
@@ -215,17 +216,18 @@ impl Daemon {
             .credentials
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
-        let https = https::open(config.https, limits, &rules.mounts, ports)?;
+        let https = config.https;
+        let https = https.map(|it| https::open(it, limits, &rules.mounts, ports));
+        let https = https.transpose()?;
         let ports = Ports {
             pipelines,
             ..ports()
         };
         let broker = Arc::new(Broker::new(rules, ports));
-        let in_force = (config.rules.hash, config.rules.hangs_on);
         let reloader = Reloader::new(
             file.to_owned(),
             seen,
-            in_force,
+            (config.rules.hash, config.rules.hangs_on),
             Arc::clone(&broker),
             attestor.clone(),
         );

@@ -60,6 +60,9 @@ const OF_THE_RUN: [&str; 8] = [
 /// Those that name who set it going, by number: the first there is.
 const OF_WHOM: [&str; 2] = ["actor_id", "user_id"];
 
+/// As many signs of a commit's name as people look at.
+const SHORT_SHA: usize = 7;
+
 /// Longest name of an issuer, in bytes.
 const MAX_ISSUER: usize = 32;
 
@@ -93,10 +96,8 @@ impl Job {
     /// Whether `other` is the same attempt of the same run.
     #[must_use]
     pub fn is_same_run(&self, other: &Self) -> bool {
-        let same = |name: &str| self.claim(name) == other.claim(name);
-        self.issuer == other.issuer
-            && self.subject == other.subject
-            && OF_THE_RUN.iter().all(|name| same(name))
+        let same = |name: &&str| self.claim(name) == other.claim(name);
+        self.issuer == other.issuer && self.subject == other.subject && OF_THE_RUN.iter().all(same)
     }
 
     /// Everything that is known, for the job to see.
@@ -110,7 +111,7 @@ impl Job {
             .collect()
     }
 
-    /// For people: `acme/web refs/heads/main, run 7 attempt 1, environment production, by alice`.
+    /// For people: `acme/web refs/heads/main at 0123abc, run 7 attempt 1, environment production, by alice`.
     #[must_use]
     pub fn describe(&self) -> String {
         let first = |names: &[&str]| names.iter().find_map(|name| self.claim(name));
@@ -119,6 +120,9 @@ impl Job {
             .to_owned();
         if let Some(reference) = self.claim("ref") {
             place = format!("{place} {reference}");
+        }
+        if let Some(commit) = self.claim("sha").and_then(|sha| sha.get(..SHORT_SHA)) {
+            place = format!("{place} at {commit}");
         }
         let run = first(&["run_id", "pipeline_id"]).map(|run| {
             let attempt = self.claim("run_attempt");
@@ -204,6 +208,7 @@ mod tests {
         let full = job(&[
             ("repository", "acme/web"),
             ("ref", "refs/heads/main"),
+            ("sha", "0123abcd0123abcd"),
             ("run_id", "30"),
             ("run_attempt", "2"),
             ("environment", "production"),
@@ -211,7 +216,7 @@ mod tests {
         ]);
         assert_eq!(
             full.describe(),
-            "acme/web refs/heads/main, run 30 attempt 2, environment production, by alice"
+            "acme/web refs/heads/main at 0123abc, run 30 attempt 2, environment production, by alice"
         );
         assert_eq!(job(&[]).describe(), "repo:acme/web:ref:refs/heads/main");
     }

@@ -2,6 +2,7 @@
 //! a stop.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::ask::{TURN, Turn};
-use crate::http::limits::{Place, Refused, Shares, Who};
+use crate::http::limits::{Place, Refused, Shares, Who, is_news};
 use crate::http::reply::Reply;
 use crate::http::stream::Stream;
 
@@ -29,6 +30,10 @@ const MAX_HEADERS: usize = 64;
 const READ_BUFFER: usize = 2 * MAX_HEAD;
 /// How long a stop leaves for requests that are sent but not read yet.
 const LAST_CALL: Duration = Duration::from_millis(100);
+/// Shortest pause after accepting failed; up to twice that.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Idle connections that are closed then, so that there are descriptors again.
+const SHED: usize = 16;
 /// How long a refused request waits for its answer, lest refusing keep us busy.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection that is told why it is refused has to ask something.
@@ -146,6 +151,20 @@ impl Connection<'_> {
         self.place.answered(with_body, unsent);
         reply
     }
+}
+
+/// Waits a while after nobody could be accepted (too many open files, say), and closes idle connections
+/// for those to come. `said`: when the log last spoke of it.
+pub(super) async fn accept_failed(shares: &Shares, said: &mut Option<Instant>, error: &io::Error) {
+    if is_news(said, Instant::now()) {
+        tracing::warn!(
+            event = "socket.accept_failed",
+            %error,
+            hint = "idle connections are closed; said once a minute"
+        );
+    }
+    shares.close_idle(SHED);
+    tokio::time::sleep(ACCEPT_PAUSE.mul_f64(rand::random_range(1.0..2.0))).await;
 }
 
 /// Says why a connection is not served.

@@ -32,9 +32,10 @@ use crate::domain::policy::DenialReason;
 use crate::domain::{
     Action, Caller, Credential, Delivery, Denial, Request, RequestId, Secret, SecretValue, Target,
 };
+use crate::http::connection::ACCEPT_PAUSE;
 use crate::http::peer::Attestor;
 use crate::http::reply::Fields;
-use crate::http::socket::{ACCEPT_PAUSE, Listener, last_in_queue};
+use crate::http::socket::{Listener, last_in_queue};
 
 /// The most that systemd takes, in bytes.
 const MAX_VALUE: usize = 1 << 20;

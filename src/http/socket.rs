@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -17,15 +16,11 @@ use crate::broker::Broker;
 use crate::domain::Caller;
 use crate::http::bind::SocketFile;
 use crate::http::connection::{self, Answers, Connection, Timeouts};
-use crate::http::limits::{Limits, Place, Refused, Shares, is_news};
+use crate::http::limits::{Limits, Place, Refused, Shares};
 use crate::http::peer::Attestor;
 use crate::http::reply::Reply;
 use crate::http::vault_api::VaultApi;
 
-/// Shortest pause after accepting failed (too many open files, say); up to twice that.
-pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// Idle connections that are closed then, so that there are descriptors again.
-const SHED: usize = 16;
 /// Connections at once that are told why they are refused; more are just closed.
 const MAX_TOLD: usize = 64;
 
@@ -152,15 +147,7 @@ impl Server {
             match listener.accept().await {
                 Ok((stream, _)) => self.admit(stream),
                 Err(error) => {
-                    if is_news(&mut said, Instant::now()) {
-                        tracing::warn!(
-                            event = "socket.accept_failed",
-                            %error,
-                            hint = "idle connections are closed; said once a minute"
-                        );
-                    }
-                    self.shares.close_idle(SHED);
-                    tokio::time::sleep(ACCEPT_PAUSE.mul_f64(rand::random_range(1.0..2.0))).await;
+                    connection::accept_failed(&self.shares, &mut said, &error).await;
                 }
             }
         }

@@ -1,5 +1,5 @@
 //! The stream below a connection: its answers have to be taken in time, and it is closed so that
-//! the last one arrives.
+//! the last one arrives. TLS has a buffer of its own, so a flush and a close can take time too.
 //!
 //! hyper has no time-out for writes: a client that asks and reads nothing, or a byte now and then,
 //! would hold its connection, and the plaintext waiting to be written, for ever.
@@ -16,8 +16,9 @@ use tokio::time::Sleep;
 
 use crate::http::limits::Place;
 
-/// How long what a client still sends is read after its last answer.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long what a client still sends is read after its last answer. What it sent before stays that
+/// long in the buffers of TLS.
+const LINGER: Duration = Duration::from_millis(250);
 /// And how much of it, in bytes.
 const MAX_LINGER: usize = 2 << 20;
 /// Room for it, in bytes. On the heap, where our allocator wipes it.
@@ -123,16 +124,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
 
     /// hyper flushes when it has written all it has.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.below).poll_flush(cx);
+        ready!(self.watch(cx, flushed))?;
         self.deadline = None;
         if let Some(place) = &self.place {
             place.sent();
         }
-        Pin::new(&mut self.below).poll_flush(cx)
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
-            ready!(Pin::new(&mut self.below).poll_shutdown(cx))?;
+            let closed = Pin::new(&mut self.below).poll_shutdown(cx);
+            ready!(self.watch(cx, closed))?;
         }
         if self.place.as_ref().is_none_or(|place| place.lingers()) {
             ready!(self.poll_rest(cx));

@@ -227,10 +227,37 @@ fn takes_body(route: &Route) -> bool {
 
 /// Whether it concerns jobs: not what is about this host and the people on it.
 fn is_for_jobs(route: &Route) -> bool {
-    !matches!(
-        route,
-        Route::Metrics | Route::Unlock | Route::Report | Route::Cluster | Route::Collect(_)
-    )
+    match route {
+        Route::Metrics | Route::Unlock | Route::Report | Route::Cluster | Route::Collect(_) => {
+            false
+        }
+        Route::Read(_)
+        | Route::List(..)
+        | Route::Metadata(_)
+        | Route::Put(_)
+        | Route::PutPlain(_)
+        | Route::Patch(_)
+        | Route::Rotate(_)
+        | Route::Delete(_)
+        | Route::Versions(..)
+        | Route::Invoke(_)
+        | Route::Mount { .. }
+        | Route::Mounts
+        | Route::Health(_)
+        | Route::SealStatus
+        | Route::Init
+        | Route::Leader
+        | Route::LookupSelf
+        | Route::RevokeSelf
+        | Route::Capabilities
+        | Route::LookAtWrapped
+        | Route::Unwrap
+        | Route::Leases
+        | Route::Lease(..)
+        | Route::Approvals(_)
+        | Route::Alive
+        | Route::Ready => true,
+    }
 }
 
 /// Refuses what would change the meaning of an answer and is not supported. A token is no such

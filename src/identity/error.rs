@@ -45,6 +45,9 @@ pub enum IdentityError {
     /// It was used.
     #[error("this was used before, and counts once; get a new token, or sign with a new id")]
     Replayed,
+    /// No session, or one that has ended. In Vault's words, by which clients know to sign in again.
+    #[error("permission denied: this is no session, or it has ended; sign in again")]
+    NoSession,
     /// An issuer's keys cannot be had. The cause is for the log.
     #[error("the issuer's keys cannot be fetched now; ask again in a minute")]
     JwksDown,
@@ -78,6 +81,7 @@ impl IdentityError {
             Self::NotYet => "not_yet",
             Self::Lifetime => "lifetime",
             Self::Replayed => "replayed",
+            Self::NoSession => "no_session",
             Self::JwksDown => "jwks_down",
             Self::KeysDown => "keys_down",
             Self::Full => "full",
@@ -99,7 +103,8 @@ impl IdentityError {
             | Self::Expired
             | Self::NotYet
             | Self::Lifetime
-            | Self::Replayed => false,
+            | Self::Replayed
+            | Self::NoSession => false,
         }
     }
 }

@@ -82,6 +82,21 @@ impl Jwks {
     }
 }
 
+/// Fetches the keys of `issuer`, as who checks does not know it yet. Returns how many can be used.
+///
+/// # Errors
+/// Says why none can.
+pub async fn examine(issuer: &Issuer) -> Result<usize, String> {
+    let jwks = Jwks::new(issuer).map_err(|error| error.to_string())?;
+    let late = |_| Err("it did not answer in time".to_owned());
+    let fetched = timeout(PATIENCE, jwks.source.fetch()).await;
+    let (keys, _) = fetched.unwrap_or_else(late)?;
+    match keys.0.len() {
+        0 => Err("none of its keys can be used".to_owned()),
+        keys => Ok(keys),
+    }
+}
+
 impl Source {
     /// The keys as they are now; what went wrong is logged.
     async fn read(self: Arc<Self>) -> Option<Fetched<Keys>> {

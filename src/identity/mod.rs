@@ -30,6 +30,7 @@ mod token;
 mod tests;
 
 pub use error::IdentityError;
+pub use jwks::examine;
 pub use keys::KeySource;
 pub use oidc::{Oidc, Proven};
 pub use sessions::{Session, Sessions};

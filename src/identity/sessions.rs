@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::broker::ports::{Clock, Coordination, CoordinationError, Random};
 use crate::domain::SecretValue;
 use crate::domain::job::{CLAIMS, Job};
-use crate::identity::{IdentityError, Proven, count};
+use crate::identity::{IdentityError, Proven, count, result};
 
 /// What a token begins with, so that people and scanners for secrets know one.
 pub const PREFIX: &str = "vgs.";
@@ -100,31 +100,26 @@ impl Sessions {
         })
     }
 
-    /// Whose session `token` is of, while it lasts.
+    /// Whose session `token` is of.
     ///
     /// # Errors
-    /// When the state store cannot tell.
-    pub async fn find(&self, token: &str) -> Result<Option<Job>, IdentityError> {
+    /// When it is nobody's, or not any more; when the state store cannot tell.
+    pub async fn find(&self, token: &str) -> Result<Job, IdentityError> {
         let found = self.look_up(token).await;
-        let result = match &found {
-            Ok(Some(_)) => "ok",
-            Ok(None) => "unknown",
-            Err(error) => error.name(),
-        };
-        count("session", result);
+        count("session", result(&found));
         found
     }
 
-    async fn look_up(&self, token: &str) -> Result<Option<Job>, IdentityError> {
+    async fn look_up(&self, token: &str) -> Result<Job, IdentityError> {
         if !is_token(token) {
-            return Ok(None);
+            return Err(IdentityError::NoSession);
         }
         // By its hash: how long that takes tells nothing of any token.
         let found = self.coordination.get(&place(token)).await?;
         let kept = found.and_then(|found| Kept::read(&found));
-        Ok(kept
-            .filter(|kept| self.lasts(kept))
-            .and_then(Kept::into_job))
+        let kept = kept.filter(|kept| self.lasts(kept));
+        let job = kept.and_then(Kept::into_job);
+        job.ok_or(IdentityError::NoSession)
     }
 
     /// Ends the session of `token`, if there is one.

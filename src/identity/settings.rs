@@ -7,6 +7,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::domain::job::is_issuer;
+use crate::identity::fetch::Fetch;
 
 /// Longest session: whoever needs more proves again who it is.
 const MAX_SESSION: Duration = Duration::from_hours(24);
@@ -75,7 +76,16 @@ pub enum SettingsError {
 }
 
 impl Issuer {
-    /// Checks what can be without a network.
+    /// Checks all that can be without a network.
+    ///
+    /// # Errors
+    /// When it cannot work.
+    pub fn verify(&self) -> Result<(), SettingsError> {
+        Fetch::new(self)?;
+        self.check().map(drop)
+    }
+
+    /// Where its keys are told.
     pub(super) fn check(&self) -> Result<Place, SettingsError> {
         if !is_issuer(&self.name) {
             return Err(SettingsError::Name(self.name.clone()));

@@ -85,6 +85,8 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .on_thread_park(forget::forget)
+        // A thread begins with the registers of the one that made it, and may never touch them.
+        .on_thread_start(forget::forget)
         .build()
 }
 

@@ -112,7 +112,7 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             "[socket]\n[groups]\na = [\"alice\"]\n",
-            "[groups] a: member 1 is not \"telegram:1001\", \"uid:990\", \"gid:27\", \"unit:deploy.service\", \"person:alice\" or \"group:admins\"",
+            "[groups] a: member 1 is not \"telegram:1001\", \"uid:990\", \"github:583231\", \"gid:27\", \"unit:deploy.service\", \"person:alice\" or \"group:admins\"",
         ),
         (
             "[socket]\n[groups]\na = [\"uid:0\", \"telegram:-5\"]\n",
@@ -132,7 +132,7 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             "",
-            "nothing to serve: add a [telegram] or a [socket] section",
+            "nothing to serve: add a [telegram], a [socket] or an [https] section",
         ),
         ("[socket\n", "vaultgram.toml:1:"),
     ]);

@@ -149,7 +149,8 @@ fn a_runner_hides_what_goes_into_its_file() {
             "::add-mask::-----A",
             "::add-mask::b%25",
             "::add-mask::leaf",
-            "::add-mask::{\"x\":\"leaf\"}"
+            "::add-mask::{\"x\":\"leaf\"}",
+            "::add-mask::{\\\"x\\\":\\\"leaf\\\"}"
         ]
     );
     let (name, rest) = ran.out.split_once("<<ghadelimiter_").unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
@@ -87,6 +88,10 @@ fn values_are_hidden_and_then_handed_over() {
     let json = r#"{"empty":"","list":["leaf-secret",12.5,true]}"#;
     let expected = [
         "p<\"\\/ü😀& $HOME 'x' %0A",
+        // As they stand in JSON, which outputs are handed on as.
+        r#"p<\"\\/ü😀& $HOME 'x' %0A"#,
+        r#"p\u003c\"\\/ü😀\u0026 $HOME 'x' %0A"#,
+        r#"{\"empty\":\"\",\"list\":[\"leaf-secret\",12.5,true]}"#,
         "::add-mask::no",
         json,
         "leaf-secret",
@@ -213,6 +218,75 @@ fn nothing_is_handed_over_that_is_not_hidden() {
         warning.starts_with("::warning::a value has lines of less than four"),
         "{warning}"
     );
+}
+
+#[test]
+fn what_act_could_not_hide_is_not_handed_over() {
+    let served = Served::start();
+    served.put("app/db", &json!({"escape": "100%0A", "colons": "a-b::c-d"}));
+    served.file("env", "");
+    let act = [("ACT", "true")];
+    let ran = step(&served, &["--env", "A=app/db#escape"], &act);
+    assert_eq!((ran.code, ran.out.as_str()), (65, ""), "{ran:?}");
+    assert!(ran.err.contains("act could not hide"), "{ran:?}");
+    assert_eq!(fs::read_to_string(served.path("env")).unwrap(), "");
+    let ran = step(&served, &["--env", "A=app/db#colons"], &act);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "##[add-mask]a-b::c-d\n"),
+        "{ran:?}"
+    );
+    // GitHub's own runner reads all of it.
+    let ran = step(&served, &["--env", "A=app/db#escape"], &[]);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "::add-mask::100%250A\n"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_file_is_for_its_owner_alone() {
+    let served = Served::start();
+    let password = fields()["password"].as_str().unwrap().to_owned();
+    served.put("app/db", &fields());
+    served.file("env", "");
+    let temporary = served.path("temp");
+    fs::create_dir(&temporary).unwrap();
+    let variables = [("RUNNER_TEMP", temporary.to_str().unwrap())];
+    let wanted = ["--file", "DB_FILE=app/db#password"];
+    let ran = step(&served, &wanted, &variables);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    assert!(masks(&ran.out).contains("::add-mask::no"), "{ran:?}");
+    let (folder, file) = (
+        temporary.join("vaultgram"),
+        temporary.join("vaultgram/DB_FILE"),
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), password);
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&file)), (0o700, 0o600));
+    let env = values(&fs::read_to_string(served.path("env")).unwrap());
+    let named = ("DB_FILE".to_owned(), file.to_str().unwrap().to_owned());
+    assert_eq!(env, [named]);
+
+    // A folder that others can write to is not used; nor is a link.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let ran = step(&served, &wanted, &variables);
+    assert!(
+        ran.code == 73 && ran.err.contains("may write there"),
+        "{ran:?}"
+    );
+    fs::remove_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink("/tmp", &folder).unwrap();
+    let ran = step(&served, &wanted, &variables);
+    assert!(ran.code == 73 && ran.out.is_empty(), "{ran:?}");
+    let ran = step(&served, &wanted, &[]);
+    assert!(
+        ran.code == 64 && ran.err.contains("RUNNER_TEMP is not set"),
+        "{ran:?}"
+    );
+    let ran = step(&served, &["--file", "PATH=app/db#user"], &variables);
+    assert_eq!(ran.code, 64, "{ran:?}");
 }
 
 #[test]

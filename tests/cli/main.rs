@@ -11,6 +11,7 @@ mod approvals;
 mod audit;
 #[path = "../support/certificates.rs"]
 mod certificates;
+mod ci;
 mod config;
 #[path = "../support/etcd.rs"]
 mod etcd;
@@ -18,12 +19,15 @@ mod exec;
 mod formats;
 mod github;
 mod help;
+mod https;
 mod init;
 mod open;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod render;
 mod rules;
+#[path = "../support/runner.rs"]
+mod runner;
 mod served;
 mod server;
 mod sockets;

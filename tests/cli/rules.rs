@@ -282,7 +282,7 @@ fn questions_that_mean_nothing_are_refused() {
     for (line, said) in [
         (
             "--as alice --read secret/a",
-            "as: write telegram:1001, uid:990 or person:alice",
+            "as: write telegram:1001, uid:990, person:alice, or a job by issuer and subject",
         ),
         (
             "--as person:bob --read secret/a",

@@ -16,8 +16,15 @@
 
 #[path = "../support/bao_proxy.rs"]
 mod bao_proxy;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod chat;
+#[path = "../https/client.rs"]
+mod client;
 mod control;
+mod https;
+#[path = "../support/issuer.rs"]
+mod issuer;
 mod needles;
 #[path = "../support/openbao.rs"]
 mod openbao;

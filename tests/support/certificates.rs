@@ -41,6 +41,11 @@ impl Authority {
         authority
     }
 
+    /// The one that was made in `folder`.
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
     /// The file of those who trust it.
     pub(crate) fn trust(&self) -> PathBuf {
         self.files("ca").certificate

@@ -127,7 +127,7 @@ pub struct ReviewedArgs {
 /// # Errors
 /// With the exit codes that `vaultgram approve --help` lists.
 pub async fn approve(arguments: &ApproveArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (socket, id) = (arguments.common.socket(), &arguments.id);
+    let (socket, id) = (arguments.common.socket()?, &arguments.id);
     let code = arguments.code_file.as_deref().map(code_in).transpose()?;
     let mut answer = vote(&socket, id, code.as_ref()).await?;
     if because(&answer) == Some(Because::CodeNeeded) && code.is_none() && somebody_is_there() {
@@ -189,7 +189,7 @@ fn digits(text: &str, from: &str) -> Result<Zeroizing<String>, Failure> {
 /// With the exit codes that `vaultgram deny --help` lists.
 pub async fn deny(arguments: &DenyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let body = json!({ "reason": arguments.reason.join(" ") });
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let answer = act(&socket, &arguments.id, "deny", Some(&body)).await?;
     done(&answer, arguments.common.json, out)
 }
@@ -199,7 +199,7 @@ pub async fn deny(arguments: &DenyArgs, out: &mut dyn Write) -> Result<(), Failu
 /// # Errors
 /// With the exit codes that `vaultgram cancel --help` lists.
 pub async fn cancel(arguments: &CancelArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let answer = act(&arguments.common.socket(), &arguments.id, "cancel", None).await?;
+    let answer = act(&arguments.common.socket()?, &arguments.id, "cancel", None).await?;
     done(&answer, arguments.common.json, out)
 }
 
@@ -208,7 +208,7 @@ pub async fn cancel(arguments: &CancelArgs, out: &mut dyn Write) -> Result<(), F
 /// # Errors
 /// With the exit codes that `vaultgram revoke --help` lists.
 pub async fn revoke(arguments: &RevokeArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let answer = act(&arguments.common.socket(), &arguments.id, "revoke", None).await?;
+    let answer = act(&arguments.common.socket()?, &arguments.id, "revoke", None).await?;
     done(&answer, arguments.common.json, out)
 }
 
@@ -218,7 +218,7 @@ pub async fn revoke(arguments: &RevokeArgs, out: &mut dyn Write) -> Result<(), F
 /// With the exit codes that `vaultgram reviewed --help` lists.
 pub async fn reviewed(arguments: &ReviewedArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let body = json!({ "note": arguments.note.join(" ") });
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let answer = act(&socket, &arguments.id, "reviewed", Some(&body)).await?;
     let entry: RequestEntry = said(&answer)?;
     let text = format!("request {} is reviewed", one_line(&entry.id));

@@ -1,5 +1,6 @@
 //! Requests for approval on the command line: asked for, looked at, decided.
 
+mod ask;
 pub mod decide;
 pub mod request;
 pub mod requests;
@@ -11,6 +12,7 @@ use hyper::StatusCode;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+pub(super) use self::ask::until_granted;
 pub use self::wait::WaitArgs;
 pub(super) use self::wait::when_granted;
 use crate::api::{Because, Envelope, Explained, RequestEntry};

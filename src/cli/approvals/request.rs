@@ -138,7 +138,7 @@ pub struct BreakGlassArgs {
 /// # Errors
 /// With the exit codes that `vaultgram request --help` lists.
 pub async fn request(arguments: &RequestArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let body = arguments.wanted.body();
     let answer = socket.post("/v1/vaultgram/requests", Some(body)).await?;
     let (wait, json) = (&arguments.wait, arguments.common.json);
@@ -150,7 +150,7 @@ pub async fn request(arguments: &RequestArgs, out: &mut dyn Write) -> Result<(),
 /// # Errors
 /// With the exit codes that `vaultgram extend --help` lists.
 pub async fn extend(arguments: &ExtendArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let socket = arguments.common.socket();
+    let socket = arguments.common.socket()?;
     let body = json!({ "reason": arguments.reason });
     let answer = act(&socket, &arguments.id, "extend", Some(&body)).await?;
     let (wait, json) = (&arguments.wait, arguments.common.json);
@@ -162,7 +162,7 @@ pub async fn extend(arguments: &ExtendArgs, out: &mut dyn Write) -> Result<(), F
 /// # Errors
 /// With the exit codes that `vaultgram break-glass --help` lists.
 pub async fn break_glass(arguments: &BreakGlassArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (socket, body) = (arguments.common.socket(), arguments.wanted.body());
+    let (socket, body) = (arguments.common.socket()?, arguments.wanted.body());
     let answer = socket.post("/v1/vaultgram/break-glass", Some(body)).await?;
     let entry: RequestEntry = said(&answer)?;
     let text = format!(

@@ -53,7 +53,7 @@ pub async fn run(
     out: &mut dyn Write,
     color: bool,
 ) -> Result<(), Failure> {
-    let (socket, json) = (arguments.common.socket(), arguments.common.json);
+    let (socket, json) = (arguments.common.socket()?, arguments.common.json);
     if let Some(id) = &arguments.id {
         let entry = look(&socket, id.as_str()).await?;
         if json {

@@ -60,20 +60,20 @@ pub(super) async fn until_decided(
     first: RequestEntry,
     timeout: Option<Duration>,
 ) -> Result<RequestEntry, Failure> {
-    let start = Instant::now();
-    let ends = Duration::from_secs(first.ttl.unwrap_or(0)) + PATIENCE;
-    let mut waiter = Waiter {
-        entry: first,
-        deadline: timeout.map(|timeout| start + timeout),
-        given_up: start.checked_add(ends).unwrap_or(start),
-        told: Told::new(),
-        failed: false,
-    };
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut waiter = Waiter::new(first, deadline, PAUSE, None);
     let id = one_line(&waiter.entry.id);
     let mut signals = Signals::listen(&[Signal::INT])?;
     tokio::select! {
         biased;
-        done = waiter.wait(socket) => return done,
+        done = waiter.wait(socket) => {
+            return done?.ok_or_else(|| {
+                let what = format!("nobody decided within that time; request {id} stays open");
+                Failure::new(Exit::TryAgain, what).hint(format!(
+                    "wait again, or take it back: vaultgram cancel {id}"
+                ))
+            });
+        }
         _ = signals.next() => {}
     }
     drop(waiter);
@@ -83,8 +83,9 @@ pub(super) async fn until_decided(
     )))
 }
 
-struct Waiter {
+pub(super) struct Waiter {
     entry: RequestEntry,
+    pause: Duration,
     /// When whoever waits has waited enough.
     deadline: Option<Instant>,
     /// When there is nothing to wait for any more, whether vaultgram answers or not.
@@ -94,21 +95,38 @@ struct Waiter {
 }
 
 impl Waiter {
-    async fn wait(&mut self, socket: &Socket) -> Result<RequestEntry, Failure> {
+    /// Waits for the end of `entry`, until `deadline`, and looks at it after each `pause`. Where
+    /// nobody sits at a terminal, it is told how that stands after `every` such time.
+    pub(super) fn new(
+        entry: RequestEntry,
+        deadline: Option<Instant>,
+        pause: Duration,
+        every: Option<Duration>,
+    ) -> Self {
+        let start = Instant::now();
+        let ends = Duration::from_secs(entry.ttl.unwrap_or(0)) + PATIENCE;
+        Self {
+            entry,
+            pause,
+            deadline,
+            given_up: start.checked_add(ends).unwrap_or(start),
+            told: Told::new(every),
+            failed: false,
+        }
+    }
+
+    /// The request as it is granted; `None` where nobody decided before the deadline.
+    pub(super) async fn wait(&mut self, socket: &Socket) -> Result<Option<RequestEntry>, Failure> {
         while self.entry.state == "pending" {
             self.told.tell(&self.entry);
-            let next = Instant::now() + PAUSE;
+            let next = Instant::now() + self.pause;
             tokio::time::sleep_until(self.deadline.map_or(next, |end| end.min(next))).await;
             if self.deadline.is_some_and(|end| Instant::now() >= end) {
-                let id = one_line(&self.entry.id);
-                let what = format!("nobody decided within that time; request {id} stays open");
-                return Err(Failure::new(Exit::TryAgain, what).hint(format!(
-                    "wait again, or take it back: vaultgram cancel {id}"
-                )));
+                return Ok(None);
             }
             self.look(socket).await?;
         }
-        decided(&self.entry)
+        decided(&self.entry).map(Some)
     }
 
     /// Looks again. A vaultgram that is away for a while is waited for too.
@@ -152,18 +170,22 @@ fn decided(entry: &RequestEntry) -> Result<RequestEntry, Failure> {
 }
 
 /// What somebody who waits is told on standard error: at a terminal a line that changes, elsewhere
-/// one line for each change.
+/// one line for each change, and one every so often.
 struct Told {
     line: Option<Line>,
+    every: Option<Duration>,
     last: String,
+    at: Instant,
 }
 
 impl Told {
-    fn new() -> Self {
+    fn new(every: Option<Duration>) -> Self {
         let line = io::stderr().is_terminal().then(Line::new);
         Self {
             line,
+            every,
             last: String::new(),
+            at: Instant::now(),
         }
     }
 
@@ -173,9 +195,11 @@ impl Told {
             return;
         }
         let progress = entry.progress();
-        if progress != self.last {
+        let long_ago = self.every.is_some_and(|every| self.at.elapsed() >= every);
+        if progress != self.last || long_ago {
             self.say(&format!("note: {}", standing(entry)));
             self.last = progress;
+            self.at = Instant::now();
         }
     }
 

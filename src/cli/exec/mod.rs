@@ -134,7 +134,7 @@ pub async fn run(arguments: &ExecArgs) -> Result<ExitCode, Failure> {
         changing: arguments.on_change != OnChange::Restart,
     };
     let addresses = plan.addresses();
-    let fetched = fetch(&arguments.common.socket(), &addresses).await?;
+    let fetched = fetch(&arguments.common.socket()?, &addresses).await?;
     for found in &fetched {
         if let (Some(lease), None) = (&found.lease, arguments.watch) {
             let (path, seconds) = (found.path.full(), lease.duration);
@@ -143,7 +143,11 @@ pub async fn run(arguments: &ExecArgs) -> Result<ExitCode, Failure> {
         }
     }
     match arguments.watch {
-        None => Err(plan.become_command(&fetched)),
+        None => {
+            // Nothing of this command comes after it.
+            arguments.common.leave().await;
+            Err(plan.become_command(&fetched))
+        }
         Some(interval) => supervise::run(arguments, interval, &plan, &addresses, fetched).await,
     }
 }

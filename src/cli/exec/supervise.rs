@@ -12,7 +12,6 @@ use rustix::termios::tcgetpgrp;
 use tokio::process::{Child, Command};
 
 use crate::cli::address::Address;
-use crate::cli::client::Socket;
 use crate::cli::exec::child::Plan;
 use crate::cli::exec::memory_file::MemoryFile;
 use crate::cli::exec::{ExecArgs, OnChange};
@@ -50,7 +49,7 @@ pub(super) async fn run(
     mut fetched: Vec<Fetched>,
 ) -> Result<ExitCode, Failure> {
     // Nobody looks at how long it takes, and the terminal is the command's.
-    let socket = Socket::at(arguments.common.path());
+    let socket = arguments.common.socket()?.watched(false);
     // Before there is a command: none is missed.
     let mut signals = Signals::listen(HANDED_ON)?;
     let (mut child, mut files) = start(plan, plan.prepare(&fetched)?)?;

@@ -5,10 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+/// What a mask follows.
+const COMMAND: &str = "::add-mask::";
+/// What stands for a sign in a command.
+const ESCAPES: &[&str] = &["%0A", "%0D", "%25"];
 /// Deeper JSON is not taken apart.
 const DEEPEST: usize = 64;
 /// What is shorter stands in many lines that are no secret.
 const SHORT: usize = 4;
+
+/// What Go escapes beside what it must.
+const GO: &[(char, &str)] = &[('<', r"\u003c"), ('>', r"\u003e"), ('&', r"\u0026")];
 
 /// Everything a runner is to hide.
 #[derive(Default)]
@@ -80,7 +87,27 @@ impl Masks {
             .filter(|line| !line.trim().is_empty());
         // A shell or YAML can take the blanks around it away.
         let lines = lines.flat_map(|line| [line, line.trim()]);
-        self.0.extend(lines.map(Box::from));
+        for line in lines {
+            self.0.insert(Box::from(line));
+            self.in_json(line);
+        }
+    }
+
+    /// `line` as it stands where it was put into JSON, as a whole job's outputs are; act writes `<`,
+    /// `>` and `&` there as Go does.
+    fn in_json(&mut self, line: &str) {
+        let json = serde_json::to_string(line).map(Zeroizing::new);
+        let json = json.as_deref().ok().map(String::as_str);
+        let inner = json.and_then(|json| json.strip_prefix('"')?.strip_suffix('"'));
+        let Some(inner) = inner else { return };
+        let go = GO
+            .iter()
+            .fold(Zeroizing::new(inner.to_owned()), |text, (sign, escaped)| {
+                Zeroizing::new(text.replace(*sign, escaped))
+            });
+        let other = [inner, go.as_str()];
+        self.0
+            .extend(other.into_iter().filter(|it| *it != line).map(Box::from));
     }
 
     /// Whether some are so short that they hide much else.
@@ -92,12 +119,35 @@ impl Masks {
     pub(super) fn commands(&self) -> Zeroizing<String> {
         let mut commands = Zeroizing::new(String::new());
         for mask in &self.0 {
-            commands.push_str("::add-mask::");
-            commands.push_str(&escaped(mask));
-            commands.push('\n');
+            command(&mut commands, COMMAND, mask);
         }
         commands
     }
+
+    /// The same for act, for which a command's name ends at the last `::`. Of what has such it takes
+    /// an older form, whose end is `]`. `None` where something has both, or what it takes for an escape
+    /// even where `%` is escaped: it undoes that in any order.
+    pub(super) fn commands_for_act(&self) -> Option<Zeroizing<String>> {
+        let mut commands = Zeroizing::new(String::new());
+        for mask in &self.0 {
+            if ESCAPES.iter().any(|escape| mask.contains(escape)) {
+                return None;
+            }
+            let form = match (mask.contains("::"), mask.contains(']')) {
+                (false, _) => COMMAND,
+                (true, false) => "##[add-mask]",
+                (true, true) => return None,
+            };
+            command(&mut commands, form, mask);
+        }
+        Some(commands)
+    }
+}
+
+fn command(commands: &mut Zeroizing<String>, form: &str, mask: &str) {
+    commands.push_str(form);
+    commands.push_str(&escaped(mask));
+    commands.push('\n');
 }
 
 /// As the data of a workflow command. Line ends are in no mask.
@@ -137,9 +187,12 @@ mod tests {
             masks(r#"{"a":"x\ny\"","n":[1.50,true,null,{"b":"ü😀"}]}"#),
             set(&[
                 r#"{"a":"x\ny\"","n":[1.50,true,null,{"b":"ü😀"}]}"#,
+                r#"{\"a\":\"x\\ny\\\"\",\"n\":[1.50,true,null,{\"b\":\"ü😀\"}]}"#,
                 "x",
                 "y\"",
+                r#"y\""#,
                 r#"x\ny\""#,
+                r#"x\\ny\\\""#,
                 "1.50",
                 "ü😀"
             ])
@@ -148,13 +201,44 @@ mod tests {
             masks("{\n  \"a\": [\n    \"secret\"\n  ]\n}\n"),
             set(&[
                 "    \"secret\"",
+                r#"    \"secret\""#,
                 "  \"a\": [",
+                r#"  \"a\": ["#,
                 "\"a\": [",
+                r#"\"a\": ["#,
                 "\"secret\"",
+                r#"\"secret\""#,
                 "secret"
             ]),
             "brackets alone hide nothing"
         );
+    }
+
+    #[test]
+    fn a_value_is_hidden_as_it_stands_in_json_too() {
+        assert_eq!(
+            masks("a\"<b\\\nc"),
+            set(&["a\"<b\\", r#"a\"<b\\"#, r#"a\"\u003cb\\"#, "c"])
+        );
+    }
+
+    #[test]
+    fn act_is_told_in_a_form_that_it_reads() {
+        let told = |value| {
+            let mut masks = Masks::default();
+            masks.hide(value).unwrap();
+            masks.commands_for_act().map(|told| told.to_string())
+        };
+        let said = "::add-mask::b]\n##[add-mask]50%25::x\n";
+        let mut lines: Vec<_> = said.lines().collect();
+        let all = told("50%::x\nb]").unwrap();
+        let mut found: Vec<_> = all.lines().collect();
+        lines.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, lines);
+        for unfit in ["a::b]", "a%0A", "a%25b", "%0D"] {
+            assert_eq!(told(unfit), None, "{unfit}");
+        }
     }
 
     #[test]

@@ -1,25 +1,30 @@
 //! `vaultgram github`: secrets for the later steps of a GitHub job, masked in its log.
 
 mod file;
+mod files;
+mod job;
 mod mask;
 #[cfg(test)]
 mod runner;
 mod selector;
+mod values;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use zeroize::Zeroizing;
 
-use crate::cli::address::Address;
 use crate::cli::common::Common;
 use crate::cli::exec::environment::{self, Named};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::fetch::fetch;
 use crate::cli::github::file::CommandFile;
-use crate::cli::github::selector::Selector;
+use crate::cli::github::files::Files;
+use crate::cli::github::job::JobArgs;
+use crate::cli::github::values::Listed;
 use crate::cli::show;
+use crate::domain::span;
 
 pub(in crate::cli) use self::mask::Masks;
 
@@ -37,20 +42,29 @@ Examples:
   vaultgram github --env DB_PASSWORD=django/database#password
   vaultgram github --output user=django/database#user --env TLS_KEY=web/tls#key
   vaultgram github --secrets 'secret/data/ci/aws accessKey | AWS_KEY ; secret/data/ci npm_token'
+  vaultgram github --file KUBECONFIG=prod/cluster#kubeconfig --wait 30m
 
-Each is a step of a job, on a runner where vaultgram runs, and what it gets is for the steps after it.
+Each is a step of a job, and what it gets is for the steps after it. With --socket https://HOST:PORT, or
+VAULTGRAM_SOCKET, vaultgram runs elsewhere: the job proves itself with GitHub's token, for which it needs
+`permissions: id-token: write`.
 
 --secrets takes what vault-action takes: PATH KEY | NAME, with ; between them, in one line or several.
 A KEY of * is all fields, and NAME what their names begin with; ** leaves variables in small letters.
 Each value becomes a variable and an output. Without NAME the output has the field's name and the
 variable that in capitals, both without what is no letter, digit, _ or -, and with __ for a dot.
 
+With --wait what others must approve is requested for this run alone, and taken back when the job is
+cancelled, or the time is over.
+
+A file is below RUNNER_TEMP, for its owner alone, and there until the runner removes it after the job.
+
 Values are hidden from the log first, line by line, and the leaves of JSON too. No other job has them:
 a runner hands no output with a hidden value on. Standard output has to reach the runner: what it does
 not see, it does not hide.
 
 Exit codes: 0 done, 64 usage, or not in a job; 65 a value that cannot be handed over, 66 no such
-secret, 69 not available, 74 the runner's files, 75 try again, 77 denied.")]
+secret, 69 not available, 73 a secret's file, 74 the runner's files, 75 try again, or nobody decided in time,
+77 denied, by policy or those who decide; 130 cancelled.")]
 pub struct GithubArgs {
     /// A variable for the steps after this one, and the secret it holds
     #[arg(long = "env", value_name = "NAME=PATH#field[@version]")]
@@ -61,18 +75,31 @@ pub struct GithubArgs {
     /// Secrets in the words of vault-action, each as a variable and as an output
     #[arg(long, value_name = "PATH KEY [| NAME] [; …]")]
     pub secrets: Vec<String>,
+    /// A variable for the steps after this one that names the file which holds the secret
+    #[arg(long = "file", value_name = "NAME=PATH#field[@version]")]
+    pub files: Vec<Named>,
+    /// Make no variables of --secrets, but outputs alone
+    #[arg(long)]
+    pub no_variables: bool,
+    /// Where others must approve it, request that, and wait so long, such as 30m
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub wait: Option<Duration>,
+    /// Why, for those who decide [default: what the commit says, the workflow and the run]
+    #[arg(long, value_name = "TEXT", requires = "wait")]
+    pub reason: Option<String>,
     /// Do it where no job of GitHub runs, too
     #[arg(long)]
     pub force: bool,
     /// How to ask.
     #[command(flatten)]
     pub common: Common,
-    #[arg(long, env = "GITHUB_ACTIONS", hide = true)]
-    github_actions: Option<String>,
-    #[arg(long, env = "GITHUB_ENV", hide = true)]
-    github_env: Option<PathBuf>,
-    #[arg(long, env = "GITHUB_OUTPUT", hide = true)]
-    github_output: Option<PathBuf>,
+    /// What the runner says.
+    #[command(flatten)]
+    job: Box<JobArgs>,
+}
+
+fn time(text: &str) -> Result<Duration, &'static str> {
+    span::read(text).ok_or("not a time: write it like 90s, 30m, 8h or 2d")
 }
 
 /// Hands secrets to the runner: on `out` what it is to hide, then the rest.
@@ -80,90 +107,62 @@ pub struct GithubArgs {
 /// # Errors
 /// With the exit codes that `vaultgram github --help` lists.
 pub async fn run(arguments: &GithubArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let job = &arguments.job;
     if !arguments.force {
-        must_be_a_job(arguments.github_actions.as_deref()).map_err(|failure| {
+        must_be_a_job(job.actions.as_deref()).map_err(|failure| {
             failure.hint("use `vaultgram exec`, or --force where something else reads this")
         })?;
     }
     if arguments.variables.is_empty()
         && arguments.outputs.is_empty()
+        && arguments.files.is_empty()
         && arguments.secrets.is_empty()
     {
         return Err(Failure::new(Exit::Usage, "no secret is asked for")
-            .hint("name some with --env, --output or --secrets"));
+            .hint("name some with --env, --output, --file or --secrets"));
     }
-    environment::check_all(&arguments.variables, variable)?;
+    environment::check_all(arguments.variables.iter().chain(&arguments.files), variable)?;
     environment::check_all(&arguments.outputs, output)?;
     let mut selectors = vec![];
     for text in &arguments.secrets {
         selectors.extend(selector::parse(text)?);
     }
     // All that can fail comes before a value is read.
-    let (env, output) = (
-        arguments.github_env.as_ref(),
-        arguments.github_output.as_ref(),
-    );
-    let nothing = |named: &[Named]| named.is_empty() && selectors.is_empty();
-    let mut env = open("GITHUB_ENV", nothing(&arguments.variables), env)?;
-    let mut output = open("GITHUB_OUTPUT", nothing(&arguments.outputs), output)?;
+    let no_variables =
+        arguments.variables.is_empty() && (selectors.is_empty() || arguments.no_variables);
+    let no_outputs = arguments.outputs.is_empty() && selectors.is_empty();
+    let no_files = arguments.files.is_empty();
+    let mut env = open("GITHUB_ENV", no_variables && no_files, job.env.as_ref())?;
+    let mut output = open("GITHUB_OUTPUT", no_outputs, job.output.as_ref())?;
+    let files = Files::open(no_files, job.temporary.as_deref())?;
 
-    let values = read(arguments, &selectors).await?;
+    let values = values::read(arguments, &selectors).await?;
     let mut masks = Masks::default();
-    let variables = written(&values.variables, &mut masks)?;
+    let mut variables = written(&values.variables, &mut masks)?;
     let outputs = written(&values.outputs, &mut masks)?;
+    if let Some(files) = &files {
+        for (name, value) in &values.files.0 {
+            hide(name, value, &mut masks)?;
+            let path = files.path(name).display().to_string();
+            put(&mut variables, name, &path)?;
+        }
+    }
 
-    show::write(hiding(&masks).as_bytes(), out)?;
+    let hiding = if job.act.as_deref() == Some("true") {
+        masks.commands_for_act().ok_or_else(|| {
+            let what =
+                "act could not hide a value: a line of it holds %0A, %0D or %25, or :: and ]";
+            Failure::new(Exit::Data, what).hint("GitHub's own runner can")
+        })?
+    } else {
+        hiding(&masks)
+    };
+    show::write(hiding.as_bytes(), out)?;
+    if let Some(files) = &files {
+        files.write(&values.files)?;
+    }
     append("GITHUB_ENV", env.as_mut(), &variables)?;
     append("GITHUB_OUTPUT", output.as_mut(), &outputs)
-}
-
-/// Values with names, in the order in which they were asked for.
-#[derive(Default)]
-struct Listed(Vec<(String, Zeroizing<String>)>);
-
-impl Listed {
-    fn add(&mut self, name: String, value: Zeroizing<String>) -> Result<(), Failure> {
-        if self.0.iter().any(|(other, _)| *other == name) {
-            return Err(Failure::new(Exit::Usage, format!("{name} is given twice"))
-                .hint("give one of them another name"));
-        }
-        self.0.push((name, value));
-        Ok(())
-    }
-}
-
-/// All that is handed over.
-#[derive(Default)]
-struct Values {
-    variables: Listed,
-    outputs: Listed,
-}
-
-/// Reads everything, at once.
-async fn read(arguments: &GithubArgs, selectors: &[Selector]) -> Result<Values, Failure> {
-    let socket = arguments.common.socket();
-    let (variables, outputs) = (&arguments.variables, &arguments.outputs);
-    let named = variables.iter().chain(outputs);
-    let mut addresses: Vec<Address> = named.map(|named| named.address.clone()).collect();
-    for selector in selectors {
-        addresses.push(selector.address(&socket).await?);
-    }
-    let mut fetched = fetch(&socket, &addresses).await?.into_iter();
-    let mut values = Values::default();
-    for (named, found) in variables.iter().zip(&mut fetched) {
-        values.variables.add(named.name.clone(), found.text()?)?;
-    }
-    for (named, found) in outputs.iter().zip(&mut fetched) {
-        values.outputs.add(named.name.clone(), found.text()?)?;
-    }
-    for (selector, found) in selectors.iter().zip(fetched) {
-        for (field, value) in &found.values {
-            let called = selector.names(field)?;
-            values.variables.add(called.variable, value.text())?;
-            values.outputs.add(called.output, value.text())?;
-        }
-    }
-    Ok(values)
 }
 
 /// Refuses to go on where nobody would hide values. `actions`: what `GITHUB_ACTIONS` says.
@@ -233,15 +232,25 @@ pub(in crate::cli) fn add(
     value: &str,
     masks: &mut Masks,
 ) -> Result<(), Failure> {
-    let refuse = |why: &str| Failure::new(Exit::Data, format!("{name}: the value {why}"));
-    masks
-        .hide(value)
-        .map_err(|_| refuse("is JSON that nests too deeply to be hidden"))?;
+    hide(name, value, masks)?;
+    put(text, name, value)
+}
+
+fn refuse(name: &str, why: &str) -> Failure {
+    Failure::new(Exit::Data, format!("{name}: the value {why}"))
+}
+
+fn hide(name: &str, value: &str, masks: &mut Masks) -> Result<(), Failure> {
+    let too_deep = |_| refuse(name, "is JSON that nests too deeply to be hidden");
+    masks.hide(value).map_err(too_deep)
+}
+
+fn put(text: &mut Zeroizing<String>, name: &str, value: &str) -> Result<(), Failure> {
     if value.contains('\0') {
-        return Err(refuse("holds a NUL, which the runner cannot hand on"));
+        return Err(refuse(name, "holds a NUL, which the runner cannot hand on"));
     }
     if !file::add(text, name, value, &file::delimiter()) {
-        return Err(refuse("holds what would end it").hint("try again"));
+        return Err(refuse(name, "holds what would end it").hint("try again"));
     }
     Ok(())
 }

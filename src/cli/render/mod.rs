@@ -1,7 +1,7 @@
 //! `vaultgram render`: a file from a template with secrets in it.
 
 mod template;
-mod write;
+pub(super) mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -115,7 +115,7 @@ pub async fn run(arguments: &RenderArgs, out: &mut dyn Write) -> Result<(), Fail
 async fn work(arguments: &RenderArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let name = arguments.template.display().to_string();
     let text = read(&arguments.template)?;
-    let mut made = make(&arguments.common.socket(), &name, &text).await?;
+    let mut made = make(&arguments.common.socket()?, &name, &text).await?;
     let Some(path) = &arguments.out else {
         return say_checked(arguments, &made, out);
     };
@@ -127,7 +127,7 @@ async fn work(arguments: &RenderArgs, out: &mut dyn Write) -> Result<(), Failure
                 .hint("name a file; ./- for one that is called -"),
         );
     }
-    let socket = Socket::at(arguments.common.path());
+    let socket = arguments.common.socket()?.watched(false);
     let mut first = true;
     loop {
         let changed = target.write(&made.text).map_err(|error| {

@@ -14,14 +14,14 @@ use zeroize::Zeroizing;
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Where a file is to be.
-pub(super) struct Target {
+pub(in crate::cli) struct Target {
     folder: PathBuf,
     name: OsString,
 }
 
 impl Target {
     /// `None` where `path` cannot be a file.
-    pub(super) fn new(path: &Path) -> Option<Self> {
+    pub(in crate::cli) fn new(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_owned();
         let folder = match path.parent()? {
             folder if folder.as_os_str().is_empty() => PathBuf::from("."),
@@ -31,7 +31,7 @@ impl Target {
     }
 
     /// Makes the file hold `content`. Whether it held something else before.
-    pub(super) fn write(&self, content: &[u8]) -> io::Result<bool> {
+    pub(in crate::cli) fn write(&self, content: &[u8]) -> io::Result<bool> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = open(&self.folder, flags, Mode::empty())?;
         if self.holds(&folder, content)? {

@@ -6,6 +6,7 @@
 mod login;
 mod proof;
 mod tls;
+mod validity;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -25,9 +26,8 @@ use self::proof::Proofs;
 use self::tls::Tls;
 use crate::broker::Broker;
 use crate::http::connection::{self, Answers, Connection, Timeouts};
-use crate::http::limits::{Limits, Place, Shares, is_news};
+use crate::http::limits::{Limits, Place, Shares};
 use crate::http::reply::Reply;
-use crate::http::socket::ACCEPT_PAUSE;
 use crate::http::vault_api::VaultApi;
 
 pub use self::proof::Identity;
@@ -35,8 +35,6 @@ pub use self::tls::TlsFiles;
 
 /// How long a client may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Idle connections that are closed when there are no descriptors left.
-const SHED: usize = 16;
 /// Connections at once that are told why they are refused; more are just closed.
 const MAX_TOLD: usize = 64;
 /// How often sessions that have run out are forgotten.
@@ -143,15 +141,7 @@ impl Server {
             match listener.accept().await {
                 Ok((stream, from)) => self.admit(stream, from.ip()),
                 Err(error) => {
-                    if is_news(&mut said, Instant::now()) {
-                        tracing::warn!(
-                            event = "https.accept_failed",
-                            %error,
-                            hint = "idle connections are closed; said once a minute"
-                        );
-                    }
-                    self.shares.close_idle(SHED);
-                    sleep(ACCEPT_PAUSE.mul_f64(rand::random_range(1.0..2.0))).await;
+                    connection::accept_failed(&self.shares, &mut said, &error).await;
                 }
             }
         }
@@ -200,10 +190,15 @@ impl Server {
         connection.serve(stream, &ForJobs { server, from }).await;
     }
 
-    /// Agrees on TLS.
+    /// Agrees on TLS, unless a stop comes first: nothing was asked yet.
     async fn agree(&self, stream: TcpStream) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(self.tls.current());
-        match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        let agreeing = timeout(HANDSHAKE, acceptor.accept(stream));
+        let agreed = tokio::select! {
+            agreed = agreeing => agreed,
+            () = self.stop.cancelled() => return None,
+        };
+        match agreed {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
                 tracing::debug!(event = "https.no_handshake", %error);

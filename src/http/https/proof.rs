@@ -120,8 +120,7 @@ impl Proofs {
         let token = session_token(&head.headers)?;
         let found = self.identity.sessions.find(&token).await;
         let job = match found.map_err(of("session")) {
-            Ok(Some(job)) => job,
-            Ok(None) => return Err(Refusal::denied()),
+            Ok(job) => job,
             Err(refused) => return Err(self.refuse(&id, refused, from).await),
         };
         let posted = head.method == Method::POST || head.method == Method::PUT;
@@ -241,6 +240,6 @@ fn session_token(headers: &HeaderMap) -> Result<Zeroizing<String>, Refusal> {
     Err(Refusal::new(
         StatusCode::FORBIDDEN,
         "say who you are: sign in at /v1/auth/jwt/login and send the token, or sign the request \
-         (docs/ci.md)",
+         (docs/https.md)",
     ))
 }

@@ -11,9 +11,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::time::sleep;
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
+
+use super::validity::ends;
+use crate::http::limits::is_news;
 
 /// How often it is looked whether the files changed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -67,7 +71,7 @@ impl Tls {
     /// Reads the files again whenever they change, until `stop`. Where they cannot be used the
     /// certificate of before stays.
     pub(super) async fn keep(&self, stop: &CancellationToken) {
-        let mut read = self.read.clone();
+        let (mut read, mut said) = (self.read.clone(), None);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -84,19 +88,37 @@ impl Tls {
             };
             match config {
                 Ok(config) => {
-                    read = now;
+                    (read, said) = (now, None);
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) =
                         Arc::new(config);
                     tracing::info!(event = "https.certificate_read");
                 }
                 // Half of them may be written, so it is tried again.
-                Err(error) => tracing::warn!(event = "https.certificate_unusable", error),
+                Err(error) if is_news(&mut said, Instant::now()) => tracing::warn!(
+                    event = "https.certificate_unusable",
+                    error,
+                    hint = "the one of before is shown; said once a minute"
+                ),
+                Err(_) => {}
             }
         }
     }
 }
 
 impl TlsFiles {
+    /// Reads them as for serving. Returns when the first of the certificates shown ends.
+    ///
+    /// # Errors
+    /// Says which file cannot be used, and what to do.
+    pub fn examine(&self) -> Result<OffsetDateTime, String> {
+        self.config()?;
+        let path = &self.certificate;
+        let chain = certificates(path, &read(path, false)?)?;
+        let ends = chain.iter().map(|certificate| ends(certificate));
+        let first = ends.min().flatten();
+        first.ok_or_else(|| format!("{}: a certificate without an end", path.display()))
+    }
+
     fn all(&self) -> impl Iterator<Item = &Path> {
         let files = [Some(&self.certificate), Some(&self.key)];
         let files = files.into_iter().chain([self.client_authority.as_ref()]);

@@ -379,7 +379,7 @@ mod tests {
         let mut now = Instant::now();
         let shares = shares(64);
         let stays = shares.open(1, now).unwrap();
-        shares.refused(2.into(), Refused::TooOften, now);
+        shares.refused(Who::User(2), Refused::TooOften, now);
         for uid in 1000..6000 {
             drop(shares.open(uid, now).unwrap());
             now += Duration::from_millis(10);

@@ -14,7 +14,7 @@ use crate::broker::ports::{Clock, SystemRandom};
 use crate::identity::claims::Claims;
 use crate::identity::jwks::Keys;
 use crate::identity::token::Token;
-use crate::identity::{Sessions, Signed};
+use crate::identity::{IdentityError, Sessions, Signed};
 
 /// JSON of any shape, with names that mean something among them.
 fn json() -> impl Strategy<Value = Value> {
@@ -91,7 +91,7 @@ proptest! {
     fn texts_are_no_sessions(text in ".{0,60}|vgs\\.[A-Za-z0-9_-]{43}") {
         let memory = Arc::new(Memory::default());
         let sessions = Sessions::new(memory, Arc::new(Set::at(NOW)), Arc::new(SystemRandom));
-        prop_assert_eq!(wait(sessions.find(&text)), Ok(None));
+        prop_assert_eq!(wait(sessions.find(&text)), Err(IdentityError::NoSession));
     }
 
     #[test]

@@ -54,6 +54,12 @@ fn wanted(world: &World, caller: &Caller) -> Request {
     }
 }
 
+/// What `caller` requests.
+async fn opened(world: &World, broker: &Broker, caller: &Caller) -> ApprovalInfo {
+    let request = wanted(world, caller);
+    open(broker.open_approval(&request, "deploy of abc1234").await)
+}
+
 async fn has(world: &World, broker: &Broker, caller: &Caller) -> bool {
     let asked = broker.handle_with(wanted(world, caller), Beside::default());
     matches!(asked.await, Ok(Outcome::Released(_)))
@@ -64,12 +70,9 @@ async fn a_grant_is_for_one_attempt_of_one_run() {
     let world = world_of_jobs();
     let broker = world.broker();
     let asking = job("30", "1");
-    assert!(!has(&world, &broker, &asking).await);
-    let opened = broker
-        .open_approval(&wanted(&world, &asking), "deploy of abc1234")
-        .await;
-    let approval = open(opened);
+    let approval = opened(&world, &broker, &asking).await;
     assert_eq!(approval.requester, "bob");
+    assert!(!has(&world, &broker, &asking).await);
     approve(&world, &broker, CAROL, &approval).await.unwrap();
     assert!(has(&world, &broker, &asking).await);
     for other in [job("30", "2"), job("31", "1"), on_telegram(BOB.0)] {
@@ -100,10 +103,7 @@ async fn neither_who_set_it_going_nor_the_job_decides_on_it() {
     let world = world_of_jobs();
     let broker = world.broker();
     let asking = job("30", "1");
-    let opened = broker
-        .open_approval(&wanted(&world, &asking), "deploy of abc1234")
-        .await;
-    let approval = open(opened);
+    let approval = opened(&world, &broker, &asking).await;
     let own = approve(&world, &broker, BOB.0, &approval).await;
     assert_eq!(refused(own), Refusal::Own);
     let by_itself = Vote::Approve { code: None };
@@ -125,4 +125,18 @@ async fn neither_who_set_it_going_nor_the_job_decides_on_it() {
         .unwrap();
     assert!(seen.is_empty(), "another attempt has nothing");
     assert!(!broker.is_admin(&asking));
+}
+
+#[tokio::test]
+async fn a_job_breaks_no_glass() {
+    let world = world_of_jobs();
+    let broker = world.broker();
+    let by = |caller: Caller| Request {
+        caller,
+        ..world.request(Action::Read(Delivery::Socket), "glass")
+    };
+    let reason = "the site is down";
+    let refused = broker.break_glass(&by(job("30", "1")), reason).await;
+    assert!(matches!(of_approval(refused), ApprovalError::NoGlass));
+    open(broker.break_glass(&by(on_host(ALICE)), reason).await);
 }

@@ -1,7 +1,14 @@
-//! The command line's connection to a running vaultgram: one request at a time on its socket.
+//! The command line's connection to a running vaultgram: one request at a time, on its Unix socket or
+//! over HTTPS.
 
-use std::io;
-use std::path::{Path, PathBuf};
+mod https;
+mod login;
+pub mod proof;
+mod signature;
+mod unix;
+
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -9,11 +16,12 @@ use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
 
 use crate::api::Errors;
 use crate::cli::approvals;
+pub(in crate::cli) use crate::cli::client::login::Remote;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::progress;
 use crate::domain::signs::one_line;
@@ -34,10 +42,22 @@ const NO_VAULTGRAM: &str = "is this the socket of a vaultgram? see `vaultgram ge
 /// The way to a running vaultgram.
 #[derive(Debug, Clone)]
 pub(crate) struct Socket {
-    path: PathBuf,
+    place: Place,
     /// Whether to say on standard error that it takes long.
     watched: bool,
 }
+
+/// Where it listens.
+#[derive(Debug, Clone)]
+enum Place {
+    /// On this host, where the kernel says who asks.
+    Unix(PathBuf),
+    /// Anywhere, where whoever asks proves who they are.
+    Https(Arc<Remote>),
+}
+
+/// What a stream carried, or why it did not.
+type Exchanged = Result<Answer, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What is asked: everything but where.
 struct Asked<'a> {
@@ -106,14 +126,25 @@ impl Answer {
 }
 
 impl Socket {
-    /// A socket that is waited for in silence.
+    /// A socket on this host that is waited for in silence.
     pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
-        Self::patient(path.into(), false)
+        Self {
+            place: Place::Unix(path.into()),
+            watched: false,
+        }
+    }
+
+    /// One that is reached over HTTPS.
+    pub(super) fn remote(remote: Arc<Remote>) -> Self {
+        Self {
+            place: Place::Https(remote),
+            watched: false,
+        }
     }
 
     /// `watched`: whether somebody sees that it takes long.
-    pub(super) fn patient(path: PathBuf, watched: bool) -> Self {
-        Self { path, watched }
+    pub(super) fn watched(self, watched: bool) -> Self {
+        Self { watched, ..self }
     }
 
     /// Sends `GET target`.
@@ -180,28 +211,23 @@ impl Socket {
     }
 
     async fn try_once(&self, asked: &Asked<'_>) -> Result<Answer, Failure> {
-        let stream = UnixStream::connect(&self.path)
-            .await
-            .map_err(|error| not_reached(&self.path, &error))?;
-        exchange(stream, asked).await.map_err(|error| {
-            Failure::new(
-                Exit::Unavailable,
-                format!("{}: no proper answer: {error}", self.path.display()),
-            )
-            .hint(NO_VAULTGRAM)
-        })
+        match &self.place {
+            Place::Unix(path) => unix::ask(path, asked).await,
+            Place::Https(remote) => Box::pin(remote.ask(asked)).await,
+        }
     }
 }
 
-async fn exchange(
-    stream: UnixStream,
-    asked: &Asked<'_>,
-) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+/// Sends `asked` to `host`, to which `stream` leads.
+async fn exchange<S>(stream: S, host: &str, asked: &Asked<'_>) -> Exchanged
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut request = Request::builder()
         .method(asked.method.clone())
         .uri(asked.target)
-        .header("host", "localhost")
+        .header("host", host)
         .header("x-vault-request", "true");
     for (name, value) in asked.headers {
         request = request.header(*name, *value);
@@ -239,27 +265,4 @@ async fn read(
         }
     }
     Ok(read)
-}
-
-fn not_reached(socket: &Path, error: &io::Error) -> Failure {
-    let (exit, hint) = if error.kind() == io::ErrorKind::NotFound {
-        (
-            Exit::Unavailable,
-            "start vaultgram, or say where its socket is with --socket or VAULTGRAM_SOCKET",
-        )
-    } else if error.kind() == io::ErrorKind::ConnectionRefused {
-        (
-            Exit::Unavailable,
-            "a vaultgram was there, and has ended: start it again (`vaultgram serve`)",
-        )
-    } else if error.kind() == io::ErrorKind::PermissionDenied {
-        (
-            Exit::Denied,
-            "only its owner and group may connect; join the group set in [socket] group",
-        )
-    } else {
-        (Exit::Unavailable, NO_VAULTGRAM)
-    };
-    let shown = socket.display();
-    Failure::new(exit, format!("{shown}: cannot connect: {error}")).hint(hint)
 }

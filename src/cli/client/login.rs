@@ -1,0 +1,224 @@
+//! A vaultgram elsewhere, and the session by which it knows who asks: opened when it is needed, once,
+//! and ended by whoever opened it.
+
+use std::fmt;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::cli::client::https::{Address, Trust, trust};
+use crate::cli::client::proof::{Evidence, Headers, Proof, ProofArgs, Secret};
+use crate::cli::client::{Answer, Asked, RETRIES};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::secret::not_understood;
+
+/// The header that names a session.
+const TOKEN: &str = "x-vault-token";
+/// How long ending a session may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// The pause before another try, which doubles.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The way to a vaultgram elsewhere.
+pub(in crate::cli) struct Remote {
+    address: Address,
+    trust: Trust,
+    proof: Proof,
+    session: Mutex<Option<Session>>,
+}
+
+/// A session that was opened here.
+struct Session {
+    token: Zeroizing<String>,
+    /// When another one is opened in its place.
+    stale: Instant,
+}
+
+/// What a login is answered.
+#[derive(Deserialize)]
+struct LoggedIn {
+    auth: Auth,
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    client_token: Zeroizing<String>,
+    lease_duration: u64,
+}
+
+/// What GitHub answers.
+#[derive(Deserialize)]
+struct Made {
+    value: Zeroizing<String>,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({})", self.address)
+    }
+}
+
+impl Remote {
+    /// Whether `place` is an address, and not a file.
+    pub(in crate::cli) fn is_meant(place: &str) -> bool {
+        Address::is_meant(place)
+    }
+
+    /// The vaultgram at `place`, to which whoever asks is proven as `arguments` say.
+    pub(in crate::cli) fn new(place: &str, arguments: &ProofArgs) -> Result<Self, Failure> {
+        let address = Address::read(place)?;
+        let proof = arguments.choose(&address.to_string())?;
+        Ok(Self {
+            address,
+            trust: trust(arguments.ca_file())?,
+            proof,
+            session: Mutex::new(None),
+        })
+    }
+
+    /// Asks, with what proves who asks.
+    pub(super) async fn ask(&self, asked: &Asked<'_>) -> Result<Answer, Failure> {
+        let proof = match &self.proof {
+            Proof::Session(token) => named(token.read()?.text()),
+            Proof::Issuer { role, token } => named(&self.session(role, token).await?),
+            Proof::Signature(key) => key.sign(asked)?,
+        };
+        self.send(asked, &proof).await
+    }
+
+    /// Ends the session, if one was opened. One that cannot be ended ends by itself soon.
+    pub(in crate::cli) async fn leave(&self) {
+        let Some(session) = self.session.lock().await.take() else {
+            return;
+        };
+        let end = Asked {
+            method: Method::POST,
+            target: "/v1/auth/token/revoke-self",
+            headers: &[],
+            body: Bytes::new(),
+        };
+        let proof = named(&session.token);
+        let ended = self.send(&end, &proof);
+        drop(tokio::time::timeout(FAREWELL, ended).await);
+    }
+
+    async fn send(&self, asked: &Asked<'_>, proof: &Headers) -> Result<Answer, Failure> {
+        let proof = proof.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers: Vec<_> = asked.headers.iter().copied().chain(proof).collect();
+        let asked = Asked {
+            method: asked.method.clone(),
+            target: asked.target,
+            headers: &headers,
+            body: asked.body.clone(),
+        };
+        self.address.ask(&self.trust, &asked).await
+    }
+
+    /// The token of the session, which is opened where there is none, or it is about to end.
+    async fn session(&self, role: &str, evidence: &Evidence) -> Result<Zeroizing<String>, Failure> {
+        let mut session = self.session.lock().await;
+        match &*session {
+            Some(session) if Instant::now() < session.stale => return Ok(session.token.clone()),
+            Some(_) | None => {}
+        }
+        let jwt = match evidence {
+            Evidence::Token(source) => source.read()?,
+            Evidence::Github {
+                url,
+                token,
+                audience,
+            } => github(url, token, audience).await?,
+        };
+        let answer = patiently(async || self.log_in(role, &jwt).await).await?;
+        if answer.status != StatusCode::OK {
+            let failure = answer.failure();
+            let what = format!("{}: cannot sign in: {}", self.address, failure.what);
+            return Err(Failure { what, ..failure });
+        }
+        let opened: LoggedIn =
+            serde_json::from_slice(&answer.body).map_err(|_| not_understood())?;
+        let lasts = Duration::from_secs(opened.auth.lease_duration);
+        let token = opened.auth.client_token;
+        *session = Some(Session {
+            token: token.clone(),
+            stale: Instant::now() + lasts * 4 / 5,
+        });
+        Ok(token)
+    }
+
+    async fn log_in(&self, role: &str, jwt: &Secret) -> Result<Answer, Failure> {
+        let body = json!({"role": role, "jwt": jwt.text()}).to_string();
+        let asked = Asked {
+            method: Method::POST,
+            target: "/v1/auth/jwt/login",
+            headers: &[],
+            body: Bytes::from_owner(Zeroizing::new(body.into_bytes())),
+        };
+        self.address.ask(&self.trust, &asked).await
+    }
+}
+
+fn named(token: &str) -> Headers {
+    vec![(TOKEN, Zeroizing::new(token.to_owned()))]
+}
+
+/// Has GitHub make a token for the job that runs here.
+async fn github(url: &str, token: &Secret, audience: &str) -> Result<Secret, Failure> {
+    let wrong = |why: String| {
+        let what = format!("ACTIONS_ID_TOKEN_REQUEST_URL: {why}");
+        Failure::new(Exit::Unavailable, what).hint("GitHub sets it; see that no step changes it")
+    };
+    let mut url = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
+    url.query_pairs_mut().append_pair("audience", audience);
+    let address = Address::of(&url).map_err(|why| wrong(why.to_owned()))?;
+    let target = format!("{}?{}", url.path(), url.query().unwrap_or_default());
+    let bearer = Zeroizing::new(format!("Bearer {}", token.text()));
+    let asked = Asked {
+        method: Method::GET,
+        target: &target,
+        headers: &[
+            ("authorization", &bearer),
+            ("accept", "application/json; api-version=2.0"),
+            ("user-agent", "vaultgram"),
+        ],
+        body: Bytes::new(),
+    };
+    let trust = trust(None)?;
+    let answer = patiently(async || address.ask(&trust, &asked).await).await?;
+    if answer.status != StatusCode::OK {
+        let status = answer.status.as_u16();
+        return Err(wrong(format!("GitHub makes no token: status {status}"))
+            .hint("does the job have `permissions: id-token: write`?"));
+    }
+    let made: Made = serde_json::from_slice(&answer.body)
+        .map_err(|_| wrong("GitHub's answer is no token".to_owned()))?;
+    Ok(Secret::new(made.value))
+}
+
+/// What `ask` is answered, which is asked again where that may help.
+async fn patiently(ask: impl AsyncFn() -> Result<Answer, Failure>) -> Result<Answer, Failure> {
+    let mut pause = PAUSE;
+    for _ in 0..RETRIES {
+        let answer = ask().await;
+        let may_help = match &answer {
+            Ok(answer) => {
+                answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Err(failure) => failure.exit == Exit::Unavailable,
+        };
+        if !may_help {
+            return answer;
+        }
+        let jitter = Duration::from_millis(rand::random_range(0..=250));
+        tokio::time::sleep(pause + jitter).await;
+        pause *= 2;
+    }
+    ask().await
+}

@@ -1,0 +1,133 @@
+//! The page about CI (`docs/ci.md`): what it says to write is run as it stands there.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::action::{Repository, path};
+use super::{Elsewhere, KEY};
+use crate::Ran;
+
+const PAGE: &str = include_str!("../../../docs/ci.md");
+/// The address on the page.
+const ADDRESS: &str = "https://vaultgram.example.com:8443";
+
+/// The block after the comment `mark`.
+pub(super) fn block(mark: &str) -> &'static str {
+    let (_, rest) = PAGE.split_once(&format!("<!-- {mark} -->\n```")).unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    rest.split_once("\n```").unwrap().0
+}
+
+/// What the page reads.
+fn secrets(elsewhere: &Elsewhere) {
+    let database = json!({"user": "django", "password": "n7-Quo:vadis"});
+    elsewhere.served.put("django/database", &database);
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----\n";
+    elsewhere.served.put("django/tls", &json!({"key": key}));
+}
+
+/// What the steps printed, as the runner shows it.
+fn printed(log: &str) -> String {
+    let lines = log.lines().filter_map(|line| line.split_once("]   | "));
+    let mut printed = String::new();
+    for (_, line) in lines {
+        printed.push_str(line);
+        printed.push('\n');
+    }
+    printed
+}
+
+fn workflow(mark: &str) -> String {
+    let elsewhere = Elsewhere::shared();
+    secrets(elsewhere);
+    let pinned = "@0000000000000000000000000000000000000000";
+    let text = block(mark)
+        .replace(ADDRESS, &elsewhere.address)
+        .replace("example/vaultgram/action", "./action")
+        .replace(pinned, "");
+    let (well, log) = Repository::new(&text).act(elsewhere);
+    assert!(well, "{log}");
+    assert!(
+        !log.contains("Quo:vadis") && !log.contains("MC4CAQ"),
+        "{log}"
+    );
+    printed(&log)
+}
+
+#[test]
+fn the_action_is_used_as_the_page_says() {
+    assert_eq!(workflow("run: action").trim_end(), block("output: action"));
+}
+
+#[test]
+fn a_workflow_without_it_works_too() {
+    let said = workflow("run: bare");
+    assert_eq!(said, "a password of 12 signs\none of 12 signs\n");
+}
+
+/// Runs a script of the page, or as GitLab runs one.
+fn script(elsewhere: &Elsewhere, text: &str, variables: &[(&str, &str)]) -> Ran {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &text.replace(ADDRESS, &elsewhere.address)])
+        .env_clear()
+        .env("PATH", path())
+        // What the page's machine has among its system's authorities.
+        .env("CURL_CA_BUNDLE", elsewhere.served.path("ca.pem"))
+        .env("VAULTGRAM_CACERT", elsewhere.served.path("ca.pem"))
+        .envs(variables.iter().copied());
+    Ran::from(command.output().unwrap())
+}
+
+#[test]
+fn a_job_of_gitlab_has_its_token_in_a_variable() {
+    let elsewhere = Elsewhere::shared();
+    secrets(elsewhere);
+    let text = block("run: gitlab");
+    let value = |name: &str| {
+        let mut lines = text.lines().map(str::trim);
+        let line = lines.find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        line.unwrap().replace(ADDRESS, &elsewhere.address)
+    };
+    let (_, commands) = text.split_once("script:\n").unwrap();
+    let commands: Vec<&str> = commands
+        .lines()
+        .map(|line| line.trim().trim_start_matches("- "))
+        .collect();
+    let jwt = elsewhere.issuer.token(&value("aud"));
+    let (socket, role) = (value("VAULTGRAM_SOCKET"), value("VAULTGRAM_ROLE"));
+    let variables = [
+        ("VAULTGRAM_JWT", &*jwt),
+        ("VAULTGRAM_SOCKET", &*socket),
+        ("VAULTGRAM_ROLE", &*role),
+    ];
+    let ran = script(elsewhere, &commands.join("\n"), &variables);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "a password of 12 signs\n"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_shell_needs_curl_and_openssl() {
+    let elsewhere = Elsewhere::shared();
+    secrets(elsewhere);
+    let expected = format!("{}\n", block("output: shell"));
+    let jwt = elsewhere.issuer.token(&elsewhere.address);
+    let ran = script(elsewhere, block("run: session"), &[("JWT", &jwt)]);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, expected.as_str()),
+        "{ran:?}"
+    );
+    let file = elsewhere.secret("page-key", &format!("{KEY}\n"));
+    let key = [("KEY_FILE", file.to_str().unwrap())];
+    let ran = script(elsewhere, block("run: signed"), &key);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, expected.as_str()),
+        "{ran:?}"
+    );
+}
