@@ -2,7 +2,7 @@
 
 use crate::broker::ports::StoreError;
 use crate::broker::{BrokerError, RunError};
-use crate::domain::{Action, Caller, Delivery, MountKind, Mounts, Request};
+use crate::domain::{Action, Caller, Delivery, MountKind, Mounts, Request, Target};
 
 /// Refuses what would mean nothing: whoever asks for it means something.
 pub(super) fn fitting(request: &Request, mounts: &Mounts) -> Result<(), BrokerError> {
@@ -24,9 +24,8 @@ fn named(request: &Request) -> Result<(), BrokerError> {
         Action::Delete | Action::Undelete | Action::Destroy => (false, true),
         // What says less says too much: it would be about whatever there is.
         Action::Pipeline(action) => {
-            let target = &request.target;
-            let named = (target.field.is_some(), target.version.is_some());
-            let exact = named == action.names();
+            let Target { field, version, .. } = &request.target;
+            let exact = action.fits(field.is_some(), version.is_some());
             return exact.then_some(()).ok_or(RunError::Vague.into());
         }
         Action::List

@@ -224,10 +224,11 @@ impl Broker {
                     at,
                     inputs,
                     ..
-                } = start;
-                let started = port.dispatch(&repository, &file, &at, &inputs).await;
+                } = &start;
+                let started = port.dispatch(repository, file, at, inputs).await;
                 let id = started.map_err(RunError::from)?;
-                let page = port.page(&repository, id);
+                self.held_to(served, &start, id).await?;
+                let page = port.page(repository, id);
                 let event = AuditEvent::Started { run: id.get() };
                 return Ok((event, Outcome::Operated(RunLink { id, page })));
             }
@@ -259,6 +260,32 @@ impl Broker {
         };
         let page = port.page(&repository, id);
         Ok((AuditEvent::Done, Outcome::Operated(RunLink { id, page })))
+    }
+
+    /// GitHub starts what the ref is at that moment. Where that is another commit than was agreed to,
+    /// it is stopped again.
+    async fn held_to(
+        &self,
+        served: &ServedPipelines,
+        start: &Start,
+        id: RunId,
+    ) -> Result<(), RunError> {
+        let (port, repository) = (&served.port, &start.repository);
+        // Where GitHub does not say, there is nothing to hold against it.
+        let Ok(run) = port.run(repository, id).await else {
+            return Ok(());
+        };
+        if run.sha == start.commit.sha {
+            return Ok(());
+        }
+        let stopped = port.cancel(repository, id).await;
+        tracing::warn!(
+            event = "broker.pipeline_raced",
+            %repository,
+            run = id.get(),
+            stopped = stopped.is_ok(),
+        );
+        Err(RunError::Moved(id))
     }
 
     async fn runs(&self, target: &Target) -> Result<Outcome, RunError> {

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
+use zeroize::Zeroizing;
 
 use crate::actions::github::{self, Credentials, GitHub, Settings};
 use crate::broker::ports::pipelines::{
     Commit, Declared, GitRef, Inputs, PendingDeployment, PipelineError, Repository, Review, Run,
     RunFilter, RunId, RunJob, WorkflowFile,
 };
-use crate::broker::ports::{Clock, Pipelines};
+use crate::broker::ports::{Clock, Pipelines, SystemClock};
 use crate::broker::{Ports, ServedPipelines};
-use crate::config::{GitHubConfig, GitHubIdentity};
+use crate::config::{GitHubConfig, GitHubIdentity, VaultConfig};
+use crate::daemon::application::{self, Unread};
 use crate::daemon::own_keys::OwnKeys;
 use crate::domain::{Mounts, Secret, SecretValue, Target};
 
@@ -80,25 +82,50 @@ pub(super) fn check(config: GitHubConfig, clock: &Arc<dyn Clock>) -> Result<(), 
 /// Says what is wrong, and what to do.
 pub(super) async fn examine(
     config: GitHubConfig,
-    clock: &Arc<dyn Clock>,
+    vault: Option<VaultConfig>,
 ) -> Result<String, String> {
     let (repositories, _) = names(&config)?;
     let address = config.address.clone();
-    let credentials = match config.identity {
-        GitHubIdentity::Token(token) => Credentials::Token(token),
-        GitHubIdentity::App(id, key) => Credentials::App { id, key },
-        GitHubIdentity::TokenInVault(_) | GitHubIdentity::AppInVault(..) => {
+    let (app, path) = match config.identity {
+        GitHubIdentity::Token(token) => {
+            return look(&address, Credentials::Token(token), &repositories).await;
+        }
+        GitHubIdentity::App(id, key) => {
+            return look(&address, Credentials::App { id, key }, &repositories).await;
+        }
+        GitHubIdentity::TokenInVault(path) => (None, path),
+        GitHubIdentity::AppInVault(id, path) => (Some(id), path),
+    };
+    let vault = vault.ok_or("who we are there is in Vault, which is not configured")?;
+    let secret = match application::read(vault, &path.path).await {
+        Ok(secret) => secret,
+        Err(Unread::WorksOnce) => {
             return Ok(format!(
-                "{address} was not tried: who we are there is in Vault, which vaultgram reads when it is needed"
+                "{address} was not tried: who we are there is in Vault, and VAULT_WRAPPED_SECRET_ID, \
+                 which can be used only once, is for `vaultgram serve`"
             ));
         }
+        Err(Unread::Missing) => return Err(format!("there is no {} in Vault", path.path)),
+        Err(Unread::Failed(why)) => return Err(format!("{} in Vault: {why}", path.path)),
     };
-    let client = client(config.address, credentials, clock)?;
+    let credentials = credentials(&secret, &path, app);
+    let credentials = credentials.map_err(|why| format!("{path} in Vault: {why}"))?;
+    look(&address, credentials, &repositories).await
+}
+
+/// Whether each of `repositories` can be seen.
+async fn look(
+    address: &str,
+    credentials: Credentials,
+    repositories: &[Repository],
+) -> Result<String, String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let client = client(address.to_owned(), credentials, &clock)?;
     let filter = RunFilter {
         limit: 1,
         ..RunFilter::default()
     };
-    for repository in &repositories {
+    for repository in repositories {
         let seen = client.runs(repository, &filter).await;
         seen.map_err(|error| format!("{address}: {repository}: {error}"))?;
     }
@@ -144,6 +171,30 @@ fn client(
     GitHub::new(settings, Arc::clone(clock)).map_err(|error| format!("[github] {error}"))
 }
 
+/// Who we are, by the field of `secret` that `path` names: the key of `app`, or a token.
+fn credentials(
+    secret: &Secret,
+    path: &Target,
+    app: Option<String>,
+) -> Result<Credentials, String> {
+    let value = text_of(secret, path)?;
+    Ok(match app {
+        Some(id) => Credentials::App { id, key: value },
+        None => Credentials::Token(value),
+    })
+}
+
+/// The text in the field of `secret` that `path` names.
+fn text_of(secret: &Secret, path: &Target) -> Result<SecretValue, String> {
+    let mut fields = secret.fields.iter();
+    let field = fields.find(|it| Some(it.name.as_str()) == path.field.as_deref());
+    let field = field.ok_or("the secret has no such field")?;
+    #[expect(clippy::disallowed_methods, reason = "it is put to use")]
+    let text: Option<String> = serde_json::from_slice(field.json.expose_secret()).ok();
+    let text = Zeroizing::new(text.ok_or("the field is not text")?);
+    Ok(SecretValue::new(text.trim().as_bytes().to_vec()))
+}
+
 /// GitHub, as whom Vault says: read when it is first needed, and again when GitHub does not let us in.
 struct InVault {
     keys: OwnKeys,
@@ -172,24 +223,7 @@ impl InVault {
     }
 
     fn made(&self, secret: &Secret) -> Result<GitHub, String> {
-        let field = self.path.field.as_deref();
-        let mut fields = secret.fields.iter();
-        let field = fields.find(|it| Some(it.name.as_str()) == field);
-        let field = field.ok_or("the secret has no such field")?;
-        #[expect(clippy::disallowed_methods, reason = "it is put to use")]
-        let text: Option<zeroize::Zeroizing<String>> =
-            serde_json::from_slice(field.json.expose_secret())
-                .ok()
-                .map(zeroize::Zeroizing::new);
-        let text = text.ok_or("the field is not text")?;
-        let value = SecretValue::new(text.as_bytes().to_vec());
-        let credentials = match &self.app {
-            Some(id) => Credentials::App {
-                id: id.clone(),
-                key: value,
-            },
-            None => Credentials::Token(value),
-        };
+        let credentials = credentials(secret, &self.path, self.app.clone())?;
         client(self.address.clone(), credentials, &self.clock)
     }
 

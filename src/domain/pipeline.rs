@@ -35,17 +35,23 @@ pub enum PipelineAction {
     Approve,
     /// End it.
     Deny,
+    /// Have its runs told in a chat as they go on, those of the branch that the target's field names.
+    Watch,
+    /// Have that end.
+    Unwatch,
 }
 
 impl PipelineAction {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Run,
         Self::Runs,
         Self::Rerun,
         Self::Cancel,
         Self::Approve,
         Self::Deny,
+        Self::Watch,
+        Self::Unwatch,
     ];
 
     /// The name policies and the audit use.
@@ -58,6 +64,8 @@ impl PipelineAction {
             Self::Cancel => "cancel_run",
             Self::Approve => "approve_deployment",
             Self::Deny => "deny_deployment",
+            Self::Watch => "watch",
+            Self::Unwatch => "unwatch",
         }
     }
 
@@ -73,15 +81,16 @@ impl PipelineAction {
         self != Self::Runs
     }
 
-    /// Whether the target's field and version say what exactly is meant. Without, the most is
-    /// meant, which nobody can agree to.
+    /// Whether a target with or without a `field` and a `version` says what exactly is meant. One that
+    /// says less means the most, which nobody can agree to.
     #[must_use]
-    pub fn names(self) -> (bool, bool) {
+    pub fn fits(self, field: bool, version: bool) -> bool {
         match self {
-            Self::Run => (true, false),
-            Self::Runs => (false, false),
-            Self::Rerun | Self::Cancel => (false, true),
-            Self::Approve | Self::Deny => (true, true),
+            Self::Run => field && !version,
+            Self::Runs => !field && !version,
+            Self::Rerun | Self::Cancel => !field && version,
+            Self::Approve | Self::Deny => field && version,
+            Self::Watch | Self::Unwatch => !version,
         }
     }
 }
@@ -118,6 +127,35 @@ impl Dispatch {
         };
         let fits = dispatch.to_string().len() <= MAX_DISPATCH;
         (short && named && !twice && fits && commit.is_none_or(is_hash)).then_some(dispatch)
+    }
+
+    /// What somebody types, in whatever order.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn typed(text: &str) -> Result<Self, NoDispatch> {
+        if text.len() > MAX_DISPATCH {
+            return Err(NoDispatch);
+        }
+        let decoded = |text: &str| {
+            let text = percent_decode_str(text).decode_utf8();
+            text.map(std::borrow::Cow::into_owned)
+                .map_err(|_| NoDispatch)
+        };
+        let (place, inputs) = match text.split_once('?') {
+            Some((place, inputs)) => (place, inputs.split('&').collect()),
+            None => (text, vec![]),
+        };
+        let (at, commit) = match place.split_once(':') {
+            Some((at, commit)) => (at, Some(commit)),
+            None => (place, None),
+        };
+        let inputs = inputs.into_iter().map(|input| {
+            let (name, value) = input.split_once('=').ok_or(NoDispatch)?;
+            Ok((decoded(name)?, decoded(value)?))
+        });
+        let inputs = inputs.collect::<Result<_, _>>()?;
+        Self::new(&decoded(at)?, commit, inputs).ok_or(NoDispatch)
     }
 
     /// The branch or tag.
@@ -165,30 +203,10 @@ impl FromStr for Dispatch {
     type Err = NoDispatch;
 
     fn from_str(text: &str) -> Result<Self, NoDispatch> {
-        if text.len() > MAX_DISPATCH {
-            return Err(NoDispatch);
-        }
-        let decoded = |text: &str| {
-            let text = percent_decode_str(text).decode_utf8();
-            text.map(std::borrow::Cow::into_owned)
-                .map_err(|_| NoDispatch)
-        };
-        let (place, inputs) = match text.split_once('?') {
-            Some((place, inputs)) => (place, inputs.split('&').collect()),
-            None => (text, vec![]),
-        };
-        let (at, commit) = match place.split_once(':') {
-            Some((at, commit)) => (at, Some(commit)),
-            None => (place, None),
-        };
-        let inputs = inputs.into_iter().map(|input| {
-            let (name, value) = input.split_once('=').ok_or(NoDispatch)?;
-            Ok((decoded(name)?, decoded(value)?))
-        });
-        let dispatch = Self::new(&decoded(at)?, commit, inputs.collect::<Result<_, _>>()?);
+        let dispatch = Self::typed(text)?;
         // Nothing has two texts.
-        dispatch
-            .filter(|dispatch| dispatch.to_string() == text)
+        (dispatch.to_string() == text)
+            .then_some(dispatch)
             .ok_or(NoDispatch)
     }
 }
@@ -249,6 +267,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Dispatch>(), Err(NoDispatch), "{text}");
         }
+        let typed = Dispatch::typed("%6dain?b=1&a=2").unwrap();
+        assert_eq!(typed.to_string(), "main?a=2&b=1");
+        assert_eq!(Dispatch::typed("main?a=1&a=2"), Err(NoDispatch));
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::broker::ports::pipelines::{InputError, PipelineError};
+use crate::broker::ports::pipelines::{InputError, PipelineError, RunId};
 
 /// Why nothing was done with a pipeline. `Display` is fit for who asked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -29,12 +29,13 @@ pub enum RunError {
     NoPipeline,
     /// Not what a pipeline is started with.
     #[error(
-        "say what to start as PATH#BRANCH:COMMIT?input=value&input=value, with every input by name"
+        "say what to start as PATH#BRANCH?input=value&input=value, where a space is %20 and & is %26"
     )]
     NoDispatch,
     /// Not which of them exactly.
     #[error(
-        "say which run, and of a deployment which environment, unless exactly one waits for it"
+        "say which: PATH@RUN; of a deployment that waits PATH#ENVIRONMENT@RUN, unless exactly one \
+         does; of what is to be started PATH#BRANCH?input=value"
     )]
     Vague,
     /// More than can be asked about.
@@ -46,6 +47,12 @@ pub enum RunError {
          workflow has changed since; ask anew"
     )]
     Changed,
+    /// It was started, and is not what was asked for, or agreed to.
+    #[error(
+        "the branch moved at the same moment, so what was started (run {0}) is not what was asked for; \
+         it is being stopped; look at it, then ask anew"
+    )]
+    Moved(RunId),
     /// Nothing waits for this environment; those for which something does.
     #[error("nothing of this run waits for that environment{}", waits(.0))]
     NothingWaits(Vec<String>),
@@ -73,6 +80,7 @@ impl RunError {
             Self::Vague => "pipeline_vague",
             Self::TooLong => "pipeline_too_long",
             Self::Changed => "pipeline_changed",
+            Self::Moved(_) => "pipeline_raced",
             Self::NothingWaits(_) => "nothing_waits",
         }
     }
@@ -89,7 +97,7 @@ impl RunError {
         use PipelineError as Server;
         matches!(
             self,
-            Self::Server(Server::Unclear | Server::RunUnknown | Server::Invalid)
+            Self::Server(Server::Unclear | Server::RunUnknown | Server::Invalid) | Self::Moved(_)
         )
     }
 }

@@ -1,9 +1,11 @@
 //! What people want of pipelines, as they write it, made exact.
 
+use std::borrow::Cow;
+
 use crate::broker::pipelines::{RunError, ServedPipelines, file_of};
 use crate::broker::ports::pipelines::{GitRef, Repository, RunId, WorkflowFile};
 use crate::broker::{Broker, BrokerError};
-use crate::domain::{Dispatch, PipelineAction, Target};
+use crate::domain::{Action, Dispatch, PipelineAction, Request, Target};
 
 /// A workflow as people name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +106,43 @@ impl Broker {
     }
 }
 
+impl Broker {
+    /// `request`; where it is to start something and names no commit, made exact as by [`Broker::plan`].
+    pub(super) async fn exact<'r>(&self, request: &'r Request) -> Cow<'r, Request> {
+        let start = request.action == Action::Pipeline(PipelineAction::Run);
+        let Some(served) = self.ports.pipelines.as_ref().filter(|_| start) else {
+            return Cow::Borrowed(request);
+        };
+        match served.to_start_typed(&request.target).await {
+            Some(target) => Cow::Owned(Request {
+                target,
+                ..request.clone()
+            }),
+            None => Cow::Borrowed(request),
+        }
+    }
+}
+
 impl ServedPipelines {
+    async fn to_start_typed(&self, target: &Target) -> Option<Target> {
+        let (repository, file) = self.workflow(&target.path).ok()?;
+        let (at, inputs) = match &target.field {
+            None => (self.at.clone(), vec![]),
+            Some(text) => {
+                let typed = Dispatch::typed(text).ok()?;
+                if typed.commit().is_some() {
+                    return None;
+                }
+                (GitRef::new(typed.at()).ok()?, typed.inputs().to_vec())
+            }
+        };
+        let name = WorkflowName {
+            repository: Some(repository),
+            file,
+        };
+        self.to_start(name, Some(at), inputs).await.ok()
+    }
+
     fn meant(&self, repository: Option<Repository>) -> Result<Repository, RunError> {
         let first = || self.repositories.first().cloned();
         repository.or_else(first).ok_or(RunError::NoneServed)

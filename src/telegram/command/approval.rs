@@ -36,7 +36,7 @@ pub enum Affair {
 }
 
 /// What can be requested by name; those that can be handed over in several ways, as a message.
-pub(super) const ACTIONS: [(&str, Action); 16] = [
+pub(super) const ACTIONS: [(&str, Action); 18] = [
     ("read", Action::Read(Delivery::Message)),
     ("list", Action::List),
     ("versions", Action::Versions),
@@ -62,6 +62,8 @@ pub(super) const ACTIONS: [(&str, Action); 16] = [
         Action::Pipeline(PipelineAction::Approve),
     ),
     ("deny_deployment", Action::Pipeline(PipelineAction::Deny)),
+    ("watch", Action::Pipeline(PipelineAction::Watch)),
+    ("unwatch", Action::Pipeline(PipelineAction::Unwatch)),
 ];
 
 /// `/request_secret PATH [delivery] reason`

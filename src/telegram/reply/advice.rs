@@ -77,6 +77,7 @@ fn next_about_run(error: &RunError) -> Option<&'static str> {
         RunError::Server(
             PipelineError::NotFound("run") | PipelineError::Unclear | PipelineError::RunUnknown,
         )
+        | RunError::Moved(_)
         | RunError::NothingWaits(_) => Some("/runs shows how they stand"),
         RunError::Server(_)
         | RunError::Inputs(_)

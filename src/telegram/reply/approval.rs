@@ -406,7 +406,10 @@ pub(in crate::telegram) fn moment(at: OffsetDateTime, day: OffsetDateTime) -> St
 /// What to do with a grant.
 pub(in crate::telegram) fn now_do(approval: &ApprovalInfo) -> String {
     match approval.caller {
-        Caller::Unix(_) => return "Ask again on the host.".to_owned(),
+        // What is done with pipelines, is done in chat.
+        Caller::Unix(_) if !matches!(approval.action, Action::Pipeline(_)) => {
+            return "Ask again on the host.".to_owned();
+        }
         Caller::Job(_) => return "The job goes on by itself.".to_owned(),
         Caller::Telegram(_) => {}
     }
