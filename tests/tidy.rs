@@ -23,7 +23,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "http",
-        &["broker", "domain", "api", "identity", "telemetry::metrics"],
+        &[
+            "broker",
+            "domain",
+            "api",
+            "identity",
+            // As `identity` is of jobs: whether it is GitHub that tells something.
+            "actions::deliveries",
+            "actions::webhook",
+            "telemetry::metrics",
+        ],
     ),
     (
         "vault",

@@ -11,14 +11,16 @@ mod wish;
 use std::sync::Arc;
 
 pub use self::error::RunError;
-pub use self::wish::{PipelineWish, Planned, RunName, WorkflowName};
+pub use self::wish::{PipelineWish, PlaceName, Planned, RunName, WorkflowName};
 use crate::broker::ports::Pipelines;
 use crate::broker::ports::pipelines::{
     Commit, GitRef, Inputs, Outcome as Ended, PendingDeployment, PipelineError, Repository, Review,
     Run, RunFilter, RunId, State, WorkflowFile, check,
 };
 use crate::broker::{Beside, Broker, BrokerError, Outcome};
-use crate::domain::{AuditEvent, Dispatch, Field, Permit, PipelineAction, SecretPath, Target};
+use crate::domain::{
+    AuditEvent, Dispatch, Field, Permit, PipelineAction, RequestId, SecretPath, Target,
+};
 
 /// Most runs of one answer.
 const MAX_RUNS: usize = 15;
@@ -34,6 +36,8 @@ pub struct ServedPipelines {
     pub repositories: Vec<Repository>,
     /// The branch that is meant where none is named.
     pub at: GitRef,
+    /// How often what is watched is looked at.
+    pub poll: time::Duration,
 }
 
 /// A run that something was done with.
@@ -78,7 +82,10 @@ impl ServedPipelines {
     }
 
     /// The repository that `path` is or lies in, which must be served, and its workflow.
-    fn place(&self, path: &SecretPath) -> Result<(Repository, Option<WorkflowFile>), RunError> {
+    pub(super) fn place(
+        &self,
+        path: &SecretPath,
+    ) -> Result<(Repository, Option<WorkflowFile>), RunError> {
         let text = path.path();
         let (repository, file) = match text.match_indices('/').nth(1) {
             Some((end, _)) => text.split_at(end),
@@ -182,6 +189,19 @@ fn file_of(run: &Run) -> Option<WorkflowFile> {
 }
 
 impl Broker {
+    /// Whether any are served.
+    #[must_use]
+    pub fn has_pipelines(&self) -> bool {
+        self.ports.pipelines.is_some()
+    }
+
+    /// What their paths begin with.
+    #[must_use]
+    pub fn pipelines_mount(&self) -> &str {
+        let served = self.ports.pipelines.as_ref();
+        served.map_or("", |served| served.mount.as_str())
+    }
+
     pub(super) fn served(&self) -> Result<&ServedPipelines, RunError> {
         self.ports.pipelines.as_ref().ok_or(RunError::NoneServed)
     }
@@ -201,7 +221,7 @@ impl Broker {
             PipelineAction::Approve | PipelineAction::Deny => {
                 Some(Preview::Run(served.waiting(target).await?.1))
             }
-            PipelineAction::Runs => None,
+            PipelineAction::Runs | PipelineAction::Watch | PipelineAction::Unwatch => None,
         })
     }
 
@@ -216,6 +236,8 @@ impl Broker {
         let (port, target) = (&served.port, permit.target());
         let (repository, id) = match action {
             PipelineAction::Runs => return Ok((AuditEvent::Done, self.runs(target).await?)),
+            PipelineAction::Watch => return self.watch(permit).await,
+            PipelineAction::Unwatch => return self.unwatch(permit).await,
             PipelineAction::Run => {
                 let start = served.start(target).await?;
                 let Start {
@@ -228,6 +250,7 @@ impl Broker {
                 let started = port.dispatch(repository, file, at, inputs).await;
                 let id = started.map_err(RunError::from)?;
                 self.held_to(served, &start, id).await?;
+                self.tell_of(permit, repository, id).await;
                 let page = port.page(repository, id);
                 let event = AuditEvent::Started { run: id.get() };
                 return Ok((event, Outcome::Operated(RunLink { id, page })));
@@ -258,6 +281,7 @@ impl Broker {
                 (repository, run.id)
             }
         };
+        self.tell_of(permit, &repository, id).await;
         let page = port.page(&repository, id);
         Ok((AuditEvent::Done, Outcome::Operated(RunLink { id, page })))
     }
@@ -286,6 +310,17 @@ impl Broker {
             stopped = stopped.is_ok(),
         );
         Err(RunError::Moved(id))
+    }
+
+    /// Has the run told in the chat where somebody did something with it. That was done, whatever comes
+    /// of this.
+    async fn tell_of(&self, permit: &Permit, repository: &Repository, id: RunId) {
+        let RequestId::Message { chat, .. } = permit.request().id else {
+            return;
+        };
+        if let Err(error) = self.follow_run(chat, repository, id).await {
+            tracing::warn!(event = "broker.run_not_followed", %repository, run = id.get(), %error);
+        }
     }
 
     async fn runs(&self, target: &Target) -> Result<Outcome, RunError> {

@@ -1,12 +1,19 @@
 //! The `[github]` section: whose pipelines are served, and who we are there.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
+use crate::config::raw::some_duration;
 use crate::config::{Environment, Problems};
 use crate::domain::{Mounts, SecretValue, Target};
 
 /// The token, or where it is.
 const TOKEN: &str = "VAULTGRAM_GITHUB_TOKEN";
+/// What webhooks are signed with.
+const WEBHOOK: &str = "VAULTGRAM_GITHUB_WEBHOOK_SECRET";
+/// How often what is watched is looked at; and where webhooks tell where to look.
+const POLL: (Duration, Duration) = (Duration::from_secs(20), Duration::from_mins(5));
 /// The key of a GitHub App.
 const APP_KEY: &str = "VAULTGRAM_GITHUB_APP_KEY";
 
@@ -22,6 +29,18 @@ pub struct GitHubConfig {
     pub default_ref: String,
     /// Who we are there.
     pub identity: GitHubIdentity,
+    /// How often what is watched is looked at.
+    pub poll: Duration,
+    /// What GitHub signs webhooks with, where it sends any.
+    pub webhook: Option<WebhookConfig>,
+}
+
+/// What webhooks are signed with: one secret in a line.
+pub enum WebhookConfig {
+    /// These.
+    Secrets(SecretValue),
+    /// Those in this field of a secret.
+    InVault(Target),
 }
 
 /// Who we are at GitHub.
@@ -47,6 +66,9 @@ pub(super) struct GitHub {
     pub(super) app_id: Option<String>,
     pub(super) token_path: Option<String>,
     pub(super) app_key_path: Option<String>,
+    #[serde(deserialize_with = "some_duration")]
+    pub(super) poll: Option<Duration>,
+    pub(super) webhook_secret_path: Option<String>,
 }
 
 impl Default for GitHub {
@@ -59,6 +81,8 @@ impl Default for GitHub {
             app_id: None,
             token_path: None,
             app_key_path: None,
+            poll: None,
+            webhook_secret_path: None,
         }
     }
 }
@@ -74,6 +98,17 @@ pub(super) fn typed(
             "[github] repositories: name those whose pipelines are served, like [\"acme/shop\"]; the \
              first is meant where people name none",
         );
+    }
+    let webhook = webhook(
+        raw.webhook_secret_path.as_deref(),
+        mounts,
+        environment,
+        problems,
+    );
+    let usual = if webhook.is_some() { POLL.1 } else { POLL.0 };
+    let poll = raw.poll.unwrap_or(usual);
+    if !(Duration::from_secs(1)..=Duration::from_hours(1)).contains(&poll) {
+        problems.push("[github] poll: must be from 1s to 3600s");
     }
     let (variable, setting, path) = match raw.app_id {
         Some(_) => (APP_KEY, "app_key_path", raw.app_key_path.as_ref()),
@@ -110,7 +145,33 @@ pub(super) fn typed(
         repositories: raw.repositories,
         default_ref: raw.default_ref,
         identity,
+        poll,
+        webhook,
     })
+}
+
+fn webhook(
+    path: Option<&str>,
+    mounts: Option<&Mounts>,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<WebhookConfig> {
+    let found = environment.get(WEBHOOK);
+    let found = found.map_err(|problem| problems.elsewhere(problem)).ok()?;
+    match (found, path) {
+        (None, None) => None,
+        (Some(secrets), None) => Some(WebhookConfig::Secrets(secrets)),
+        (None, Some(path)) => {
+            let target = in_vault("webhook_secret_path", path, mounts, problems);
+            target.map(WebhookConfig::InVault)
+        }
+        (Some(_), Some(_)) => {
+            problems.push(format!(
+                "[github] webhook_secret_path: {WEBHOOK} is set too; use one of them"
+            ));
+            None
+        }
+    }
 }
 
 fn in_vault(

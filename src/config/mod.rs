@@ -33,7 +33,7 @@ pub use approvals::{ApprovalsConfig, PER_DAY};
 pub use audit::{AUDIT_KEY, AuditConfig, AuditSinkConfig, WitnessConfig};
 pub use credentials::CredentialsConfig;
 pub use environment::Environment;
-pub use github::{GitHubConfig, GitHubIdentity};
+pub use github::{GitHubConfig, GitHubIdentity, WebhookConfig};
 pub use https::{HttpsConfig, IssuerConfig};
 pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
@@ -196,17 +196,17 @@ impl Parts {
         let credentials = credentials.map(|raw| {
             credentials::typed(raw, mounts.as_ref(), &sockets, &directory, &mut problems)
         });
+        let github = raw
+            .github
+            .and_then(|raw| github::typed(raw, mounts.as_ref(), environment, &mut problems));
+        let webhooks = github.as_ref().is_some_and(|it| it.webhook.is_some());
         let https = https::typed(
             raw.https,
-            raw.issuers,
-            raw.signing,
+            (raw.issuers, raw.signing, webhooks),
             mounts.as_ref(),
             &directory,
             &mut problems,
         );
-        let github = raw
-            .github
-            .and_then(|raw| github::typed(raw, mounts.as_ref(), environment, &mut problems));
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         if let Err(problem) = raw.approvals.check() {
             problems.push(problem);

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+use crate::actions::deliveries::{SecretSource, Webhooks};
 use crate::actions::github::{self, Credentials, GitHub, Settings};
 use crate::broker::ports::pipelines::{
     Commit, Declared, GitRef, Inputs, PendingDeployment, PipelineError, Repository, Review, Run,
@@ -14,7 +15,7 @@ use crate::broker::ports::pipelines::{
 };
 use crate::broker::ports::{Clock, Pipelines, SystemClock};
 use crate::broker::{Ports, ServedPipelines};
-use crate::config::{GitHubConfig, GitHubIdentity, VaultConfig};
+use crate::config::{GitHubConfig, GitHubIdentity, VaultConfig, WebhookConfig};
 use crate::daemon::application::{self, Unread};
 use crate::daemon::own_keys::OwnKeys;
 use crate::domain::{Mounts, Secret, SecretValue, Target};
@@ -35,28 +36,91 @@ pub(super) fn served(
     ports: impl Fn() -> Ports,
 ) -> Result<ServedPipelines, String> {
     let (repositories, at) = names(&config)?;
-    let (app, path) = match config.identity {
-        GitHubIdentity::Token(token) => {
-            let port = client(config.address, Credentials::Token(token), clock)?;
-            return Ok(named(config.mount, repositories, at, Arc::new(port)));
-        }
-        GitHubIdentity::App(id, key) => {
-            let port = client(config.address, Credentials::App { id, key }, clock)?;
-            return Ok(named(config.mount, repositories, at, Arc::new(port)));
-        }
-        GitHubIdentity::TokenInVault(path) => (None, path),
-        GitHubIdentity::AppInVault(id, path) => (Some(id), path),
+    let in_vault = |app, path: Target| {
+        let keys = OwnKeys::new(path.path.clone(), mounts.clone(), ports());
+        Ok::<_, String>(Arc::new(InVault {
+            keys: keys.map_err(|error| format!("[github] {error}"))?,
+            path,
+            app,
+            address: config.address.clone(),
+            clock: Arc::clone(clock),
+            client: Mutex::default(),
+        }))
     };
-    let keys = OwnKeys::new(path.path.clone(), mounts.clone(), ports());
-    let port = InVault {
-        keys: keys.map_err(|error| format!("[github] {error}"))?,
-        path,
-        app,
-        address: config.address,
-        clock: Arc::clone(clock),
-        client: Mutex::default(),
+    let known = |credentials| client(config.address.clone(), credentials, clock).map(Arc::new);
+    let port: Arc<dyn Pipelines> = match config.identity {
+        GitHubIdentity::Token(token) => known(Credentials::Token(token))?,
+        GitHubIdentity::App(id, key) => known(Credentials::App { id, key })?,
+        GitHubIdentity::TokenInVault(path) => in_vault(None, path)?,
+        GitHubIdentity::AppInVault(id, path) => in_vault(Some(id), path)?,
     };
-    Ok(named(config.mount, repositories, at, Arc::new(port)))
+    Ok(ServedPipelines {
+        port,
+        mount: config.mount,
+        repositories,
+        at,
+        poll: time::Duration::try_from(config.poll).map_err(|error| error.to_string())?,
+    })
+}
+
+/// What takes webhooks, where any are to come.
+///
+/// # Errors
+/// When there can be no policy to read their secrets by.
+pub(super) fn webhooks(
+    config: Option<WebhookConfig>,
+    mounts: &Mounts,
+    ports: impl Fn() -> Ports,
+) -> Result<Option<Webhooks>, String> {
+    let Some(config) = config else {
+        return Ok(None);
+    };
+    let source: Arc<dyn SecretSource> = match config {
+        WebhookConfig::Secrets(text) => Arc::new(KnownSecrets(text)),
+        WebhookConfig::InVault(path) => {
+            let keys = OwnKeys::new(path.path.clone(), mounts.clone(), ports());
+            let keys = keys.map_err(|error| format!("[github] webhook_secret_path: {error}"))?;
+            Arc::new(SecretsInVault { keys, path })
+        }
+    };
+    let Ports {
+        coordination,
+        clock,
+        ..
+    } = ports();
+    Ok(Some(Webhooks::new(source, coordination, clock)))
+}
+
+/// The secrets of webhooks, as they were given to us.
+struct KnownSecrets(SecretValue);
+
+#[async_trait]
+impl SecretSource for KnownSecrets {
+    async fn secrets(&self) -> Result<Vec<SecretValue>, String> {
+        Ok(lines(&self.0))
+    }
+}
+
+/// Those in Vault. Each look is on the audit's record.
+struct SecretsInVault {
+    keys: OwnKeys,
+    path: Target,
+}
+
+#[async_trait]
+impl SecretSource for SecretsInVault {
+    async fn secrets(&self) -> Result<Vec<SecretValue>, String> {
+        Ok(lines(&text_of(&self.keys.read().await?, &self.path)?))
+    }
+}
+
+/// One in each line: two while one takes the other's place.
+fn lines(text: &SecretValue) -> Vec<SecretValue> {
+    #[expect(clippy::disallowed_methods, reason = "they are put to use")]
+    let lines = text.expose_secret().split(|it| *it == b'\n');
+    let lines = lines.map(<[u8]>::trim_ascii);
+    let lines = lines.filter(|line| !line.is_empty());
+    lines.map(|line| SecretValue::new(line.to_vec())).collect()
 }
 
 /// Whether everything about them can be put to use, as far as that can be told from here.
@@ -143,20 +207,6 @@ fn names(config: &GitHubConfig) -> Result<(Vec<Repository>, GitRef), String> {
     Ok((repositories, at))
 }
 
-fn named(
-    mount: String,
-    repositories: Vec<Repository>,
-    at: GitRef,
-    port: Arc<dyn Pipelines>,
-) -> ServedPipelines {
-    ServedPipelines {
-        port,
-        mount,
-        repositories,
-        at,
-    }
-}
-
 fn client(
     address: String,
     credentials: Credentials,
@@ -172,11 +222,7 @@ fn client(
 }
 
 /// Who we are, by the field of `secret` that `path` names: the key of `app`, or a token.
-fn credentials(
-    secret: &Secret,
-    path: &Target,
-    app: Option<String>,
-) -> Result<Credentials, String> {
+fn credentials(secret: &Secret, path: &Target, app: Option<String>) -> Result<Credentials, String> {
     let value = text_of(secret, path)?;
     Ok(match app {
         Some(id) => Credentials::App { id, key: value },

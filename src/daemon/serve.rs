@@ -184,11 +184,12 @@ impl Daemon {
             random: Arc::new(SystemRandom),
             pipelines: None,
         };
-        let pipelines = config
-            .github
-            .map(|config| github::served(config, &clock, &rules.mounts, ports));
-        let pipelines = pipelines.transpose();
-        let pipelines = pipelines.map_err(|error| Failure::new(Exit::Config, error))?;
+        let in_github = |error| Failure::new(Exit::Config, error);
+        let mut github = config.github;
+        let webhooks = github.as_mut().and_then(|config| config.webhook.take());
+        let webhooks = github::webhooks(webhooks, &rules.mounts, ports).map_err(in_github)?;
+        let pipelines = github.map(|config| github::served(config, &clock, &rules.mounts, ports));
+        let pipelines = pipelines.transpose().map_err(in_github)?;
         let telegram = telegram.map(|(config, session)| {
             let keys = match &config.application {
                 ApplicationConfig::Known { .. } => None,
@@ -217,7 +218,7 @@ impl Daemon {
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
         let https = config.https;
-        let https = https.map(|it| https::open(it, limits, &rules.mounts, ports));
+        let https = https.map(|it| https::open(it, limits, &rules.mounts, webhooks, ports));
         let https = https.transpose()?;
         let ports = Ports {
             pipelines,

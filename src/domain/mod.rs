@@ -25,6 +25,7 @@ pub mod policy_explain;
 mod policy_lint;
 pub mod policy_load;
 mod policy_names;
+pub mod quiet;
 pub mod recipe;
 pub mod request;
 pub mod secret;
@@ -46,6 +47,7 @@ pub use permit::Permit;
 pub use person::{People, Person};
 pub use pipeline::{Dispatch, PipelineAction};
 pub use policy::{Decision, Denial, Policy};
+pub use quiet::QuietHours;
 pub use recipe::Recipe;
 pub use request::{Request, RequestId};
 pub use secret::{

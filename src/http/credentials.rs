@@ -316,7 +316,8 @@ impl Server {
                     | Outcome::Undeleted(_)
                     | Outcome::Destroyed(_)
                     | Outcome::Operated(_)
-                    | Outcome::Runs(_),
+                    | Outcome::Runs(_)
+                    | Outcome::Watching(_),
                 ) => return Err(Refused::Broken),
                 Err(error) => error,
             };

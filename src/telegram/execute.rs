@@ -95,6 +95,7 @@ impl Handler {
                 self.perform(origin, action, target, fields).await
             }
             Command::Leases => self.leases(origin).await,
+            Command::Watches => Some(self.watches(origin).await),
             Command::KeepLease(code, time) => self.keep_lease(origin, code, time).await,
             Command::RevokeLease(code) => self.revoke_lease(origin, code).await,
             Command::GetKeys => self.get_keys(origin).await,

@@ -7,7 +7,7 @@ use super::execute::{broken, failed};
 use super::handler::{Handler, Origin};
 use super::reply::{Reply, pipeline};
 use crate::broker::{PipelineWish, Planned, Preview, REASON};
-use crate::domain::{Action, Field, PipelineAction, SecretValue, Target};
+use crate::domain::{Action, Field, PipelineAction, RequestId, SecretValue, Target};
 
 impl Handler {
     /// What is to be done with a pipeline: starting something, or letting it go on, is asked about first.
@@ -27,11 +27,27 @@ impl Handler {
             PipelineAction::Run | PipelineAction::Rerun | PipelineAction::Approve => {
                 self.ask(origin, Action::Pipeline(action), target).await
             }
-            PipelineAction::Runs | PipelineAction::Cancel | PipelineAction::Deny => {
+            PipelineAction::Runs
+            | PipelineAction::Cancel
+            | PipelineAction::Deny
+            | PipelineAction::Watch
+            | PipelineAction::Unwatch => {
                 let fields = said(&reason).into_iter().collect();
                 self.perform(origin, Action::Pipeline(action), target, fields)
                     .await
             }
+        }
+    }
+
+    /// What is watched in the chat where somebody asks.
+    pub(super) async fn watches(&self, origin: &Origin) -> Reply {
+        let chat = match origin.id {
+            RequestId::Message { chat, .. } => chat,
+            RequestId::Press(_) | RequestId::Connection(_) => origin.user.id,
+        };
+        match self.broker.watched_in(chat, &origin.user).await {
+            Ok(watches) => pipeline::watches(&watches, self.broker.pipelines_mount()),
+            Err(error) => failed(origin, &error),
         }
     }
 

@@ -7,6 +7,7 @@ mod delivered;
 mod guard;
 mod leases;
 pub(super) mod pipeline;
+pub(super) mod run;
 mod shown;
 
 use std::fmt::Write;
@@ -58,6 +59,7 @@ const HELP: &str = "\
 /run WORKFLOW [ref] [name=value …] — start a pipeline, such as deploy
 /runs [WORKFLOW] — how they stand; /rerun ID, /cancel_run ID
 /approve_run ID [ENV], /deny_run ID [ENV] reason — a deployment that waits
+/watch OWNER/REPO[/WORKFLOW] [branch] — tell its runs here; /unwatch; /watch lists
 /leases, /keep_lease CODE 8h, /revoke_lease CODE — what was made for you, and ends
 /delete_secret PATH, /undelete PATH — for good on a mount without versions
 /keys, /register_key, /forget_key — the public keys to seal to
@@ -101,6 +103,8 @@ pub(super) struct Reply {
     pub(super) code: Option<String>,
     /// It asks for votes on this request; a bot's has buttons for it.
     pub(super) vote: Option<ApprovalId>,
+    /// It makes no sound.
+    pub(super) silent: bool,
     /// It may be said in the chat where requests are decided on, to a command that came from there.
     pub(super) in_place: bool,
     /// That secret is of use only when it can be copied or saved, and harmless to who finds it.
@@ -326,6 +330,7 @@ impl Reply {
             Outcome::Destroyed(version) => changed::destroyed(*version, target),
             Outcome::Operated(link) => pipeline::done(link, terms.action, target),
             Outcome::Runs(runs) => pipeline::runs(runs, target, terms.now).guarded(),
+            Outcome::Watching(on) => pipeline::watching(*on, target),
         })
     }
 

@@ -71,6 +71,7 @@ pub(super) fn may_repeat(command: &Result<Command, Mistake>) -> bool {
             | Command::List(_)
             | Command::Versions(_)
             | Command::Leases
+            | Command::Watches
             | Command::GetKeys
             | Command::Keys
             // Questions, which change nothing.
@@ -92,7 +93,7 @@ pub(super) fn may_repeat(command: &Result<Command, Mistake>) -> bool {
                 | PipelineWish::Runs(_)
                 | PipelineWish::Rerun(_)
                 | PipelineWish::Approve(..) => true,
-                PipelineWish::Cancel(_) | PipelineWish::Deny(..) => false,
+                PipelineWish::Cancel(_) | PipelineWish::Deny(..) | PipelineWish::Watch(..) => false,
             },
             Command::Approval(affair) => match affair {
                 Affair::Ask(..)

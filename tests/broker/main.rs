@@ -29,4 +29,5 @@ mod recording;
 mod replicas;
 mod unwrapping;
 mod versions;
+mod watches;
 mod world;

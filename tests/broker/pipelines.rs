@@ -7,7 +7,7 @@ use vaultgram::actions::github::{Credentials, GitHub as Client, Settings};
 use vaultgram::broker::ports::SystemClock;
 use vaultgram::broker::ports::pipelines::{GitRef, PipelineError, Repository, RunId, WorkflowFile};
 use vaultgram::broker::{
-    Asked, Beside, Broker, BrokerError, Outcome, PipelineWish, Preview, RunError, RunName,
+    Asked, Beside, Broker, BrokerError, Opened, Outcome, PipelineWish, Preview, RunError, RunName,
     ServedPipelines, Waiting, WorkflowName,
 };
 use vaultgram::domain::approval::State;
@@ -20,7 +20,7 @@ use crate::github::{GitHub, commit, pending};
 use crate::world::{ALICE, BOB, World, error};
 
 const TOKEN: &str = "github_pat_11AAAAAAA0hunter2hunter2hunter2";
-const REPOSITORY: &str = "acme/shop";
+pub(crate) const REPOSITORY: &str = "acme/shop";
 const WORKFLOW: &str = "
 on:
   workflow_dispatch:
@@ -32,7 +32,7 @@ const NEEDS_ONE: &str = "@approvals(\"1\") @approvers(\"leads\")
 permit(principal, action in Action::\"operate\", resource in Path::\"github/acme/shop\");";
 
 /// A world with a repository of two workflows, and a broker that may operate it.
-async fn world() -> (GitHub, World) {
+pub(crate) async fn world() -> (GitHub, World) {
     let github = GitHub::start().await;
     let mut there = github.world();
     there.tokens.insert(TOKEN.to_owned(), "deployer".to_owned());
@@ -56,11 +56,12 @@ async fn world() -> (GitHub, World) {
         mount: "github".to_owned(),
         repositories: vec![Repository::new(REPOSITORY).unwrap()],
         at: GitRef::new("main").unwrap(),
+        poll: time::Duration::seconds(20),
     });
     (github, world)
 }
 
-fn named(file: &str) -> WorkflowName {
+pub(crate) fn named(file: &str) -> WorkflowName {
     WorkflowName {
         repository: None,
         file: WorkflowFile::new(file).unwrap(),
@@ -93,14 +94,14 @@ fn dispatches(github: &GitHub) -> usize {
     github.calls("/dispatches").len()
 }
 
-fn begin(github: &GitHub, file: &str) -> u64 {
+pub(crate) fn begin(github: &GitHub, file: &str) -> u64 {
     github
         .world()
         .begin(REPOSITORY, file, "main", "octocat", "push")
 }
 
 /// Why nothing was done.
-fn refused<T>(result: Result<T, BrokerError>) -> RunError {
+pub(crate) fn refused<T>(result: Result<T, BrokerError>) -> RunError {
     match error(result) {
         BrokerError::Run(error) => error,
         other => panic!("{other}"),
@@ -443,5 +444,42 @@ async fn secrets_and_pipelines_are_not_taken_for_each_other() {
     assert_eq!(
         refused(without.ask(runs, "github/acme/shop").await),
         RunError::NoneServed
+    );
+}
+
+#[tokio::test]
+async fn what_was_started_of_another_commit_is_stopped() {
+    let (github, world) = world().await;
+    let broker = world.broker();
+    let request = wanted(&world, &broker, start(&[("version", "v1")])).await;
+    github.world().pushed = Some(commit("elsewhere", "Break the till", "Octo Cat"));
+    let error = refused(broker.handle(request).await);
+    assert_eq!(error, RunError::Moved(RunId::new(1001).unwrap()));
+    assert!(error.is_unclear(), "a grant is used up by it");
+    let run = github.world().run(REPOSITORY, 1001).clone();
+    assert_eq!(run.conclusion.as_deref(), Some("cancelled"));
+    assert_eq!(dispatches(&github), 1);
+}
+
+#[tokio::test]
+async fn what_is_typed_into_a_request_is_made_exact() {
+    let (_github, mut world) = world().await;
+    world.policy = NEEDS_ONE.to_owned();
+    world.groups = groups();
+    let broker = world.broker();
+    let typed = "github/acme/shop/deploy.yml#main?version=v1";
+    let request = world.request(Action::Pipeline(PipelineAction::Run), typed);
+    let opened = broker.open_approval(&request, "the till is broken").await;
+    let Opened::Open(approval) = opened.unwrap() else {
+        panic!("it is opened");
+    };
+    let exact = wanted(&world, &broker, start(&[("version", "v1")])).await;
+    assert_eq!(approval.target, exact.target);
+    assert!(
+        exact
+            .target
+            .field
+            .unwrap()
+            .contains("?colour=blue&version=v1")
     );
 }

@@ -51,6 +51,7 @@ mod stop;
 mod terminal;
 mod typed;
 mod watchdog;
+mod watching;
 
 use stage::{Setting, Stage};
 

@@ -6,12 +6,12 @@ use serde_json::json;
 use telegram_dc::Chat;
 
 use crate::crud::code_in;
-use crate::github::{Fault, GitHub, commit, pending};
+use crate::github::{AppKey, Fault, GitHub, commit, pending};
 use crate::setting;
-use crate::stage::{ALICE, BOB, BROKER, PATIENCE, Stage};
+use crate::stage::{ALICE, BOB, BROKER, PATIENCE, Setting, Stage};
 
-const TOKEN: &str = "github_pat_11AAAAAAA0hunter2hunter2hunter2";
-const REPOSITORY: &str = "acme/shop";
+pub(crate) const TOKEN: &str = "github_pat_11AAAAAAA0hunter2hunter2hunter2";
+pub(crate) const REPOSITORY: &str = "acme/shop";
 const WORKFLOW: &str = "
 on:
   workflow_dispatch:
@@ -22,7 +22,7 @@ on:
 const POLICY: &str = r#"
 permit(
     principal == TelegramUser::"1001",
-    action in [Action::"operate", Action::"runs"],
+    action in [Action::"operate", Action::"observe"],
     resource in Path::"github/acme/shop"
 );
 @id("production") @approvals("1") @approvers("leads") @grant("30m")
@@ -31,6 +31,14 @@ forbid(principal, action == Action::"run", resource == Path::"github/acme/shop/p
 
 /// A stage whose broker serves the pipelines of a repository, with its token in the environment or in Vault.
 async fn stage(in_vault: bool) -> (GitHub, Stage) {
+    let (github, mut stage) = prepared(in_vault, "", "").await;
+    stage.start().await;
+    (github, stage)
+}
+
+/// As [`stage`], before vaultgram starts; with more lines of `[github]` and what follows it, and of
+/// `[telegram]`.
+pub(crate) async fn prepared(in_vault: bool, more: &str, telegram: &str) -> (GitHub, Stage) {
     let github = GitHub::start().await;
     let mut world = github.world();
     world.tokens.insert(TOKEN.to_owned(), "deployer".to_owned());
@@ -42,7 +50,11 @@ async fn stage(in_vault: bool) -> (GitHub, Stage) {
     let change = commit("main", "Fix the till\n\nIt was broken.", "Octo Cat");
     repo.commits.insert("main".to_owned(), change);
     drop(world);
-    let mut stage = Stage::build(setting()).await;
+    let setting = Setting {
+        telegram,
+        ..setting()
+    };
+    let stage = Stage::build(setting).await;
     for person in [ALICE, BOB] {
         stage.dc.send(person, Chat::User(BROKER), "hello").unwrap();
     }
@@ -63,18 +75,31 @@ async fn stage(in_vault: bool) -> (GitHub, Stage) {
     let people = "[people]\nalice = [\"telegram:1001\"]\nbob = [\"telegram:1002\"]\n\
                   [groups]\nleads = [\"person:bob\"]\n";
     let config = config.replace("[groups]\n", people);
-    std::fs::write(&file, format!("{config}\n{section}")).unwrap();
+    std::fs::write(&file, format!("{config}\n{section}{more}")).unwrap();
     let file = stage.path("policy.cedar");
     let policy = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, format!("{policy}{POLICY}")).unwrap();
-    stage.start().await;
     (github, stage)
 }
 
 impl Stage {
+    /// Asks, and has the answer; what is told of runs meanwhile is none.
+    pub(crate) async fn answer(&self, person: i64, text: &str) -> String {
+        let chat = Chat::User(BROKER);
+        let last = self.chat(person).last().map_or(0, |message| message.id);
+        self.dc.send(person, chat, text).unwrap();
+        let answer = self.dc.wait_for(person, chat, PATIENCE, |it| {
+            !it.out && it.id > last && !it.text.starts_with("🛠")
+        });
+        let answer = answer.await;
+        answer
+            .unwrap_or_else(|| panic!("no answer to {text}; log:\n{}", self.log()))
+            .text
+    }
+
     /// Asks as Alice, and holds the answer against what it must say.
-    async fn tells(&self, text: &str, expected: &[&str]) -> String {
-        let answer = self.ask(ALICE, text).await;
+    pub(crate) async fn tells(&self, text: &str, expected: &[&str]) -> String {
+        let answer = self.answer(ALICE, text).await;
         for part in expected {
             assert!(
                 answer.contains(part),
@@ -85,7 +110,7 @@ impl Stage {
         answer
     }
 
-    async fn confirms(&self, question: &str, expected: &[&str]) -> String {
+    pub(crate) async fn confirms(&self, question: &str, expected: &[&str]) -> String {
         let confirm = format!("/confirm {}", code_in(question));
         self.tells(&confirm, expected).await
     }
@@ -199,7 +224,7 @@ async fn what_cannot_be_is_said_with_what_to_do() {
         "/runs",
         "/cancel_run 7",
     ] {
-        let answer = stage.ask(BOB, text).await;
+        let answer = stage.answer(BOB, text).await;
         assert!(answer.contains("You are not permitted"), "{text}: {answer}");
     }
     let question = stage.tells("/run deploy version=v1", &["Start"]).await;
@@ -309,5 +334,40 @@ async fn production_waits_for_somebody_who_sees_what_would_run() {
         "{checked}"
     );
     let found = run(&["doctor"]);
-    assert!(found.contains("github"), "{found}");
+    let seen = "/ shows the runs of acme/shop";
+    assert!(
+        found.contains("ok    github         http://127.0.0.1:") && found.contains(seen),
+        "{found}"
+    );
+    // A token that GitHub does not take any more.
+    github.world().tokens.clear();
+    let found = run(&["doctor"]);
+    assert!(
+        found.contains("FAIL  github") && found.contains("does not let vaultgram in"),
+        "{found}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apps_key_may_be_in_vault() {
+    let more = "app_id = \"Iv23liHunter2\"\napp_key_path = \"secret/vaultgram/github#app_key\"\n";
+    let (github, mut stage) = prepared(false, more, "").await;
+    let key = AppKey::new();
+    let pem = String::from_utf8(key.pem.clone()).unwrap();
+    let app = ("Iv23liHunter2".to_owned(), "vaultgram".to_owned(), key);
+    github.world().app = Some(app);
+    // It is no account's token that is used.
+    github.world().tokens.clear();
+    stage.bao.put("vaultgram/github", &json!({"app_key": pem}));
+    stage.start().await;
+    let question = stage.tells("/run deploy version=v1", &["Start"]).await;
+    stage
+        .confirms(&question, &["Started acme/shop deploy.yml"])
+        .await;
+    let actor = github.world().run(REPOSITORY, 1001).actor.clone();
+    assert_eq!(actor, "vaultgram[bot]");
+    let found = stage.vaultgram(&["doctor"]).output().unwrap().stdout;
+    let found = String::from_utf8(found).unwrap();
+    assert!(found.contains("shows the runs of acme/shop"), "{found}");
+    assert!(!stage.log().contains("PRIVATE KEY") && !found.contains("PRIVATE KEY"));
 }

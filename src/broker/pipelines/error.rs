@@ -53,6 +53,15 @@ pub enum RunError {
          it is being stopped; look at it, then ask anew"
     )]
     Moved(RunId),
+    /// There is no chat to tell it in.
+    #[error("what is watched is told in the chat where /watch is sent; send it there")]
+    NoChat,
+    /// Nothing is told of it.
+    #[error("this is not watched in this chat; what is: /watch")]
+    NotWatched,
+    /// More than anybody reads, or we can look at.
+    #[error("too much is watched already; end some of it with /unwatch")]
+    TooManyWatches,
     /// Nothing waits for this environment; those for which something does.
     #[error("nothing of this run waits for that environment{}", waits(.0))]
     NothingWaits(Vec<String>),
@@ -79,6 +88,9 @@ impl RunError {
             Self::NoDispatch => "not_a_dispatch",
             Self::Vague => "pipeline_vague",
             Self::TooLong => "pipeline_too_long",
+            Self::NoChat => "no_chat",
+            Self::NotWatched => "not_watched",
+            Self::TooManyWatches => "too_many_watches",
             Self::Changed => "pipeline_changed",
             Self::Moved(_) => "pipeline_raced",
             Self::NothingWaits(_) => "nothing_waits",

@@ -40,6 +40,17 @@ pub enum PipelineWish {
     Approve(RunName, Option<String>),
     /// End what waits: an environment and a reason, or a reason alone.
     Deny(RunName, String),
+    /// Have the runs of a repository, or of one of its workflows, told as they go on; or not any more.
+    Watch(bool, PlaceName, Option<GitRef>),
+}
+
+/// A repository, or one of its workflows, as people name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlaceName {
+    /// A whole repository.
+    Repository(Repository),
+    /// A workflow.
+    Workflow(WorkflowName),
 }
 
 /// What somebody wants, made exact as far as that could be.
@@ -93,6 +104,24 @@ impl Broker {
                 };
                 planned(PipelineAction::Approve, target)
             }
+            PipelineWish::Watch(on, name, branch) => {
+                let (repository, file) = match name {
+                    PlaceName::Repository(repository) => (Some(repository), None),
+                    PlaceName::Workflow(name) => (name.repository, Some(name.file)),
+                };
+                let path = served.path(&served.meant(repository)?, file.as_ref())?;
+                let action = if on {
+                    PipelineAction::Watch
+                } else {
+                    PipelineAction::Unwatch
+                };
+                let field = branch.map(|branch| branch.short().to_owned());
+                let target = Target {
+                    field,
+                    ..whole(path)
+                };
+                planned(action, target)
+            }
             PipelineWish::Deny(name, words) => {
                 let mut target = served.to_change(name).await?;
                 let (environment, reason) = served.first_word(&target, &words).await;
@@ -108,7 +137,7 @@ impl Broker {
 
 impl Broker {
     /// `request`; where it is to start something and names no commit, made exact as by [`Broker::plan`].
-    pub(super) async fn exact<'r>(&self, request: &'r Request) -> Cow<'r, Request> {
+    pub(in crate::broker) async fn exact<'r>(&self, request: &'r Request) -> Cow<'r, Request> {
         let start = request.action == Action::Pipeline(PipelineAction::Run);
         let Some(served) = self.ports.pipelines.as_ref().filter(|_| start) else {
             return Cow::Borrowed(request);

@@ -328,8 +328,14 @@ impl Asked {
             (&self.runs, Action::Pipeline(PipelineAction::Runs)),
             (&self.rerun, Action::Pipeline(PipelineAction::Rerun)),
             (&self.cancel_run, Action::Pipeline(PipelineAction::Cancel)),
-            (&self.approve_deployment, Action::Pipeline(PipelineAction::Approve)),
-            (&self.deny_deployment, Action::Pipeline(PipelineAction::Deny)),
+            (
+                &self.approve_deployment,
+                Action::Pipeline(PipelineAction::Approve),
+            ),
+            (
+                &self.deny_deployment,
+                Action::Pipeline(PipelineAction::Deny),
+            ),
             (&self.watch, Action::Pipeline(PipelineAction::Watch)),
             (&self.unwatch, Action::Pipeline(PipelineAction::Unwatch)),
         ];

@@ -12,7 +12,8 @@ use crate::cli::show;
 use crate::domain::approval::Ask;
 use crate::domain::policy_explain::Change;
 use crate::domain::{
-    Action, Caller, Decision, Delivery, Dispatch, Need, Permit, PipelineAction, Policy, Request, span,
+    Action, Caller, Decision, Delivery, Dispatch, Need, Permit, PipelineAction, Policy, Request,
+    span,
 };
 
 /// Asks and prints.
@@ -133,7 +134,10 @@ fn circumstances(policy: &Policy, question: &Question) -> String {
     };
     let at = time(policy, question.at);
     let started = started(request).unwrap_or_default();
-    format!("{started}{}{place}{reason}, {at}", delivery.unwrap_or_default())
+    format!(
+        "{started}{}{place}{reason}, {at}",
+        delivery.unwrap_or_default()
+    )
 }
 
 /// With what a pipeline is started, where one is.
@@ -144,7 +148,11 @@ fn started(request: &Request) -> Option<String> {
     let dispatch: Dispatch = request.target.field.as_deref()?.parse().ok()?;
     let inputs = dispatch.inputs().iter();
     let inputs = inputs.map(|(name, value)| format!(", {name}={value}"));
-    Some(format!(", ref {}{}", dispatch.at(), inputs.collect::<String>()))
+    Some(format!(
+        ", ref {}{}",
+        dispatch.at(),
+        inputs.collect::<String>()
+    ))
 }
 
 /// `monday 2026-11-30 09:00 (Europe/Berlin)`.

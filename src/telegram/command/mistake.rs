@@ -184,6 +184,7 @@ fn missing(word: Word) -> &'static str {
         | Word::Revoke
         | Word::Reviewed => "The request is missing (/requests lists yours)",
         Word::Run => "The workflow is missing",
+        Word::Watch | Word::Unwatch => "The pipeline is missing",
         Word::Rerun | Word::CancelRun | Word::ApproveRun | Word::DenyRun => {
             "The run's number is missing (/runs lists them)"
         }

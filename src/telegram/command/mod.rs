@@ -52,6 +52,8 @@ pub enum Command {
     Invoke(Target, Delivery, Vec<Field>),
     /// Name one's leases.
     Leases,
+    /// Tell what is watched in this chat.
+    Watches,
     /// Keep the lease of this code for so long.
     KeepLease(String, Duration),
     /// End the lease of this code.
@@ -227,6 +229,7 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
         }
         Word::Invoke => invocation(argument, mounts)?,
         Word::Leases => Command::Leases,
+        Word::Watch if argument.trim().is_empty() => Command::Watches,
         Word::KeepLease => {
             let (code, time) = words.one_or_two(word)?;
             let time = time.and_then(span::read).ok_or(Mistake::Time)?;
@@ -252,7 +255,9 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
         | Word::Rerun
         | Word::CancelRun
         | Word::ApproveRun
-        | Word::DenyRun => Command::Pipeline(pipeline::read(word, argument)?),
+        | Word::DenyRun
+        | Word::Watch
+        | Word::Unwatch => Command::Pipeline(pipeline::read(word, argument)?),
         Word::Requests => Command::Approval(Affair::Mine),
         Word::RequestSecret => Command::Approval(approval::request(argument, mounts)?),
         Word::BreakGlass => Command::Approval(approval::break_glass(argument, mounts)?),

@@ -2,7 +2,7 @@
 
 use super::{Mistake, Word, split_word, values};
 use crate::broker::ports::pipelines::{GitRef, NameError, Repository, RunId, WorkflowFile};
-use crate::broker::{PipelineWish, RunName, WorkflowName};
+use crate::broker::{PipelineWish, PlaceName, RunName, WorkflowName};
 use crate::domain::Field;
 
 /// Reads what follows `word`, one of those about pipelines.
@@ -21,6 +21,9 @@ pub(super) fn read(word: Word, argument: &str) -> Result<PipelineWish, Mistake> 
     }
     if word == Word::Runs {
         return alone(PipelineWish::Runs(Some(workflow(word, first)?)));
+    }
+    if word == Word::Watch || word == Word::Unwatch {
+        return watch(word, first, rest);
     }
     let name = run(word, first)?;
     if word == Word::Rerun {
@@ -50,6 +53,28 @@ fn start(name: &str, rest: &str) -> Result<PipelineWish, Mistake> {
     let fields = values::fields(inputs).map_err(Mistake::Input)?;
     let inputs = fields.into_iter().map(plain).collect();
     Ok(PipelineWish::Run(name, at, inputs))
+}
+
+/// `/watch OWNER/REPOSITORY[/WORKFLOW] [branch]`, or a workflow as anywhere else.
+fn watch(word: Word, name: &str, rest: &str) -> Result<PipelineWish, Mistake> {
+    let wrong = |error| wrong(word, error);
+    let slashes: Vec<_> = name.match_indices('/').map(|(at, _)| at).collect();
+    let name = match slashes.as_slice() {
+        [_] if !name.contains(':') => PlaceName::Repository(Repository::new(name).map_err(wrong)?),
+        [_, second] => {
+            let (repository, file) = name.split_at(*second);
+            let file = file.trim_start_matches('/');
+            PlaceName::Workflow(workflow(word, &format!("{repository}:{file}"))?)
+        }
+        _ => PlaceName::Workflow(workflow(word, name)?),
+    };
+    let (branch, more) = split_word(rest);
+    if !more.is_empty() {
+        return Err(Mistake::Extra(word));
+    }
+    let branch = (!branch.is_empty()).then(|| GitRef::new(branch));
+    let branch = branch.transpose().map_err(wrong)?;
+    Ok(PipelineWish::Watch(word == Word::Watch, name, branch))
 }
 
 /// An input: no secret, for GitHub shows it to whoever may look at the run.
@@ -152,10 +177,36 @@ mod tests {
             (Word::Rerun, "0", "A run is named by its number"),
             (Word::CancelRun, "1 2", "more than /cancel_run takes"),
             (Word::DenyRun, "1", "Say why"),
+            (Word::Watch, "a/b main x", "more than /watch takes"),
+            (Word::Watch, "a/b/c/d", "not a workflow"),
+            (Word::Unwatch, "", "The pipeline is missing"),
         ] {
             let said_so = read(word, argument).unwrap_err().to_string();
             assert!(said_so.contains(said), "{word:?} {argument}: {said_so}");
         }
+        let watched = |text: &str| {
+            let PipelineWish::Watch(true, name, branch) = wish(Word::Watch, text) else {
+                panic!("{text}");
+            };
+            let (repository, file) = match name {
+                PlaceName::Repository(repository) => (Some(repository), None),
+                PlaceName::Workflow(name) => (name.repository, Some(name.file)),
+            };
+            let text = |it: Option<String>| it.unwrap_or_else(|| "-".to_owned());
+            let repository = text(repository.map(|it| it.to_string()));
+            let file = text(file.map(|it| it.to_string()));
+            format!(
+                "{repository} {file} {}",
+                text(branch.map(|it| it.to_string()))
+            )
+        };
+        assert_eq!(watched("Acme/Shop"), "acme/shop - -");
+        assert_eq!(
+            watched("acme/shop/deploy.yml main"),
+            "acme/shop deploy.yml main"
+        );
+        assert_eq!(watched("acme/shop:deploy"), "acme/shop deploy.yml -");
+        assert_eq!(watched("deploy x/y"), "- deploy.yml x/y");
         let name = RunName {
             repository: None,
             id: RunId::new(7).unwrap(),

@@ -58,6 +58,7 @@ fn short(command: &Command) -> String {
             format!("invoke {target} {} {}", delivery.name(), fields.len())
         }
         Command::Leases => "leases".into(),
+        Command::Watches => "watches".into(),
         Command::KeepLease(code, time) => format!("keep {code} {}", time.as_secs()),
         Command::RevokeLease(code) => format!("revoke {code}"),
         Command::GetKeys => "get_keys".into(),

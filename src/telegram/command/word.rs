@@ -75,6 +75,10 @@ pub enum Word {
     ApproveRun,
     /// `/deny_run`
     DenyRun,
+    /// `/watch`
+    Watch,
+    /// `/unwatch`
+    Unwatch,
     /// `/confirm`
     Confirm,
     /// `/cancel`
@@ -89,7 +93,7 @@ pub enum Word {
 
 impl Word {
     /// All that people can use.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::Start,
         Self::Help,
         Self::Status,
@@ -126,6 +130,8 @@ impl Word {
         Self::CancelRun,
         Self::ApproveRun,
         Self::DenyRun,
+        Self::Watch,
+        Self::Unwatch,
         Self::Confirm,
         Self::Cancel,
     ];
@@ -188,6 +194,8 @@ impl Word {
             Self::CancelRun => "cancel_run",
             Self::ApproveRun => "approve_run",
             Self::DenyRun => "deny_run",
+            Self::Watch => "watch",
+            Self::Unwatch => "unwatch",
             Self::Confirm => "confirm",
             Self::Cancel => "cancel",
             Self::LikePut | Self::LikePatch => "misspelt",
@@ -250,6 +258,8 @@ impl Word {
             Self::CancelRun => "/cancel_run 1234567",
             Self::ApproveRun => "/approve_run 1234567 production",
             Self::DenyRun => "/deny_run 1234567 not before the release",
+            Self::Watch => "/watch acme/shop/deploy.yml main",
+            Self::Unwatch => "/unwatch acme/shop/deploy.yml main",
             Self::Confirm => "/confirm R7K2",
             Self::Cancel => "/cancel R7K2",
         }

@@ -88,6 +88,9 @@ fn next_about_run(error: &RunError) -> Option<&'static str> {
         | RunError::NoDispatch
         | RunError::Vague
         | RunError::TooLong
+        | RunError::NoChat
+        | RunError::NotWatched
+        | RunError::TooManyWatches
         | RunError::Changed => None,
     }
 }

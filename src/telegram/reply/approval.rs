@@ -407,9 +407,8 @@ pub(in crate::telegram) fn moment(at: OffsetDateTime, day: OffsetDateTime) -> St
 pub(in crate::telegram) fn now_do(approval: &ApprovalInfo) -> String {
     match approval.caller {
         // What is done with pipelines, is done in chat.
-        Caller::Unix(_) if !matches!(approval.action, Action::Pipeline(_)) => {
-            return "Ask again on the host.".to_owned();
-        }
+        Caller::Unix(_) if matches!(approval.action, Action::Pipeline(_)) => {}
+        Caller::Unix(_) => return "Ask again on the host.".to_owned(),
         Caller::Job(_) => return "The job goes on by itself.".to_owned(),
         Caller::Telegram(_) => {}
     }

@@ -5,13 +5,13 @@ use time::OffsetDateTime;
 use super::changed::lines_of;
 use super::{Reply, shown};
 use crate::broker::ports::pipelines::{Commit, Outcome, Run, State};
-use crate::broker::{Preview, RunLink};
+use crate::broker::{Preview, RunLink, Watch};
 use crate::domain::signs::one_line;
 use crate::domain::span::spoken;
 use crate::domain::{Action, Dispatch, PipelineAction, Target};
 
 /// Signs of a commit's hash that tell it from others.
-const SHORT: usize = 12;
+pub(super) const SHORT: usize = 12;
 
 /// Asks whether to go on.
 pub(in crate::telegram) fn question(
@@ -78,7 +78,9 @@ pub(super) fn done(link: &RunLink, action: Action, target: &Target) -> Reply {
                 environment(target)
             )
         }
-        PipelineAction::Runs => format!("{place}: done.\n{page}"),
+        PipelineAction::Runs | PipelineAction::Watch | PipelineAction::Unwatch => {
+            format!("{place}: done.\n{page}")
+        }
     };
     Reply::plain(text)
 }
@@ -109,6 +111,44 @@ pub(super) fn runs(runs: &[Run], target: &Target, now: OffsetDateTime) -> Reply 
     )
 }
 
+/// `/watch acme/shop`, `/unwatch acme/shop`
+pub(super) fn watching(on: bool, target: &Target) -> Reply {
+    let place = watched(target);
+    Reply::plain(if on {
+        format!("Each run of {place} is told in that chat from now on. /unwatch {place} ends it.")
+    } else {
+        format!("Runs of {place} are told there no more, but for those that have begun.")
+    })
+}
+
+/// `/watch`
+pub(in crate::telegram) fn watches(watches: &[Watch], mount: &str) -> Reply {
+    if watches.is_empty() {
+        return Reply::plain(
+            "Nothing that you may see is watched in this chat. /watch acme/shop main would tell each \
+             run on main of that repository here.",
+        );
+    }
+    let lines = watches.iter().map(|watch| {
+        let path = watch.path.strip_prefix(mount).unwrap_or(&watch.path);
+        let branch = watch.branch.as_ref().map(|branch| format!(" {branch}"));
+        let place = path.trim_start_matches('/');
+        let branch = branch.unwrap_or_default();
+        one_line(&format!("{place}{branch}  by telegram:{}", watch.by))
+    });
+    lines_of("Watched in this chat:", lines, watches.len())
+}
+
+/// `acme/shop/deploy.yml main`
+fn watched(target: &Target) -> String {
+    let branch = target.field.as_ref().map(|branch| format!(" {branch}"));
+    one_line(&format!(
+        "{}{}",
+        target.path.path(),
+        branch.unwrap_or_default()
+    ))
+}
+
 /// What a request for approval is about, in short.
 pub(super) fn what(action: PipelineAction, target: &Target) -> String {
     let verb = match action {
@@ -118,6 +158,8 @@ pub(super) fn what(action: PipelineAction, target: &Target) -> String {
         PipelineAction::Cancel => "stop",
         PipelineAction::Approve => "let go on",
         PipelineAction::Deny => "not let go on",
+        PipelineAction::Watch => "watch",
+        PipelineAction::Unwatch => "no longer watch",
     };
     let run = target.version.map(|id| format!(", run {id}"));
     format!("{verb} {}{}", place(target), run.unwrap_or_default())
@@ -132,7 +174,11 @@ pub(super) fn facts(action: PipelineAction, target: &Target) -> Vec<String> {
         PipelineAction::Approve | PipelineAction::Deny => {
             vec![format!("Environment: {}", environment(target))]
         }
-        PipelineAction::Runs | PipelineAction::Rerun | PipelineAction::Cancel => vec![],
+        PipelineAction::Runs
+        | PipelineAction::Rerun
+        | PipelineAction::Cancel
+        | PipelineAction::Watch
+        | PipelineAction::Unwatch => vec![],
     }
 }
 
@@ -163,6 +209,8 @@ pub(super) fn command(action: PipelineAction, target: &Target) -> String {
             text
         }
         PipelineAction::Runs => format!("/runs {}", place(target).replacen(' ', ":", 1)),
+        PipelineAction::Watch => format!("/watch {}", watched(target)),
+        PipelineAction::Unwatch => format!("/unwatch {}", watched(target)),
         PipelineAction::Rerun => format!("/rerun {run}"),
         PipelineAction::Cancel => format!("/cancel_run {run}"),
         PipelineAction::Approve => format!("/approve_run {run} {}", environment(target)),
@@ -219,7 +267,7 @@ fn described(commit: &Commit) -> String {
     )
 }
 
-fn state(state: State) -> &'static str {
+pub(super) fn state(state: State) -> &'static str {
     match state {
         State::Queued => "queued",
         State::Waiting => "waiting",
