@@ -465,7 +465,7 @@ async fn what_was_started_of_another_commit_is_stopped() {
 async fn what_is_typed_into_a_request_is_made_exact() {
     let (_github, mut world) = world().await;
     world.policy = NEEDS_ONE.to_owned();
-    world.groups = groups();
+    world.groups = groups(&[BOB.0], &[]);
     let broker = world.broker();
     let typed = "github/acme/shop/deploy.yml#main?version=v1";
     let request = world.request(Action::Pipeline(PipelineAction::Run), typed);
