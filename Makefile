@@ -1,10 +1,10 @@
 # `make` lists the targets. Everything that is installed goes into target/.
 CARGO_FUZZ = 0.13.2
 
-.PHONY: help tools build demo test soak load scaling fuzz lint bench clean
+.PHONY: help tools build demo test test-monitoring soak load scaling fuzz lint bench clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 tools: ## install the real servers and clients that tests and the demo use
 	@tests/install-tools.sh
@@ -19,6 +19,9 @@ demo: tools ## the main job, end to end, on this machine: OpenBao, a simulated T
 test: tools lint ## every test, with the real servers
 	cargo test --locked --workspace
 	cargo test --locked --release --test memory
+
+test-monitoring: tools ## metrics, alerts and the dashboard with a real Prometheus and a real Alertmanager
+	cargo test --locked --test monitoring
 
 soak: tools ## 20,000 commands while everything goes wrong, 5,000 to replicas, 10,000 simulated histories; short forms are among the tests
 	SOAK_COMMANDS=20000 cargo test --locked --release --test soak -- --nocapture

@@ -14,6 +14,7 @@ mod github;
 mod groups;
 mod https;
 mod limits;
+mod metrics;
 mod policy;
 mod proxy;
 mod raw;
@@ -36,6 +37,7 @@ pub use environment::Environment;
 pub use github::{GitHubConfig, GitHubIdentity, WebhookConfig};
 pub use https::{HttpsConfig, IssuerConfig};
 pub use limits::LimitsConfig;
+pub use metrics::{MetricsConfig, MetricsTls};
 pub use proxy::ProxyConfig;
 pub use rules::{HangsOn, RulesConfig, other_sections, policies_in, watched};
 pub use socket::SocketConfig;
@@ -75,6 +77,8 @@ pub struct Config {
     pub https: Option<HttpsConfig>,
     /// Pipelines, where any are served.
     pub github: Option<GitHubConfig>,
+    /// Where metrics are scraped over the network, where they are.
+    pub metrics: Option<MetricsConfig>,
     /// The audit.
     pub audit: AuditConfig,
     /// Where the state is.
@@ -113,6 +117,7 @@ impl Config {
                 credentials: parts.credentials,
                 https: parts.https,
                 github: parts.github,
+                metrics: parts.metrics,
                 audit: parts.audit,
                 state,
                 log: parts.log,
@@ -157,6 +162,7 @@ struct Parts {
     credentials: Option<CredentialsConfig>,
     https: Option<HttpsConfig>,
     github: Option<GitHubConfig>,
+    metrics: Option<MetricsConfig>,
     audit: AuditConfig,
     state: Option<StateConfig>,
     log: LogConfig,
@@ -207,6 +213,7 @@ impl Parts {
             &directory,
             &mut problems,
         );
+        let metrics = metrics::typed(raw.metrics, &directory, &mut problems);
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         if let Err(problem) = raw.approvals.check() {
             problems.push(problem);
@@ -224,6 +231,7 @@ impl Parts {
             credentials,
             https,
             github,
+            metrics,
             audit,
             state,
             log,

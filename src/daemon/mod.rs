@@ -13,6 +13,7 @@ mod github;
 mod https;
 mod login;
 mod logout;
+mod metrics;
 mod migrate;
 mod notify;
 mod own_keys;
