@@ -25,6 +25,16 @@ const PACE: Duration = Duration::from_millis(250);
 const WARMING_UP: usize = 4;
 /// How long after its time the last secret is deleted, and that on record.
 const GATHERED: Duration = Duration::from_secs(3);
+/// Whose waits are compared.
+const WHOSE: [&str; 4] = [
+    "the embedded store, 1 process",
+    "etcd, 1 replica",
+    "etcd, 2 replicas",
+    "etcd, 3 replicas",
+];
+/// What nobody may wait longer for more replicas, on a busy machine: less than the head start of one of
+/// them, which nobody waits for while that one lives.
+const BUSY: Duration = Duration::from_millis(100);
 const QUESTION: &str = "/get_secret django/database";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +121,7 @@ async fn nobody_waits_longer_for_more_replicas() {
     let questions = from_environment("FIGURES_QUESTIONS").unwrap_or(8);
     let rounds = from_environment("FIGURES_ROUNDS").unwrap_or(1);
     let people = people(WITNESSES);
-    let mut waits = [const { vec![] }; 4];
+    let mut waits = WHOSE.map(|_| vec![]);
     // In turns, so that what the machine does meanwhile falls on all of them.
     for _ in 0..rounds {
         let [embedded, replicated @ ..] = &mut waits;
@@ -127,10 +137,7 @@ async fn nobody_waits_longer_for_more_replicas() {
     }
     let took = waits.map(percentiles);
     let [_, one, _, three] = took;
-    let whose = ["the embedded store, 1 process", "etcd, 1 replica"]
-        .into_iter()
-        .chain(["etcd, 2 replicas", "etcd, 3 replicas"]);
-    for (what, took) in whose.zip(took) {
+    for (what, took) in WHOSE.into_iter().zip(took) {
         let [ms, of] = [
             took.map(|took| took.as_secs_f64() * 1000.0),
             [0, 1, 2].map(|at| took[at].as_secs_f64() / one[at].as_secs_f64()),
@@ -141,11 +148,7 @@ async fn nobody_waits_longer_for_more_replicas() {
             ms[0], of[0], ms[1], of[1], ms[2], of[2]
         );
     }
-    // Of a busy machine nothing closer can be said.
-    assert!(
-        three[0] < one[0] * 3 + Duration::from_millis(500),
-        "{took:?}"
-    );
+    assert!(three[0] < one[0] * 2 + BUSY, "{took:?}");
 }
 
 fn setting(people: &[i64]) -> Setting<'static> {

@@ -72,7 +72,8 @@ async fn register_key(stage: &Stage, person: i64) {
 
 fn from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}: a number")))
+    let number = text.parse().ok().filter(|number| *number > 0);
+    Some(number.unwrap_or_else(|| panic!("{name}: a number above 0")))
 }
 
 /// Fails unless etcd said that the user may not.
