@@ -102,10 +102,11 @@ pub(crate) fn begin(github: &GitHub, file: &str) -> u64 {
 
 /// Why nothing was done.
 pub(crate) fn refused<T>(result: Result<T, BrokerError>) -> RunError {
-    match error(result) {
-        BrokerError::Run(error) => error,
-        other => panic!("{other}"),
+    let error = error(result);
+    if let BrokerError::Run(error) = error {
+        return error;
     }
+    panic!("{error}");
 }
 
 #[tokio::test]
@@ -229,12 +230,12 @@ async fn a_grant_is_for_this_ref_commit_and_inputs() {
         Ok(Outcome::Operated(_))
     ));
     let second = commit("elsewhere", "Break the till", "Octo Cat");
-    let mut there = github.world();
-    there
+    let branch = "main".to_owned();
+    github
+        .world()
         .repo(REPOSITORY)
         .commits
-        .insert("main".to_owned(), second);
-    drop(there);
+        .insert(branch, second);
     assert_eq!(refused(broker.handle(again()).await), RunError::Changed);
     let moved = wanted(&world, &broker, start(&[("version", "v1")])).await;
     let outcome = broker.handle(moved).await;

@@ -36,10 +36,7 @@ async fn stage(in_vault: bool) -> (GitHub, Stage) {
     (github, stage)
 }
 
-/// As [`stage`], before vaultgram starts; with more lines of `[github]` and what follows it, and of
-/// `[telegram]`.
-pub(crate) async fn prepared(in_vault: bool, more: &str, telegram: &str) -> (GitHub, Stage) {
-    let github = GitHub::start().await;
+fn furnish(github: &GitHub) {
     let mut world = github.world();
     world.tokens.insert(TOKEN.to_owned(), "deployer".to_owned());
     let repo = world.repo(REPOSITORY);
@@ -49,7 +46,13 @@ pub(crate) async fn prepared(in_vault: bool, more: &str, telegram: &str) -> (Git
     }
     let change = commit("main", "Fix the till\n\nIt was broken.", "Octo Cat");
     repo.commits.insert("main".to_owned(), change);
-    drop(world);
+}
+
+/// As [`stage`], before vaultgram starts; with more lines of `[github]` and what follows it, and of
+/// `[telegram]`.
+pub(crate) async fn prepared(in_vault: bool, more: &str, telegram: &str) -> (GitHub, Stage) {
+    let github = GitHub::start().await;
+    furnish(&github);
     let setting = Setting {
         telegram,
         ..setting()
@@ -229,12 +232,12 @@ async fn what_cannot_be_is_said_with_what_to_do() {
     }
     let question = stage.tells("/run deploy version=v1", &["Start"]).await;
     let moved = commit("elsewhere", "Break the till", "Octo Cat");
-    let mut world = github.world();
-    world
+    let branch = "main".to_owned();
+    github
+        .world()
         .repo(REPOSITORY)
         .commits
-        .insert("main".to_owned(), moved);
-    drop(world);
+        .insert(branch, moved);
     stage
         .confirms(&question, &["Nothing was started: what would run is not"])
         .await;
