@@ -21,29 +21,14 @@ use crate::world::{ALICE, BOB, World, error};
 
 const TOKEN: &str = "github_pat_11AAAAAAA0hunter2hunter2hunter2";
 pub(crate) const REPOSITORY: &str = "acme/shop";
-const WORKFLOW: &str = "
-on:
-  workflow_dispatch:
-    inputs:
-      version: { required: true }
-      colour: { type: choice, options: [blue, green], default: blue }
-";
 const NEEDS_ONE: &str = "@approvals(\"1\") @approvers(\"leads\")
 permit(principal, action in Action::\"operate\", resource in Path::\"github/acme/shop\");";
 
 /// A world with a repository of two workflows, and a broker that may operate it.
 pub(crate) async fn world() -> (GitHub, World) {
     let github = GitHub::start().await;
-    let mut there = github.world();
-    there.tokens.insert(TOKEN.to_owned(), "deployer".to_owned());
-    let repo = there.repo(REPOSITORY);
-    for file in ["deploy.yml", "other.yml"] {
-        let key = ("main".to_owned(), file.to_owned());
-        repo.files.insert(key, WORKFLOW.to_owned());
-    }
-    let first = commit("main", "Fix the till", "Octo Cat");
-    repo.commits.insert("main".to_owned(), first);
-    drop(there);
+    let files = ["deploy.yml", "other.yml"];
+    github.world().furnish(TOKEN, REPOSITORY, &files);
     let settings = Settings {
         address: github.url(),
         credentials: Credentials::Token(SecretValue::new(TOKEN.as_bytes().to_vec())),

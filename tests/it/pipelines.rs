@@ -12,13 +12,6 @@ use crate::stage::{ALICE, BOB, BROKER, PATIENCE, Setting, Stage};
 
 pub(crate) const TOKEN: &str = "github_pat_11AAAAAAA0hunter2hunter2hunter2";
 pub(crate) const REPOSITORY: &str = "acme/shop";
-const WORKFLOW: &str = "
-on:
-  workflow_dispatch:
-    inputs:
-      version: { required: true }
-      colour: { type: choice, options: [blue, green], default: blue }
-";
 const POLICY: &str = r#"
 permit(
     principal == TelegramUser::"1001",
@@ -36,23 +29,12 @@ async fn stage(in_vault: bool) -> (GitHub, Stage) {
     (github, stage)
 }
 
-fn furnish(github: &GitHub) {
-    let mut world = github.world();
-    world.tokens.insert(TOKEN.to_owned(), "deployer".to_owned());
-    let repo = world.repo(REPOSITORY);
-    for file in ["deploy.yml", "production.yml"] {
-        let key = ("main".to_owned(), file.to_owned());
-        repo.files.insert(key, WORKFLOW.to_owned());
-    }
-    let change = commit("main", "Fix the till\n\nIt was broken.", "Octo Cat");
-    repo.commits.insert("main".to_owned(), change);
-}
-
 /// As [`stage`], before vaultgram starts; with more lines of `[github]` and what follows it, and of
 /// `[telegram]`.
 pub(crate) async fn prepared(in_vault: bool, more: &str, telegram: &str) -> (GitHub, Stage) {
     let github = GitHub::start().await;
-    furnish(&github);
+    let files = ["deploy.yml", "production.yml"];
+    github.world().furnish(TOKEN, REPOSITORY, &files);
     let setting = Setting {
         telegram,
         ..setting()

@@ -54,8 +54,7 @@ async fn told() -> Told {
         .tells("/watch acme/shop", &["Each run of acme/shop is told"])
         .await;
     // The next look by itself would come in an hour.
-    let looked =
-        || !github.calls("&per_page=20").is_empty() || !github.calls("?per_page=20").is_empty();
+    let looked = || !github.calls("per_page=20").is_empty();
     stage.wait("it was looked", looked).await;
     Told {
         github,
