@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
+use super::backoff::Backoff;
 use super::buttons;
 use super::call::{CallError, Gate, Link};
 use super::outbox::{Outbox, Sent, input_peer};
@@ -16,12 +17,33 @@ use super::press::SAME;
 use super::reply::Reply;
 use super::search;
 use super::session::FileSession;
-use crate::broker::{Broker, Place};
+use crate::broker::{Broker, BrokerError, Place};
 
 /// How long one message may take, before the others have their turn.
 const TRY_FOR: Duration = Duration::from_secs(20);
+/// The longest sleep at Telegram's wish, before it is looked what there is to tell by now.
+const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// Supergroups and channels are numbered downwards from here, small groups above.
 const CHANNELS: i64 = -1_000_000_000_000;
+
+/// Why a round of posting ended early; the next goes on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RoundError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+impl RoundError {
+    /// How long to wait before the next.
+    pub(super) fn pause(&self, backoff: &mut Backoff) -> Duration {
+        match self {
+            Self::Call(CallError::Flood(wait)) => (*wait).min(MAX_PAUSE),
+            Self::Call(_) | Self::Broker(_) => backoff.next(),
+        }
+    }
+}
 
 /// Which message it is.
 pub(super) struct Which<'a> {

@@ -12,9 +12,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
 use super::backoff::Backoff;
-use super::call::CallError;
 use super::handler::Handler;
-use super::poster::Which;
+use super::poster::{RoundError, Which};
 use super::reply::{Reply, run};
 use super::status::State;
 use crate::broker::{BrokerError, Followed, Looker};
@@ -23,20 +22,9 @@ use crate::broker::{BrokerError, Followed, Looker};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// What happens at once is looked at and told at once, and a message is edited no more often.
 const GATHER: Duration = Duration::from_millis(1500);
-/// The longest sleep at Telegram's wish, before it is looked what there is to tell by now.
-const MAX_PAUSE: Duration = Duration::from_mins(5);
 
 /// Tells of runs.
 pub(super) struct Watching(pub(super) Arc<Handler>);
-
-/// Why a round ended early; the next goes on.
-#[derive(Debug, thiserror::Error)]
-enum RoundError {
-    #[error(transparent)]
-    Call(#[from] CallError),
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-}
 
 impl Watching {
     /// Tells, for as long as it is polled.
@@ -61,10 +49,7 @@ impl Watching {
                 }
                 Err(error) => {
                     debug!(event = "telegram.runs.late", %error);
-                    match error {
-                        RoundError::Call(CallError::Flood(wait)) => wait.min(MAX_PAUSE),
-                        RoundError::Call(_) | RoundError::Broker(_) => backoff.next(),
-                    }
+                    error.pause(&mut backoff)
                 }
             };
             sleep(pause).await;

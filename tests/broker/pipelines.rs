@@ -21,29 +21,14 @@ use crate::world::{ALICE, BOB, World, error};
 
 const TOKEN: &str = "github_pat_11AAAAAAA0hunter2hunter2hunter2";
 pub(crate) const REPOSITORY: &str = "acme/shop";
-const WORKFLOW: &str = "
-on:
-  workflow_dispatch:
-    inputs:
-      version: { required: true }
-      colour: { type: choice, options: [blue, green], default: blue }
-";
 const NEEDS_ONE: &str = "@approvals(\"1\") @approvers(\"leads\")
 permit(principal, action in Action::\"operate\", resource in Path::\"github/acme/shop\");";
 
 /// A world with a repository of two workflows, and a broker that may operate it.
 pub(crate) async fn world() -> (GitHub, World) {
     let github = GitHub::start().await;
-    let mut there = github.world();
-    there.tokens.insert(TOKEN.to_owned(), "deployer".to_owned());
-    let repo = there.repo(REPOSITORY);
-    for file in ["deploy.yml", "other.yml"] {
-        let key = ("main".to_owned(), file.to_owned());
-        repo.files.insert(key, WORKFLOW.to_owned());
-    }
-    let first = commit("main", "Fix the till", "Octo Cat");
-    repo.commits.insert("main".to_owned(), first);
-    drop(there);
+    let files = ["deploy.yml", "other.yml"];
+    github.world().furnish(TOKEN, REPOSITORY, &files);
     let settings = Settings {
         address: github.url(),
         credentials: Credentials::Token(SecretValue::new(TOKEN.as_bytes().to_vec())),
@@ -102,10 +87,11 @@ pub(crate) fn begin(github: &GitHub, file: &str) -> u64 {
 
 /// Why nothing was done.
 pub(crate) fn refused<T>(result: Result<T, BrokerError>) -> RunError {
-    match error(result) {
-        BrokerError::Run(error) => error,
-        other => panic!("{other}"),
+    let error = error(result);
+    if let BrokerError::Run(error) = error {
+        return error;
     }
+    panic!("{error}");
 }
 
 #[tokio::test]
@@ -229,12 +215,12 @@ async fn a_grant_is_for_this_ref_commit_and_inputs() {
         Ok(Outcome::Operated(_))
     ));
     let second = commit("elsewhere", "Break the till", "Octo Cat");
-    let mut there = github.world();
-    there
+    let branch = "main".to_owned();
+    github
+        .world()
         .repo(REPOSITORY)
         .commits
-        .insert("main".to_owned(), second);
-    drop(there);
+        .insert(branch, second);
     assert_eq!(refused(broker.handle(again()).await), RunError::Changed);
     let moved = wanted(&world, &broker, start(&[("version", "v1")])).await;
     let outcome = broker.handle(moved).await;

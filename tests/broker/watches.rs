@@ -75,10 +75,10 @@ async fn who_looks_next_goes_on_where_the_last_one_ended() {
     // What ended is not asked for again; in the end it is forgotten.
     let asked = || github.calls(&format!("/runs/{run}")).len();
     let before = asked();
-    world.clock.pass(Duration::from_secs(3600));
+    world.clock.pass(Duration::from_hours(1));
     look(&second, &mut other).await;
     assert_eq!(asked(), before);
-    world.clock.pass(Duration::from_secs(3 * 86_400));
+    world.clock.pass(Duration::from_hours(72));
     assert!(look(&second, &mut other).await.is_empty());
 }
 
@@ -101,7 +101,7 @@ async fn github_is_asked_less_often_for_what_stands_still_and_not_when_it_wants_
     for _ in 0..12 {
         github.fault("GET", Fault::Dropped);
     }
-    world.clock.pass(Duration::from_secs(3600));
+    world.clock.pass(Duration::from_hours(1));
     look(&broker, &mut looker).await;
     let before = calls();
     world.clock.pass(Duration::from_secs(4));

@@ -52,6 +52,7 @@ mod terminal;
 mod typed;
 mod watchdog;
 mod watching;
+mod webhooks;
 
 use stage::{Setting, Stage};
 

@@ -12,13 +12,6 @@ use crate::stage::{ALICE, BOB, BROKER, PATIENCE, Setting, Stage};
 
 pub(crate) const TOKEN: &str = "github_pat_11AAAAAAA0hunter2hunter2hunter2";
 pub(crate) const REPOSITORY: &str = "acme/shop";
-const WORKFLOW: &str = "
-on:
-  workflow_dispatch:
-    inputs:
-      version: { required: true }
-      colour: { type: choice, options: [blue, green], default: blue }
-";
 const POLICY: &str = r#"
 permit(
     principal == TelegramUser::"1001",
@@ -40,16 +33,8 @@ async fn stage(in_vault: bool) -> (GitHub, Stage) {
 /// `[telegram]`.
 pub(crate) async fn prepared(in_vault: bool, more: &str, telegram: &str) -> (GitHub, Stage) {
     let github = GitHub::start().await;
-    let mut world = github.world();
-    world.tokens.insert(TOKEN.to_owned(), "deployer".to_owned());
-    let repo = world.repo(REPOSITORY);
-    for file in ["deploy.yml", "production.yml"] {
-        let key = ("main".to_owned(), file.to_owned());
-        repo.files.insert(key, WORKFLOW.to_owned());
-    }
-    let change = commit("main", "Fix the till\n\nIt was broken.", "Octo Cat");
-    repo.commits.insert("main".to_owned(), change);
-    drop(world);
+    let files = ["deploy.yml", "production.yml"];
+    github.world().furnish(TOKEN, REPOSITORY, &files);
     let setting = Setting {
         telegram,
         ..setting()
@@ -229,12 +214,12 @@ async fn what_cannot_be_is_said_with_what_to_do() {
     }
     let question = stage.tells("/run deploy version=v1", &["Start"]).await;
     let moved = commit("elsewhere", "Break the till", "Octo Cat");
-    let mut world = github.world();
-    world
+    let branch = "main".to_owned();
+    github
+        .world()
         .repo(REPOSITORY)
         .commits
-        .insert("main".to_owned(), moved);
-    drop(world);
+        .insert(branch, moved);
     stage
         .confirms(&question, &["Nothing was started: what would run is not"])
         .await;
@@ -334,7 +319,7 @@ async fn production_waits_for_somebody_who_sees_what_would_run() {
         "{checked}"
     );
     let found = run(&["doctor"]);
-    let seen = "/ shows the runs of acme/shop";
+    let seen = " shows the runs of acme/shop";
     assert!(
         found.contains("ok    github         http://127.0.0.1:") && found.contains(seen),
         "{found}"
@@ -364,8 +349,8 @@ async fn an_apps_key_may_be_in_vault() {
     stage
         .confirms(&question, &["Started acme/shop deploy.yml"])
         .await;
-    let actor = github.world().run(REPOSITORY, 1001).actor.clone();
-    assert_eq!(actor, "vaultgram[bot]");
+    let begun = github.world().repo(REPOSITORY).runs.last().cloned();
+    assert_eq!(begun.unwrap().actor, "vaultgram[bot]");
     let found = stage.vaultgram(&["doctor"]).output().unwrap().stdout;
     let found = String::from_utf8(found).unwrap();
     assert!(found.contains("shows the runs of acme/shop"), "{found}");

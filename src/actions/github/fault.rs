@@ -45,6 +45,8 @@ pub(super) fn words(answer: &Answer) -> String {
     let message = serde_json::from_slice::<Message>(&answer.body);
     let message = message.map(|it| it.message).unwrap_or_default();
     let words: String = one_line(&message).chars().take(MAX_WORDS).collect();
+    // They stand within a sentence of ours.
+    let words = words.trim_end_matches('.').to_owned();
     if words.is_empty() {
         return format!("status {}", answer.status);
     }

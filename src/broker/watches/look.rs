@@ -58,9 +58,10 @@ impl Looker {
 
     /// Nothing is asked before a while is over.
     fn pause(&mut self, error: &PipelineError, luck: f64, now: OffsetDateTime) {
-        let wait = match error {
-            PipelineError::RateLimited(until) => *until - now,
-            _ => (AWAY.0 * 2_i32.pow(self.failures.min(8))).min(AWAY.1),
+        let wait = if let PipelineError::RateLimited(until) = error {
+            *until - now
+        } else {
+            (AWAY.0 * 2_i32.pow(self.failures.min(8))).min(AWAY.1)
         };
         self.failures += 1;
         // All who wait would come at once.
@@ -85,11 +86,11 @@ impl Broker {
             return Ok(());
         }
         let heard = self.heard().await?;
-        let looked = match self.look_at_watches(served, looker, &heard).await {
+        let result = match self.look_at_watches(served, looker, &heard).await {
             Ok(()) => self.look_at_runs(served, looker, &heard, words).await,
             error => error,
         };
-        match looked {
+        match result {
             Ok(()) => {
                 (looker.until, looker.failures) = (None, 0);
                 for heard in &heard {

@@ -58,12 +58,7 @@ impl Watch {
     fn key(&self) -> String {
         let branch = self.branch.as_deref().unwrap_or_default();
         let digest = Sha256::digest(format!("{}\0{branch}", self.path));
-        let name: String = digest
-            .iter()
-            .take(8)
-            .map(|it| format!("{it:02x}"))
-            .collect();
-        format!("{WATCHES}{}/{name}", self.chat)
+        format!("{WATCHES}{}/{}", self.chat, hex::encode(digest))
     }
 
     /// Who wanted it, asking for the same again.

@@ -11,8 +11,8 @@ use super::notices::{is_news, notices, places};
 use crate::broker::{ApprovalInfo, BrokerError, Place};
 use crate::domain::approval::Review;
 use crate::telegram::backoff::Backoff;
-use crate::telegram::call::CallError;
 use crate::telegram::handler::Handler;
+use crate::telegram::poster::RoundError;
 use crate::telegram::reply::Reply;
 use crate::telegram::status::State;
 
@@ -20,22 +20,11 @@ use crate::telegram::status::State;
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// What happens at once is told at once.
 const GATHER: Duration = Duration::from_millis(100);
-/// The longest sleep at Telegram's wish, before it is looked what there is to tell by now.
-const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// How often it is looked for cards that are kept for no reason.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
 /// Tells people.
 pub(in crate::telegram) struct Notifier(pub(in crate::telegram) Arc<Handler>);
-
-/// Why a round ended early; the next goes on.
-#[derive(Debug, thiserror::Error)]
-enum RoundError {
-    #[error(transparent)]
-    Call(#[from] CallError),
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-}
 
 impl Notifier {
     /// Tells, for as long as it is polled.
@@ -62,10 +51,7 @@ impl Notifier {
             match round {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
-                    let pause = match &error {
-                        RoundError::Call(CallError::Flood(wait)) => (*wait).min(MAX_PAUSE),
-                        RoundError::Call(_) | RoundError::Broker(_) => backoff.next(),
-                    };
+                    let pause = error.pause(&mut backoff);
                     debug!(event = "telegram.cards.late", %error);
                     sleep(pause).await;
                     continue;

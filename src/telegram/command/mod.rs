@@ -182,13 +182,7 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
             let target = mounts.parse(path)?;
             Command::Read(target, delivery.unwrap_or(Ok(Delivery::Message))?)
         }
-        Word::List => {
-            let (path, more) = split_word(argument);
-            if !more.is_empty() {
-                return Err(Mistake::Extra(word));
-            }
-            Command::List(mounts.parse_folder(path)?)
-        }
+        Word::List => Command::List(folder(argument, mounts)?),
         Word::Versions => Command::Versions(secret(word, words.one(word)?, mounts)?),
         Word::PutSecret | Word::PatchSecret => {
             let (path, values) = split_word(argument);
@@ -272,6 +266,15 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
         Word::LikePatch => return Err(Mistake::Misspelt(Word::PatchSecret)),
         Word::Unknown => return Err(Mistake::Unknown),
     })
+}
+
+/// A folder, which may be none: all of a mount.
+fn folder(argument: &str, mounts: &Mounts) -> Result<Target, Mistake> {
+    let (path, more) = split_word(argument);
+    if !more.is_empty() {
+        return Err(Mistake::Extra(Word::List));
+    }
+    Ok(mounts.parse_folder(path)?)
 }
 
 /// A path of an engine, how to hand its answer over, and parameters.

@@ -11,11 +11,11 @@ use crate::domain::span::spoken;
 /// Begins every such message, and no other.
 const RUN: &str = "🛠 ";
 /// Most jobs that are named of each kind.
-const MAX_NAMED: usize = 8;
+const MAX_NAMED: usize = 6;
 /// Most jobs that failed, and most of their steps, that are told in full.
 const MAX_FAILED: (usize, usize) = (5, 3);
 /// The longest name, in characters.
-const MAX_NAME: usize = 80;
+const MAX_NAME: usize = 40;
 
 /// What the message about `told` says.
 pub(in crate::telegram) fn card(told: &RunStanding<'_>) -> String {
@@ -197,7 +197,7 @@ mod tests {
         run.attempt = 2;
         let text = said(&run, &failed);
         assert!(
-            text.starts_with("🛠 acme/shop run 1001: ❌ failed, attempt 2, after 2m"),
+            text.starts_with("🛠 acme/shop run 1001: ❌ failed, attempt 2, after 2 min"),
             "{text}"
         );
         assert!(
@@ -226,7 +226,7 @@ mod tests {
         run.title.clone_from(&long);
         run.url.clone_from(&long);
         let text = said(&run, &many);
-        assert!(text.encode_utf16().count() < 4096, "{}", text.len());
+        assert!(text.encode_utf16().count() < 4096, "{text}");
         assert!(text.contains("… and 95 more that did not end well"));
         assert_eq!(mark(&text), "🛠 acme/shop run 1001: ");
     }

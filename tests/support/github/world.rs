@@ -7,8 +7,17 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::app::AppKey;
-use super::shapes::hash;
+use super::shapes::{commit, hash};
 use super::{Answer, Call, Fault};
+
+/// A workflow that is started by hand.
+const WORKFLOW: &str = "
+on:
+  workflow_dispatch:
+    inputs:
+      version: { required: true }
+      colour: { type: choice, options: [blue, green], default: blue }
+";
 
 /// How the server takes `return_run_details`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +118,18 @@ impl World {
     /// A repository, made where there is none.
     pub(crate) fn repo(&mut self, name: &str) -> &mut Repo {
         self.repos.entry(name.to_owned()).or_default()
+    }
+
+    /// Makes a repository with these workflows on `main`, which takes `token`.
+    pub(crate) fn furnish(&mut self, token: &str, repository: &str, files: &[&str]) {
+        self.tokens.insert(token.to_owned(), "deployer".to_owned());
+        let change = commit("main", "Fix the till\n\nIt was broken.", "Octo Cat");
+        let repo = self.repo(repository);
+        for file in files {
+            let key = ("main".to_owned(), (*file).to_owned());
+            repo.files.insert(key, WORKFLOW.to_owned());
+        }
+        repo.commits.insert("main".to_owned(), change);
     }
 
     /// A run of `repository`.
