@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("broker", &["domain"]),
     (
         "telegram",
-        &["broker", "domain", "age", "telemetry::metrics"],
+        &["broker", "domain", "age", "identity", "telemetry::metrics"],
     ),
     (
         "http",

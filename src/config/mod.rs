@@ -17,6 +17,7 @@ mod policy;
 mod proxy;
 mod raw;
 mod rules;
+mod signers;
 mod socket;
 mod state;
 mod telegram;
@@ -36,6 +37,7 @@ pub use https::{HttpsConfig, IssuerConfig};
 pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
 pub use rules::{HangsOn, RulesConfig, other_sections, policies_in, watched};
+pub use signers::SignerConfig;
 pub use socket::SocketConfig;
 pub use state::{
     EtcdConfig, EtcdTls, LogConfig, LogFormat, PREVIOUS_STATE_KEY, STATE_KEY, StateConfig,
@@ -46,6 +48,8 @@ pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
 pub use vault_tls::VaultTls;
 
 use zeroize::Zeroizing;
+
+use crate::domain::SecretPath;
 
 /// Largest configuration or policy file read, in bytes.
 pub(crate) const MAX_FILE: u64 = 1 << 20;
@@ -71,6 +75,8 @@ pub struct Config {
     pub credentials: Option<CredentialsConfig>,
     /// HTTPS for jobs elsewhere, where it is served.
     pub https: Option<HttpsConfig>,
+    /// Where the keys of those who sign are, where somebody may.
+    pub signing: Option<SecretPath>,
     /// The audit.
     pub audit: AuditConfig,
     /// Where the state is.
@@ -108,6 +114,7 @@ impl Config {
                 approvals: parts.approvals,
                 credentials: parts.credentials,
                 https: parts.https,
+                signing: parts.signing,
                 audit: parts.audit,
                 state,
                 log: parts.log,
@@ -151,6 +158,7 @@ struct Parts {
     approvals: ApprovalsConfig,
     credentials: Option<CredentialsConfig>,
     https: Option<HttpsConfig>,
+    signing: Option<SecretPath>,
     audit: AuditConfig,
     state: Option<StateConfig>,
     log: LogConfig,
@@ -183,6 +191,17 @@ impl Parts {
             );
         }
         let in_chat = raw.telegram.is_some();
+        let jobs_in_chat = raw.telegram.as_ref().is_some_and(|it| !it.jobs.is_empty());
+        if let Some(telegram) = &raw.telegram
+            && let Some(name) = telegram
+                .jobs
+                .keys()
+                .find(|it| raw.issuers.contains_key(*it))
+        {
+            problems.push(format!(
+                "[telegram.jobs.{name}]: an issuer is called so, and it could not own a key"
+            ));
+        }
         let telegram = raw.telegram.and_then(|raw| {
             telegram::typed(raw, mounts.as_ref(), &directory, environment, &mut problems)
         });
@@ -190,14 +209,17 @@ impl Parts {
         let credentials = credentials.map(|raw| {
             credentials::typed(raw, mounts.as_ref(), &sockets, &directory, &mut problems)
         });
-        let https = https::typed(
-            raw.https,
-            raw.issuers,
-            raw.signing,
-            mounts.as_ref(),
-            &directory,
-            &mut problems,
-        );
+        let signs = raw.signing.is_some();
+        if jobs_in_chat && !signs {
+            problems.push(
+                "[telegram.jobs]: what they sign cannot be checked; say in [signing] where the keys are",
+            );
+        }
+        let used = raw.https.is_some() || jobs_in_chat;
+        let signing = raw
+            .signing
+            .and_then(|raw| https::signing(raw, used, mounts.as_ref(), &mut problems));
+        let https = https::typed(raw.https, raw.issuers, signs, &directory, &mut problems);
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         if let Err(problem) = raw.approvals.check() {
             problems.push(problem);
@@ -214,6 +236,7 @@ impl Parts {
             approvals: raw.approvals,
             credentials,
             https,
+            signing,
             audit,
             state,
             log,

@@ -52,6 +52,16 @@ pub(super) struct Telegram {
     pub(super) lock_on_new_device: bool,
     pub(super) approvals_chat: Option<i64>,
     pub(super) watched_chats: WatchedChats,
+    pub(super) jobs: BTreeMap<String, ChatJob>,
+}
+
+/// An owner of signing keys whose commands count in chat.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChatJob {
+    pub(super) accounts: Vec<i64>,
+    #[serde(default)]
+    pub(super) age_keys: Vec<String>,
 }
 
 impl Default for Telegram {
@@ -74,6 +84,7 @@ impl Default for Telegram {
             lock_on_new_device: false,
             approvals_chat: None,
             watched_chats: WatchedChats::These(vec![]),
+            jobs: BTreeMap::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::config::application::{self, ApplicationConfig};
 use crate::config::environment::Environment;
 use crate::config::files::{self, Guard};
 use crate::config::proxy::{self, ProxyConfig};
+use crate::config::signers::{self, SignerConfig};
 use crate::config::{Problems, raw};
 use crate::domain::{Mounts, SecretValue};
 
@@ -50,6 +51,8 @@ pub struct TelegramConfig {
     pub approvals_chat: Option<i64>,
     /// The chats in which no value may stand that was handed out.
     pub watched_chats: WatchedChats,
+    /// Whose signed commands are taken.
+    pub signers: BTreeMap<String, SignerConfig>,
 }
 
 /// Chats that are watched for values.
@@ -167,6 +170,7 @@ pub(super) fn typed(
         lock_on_new_device: raw.lock_on_new_device,
         approvals_chat: raw.approvals_chat,
         watched_chats,
+        signers: signers::typed(raw.jobs, problems),
     })
 }
 

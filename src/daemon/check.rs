@@ -7,6 +7,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::{Config, HttpsConfig, StateConfig};
 use crate::coordination::key::StateKey;
 use crate::daemon::{UNSIGNED, https as front, load, people, policies, settings};
+use crate::domain::SecretPath;
 use crate::domain::person::Account;
 use crate::vault::Store;
 
@@ -41,6 +42,11 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
                 people(telegram.allowed_users.len())
             )?;
         }
+    }
+    for (owner, signer) in config.telegram.iter().flat_map(|it| &it.signers) {
+        let accounts = signer.accounts.iter().map(i64::to_string);
+        let accounts = accounts.collect::<Vec<_>>().join(", ");
+        writeln!(out, "          to what {owner} signed, from {accounts}")?;
     }
     if let Some(telegram) = &config.telegram
         && telegram.lock_on_new_device
@@ -104,8 +110,8 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         };
         writeln!(out, "systemd   {path} for {count} {noun}")?;
     }
-    if let Some(config) = &config.https {
-        https(config, out)?;
+    if let Some(https) = &config.https {
+        self::https(https, config.signing.as_ref(), out)?;
     }
     let file = config.audit.file.display();
     match settings::audit_key(&config.audit) {
@@ -120,7 +126,11 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
 }
 
 /// Where jobs are listened to, and which are believed.
-fn https(config: &HttpsConfig, out: &mut dyn Write) -> std::io::Result<()> {
+fn https(
+    config: &HttpsConfig,
+    signing: Option<&SecretPath>,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     let with = match config.client_authority {
         Some(_) => ", who show a certificate",
         None => "",
@@ -130,7 +140,7 @@ fn https(config: &HttpsConfig, out: &mut dyn Write) -> std::io::Result<()> {
         let (name, issuer) = (&issuer.name, &issuer.issuer);
         writeln!(out, "          with tokens of {name} ({issuer})")?;
     }
-    match &config.signing {
+    match signing {
         Some(path) => writeln!(out, "          with signatures by the keys in {path}"),
         None => Ok(()),
     }

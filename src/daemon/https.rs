@@ -1,6 +1,6 @@
 //! HTTPS, put together: where it listens, and what proofs are held against.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::{HttpsConfig, IssuerConfig, LimitsConfig};
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::settings;
-use crate::domain::{Mounts, Secret};
+use crate::domain::{Mounts, Secret, SecretPath};
 use crate::http::{Https, HttpsSettings, Identity, Timeouts, TlsFiles};
 use crate::identity::{Issuer, KeySource, Oidc, Sessions, Signatures};
 
@@ -21,15 +21,43 @@ pub(super) struct Front {
     pub(super) identity: Identity,
 }
 
-/// Opens what `config` says, with `ports` for each that needs some.
+/// What signatures are held against: the keys at `path`. None can be of an owner called as one of
+/// `issuers`.
+///
+/// # Errors
+/// Says what cannot be used, and what to do.
+pub(super) fn signatures(
+    path: SecretPath,
+    issuers: BTreeSet<String>,
+    mounts: &Mounts,
+    ports: impl Fn() -> Ports,
+) -> Result<Arc<Signatures>, Failure> {
+    let keys = OwnKeys::new(path, mounts.clone(), ports());
+    let keys =
+        keys.map_err(|error| Failure::new(Exit::CannotCreate, format!("[signing] path: {error}")))?;
+    let Ports {
+        clock,
+        coordination,
+        ..
+    } = ports();
+    let source = Arc::new(SigningKeys(keys));
+    Ok(Arc::new(Signatures::new(
+        source,
+        issuers,
+        clock,
+        coordination,
+    )))
+}
+
+/// Opens what `config` says.
 ///
 /// # Errors
 /// Says what cannot be used, and what to do.
 pub(super) fn open(
     config: HttpsConfig,
     limits: LimitsConfig,
-    mounts: &Mounts,
-    ports: impl Fn() -> Ports,
+    signatures: Option<Arc<Signatures>>,
+    ports: Ports,
 ) -> Result<Front, Failure> {
     let refuse = |error| Failure::new(Exit::CannotCreate, error);
     let settings = HttpsSettings {
@@ -43,25 +71,13 @@ pub(super) fn open(
         clock,
         random,
         ..
-    } = ports();
-    let names = config.issuers.iter().map(|issuer| issuer.name.clone());
-    let names = names.collect();
+    } = ports;
     let oidc = Oidc::new(
         issuers(config.issuers),
         Arc::clone(&clock),
         Arc::clone(&coordination),
     );
     let oidc = oidc.map_err(|error| refuse(format!("[issuers] {error}")))?;
-    let signatures = config.signing.map(|path| {
-        let keys = OwnKeys::new(path, mounts.clone(), ports());
-        let source = keys.map(|keys| Arc::new(SigningKeys(keys)));
-        source.map(|source| {
-            let (clock, coordination) = (Arc::clone(&clock), Arc::clone(&coordination));
-            Signatures::new(source, names, clock, coordination)
-        })
-    });
-    let signatures = signatures.transpose();
-    let signatures = signatures.map_err(|error| refuse(format!("[signing] path: {error}")))?;
     let https = Https::bind(settings);
     let https = https.map_err(|error| refuse(format!("[https] {error}")))?;
     Ok(Front {

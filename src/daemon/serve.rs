@@ -27,6 +27,7 @@ use crate::daemon::{
 };
 use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener};
+use crate::identity::Signatures;
 use crate::telegram::{FileSession, SessionError, TelegramError};
 use crate::vault::{Cached, Store};
 use crate::{memory, telegram, telemetry};
@@ -119,6 +120,7 @@ struct Daemon {
     sockets: Vec<Listener>,
     credentials: Option<(Listener, BTreeMap<Credential, Target>)>,
     https: Option<https::Front>,
+    signatures: Option<Arc<Signatures>>,
     attestor: Attestor,
     reloader: Reloader,
     telegram: Option<Account>,
@@ -209,8 +211,14 @@ impl Daemon {
             .credentials
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
+        let issuers = config.https.iter().flat_map(|it| &it.issuers);
+        let issuers = issuers.map(|issuer| issuer.name.clone()).collect();
+        let signatures = config
+            .signing
+            .map(|path| https::signatures(path, issuers, &rules.mounts, ports));
+        let signatures = signatures.transpose()?;
         let https = config.https;
-        let https = https.map(|it| https::open(it, limits, &rules.mounts, ports));
+        let https = https.map(|it| https::open(it, limits, signatures.clone(), ports()));
         let https = https.transpose()?;
         let broker = Arc::new(Broker::new(rules, ports()));
         let reloader = Reloader::new(
@@ -230,6 +238,7 @@ impl Daemon {
             sockets,
             credentials,
             https,
+            signatures,
             attestor,
             reloader,
             telegram,
@@ -282,6 +291,7 @@ impl Daemon {
                 coordination: self.state.port(),
                 clock: self.clock,
                 witness: witness(self.witness, &self.audit),
+                signatures: self.signatures,
             };
             let chatting = chat(account, ports, status, fronts.stop(), beside_socket);
             all.add(fronts.spawn(chatting));

@@ -150,6 +150,7 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NotAnEngine
             | BrokerError::NotKv
             | BrokerError::InvokeOnHost
+            | BrokerError::PlainInChat
             | BrokerError::NotRenewable
             | BrokerError::KeptTooLong
             | BrokerError::TooManyLeases(_)

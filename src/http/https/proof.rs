@@ -2,14 +2,13 @@
 //! and on record.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::login;
@@ -17,18 +16,17 @@ use crate::broker::Broker;
 use crate::domain::{Caller, Job, RequestId};
 use crate::http::body;
 use crate::http::error::Refusal;
-use crate::http::limits::{Rate, Who};
+use crate::http::limits::Who;
 use crate::http::reply::{self, Reply};
+use crate::http::system::SessionEnd;
 use crate::http::vault_api::VaultApi;
 use crate::identity::sessions::PREFIX;
-use crate::identity::{IdentityError, Oidc, Sessions, Signatures, Signed};
+use crate::identity::{IdentityError, Oidc, Proven, Sessions, Signatures, Signed};
 
 /// Where a session is ended.
 const END: &str = "/v1/auth/token/revoke-self";
 /// What anybody may ask: whether we live, and serve.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
-/// How many refused proofs a second go on record; more are counted, and in the log.
-const RECORDED: u32 = 10;
 
 /// What proofs are held against.
 pub struct Identity {
@@ -37,15 +35,13 @@ pub struct Identity {
     /// What tokens are exchanged for.
     pub sessions: Sessions,
     /// The keys that requests are signed with, where there are any.
-    pub signatures: Option<Signatures>,
+    pub signatures: Option<Arc<Signatures>>,
 }
 
 /// Finds out whose requests are.
 pub(super) struct Proofs {
     broker: Arc<Broker>,
     identity: Identity,
-    /// When the records of refused proofs are paid off.
-    paid: Mutex<Instant>,
 }
 
 /// A proof that is none.
@@ -61,11 +57,7 @@ fn of(kind: &'static str) -> impl Fn(IdentityError) -> Refused {
 
 impl Proofs {
     pub(super) fn new(broker: Arc<Broker>, identity: Identity) -> Self {
-        Self {
-            broker,
-            identity,
-            paid: Mutex::new(Instant::now()),
-        }
+        Self { broker, identity }
     }
 
     /// Answers `request` from `from` by way of `api`, if it is proved whose it is.
@@ -94,7 +86,7 @@ impl Proofs {
         request: Request<Incoming>,
         from: IpAddr,
     ) -> Result<Reply, Refusal> {
-        let (head, mut body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
         if OPEN.contains(&head.uri.path()) {
             return Ok(api.answer_anybody(&Request::from_parts(head, ())).await);
         }
@@ -119,8 +111,8 @@ impl Proofs {
         }
         let token = session_token(&head.headers)?;
         let found = self.identity.sessions.find(&token).await;
-        let job = match found.map_err(of("session")) {
-            Ok(job) => job,
+        let Proven { job, until } = match found.map_err(of("session")) {
+            Ok(proven) => proven,
             Err(refused) => return Err(self.refuse(&id, refused, from).await),
         };
         let posted = head.method == Method::POST || head.method == Method::PUT;
@@ -130,6 +122,7 @@ impl Proofs {
             return Ok(reply::done());
         }
         drop(token);
+        head.extensions.insert(SessionEnd(until));
         let request = Request::from_parts(head, body);
         Ok(api.answer(request, &Caller::Job(job)).await)
     }
@@ -187,22 +180,11 @@ impl Proofs {
         let Refused { kind, error } = refused;
         let (from, reason) = (Who::from(from).to_string(), error.name());
         tracing::warn!(event = "https.refused", request = %id, from, kind, reason, %error);
-        if self.may_record() {
-            let recorded = self.broker.record_refused_proof(id, kind, from, reason);
-            if let Err(error) = recorded.await {
-                tracing::error!(event = "https.refusal_unrecorded", %error);
-            }
+        let recorded = self.broker.record_refused_proof(id, kind, from, reason);
+        if let Err(error) = recorded.await {
+            tracing::error!(event = "https.refusal_unrecorded", %error);
         }
         unproved(&error)
-    }
-
-    fn may_record(&self) -> bool {
-        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Rate::per_second(RECORDED).one_more(*paid, Instant::now());
-        if let Some(next) = next {
-            *paid = next;
-        }
-        next.is_some()
     }
 
     /// Forgets sessions that have run out.

@@ -3,6 +3,7 @@
 
 mod approval;
 mod mistake;
+mod signed;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub use self::approval::{Affair, parse_reply};
 pub use self::mistake::{Mistake, ValueMistake};
+pub use self::signed::{JobCommand, SignedText, parse_signed};
 pub use self::word::Word;
 use crate::domain::caller::ChatKind;
 use crate::domain::recipe::normalise_code;

@@ -7,7 +7,8 @@ use super::*;
 use crate::domain::approval::Vote;
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use crate::domain::person::Account;
-use crate::domain::{Action, ApprovalId, Delivery, SecretPath, Target};
+use crate::domain::{Action, ApprovalId, Delivery, Job, SecretPath, Target};
+use crate::telegram::Signer;
 
 const START: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 const DESK: i64 = -100;
@@ -17,6 +18,8 @@ const ALICE: [i64; 2] = [1, 11];
 const BOB: i64 = 2;
 const DAN: i64 = 4;
 const STRANGER: i64 = 9;
+/// The account that sends what the job `deploybot` signed.
+const CI: i64 = 70;
 
 fn told() -> Told {
     Told {
@@ -27,8 +30,13 @@ fn told() -> Told {
 }
 
 fn settings(chat: Option<i64>) -> Settings {
+    let signer = Signer {
+        accounts: [CI].into(),
+        age_keys: vec![],
+    };
     Settings {
         approvals_chat: chat,
+        signers: [("deploybot".to_owned(), signer)].into(),
         ..Settings::new(1, [ALICE[0], ALICE[1], BOB, DAN].into())
     }
 }
@@ -39,6 +47,7 @@ fn in_state(state: State) -> ApprovalInfo {
         id: ApprovalId::read("R7K2XQ").unwrap(),
         requester: "alice".to_owned(),
         caller: Caller::Telegram(TelegramUser { id: ALICE[0], chat }),
+        in_chat: true,
         action: Action::Read(Delivery::Message),
         target: Target {
             path: SecretPath::new("secret", "app").unwrap(),
@@ -133,6 +142,34 @@ fn what_was_over_before_anybody_saw_it_is_no_news() {
         ..broken(0)
     };
     assert!(is_news(&ended), "somebody must look at it");
+}
+
+#[test]
+fn a_job_is_told_where_it_asked() {
+    let job = |in_chat, owner: &str| {
+        let caller = Caller::Job(Job {
+            issuer: owner.to_owned(),
+            subject: owner.to_owned(),
+            claims: [].into(),
+        });
+        let approval = ApprovalInfo {
+            caller,
+            in_chat,
+            ..granted(false, false, SHORT)
+        };
+        said(&approval, Some(DESK))
+    };
+    let told = job(true, "deploybot");
+    assert_eq!(told[0].0, CI);
+    assert!(told[0].1.ends_with("Send the command again, signed anew."));
+    assert_eq!(told.len(), 1);
+    assert_eq!(job(true, "other"), []);
+    // Over HTTPS it waits for an answer, and only its person hears of it.
+    assert!(
+        job(false, "deploybot")
+            .iter()
+            .all(|(to, _)| ALICE.contains(to))
+    );
 }
 
 #[test]
