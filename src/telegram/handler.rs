@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grammers_session::types::PeerId;
-use metrics::counter;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::Settings;
@@ -40,7 +39,6 @@ use crate::broker::{Broker, BrokerError, Duty, Hold, Whose};
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{ApprovalId, RequestId};
 use crate::identity::Signatures;
-use crate::telemetry::metrics::COMMANDS;
 
 /// Commands worked on at the same time.
 const AT_ONCE: usize = 256;
@@ -386,15 +384,7 @@ impl Handler {
             }
             Answered::Elsewhere
         };
-        info!(
-            event = "telegram.command",
-            command = name,
-            user = job.user.id,
-            chat = job.user.chat.name(),
-            request = %job.id,
-            answered = answered.name(),
-        );
-        counter!(COMMANDS, "command" => name, "answer" => answered.name()).increment(1);
+        job.ended(name, answered);
     }
 
     /// What to answer to a command that is ours, and its name; `None` to whoever may not command.

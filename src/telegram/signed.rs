@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use metrics::counter;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 use zeroize::Zeroizing;
 
 use super::command::{JobCommand, Mistake, SignedText, Word, parse_signed};
@@ -20,7 +19,6 @@ use crate::broker::{Beside, BrokerError, Hold, Opened, Whose};
 use crate::domain::caller::TelegramUser;
 use crate::domain::{Action, Caller, Delivery, Request, RequestId, Target};
 use crate::identity::{IdentityError, Signatures, Signed};
-use crate::telemetry::metrics::COMMANDS;
 
 /// What these commands are called in the log and the metrics.
 const NAME: &str = "signed";
@@ -86,15 +84,7 @@ impl Handler {
         };
         let answered = self.answer(&job, reply).await;
         self.finish(&job.id, answered).await;
-        info!(
-            event = "telegram.command",
-            command = NAME,
-            user = job.user.id,
-            chat = job.user.chat.name(),
-            request = %job.id,
-            answered = answered.name(),
-        );
-        counter!(COMMANDS, "command" => NAME, "answer" => answered.name()).increment(1);
+        job.ended(NAME, answered);
     }
 
     /// Whose message it is, if they may send what is signed with `key`; of what cannot be read, if they
