@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::client::proof::SigningKey;
 use crate::cli::exit::{Exit, Failure};
+use crate::domain::signs::is_invisible;
 
 /// Longest command, in UTF-16 code units: what a message can hold.
 const MAX_LENGTH: usize = 4096;
@@ -51,8 +52,8 @@ enum ToChat {
 }
 
 fn path(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() || text.contains(|sign: char| sign.is_whitespace() || sign.is_control()) {
-        return Err("a path has no spaces");
+    if text.is_empty() || text.contains(|sign: char| sign.is_whitespace() || is_invisible(sign)) {
+        return Err("a path has no spaces, nor signs that cannot be seen");
     }
     Ok(text.to_owned())
 }

@@ -111,7 +111,7 @@ pub(super) struct Signing {
 /// Where the keys of those who sign are; `None` where nobody does, or that is among the problems.
 /// `used`: whether what they sign can come in.
 pub(super) fn signing(
-    raw: Signing,
+    raw: &Signing,
     used: bool,
     mounts: Option<&Mounts>,
     problems: &mut Problems,

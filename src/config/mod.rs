@@ -218,6 +218,7 @@ impl Parts {
         let used = raw.https.is_some() || jobs_in_chat;
         let signing = raw
             .signing
+            .as_ref()
             .and_then(|raw| https::signing(raw, used, mounts.as_ref(), &mut problems));
         let https = https::typed(raw.https, raw.issuers, signs, &directory, &mut problems);
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);

@@ -1,6 +1,6 @@
 //! HTTPS, put together: where it listens, and what proofs are held against.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,17 +21,20 @@ pub(super) struct Front {
     pub(super) identity: Identity,
 }
 
-/// What signatures are held against: the keys at `path`. None can be of an owner called as one of
-/// `issuers`.
+/// What signatures are held against: the keys at `path`. None can be of an owner called as one of the
+/// issuers in `config`.
 ///
 /// # Errors
 /// Says what cannot be used, and what to do.
 pub(super) fn signatures(
-    path: SecretPath,
-    issuers: BTreeSet<String>,
+    path: Option<SecretPath>,
+    config: Option<&HttpsConfig>,
     mounts: &Mounts,
     ports: impl Fn() -> Ports,
-) -> Result<Arc<Signatures>, Failure> {
+) -> Result<Option<Arc<Signatures>>, Failure> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
     let keys = OwnKeys::new(path, mounts.clone(), ports());
     let keys =
         keys.map_err(|error| Failure::new(Exit::CannotCreate, format!("[signing] path: {error}")))?;
@@ -40,13 +43,11 @@ pub(super) fn signatures(
         coordination,
         ..
     } = ports();
+    let issuers = config.iter().flat_map(|it| &it.issuers);
+    let issuers = issuers.map(|issuer| issuer.name.clone()).collect();
     let source = Arc::new(SigningKeys(keys));
-    Ok(Arc::new(Signatures::new(
-        source,
-        issuers,
-        clock,
-        coordination,
-    )))
+    let signatures = Signatures::new(source, issuers, clock, coordination);
+    Ok(Some(Arc::new(signatures)))
 }
 
 /// Opens what `config` says.

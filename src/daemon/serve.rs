@@ -168,11 +168,7 @@ impl Daemon {
             AuditFile::open(settings).map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let audit = Arc::new(audit);
         let telegram = config.telegram.as_ref().zip(key);
-        let telegram = telegram.map(|(config, key)| {
-            let session = FileSession::open(&config.session, key)
-                .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-            Ok::<_, Failure>((config, Arc::new(session)))
-        });
+        let telegram = telegram.map(|(config, key)| open_session(config, key));
         let telegram = telegram.transpose()?;
         let session = telegram.as_ref().map(|(_, session)| &**session);
         let state = State::open(config.state, session, &clock)?;
@@ -211,13 +207,8 @@ impl Daemon {
             .credentials
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
-        let issuers = config.https.iter().flat_map(|it| &it.issuers);
-        let issuers = issuers.map(|issuer| issuer.name.clone()).collect();
-        let signatures = config
-            .signing
-            .map(|path| https::signatures(path, issuers, &rules.mounts, ports));
-        let signatures = signatures.transpose()?;
-        let https = config.https;
+        let (path, https) = (config.signing, config.https);
+        let signatures = https::signatures(path, https.as_ref(), &rules.mounts, ports)?;
         let https = https.map(|it| https::open(it, limits, signatures.clone(), ports()));
         let https = https.transpose()?;
         let broker = Arc::new(Broker::new(rules, ports()));
@@ -420,6 +411,16 @@ async fn chat(
         }
         ended => ended.map_err(unavailable),
     }
+}
+
+/// The session that `config` names, with it.
+fn open_session(
+    config: &TelegramConfig,
+    key: SessionKey,
+) -> Result<(&TelegramConfig, Arc<FileSession>), Failure> {
+    let session = FileSession::open(&config.session, key)
+        .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
+    Ok((config, Arc::new(session)))
 }
 
 fn open_telegram(

@@ -98,7 +98,9 @@ fn signature(key: &[u8], id: &str, time: &str, content: &[&[u8]]) -> String {
     for piece in [id, ".", time, "."] {
         signing.update(piece.as_bytes());
     }
-    content.iter().for_each(|piece| signing.update(piece));
+    for piece in content {
+        signing.update(piece);
+    }
     format!("v1,{}", STANDARD.encode(signing.sign()))
 }
 

@@ -20,13 +20,17 @@ async fn every_algorithm_that_is_taken_proves_a_job() {
         Signer::p384("f"),
     ];
     let world = World::new(&signers.iter().collect::<Vec<_>>()).await;
+    let issuer = world.claims()["iss"].as_str().unwrap().to_owned();
     for signer in signers {
         let token = signer.sign(&world.claims_but(&json!({"jti": signer.id})));
         let proven = world.verify(&token).await.unwrap();
         let job = Job {
             issuer: "forge".to_owned(),
             subject: "repo:acme/app:ref:refs/heads/main".to_owned(),
-            claims: BTreeMap::from([("repository", "acme/app".to_owned())]),
+            claims: BTreeMap::from([
+                ("iss", issuer.clone()),
+                ("repository", "acme/app".to_owned()),
+            ]),
         };
         assert_eq!(proven.job, job, "{}", signer.id);
         let until = proven.until.unix_timestamp();

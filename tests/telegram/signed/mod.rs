@@ -272,8 +272,8 @@ async fn what_is_sealed_opens_with_the_key_that_is_configured() {
     process.stop().await;
 
     let key = NewIdentity::generate();
-    let signer = world.settings.signers.get_mut("deploybot").unwrap();
-    signer.age_keys.push(key.public.clone());
+    let owner = world.settings.signers.get_mut("deploybot").unwrap();
+    owner.age_keys.push(key.public.clone());
     let _process = world.start().await;
     let signed = Signed::new("/get_secret django/database#password sealed");
     let told = world.asked(&signed).await;
