@@ -2,27 +2,34 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use time::OffsetDateTime;
+
 use crate::broker::Broker;
 use crate::broker::lock::itself;
 use crate::broker::ports::AuditError;
 use crate::domain::{AuditEntry, AuditEvent, Caller, RequestId, Subject};
 
-/// How many refused proofs a second go on record: anybody can bring some, and fill the disk.
-const PER_SECOND: u32 = 10;
+/// How long each refused proof takes to be paid off, in milliseconds: ten a second go on record, as
+/// anybody can bring some, and fill the disk.
+const COST: i64 = 100;
+/// How much may be owed: so many may come at once.
+const BURST: i64 = 2000;
 
-/// How many went on record in which second, in unix time.
+/// When those on record are paid off, in milliseconds since 1970.
 #[derive(Default)]
-pub(super) struct Recorded(Mutex<(i64, u32)>);
+pub(super) struct Recorded(Mutex<i64>);
 
 impl Recorded {
-    /// Whether there is room for one more in `second`.
-    fn one_more(&self, second: i64) -> bool {
-        let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if recorded.0 != second {
-            *recorded = (second, 0);
+    /// Whether there is room for one more at `now`.
+    fn one_more(&self, now: OffsetDateTime) -> bool {
+        let now = now.unix_timestamp() * 1000 + i64::from(now.millisecond());
+        let mut paid = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Further ahead is by a clock that was set back.
+        *paid = (*paid).min(now + BURST).max(now);
+        let room = *paid + COST <= now + BURST;
+        if room {
+            *paid += COST;
         }
-        let room = recorded.1 < PER_SECOND;
-        recorded.1 += u32::from(room);
         room
     }
 }
@@ -41,7 +48,7 @@ impl Broker {
         from: String,
         reason: &'static str,
     ) -> Result<(), AuditError> {
-        if !self.refused_proofs.one_more(self.now().unix_timestamp()) {
+        if !self.refused_proofs.one_more(self.now()) {
             return Ok(());
         }
         let entry = AuditEntry {
@@ -62,7 +69,15 @@ mod tests {
     #[test]
     fn so_many_a_second_are_recorded() {
         let recorded = Recorded::default();
-        let in_second = |second| (0..30).filter(|_| recorded.one_more(second)).count();
-        assert_eq!([in_second(7), in_second(7), in_second(8)], [10, 0, 10]);
+        let at = |second| {
+            let now = OffsetDateTime::from_unix_timestamp(second).unwrap();
+            (0..30).filter(|_| recorded.one_more(now)).count()
+        };
+        assert_eq!(
+            [at(100), at(100), at(101), at(110), at(109)],
+            [20, 0, 10, 20, 0]
+        );
+        // A clock that is set back by an hour keeps nothing off the record for one.
+        assert_eq!([at(-3600), at(-3599)], [0, 10]);
     }
 }

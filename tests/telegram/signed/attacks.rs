@@ -84,8 +84,6 @@ async fn what_is_not_quite_right_is_refused_and_on_record() {
             let text = world.answers(CI).pop().unwrap().text;
             told.insert(text.lines().nth(1).unwrap().to_owned());
         }
-        // Only so many a second are on record.
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(
         told.len(),
@@ -115,8 +113,6 @@ async fn it_counts_once_and_only_from_its_own_account() {
             (format!("telegram:{from}"), reason)
         );
         records += 1;
-        // Only so many a second are on record.
-        tokio::time::sleep(Duration::from_millis(100)).await;
     };
     // Before its own bot has sent it, whoever else has it.
     let signed = Signed::new(READ);
