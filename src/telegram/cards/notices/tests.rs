@@ -9,6 +9,7 @@ use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use crate::domain::person::Account;
 use crate::domain::{Action, ApprovalId, Delivery, Job, SecretPath, Target};
 use crate::telegram::Signer;
+use crate::telegram::reply::Reply;
 
 const START: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 const DESK: i64 = -100;
@@ -170,6 +171,29 @@ fn a_job_is_told_where_it_asked() {
             .iter()
             .all(|(to, _)| ALICE.contains(to))
     );
+}
+
+#[test]
+fn a_jobs_card_links_to_its_run() {
+    let claims = [
+        ("iss", "https://token.actions.githubusercontent.com"),
+        ("repository", "acme/web"),
+        ("run_id", "30"),
+    ];
+    let claims = claims.map(|(name, text)| (name, text.to_owned()));
+    let card = ApprovalInfo {
+        caller: Caller::Job(Job {
+            issuer: "github".to_owned(),
+            subject: "repo:acme/web".to_owned(),
+            claims: claims.into(),
+        }),
+        ..in_state(State::Pending)
+    };
+    let text = Reply::card(&card, None).text;
+    let line = "\nRun: https://github.com/acme/web/actions/runs/30\n";
+    assert!(text.contains(line), "{text}");
+    let text = Reply::card(&in_state(State::Pending), None).text;
+    assert!(!text.contains("Run:"), "{text}");
 }
 
 #[test]
