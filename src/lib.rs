@@ -19,7 +19,7 @@
 //! |---|---|---|
 //! | `domain` | the rules, pure: callers, paths, policy, permit | |
 //! | `broker` | the one function that answers, and the ports it needs | `domain` `telemetry::metrics` `telemetry::stage` |
-//! | `telegram` | messages in, answers out, deletions | `broker` `domain` `age` `telemetry::metrics` `telemetry::stage` |
+//! | `telegram` | messages in, answers out, deletions | `broker` `domain` `age` `identity` `telemetry::metrics` `telemetry::stage` |
 //! | `http` | Vault's API on Unix sockets and over HTTPS, systemd's credentials, peer identity, webhooks | `broker` `domain` `api` `identity` `actions::deliveries` `actions::webhook` `telemetry::metrics` `telemetry::stage` |
 //! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` `memory` `telemetry::metrics` `telemetry::stage` |
 //! | `coordination` | state that outlives the process: in a file, or in etcd with other replicas | `domain` `broker::ports` `telemetry::metrics` |

@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "broker",
             "domain",
             "age",
+            "identity",
             "telemetry::metrics",
             "telemetry::stage",
         ],

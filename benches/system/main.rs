@@ -1,7 +1,7 @@
 //! `make bench`: the whole system under load, beside peers that do the same job in the same run.
 //!
 //! Chat: `/get_secret` round trips through the simulated Telegram, beside a Telethon + hvac bot.
-//! Socket: reads of one secret on the Unix socket, beside `bao proxy` and OpenBao itself.
+//! Socket: reads of one secret on the Unix socket and over HTTPS, beside `bao proxy` and OpenBao itself.
 //! All use tokens of one kind: what a token costs OpenBao depends on its kind.
 
 #![allow(
@@ -17,7 +17,12 @@
 
 #[path = "../../tests/support/bao_proxy.rs"]
 mod bao_proxy;
+#[path = "../../tests/support/certificates.rs"]
+mod certificates;
 mod chat;
+mod https;
+#[path = "../../tests/support/issuer.rs"]
+mod issuer;
 mod measure;
 #[path = "../../tests/support/openbao.rs"]
 mod openbao;
@@ -29,6 +34,7 @@ mod stage;
 use std::time::Instant;
 
 use bao_proxy::BaoProxy;
+use https::ForJobs;
 use measure::Figures;
 use openbao::bao;
 use serde_json::json;
@@ -82,6 +88,7 @@ async fn local_programs() {
     );
     let text = std::fs::read_to_string(&config).unwrap() + &limits;
     std::fs::write(&config, text).unwrap();
+    let for_jobs = ForJobs::prepare(&stage);
     tokio::task::block_in_place(|| {
         let fields = json!({"username": "django", "password": stage::PASSWORD});
         stage.bao.put("django/kept", &fields);
@@ -107,6 +114,7 @@ async fn local_programs() {
     let pid = stage.broker.as_ref().unwrap().pid();
     let read = socket::run(&place, READ, Some(pid)).await;
     let hit = socket::run(&place, KEPT, Some(pid)).await;
+    let job = socket::run(&for_jobs.sign_in().await, READ, Some(pid)).await;
 
     let [(proxy_first, proxy), (caching_first, caching)] = peers.try_into().ok().unwrap();
     report(
@@ -118,6 +126,7 @@ async fn local_programs() {
             ("OpenBao itself, TCP", direct),
             ("vaultgram", read),
             ("vaultgram, @cache", hit),
+            ("vaultgram, HTTPS", job),
         ],
     );
     println!("from start to the first secret, and the size of the program");

@@ -2,15 +2,19 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 
 use crate::measure::{Figures, Run};
 use crate::stage::PATIENCE;
@@ -22,9 +26,11 @@ pub(crate) enum Place {
     Socket(PathBuf),
     /// A server, with a token.
     Server(SocketAddr, String),
+    /// One over TLS, whose certificate is of an authority.
+    Https(SocketAddr, String, Arc<ClientConfig>),
 }
 
-type Sender = SendRequest<Empty<Bytes>>;
+type Sender = SendRequest<Full<Bytes>>;
 
 /// Reads `path` at `place`, served by the process `pid`, over 1, 8 and 64 connections.
 pub(crate) async fn run(place: &Place, path: &'static str, pid: Option<u32>) -> Vec<Figures> {
@@ -57,12 +63,21 @@ pub(crate) async fn first(place: &Place, path: &str, start: Instant) -> Duration
     panic!("nothing is served");
 }
 
-async fn connect(place: &Place) -> std::io::Result<Sender> {
+pub(crate) async fn connect(place: &Place) -> std::io::Result<Sender> {
     Ok(match place {
         Place::Socket(path) => {
             let (sender, connection) = handshake(TokioIo::new(UnixStream::connect(path).await?))
                 .await
                 .unwrap();
+            tokio::spawn(connection);
+            sender
+        }
+        Place::Https(address, _, config) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            let name = ServerName::from(address.ip());
+            let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream);
+            let (sender, connection) = handshake(TokioIo::new(stream.await?)).await.unwrap();
             tokio::spawn(connection);
             sender
         }
@@ -80,10 +95,13 @@ async fn read(sender: &mut Sender, place: &Place, path: &str) -> (StatusCode, us
     let mut request = Request::get(path)
         .header("Host", "localhost")
         .header("X-Vault-Request", "true");
-    if let Place::Server(_, token) = place {
-        request = request.header("X-Vault-Token", token);
+    match place {
+        Place::Server(_, token) | Place::Https(_, token, _) => {
+            request = request.header("X-Vault-Token", token);
+        }
+        Place::Socket(_) => {}
     }
-    let request = request.body(Empty::new()).unwrap();
+    let request = request.body(Full::default()).unwrap();
     let Ok(answer) = sender.send_request(request).await else {
         return (StatusCode::SERVICE_UNAVAILABLE, 0);
     };

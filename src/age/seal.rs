@@ -67,6 +67,12 @@ impl Sealer for AgeSealer {
     }
 }
 
+/// Whether answers can be sealed to `key`.
+#[must_use]
+pub fn is_public_key(key: &str) -> bool {
+    recipient(key).is_ok()
+}
+
 fn recipient(key: &str) -> Result<Recipient, KeyError> {
     let key = key.trim();
     if key.len() > MAX_KEY {

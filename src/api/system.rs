@@ -82,7 +82,7 @@ pub struct PeerInfo {
     pub policies: Vec<String>,
     /// Always false.
     pub renewable: bool,
-    /// Always 0.
+    /// How long the session lasts, in seconds; 0 without one.
     pub ttl: u64,
     /// Always `unix-peer`.
     #[serde(rename = "type")]

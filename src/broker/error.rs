@@ -115,6 +115,9 @@ pub enum BrokerError {
          vaultgram invoke"
     )]
     InvokeOnHost,
+    /// Chat is read by others than the job.
+    #[error("a job is sent no plaintext in chat; ask for it wrapped or sealed")]
+    PlainInChat,
     /// What is removed for good must be named.
     #[error("a version is destroyed by its number only")]
     NoVersionNamed,
@@ -188,6 +191,7 @@ impl BrokerError {
                 | Self::NotAnEngine
                 | Self::NotKv
                 | Self::InvokeOnHost
+                | Self::PlainInChat
                 | Self::NoVersionNamed
         )
     }
@@ -222,6 +226,7 @@ impl BrokerError {
             Self::NotAnEngine => "not_an_engine",
             Self::NotKv => "not_kv",
             Self::InvokeOnHost => "invoke_on_host",
+            Self::PlainInChat => "plain_in_chat",
             Self::NoVersionNamed => "no_version_named",
             Self::DoneUnrecorded => "done_unrecorded",
             Self::UnknownLease => "unknown_lease",

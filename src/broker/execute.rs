@@ -203,8 +203,11 @@ impl Broker {
         &self,
         permit: &Permit,
         delivery: Delivery,
-        Beside { fields, wrap_ttl }: Beside<'_>,
+        beside: Beside<'_>,
     ) -> Result<(AuditEvent, Outcome), BrokerError> {
+        let Beside {
+            fields, wrap_ttl, ..
+        } = beside;
         match (delivery, &permit.request().caller) {
             (Delivery::Wrapped, _) => {
                 if permit.target().field.is_some() {
@@ -224,7 +227,7 @@ impl Broker {
                 Ok((event, Outcome::Wrapped(wrapped)))
             }
             (Delivery::Sealed, caller) => {
-                let keys = self.keys_to_seal_to(caller).await?;
+                let keys = self.keys_to_seal_to(caller, beside.seal_to).await?;
                 let secret = self.obtain(permit, fields).await?;
                 let reading = Reading::from(&secret);
                 let (origin, age) = (secret.origin.clone(), secret.age);

@@ -7,6 +7,13 @@ use crate::domain::{Action, Caller, Delivery, MountKind, Mounts, Request, Target
 /// Refuses what would mean nothing: whoever asks for it means something.
 pub(super) fn fitting(request: &Request, mounts: &Mounts) -> Result<(), BrokerError> {
     named(request)?;
+    let plain = match request.action.delivery() {
+        Some(Delivery::Message | Delivery::Socket) => true,
+        Some(Delivery::Wrapped | Delivery::Sealed) | None => false,
+    };
+    if plain && matches!(request.caller, Caller::Job(_)) && request.id.is_of_chat() {
+        return Err(BrokerError::PlainInChat);
+    }
     match mounts.kind(request.target.path.mount()) {
         Some(MountKind::Kv2) => on_kv2(request.action),
         Some(MountKind::Kv1) => on_kv1(request),

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use crate::broker::ports::{Claim, CoordinationError};
 use crate::broker::{Broker, BrokerError};
-use crate::domain::{Action, Caller, Decision, MountKind, Request, RequestId};
+use crate::domain::{Action, Decision, MountKind, Request, RequestId};
 use crate::telemetry::stage::{Stage, timed};
 
 /// How long a message stays claimed: far longer than an old command is accepted.
@@ -123,14 +123,12 @@ impl Broker {
 
     /// Refuses what another replica may do by now: a program's request came to this one alone, but
     /// a message came to all.
-    pub(super) fn in_touch(&self, hold: Hold, caller: &Caller) -> Result<(), BrokerError> {
+    pub(super) fn in_touch(&self, hold: Hold, id: &RequestId) -> Result<(), BrokerError> {
         let term = self.term();
-        match caller {
-            Caller::Telegram(_) if term.is_none() || term != hold.term => {
-                Err(BrokerError::OutOfTouch)
-            }
-            Caller::Telegram(_) | Caller::Unix(_) | Caller::Job(_) => Ok(()),
+        if id.is_of_chat() && (term.is_none() || term != hold.term) {
+            return Err(BrokerError::OutOfTouch);
         }
+        Ok(())
     }
 
     /// Whether doing `action` twice changes nothing, as far as can be told by it alone. The answer

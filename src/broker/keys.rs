@@ -107,19 +107,24 @@ impl Broker {
         Ok(())
     }
 
-    /// The keys to encrypt an answer to `caller` to.
+    /// The keys to encrypt an answer to `caller` to; a job's are `configured`.
     pub(super) async fn keys_to_seal_to(
         &self,
         caller: &Caller,
+        configured: &[String],
     ) -> Result<Vec<String>, BrokerError> {
         let keys = match caller {
-            Caller::Telegram(user) => self.keys(user).await?,
-            Caller::Unix(_) | Caller::Job(_) => vec![],
+            Caller::Telegram(user) => {
+                let keys = self.keys(user).await?.into_iter();
+                keys.map(|key| key.key).collect()
+            }
+            Caller::Unix(_) => vec![],
+            Caller::Job(_) => configured.to_vec(),
         };
         if keys.is_empty() {
             return Err(BrokerError::NoKey);
         }
-        Ok(keys.into_iter().map(|key| key.key).collect())
+        Ok(keys)
     }
 
     async fn record_key(

@@ -82,6 +82,7 @@ pub struct Broker {
     company: cluster::Company,
     watching: watches::Watching,
     unrecorded: leaks::Unrecorded,
+    refused_proofs: proof::Recorded,
     duties: keeper::Duties,
     seen_open: lock::SeenOpen,
 }
@@ -127,6 +128,8 @@ pub struct Beside<'a> {
     pub fields: &'a [Field],
     /// How long a wrapping token is to live, up to [`Rules::wrap_ttl`]; so long where this is none.
     pub wrap_ttl: Option<Duration>,
+    /// The public keys that a job's answer is sealed to, as the configuration has them.
+    pub seal_to: &'a [String],
 }
 
 impl<'a> Beside<'a> {
@@ -135,7 +138,7 @@ impl<'a> Beside<'a> {
     pub fn fields(fields: &'a [Field]) -> Self {
         Self {
             fields,
-            wrap_ttl: None,
+            ..Self::default()
         }
     }
 }
@@ -198,6 +201,7 @@ impl Broker {
             company: cluster::Company::default(),
             unrecorded: leaks::Unrecorded::default(),
             watching: watches::Watching::default(),
+            refused_proofs: proof::Recorded::default(),
             duties: keeper::Duties::new(name),
             seen_open: lock::SeenOpen::default(),
         }
@@ -259,7 +263,7 @@ impl Broker {
         }
         if let Decision::Allow(permit) = &decision
             && permit.grant().is_none()
-            && self.in_touch(hold, &request.caller).is_ok()
+            && self.in_touch(hold, &request.id).is_ok()
             && let Some(secret) = self.at_hand(permit)
         {
             return self.hand_out(permit, decided, secret).await;
@@ -272,7 +276,7 @@ impl Broker {
                 Ok(Outcome::NeedsApproval(waiting))
             }
             Decision::Allow(permit) => {
-                if let Err(error) = self.in_touch(hold, &request.caller) {
+                if let Err(error) = self.in_touch(hold, &request.id) {
                     return self.conclude(&permit, Err(error)).await;
                 }
                 let spent = match self.spend(&permit).await {
@@ -281,7 +285,7 @@ impl Broker {
                 };
                 // What another request used is not for this one to give back.
                 let grant = permit.grant().filter(|_| spent).cloned();
-                let done = match self.in_touch(hold, &request.caller) {
+                let done = match self.in_touch(hold, &request.id) {
                     Ok(()) => self.execute(permit, beside).await,
                     Err(error) => self.conclude(&permit, Err(error)).await,
                 };
@@ -318,10 +322,12 @@ impl Broker {
         request: &Request,
         reason: Option<&str>,
     ) -> Result<Decision, BrokerError> {
-        let locked = match request.caller {
-            Caller::Telegram(_) => self.chat_locked().await?,
-            Caller::Unix(_) | Caller::Job(_) => false,
+        let by_chat = match request.caller {
+            Caller::Telegram(_) => true,
+            Caller::Unix(_) => false,
+            Caller::Job(_) => request.id.is_of_chat(),
         };
+        let locked = by_chat && self.chat_locked().await?;
         Ok(if locked {
             Decision::Deny(Denial {
                 reason: DenialReason::ChatLocked,

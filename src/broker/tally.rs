@@ -69,10 +69,13 @@ impl Told for Outcome {
             Self::Wrapped(_) => "wrapped",
             Self::Sealed(_) => "sealed",
             Self::Offered(_) => "offered",
-            Self::Listed(_) | Self::Versions(_) => "listed",
-            Self::Written(_) | Self::Deleted(_) | Self::Undeleted(_) | Self::Destroyed(_) => {
-                "changed"
-            }
+            Self::Listed(_) | Self::Versions(_) | Self::Runs(_) => "listed",
+            Self::Written(_)
+            | Self::Deleted(_)
+            | Self::Undeleted(_)
+            | Self::Destroyed(_)
+            | Self::Watching(_) => "changed",
+            Self::Operated(_) => "operated",
             Self::Denied(_) => "denied",
             Self::NeedsApproval(_) => "waiting",
             Self::Duplicate => "duplicate",
@@ -84,7 +87,7 @@ impl Told for Outcome {
 impl Told for Asked {
     fn word(&self) -> &'static str {
         match self {
-            Self::Confirm { .. } => "asked",
+            Self::Confirm { .. } | Self::ConfirmPipeline(..) => "asked",
             Self::Denied(_) => "denied",
             Self::NeedsApproval(_) => "waiting",
             Self::Duplicate => "duplicate",

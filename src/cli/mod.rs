@@ -30,6 +30,7 @@ pub mod render;
 pub mod rotate;
 mod secret;
 mod show;
+pub mod sign;
 mod signals;
 pub mod state;
 pub mod status;
@@ -170,6 +171,8 @@ pub enum Client {
     Render(render::RenderArgs),
     /// Hand secrets to the later steps of a GitHub job, masked in its log
     Github(github::GithubArgs),
+    /// Sign a command that a job's bot sends to vaultgram in chat
+    Sign(sign::SignArgs),
     /// Decrypt a sealed answer from the chat
     Open(open::OpenArgs),
     /// Make a key for sealed answers
@@ -234,7 +237,11 @@ impl Client {
             Self::Revoke(arguments) => Some(&arguments.common),
             Self::BreakGlass(arguments) => Some(&arguments.common),
             Self::Reviewed(arguments) => Some(&arguments.common),
-            Self::Open(_) | Self::Keygen(_) | Self::Completions(_) | Self::Man(_) => None,
+            Self::Sign(_)
+            | Self::Open(_)
+            | Self::Keygen(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
         }
     }
 }
@@ -283,6 +290,7 @@ async fn carry_out(
         Client::Exec(arguments) => return exec::run(arguments).await,
         Client::Render(arguments) => render::run(arguments, out).await,
         Client::Github(arguments) => github::run(arguments, out).await,
+        Client::Sign(arguments) => sign::run(arguments, out),
         Client::Open(arguments) => open::run(arguments, out, terminal),
         Client::Keygen(arguments) => keygen::run(arguments, out),
         Client::Unlock(arguments) => unlock::run(arguments, out).await,

@@ -34,8 +34,6 @@ pub struct HttpsConfig {
     pub max_connections: usize,
     /// Whose tokens are taken.
     pub issuers: Vec<IssuerConfig>,
-    /// Where the keys of those who sign are.
-    pub signing: Option<SecretPath>,
 }
 
 /// An issuer whose tokens are taken.
@@ -110,12 +108,38 @@ pub(super) struct Signing {
     pub(super) path: String,
 }
 
+/// Where the keys of those who sign are; `None` where nobody does, or that is among the problems.
+/// `used`: whether what they sign can come in.
+pub(super) fn signing(
+    raw: &Signing,
+    used: bool,
+    mounts: Option<&Mounts>,
+    problems: &mut Problems,
+) -> Option<SecretPath> {
+    let target = mounts?.parse(&raw.path);
+    let target = target
+        .ok()
+        .filter(|it| it.field.is_none() && it.version.is_none());
+    if target.is_none() {
+        problems.push(
+            "[signing] path: not the path of a secret; write it like \
+             path = \"secret/vaultgram/signing\"",
+        );
+    }
+    if !used {
+        problems.push(
+            "[signing]: what is signed comes by HTTPS or by chat; add an [https] section, or \
+             [telegram.jobs.OWNER]",
+        );
+    }
+    target.map(|target| target.path)
+}
+
 /// `None` where it is not configured, or something is wrong, which is among the problems. Who can prove
-/// something there are issuers, those who sign, and GitHub by its `webhooks`.
+/// something there are issuers, those who sign where `signing`, and GitHub by its `webhooks`.
 pub(super) fn typed(
     https: Option<Https>,
-    (issuers, signing, webhooks): (BTreeMap<String, Issuer>, Option<Signing>, bool),
-    mounts: Option<&Mounts>,
+    (issuers, signing, webhooks): (BTreeMap<String, Issuer>, bool, bool),
     directory: &Path,
     problems: &mut Problems,
 ) -> Option<HttpsConfig> {
@@ -125,32 +149,16 @@ pub(super) fn typed(
         .into_iter()
         .filter_map(|(name, raw)| issuer(name, raw, directory, problems));
     let issuers: Vec<_> = issuers.collect();
-    let signing = signing.and_then(|raw| {
-        let target = mounts?.parse(&raw.path);
-        let target = target
-            .ok()
-            .filter(|it| it.field.is_none() && it.version.is_none());
-        if target.is_none() {
-            problems.push(
-                "[signing] path: not the path of a secret; write it like \
-                 path = \"secret/vaultgram/signing\"",
-            );
-        }
-        target.map(|target| target.path)
-    });
     let Some(raw) = https else {
         if !issuers.is_empty() {
             problems.push("[issuers]: their tokens are for HTTPS; add an [https] section");
-        }
-        if signing.is_some() {
-            problems.push("[signing]: what is signed comes by HTTPS; add an [https] section");
         }
         if webhooks {
             problems.push("[github]: webhooks come by HTTPS; add an [https] section");
         }
         return None;
     };
-    let anybody = !issuers.is_empty() || signing.is_some() || webhooks;
+    let anybody = !issuers.is_empty() || signing || webhooks;
     if !anybody && problems.found.len() == before {
         problems.push(
             "[https]: nobody could prove who they are; add an [issuers.github] section (or another \
@@ -182,7 +190,6 @@ pub(super) fn typed(
         client_authority: raw.client_ca_file.map(|path| directory.join(path)),
         max_connections: raw.max_connections,
         issuers,
-        signing,
     })
 }
 

@@ -19,6 +19,7 @@ mod policy;
 mod proxy;
 mod raw;
 mod rules;
+mod signers;
 mod socket;
 mod state;
 mod telegram;
@@ -40,6 +41,7 @@ pub use limits::LimitsConfig;
 pub use metrics::{MetricsConfig, MetricsTls};
 pub use proxy::ProxyConfig;
 pub use rules::{HangsOn, RulesConfig, other_sections, policies_in, watched};
+pub use signers::SignerConfig;
 pub use socket::SocketConfig;
 pub use state::{
     EtcdConfig, EtcdTls, LogConfig, LogFormat, PREVIOUS_STATE_KEY, STATE_KEY, StateConfig,
@@ -50,6 +52,8 @@ pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
 pub use vault_tls::VaultTls;
 
 use zeroize::Zeroizing;
+
+use crate::domain::SecretPath;
 
 /// Largest configuration or policy file read, in bytes.
 pub(crate) const MAX_FILE: u64 = 1 << 20;
@@ -79,6 +83,8 @@ pub struct Config {
     pub github: Option<GitHubConfig>,
     /// Where metrics are scraped over the network, where they are.
     pub metrics: Option<MetricsConfig>,
+    /// Where the keys of those who sign are, where somebody may.
+    pub signing: Option<SecretPath>,
     /// The audit.
     pub audit: AuditConfig,
     /// Where the state is.
@@ -118,6 +124,7 @@ impl Config {
                 https: parts.https,
                 github: parts.github,
                 metrics: parts.metrics,
+                signing: parts.signing,
                 audit: parts.audit,
                 state,
                 log: parts.log,
@@ -163,6 +170,7 @@ struct Parts {
     https: Option<HttpsConfig>,
     github: Option<GitHubConfig>,
     metrics: Option<MetricsConfig>,
+    signing: Option<SecretPath>,
     audit: AuditConfig,
     state: Option<StateConfig>,
     log: LogConfig,
@@ -195,6 +203,17 @@ impl Parts {
             );
         }
         let in_chat = raw.telegram.is_some();
+        let jobs_in_chat = raw.telegram.as_ref().is_some_and(|it| !it.jobs.is_empty());
+        if let Some(telegram) = &raw.telegram
+            && let Some(name) = telegram
+                .jobs
+                .keys()
+                .find(|it| raw.issuers.contains_key(*it))
+        {
+            problems.push(format!(
+                "[telegram.jobs.{name}]: an issuer is called so, and it could not own a key"
+            ));
+        }
         let telegram = raw.telegram.and_then(|raw| {
             telegram::typed(raw, mounts.as_ref(), &directory, environment, &mut problems)
         });
@@ -206,14 +225,20 @@ impl Parts {
             .github
             .and_then(|raw| github::typed(raw, mounts.as_ref(), environment, &mut problems));
         let webhooks = github.as_ref().is_some_and(|it| it.webhook.is_some());
-        let https = https::typed(
-            raw.https,
-            (raw.issuers, raw.signing, webhooks),
-            mounts.as_ref(),
-            &directory,
-            &mut problems,
-        );
         let metrics = metrics::typed(raw.metrics, &directory, &mut problems);
+        let signs = raw.signing.is_some();
+        if jobs_in_chat && !signs {
+            problems.push(
+                "[telegram.jobs]: what they sign cannot be checked; say in [signing] where the keys are",
+            );
+        }
+        let used = raw.https.is_some() || jobs_in_chat;
+        let signing = raw
+            .signing
+            .as_ref()
+            .and_then(|raw| https::signing(raw, used, mounts.as_ref(), &mut problems));
+        let provers = (raw.issuers, signs, webhooks);
+        let https = https::typed(raw.https, provers, &directory, &mut problems);
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         if let Err(problem) = raw.approvals.check() {
             problems.push(problem);
@@ -232,6 +257,7 @@ impl Parts {
             https,
             github,
             metrics,
+            signing,
             audit,
             state,
             log,

@@ -55,6 +55,16 @@ pub(super) struct Telegram {
     pub(super) approvals_chat: Option<i64>,
     pub(super) watched_chats: WatchedChats,
     pub(super) quiet_hours: Option<String>,
+    pub(super) jobs: BTreeMap<String, ChatJob>,
+}
+
+/// An owner of signing keys whose commands count in chat.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChatJob {
+    pub(super) accounts: Vec<i64>,
+    #[serde(default)]
+    pub(super) age_keys: Vec<String>,
 }
 
 impl Default for Telegram {
@@ -78,6 +88,7 @@ impl Default for Telegram {
             approvals_chat: None,
             watched_chats: WatchedChats::These(vec![]),
             quiet_hours: None,
+            jobs: BTreeMap::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::config::application::{self, ApplicationConfig};
 use crate::config::environment::Environment;
 use crate::config::files::{self, Guard};
 use crate::config::proxy::{self, ProxyConfig};
+use crate::config::signers::{self, SignerConfig};
 use crate::config::{Problems, raw};
 use crate::domain::{Mounts, QuietHours, SecretValue};
 
@@ -52,6 +53,8 @@ pub struct TelegramConfig {
     pub watched_chats: WatchedChats,
     /// When what is told of pipelines makes no sound.
     pub quiet_hours: Option<QuietHours>,
+    /// Whose signed commands are taken.
+    pub signers: BTreeMap<String, SignerConfig>,
 }
 
 /// Chats that are watched for values.
@@ -176,6 +179,7 @@ pub(super) fn typed(
         approvals_chat: raw.approvals_chat,
         watched_chats,
         quiet_hours,
+        signers: signers::typed(raw.jobs, problems),
     })
 }
 

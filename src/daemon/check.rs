@@ -9,6 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::{Config, HttpsConfig, StateConfig};
 use crate::coordination::key::StateKey;
 use crate::daemon::{UNSIGNED, github, https as front, load, people, policies, settings};
+use crate::domain::SecretPath;
 use crate::domain::person::Account;
 use crate::vault::Store;
 
@@ -47,6 +48,11 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
                 people(telegram.allowed_users.len())
             )?;
         }
+    }
+    for (owner, signer) in config.telegram.iter().flat_map(|it| &it.signers) {
+        let accounts = signer.accounts.iter().map(i64::to_string);
+        let accounts = accounts.collect::<Vec<_>>().join(", ");
+        writeln!(out, "          to what {owner} signed, from {accounts}")?;
     }
     if let Some(telegram) = &config.telegram
         && telegram.lock_on_new_device
@@ -114,8 +120,8 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         let repositories = github.repositories.join(", ");
         writeln!(out, "pipelines {} for {repositories}", github.address)?;
     }
-    if let Some(config) = &config.https {
-        https(config, out)?;
+    if let Some(https) = &config.https {
+        self::https(https, config.signing.as_ref(), out)?;
     }
     if let Some(metrics) = &config.metrics {
         let by = match &metrics.tls {
@@ -138,7 +144,11 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
 }
 
 /// Where jobs are listened to, and which are believed.
-fn https(config: &HttpsConfig, out: &mut dyn Write) -> std::io::Result<()> {
+fn https(
+    config: &HttpsConfig,
+    signing: Option<&SecretPath>,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     let with = match config.client_authority {
         Some(_) => ", who show a certificate",
         None => "",
@@ -148,7 +158,7 @@ fn https(config: &HttpsConfig, out: &mut dyn Write) -> std::io::Result<()> {
         let (name, issuer) = (&issuer.name, &issuer.issuer);
         writeln!(out, "          with tokens of {name} ({issuer})")?;
     }
-    match &config.signing {
+    match signing {
         Some(path) => writeln!(out, "          with signatures by the keys in {path}"),
         None => Ok(()),
     }

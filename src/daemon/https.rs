@@ -12,7 +12,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::{HttpsConfig, IssuerConfig, LimitsConfig};
 use crate::daemon::own_keys::OwnKeys;
 use crate::daemon::settings;
-use crate::domain::{Mounts, Secret};
+use crate::domain::{Mounts, Secret, SecretPath};
 use crate::http::{Https, HttpsSettings, Identity, Timeouts, TlsFiles};
 use crate::identity::{Issuer, KeySource, Oidc, Sessions, Signatures};
 
@@ -22,16 +22,45 @@ pub(super) struct Front {
     pub(super) identity: Identity,
 }
 
-/// Opens what `config` says, with `ports` for each that needs some; `webhooks` are taken there too.
+/// What signatures are held against: the keys at `path`. None can be of an owner called as one of the
+/// issuers in `config`.
+///
+/// # Errors
+/// Says what cannot be used, and what to do.
+pub(super) fn signatures(
+    path: Option<SecretPath>,
+    config: Option<&HttpsConfig>,
+    mounts: &Mounts,
+    ports: impl Fn() -> Ports,
+) -> Result<Option<Arc<Signatures>>, Failure> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let keys = OwnKeys::new(path, mounts.clone(), ports());
+    let keys =
+        keys.map_err(|error| Failure::new(Exit::CannotCreate, format!("[signing] path: {error}")))?;
+    let Ports {
+        clock,
+        coordination,
+        ..
+    } = ports();
+    let issuers = config.iter().flat_map(|it| &it.issuers);
+    let issuers = issuers.map(|issuer| issuer.name.clone()).collect();
+    let source = Arc::new(SigningKeys(keys));
+    let signatures = Signatures::new(source, issuers, clock, coordination);
+    Ok(Some(Arc::new(signatures)))
+}
+
+/// Opens what `config` says; `webhooks` are taken there too.
 ///
 /// # Errors
 /// Says what cannot be used, and what to do.
 pub(super) fn open(
     config: HttpsConfig,
     limits: LimitsConfig,
-    mounts: &Mounts,
+    signatures: Option<Arc<Signatures>>,
     webhooks: Option<Webhooks>,
-    ports: impl Fn() -> Ports,
+    ports: Ports,
 ) -> Result<Front, Failure> {
     let refuse = |error| Failure::new(Exit::CannotCreate, error);
     let settings = HttpsSettings {
@@ -45,25 +74,13 @@ pub(super) fn open(
         clock,
         random,
         ..
-    } = ports();
-    let names = config.issuers.iter().map(|issuer| issuer.name.clone());
-    let names = names.collect();
+    } = ports;
     let oidc = Oidc::new(
         issuers(config.issuers),
         Arc::clone(&clock),
         Arc::clone(&coordination),
     );
     let oidc = oidc.map_err(|error| refuse(format!("[issuers] {error}")))?;
-    let signatures = config.signing.map(|path| {
-        let keys = OwnKeys::new(path, mounts.clone(), ports());
-        let source = keys.map(|keys| Arc::new(SigningKeys(keys)));
-        source.map(|source| {
-            let (clock, coordination) = (Arc::clone(&clock), Arc::clone(&coordination));
-            Signatures::new(source, names, clock, coordination)
-        })
-    });
-    let signatures = signatures.transpose();
-    let signatures = signatures.map_err(|error| refuse(format!("[signing] path: {error}")))?;
     let https = Https::bind(settings);
     let https = https.map_err(|error| refuse(format!("[https] {error}")))?;
     Ok(Front {

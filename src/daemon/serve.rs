@@ -28,6 +28,7 @@ use crate::daemon::{
 };
 use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener, SCRAPERS, Scrape};
+use crate::identity::Signatures;
 use crate::telegram::{FileSession, SessionError, TelegramError};
 use crate::vault::{Cached, Store};
 use crate::{memory, telegram};
@@ -123,6 +124,7 @@ struct Daemon {
     https: Option<https::Front>,
     scrape: Option<Scrape>,
     certificates: metrics::Certificates,
+    signatures: Option<Arc<Signatures>>,
     attestor: Attestor,
     reloader: Reloader,
     telegram: Option<Account>,
@@ -172,11 +174,7 @@ impl Daemon {
             AuditFile::open(settings).map_err(|error| Failure::new(Exit::CannotCreate, error))?;
         let audit = Arc::new(audit);
         let telegram = config.telegram.as_ref().zip(key);
-        let telegram = telegram.map(|(config, key)| {
-            let session = FileSession::open(&config.session, key)
-                .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-            Ok::<_, Failure>((config, Arc::new(session)))
-        });
+        let telegram = telegram.map(|(config, key)| open_session(config, key));
         let telegram = telegram.transpose()?;
         let session = telegram.as_ref().map(|(_, session)| &**session);
         let state = State::open(config.state, session, &clock)?;
@@ -222,8 +220,9 @@ impl Daemon {
             .credentials
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
-        let https = config.https;
-        let https = https.map(|it| https::open(it, limits, &rules.mounts, webhooks, ports));
+        let (path, https) = (config.signing, config.https);
+        let signatures = https::signatures(path, https.as_ref(), &rules.mounts, ports)?;
+        let https = https.map(|it| https::open(it, limits, signatures.clone(), webhooks, ports()));
         let https = https.transpose()?;
         let scrape = config.metrics.map(metrics::open).transpose()?;
         let ports = Ports {
@@ -250,6 +249,7 @@ impl Daemon {
             https,
             scrape,
             certificates,
+            signatures,
             attestor,
             reloader,
             telegram,
@@ -307,6 +307,7 @@ impl Daemon {
                 coordination: self.state.port(),
                 clock: self.clock,
                 witness: witness(self.witness, &self.audit),
+                signatures: self.signatures,
             };
             let chatting = chat(account, ports, status, fronts.stop(), beside_socket);
             all.add(fronts.spawn(chatting));
@@ -435,6 +436,16 @@ async fn chat(
         }
         ended => ended.map_err(unavailable),
     }
+}
+
+/// The session that `config` names, with it.
+fn open_session(
+    config: &TelegramConfig,
+    key: SessionKey,
+) -> Result<(&TelegramConfig, Arc<FileSession>), Failure> {
+    let session = FileSession::open(&config.session, key)
+        .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
+    Ok((config, Arc::new(session)))
 }
 
 fn open_telegram(

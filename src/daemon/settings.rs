@@ -193,8 +193,21 @@ pub(super) fn telegram(
             WatchedChats::These(ids) if ids.is_empty() => telegram::WatchedChats::None,
             WatchedChats::These(ids) => telegram::WatchedChats::These(ids.clone()),
         },
+        signers: signers(config),
         ..telegram::Settings::new(api_id, config.allowed_users.clone())
     }
+}
+
+/// Whose signed commands are taken.
+fn signers(config: &TelegramConfig) -> telegram::Signers {
+    let signers = config.signers.iter().map(|(owner, signer)| {
+        let signer = telegram::Signer {
+            accounts: signer.accounts.clone(),
+            age_keys: signer.age_keys.clone(),
+        };
+        (owner.clone(), signer)
+    });
+    signers.collect()
 }
 
 /// The way to Telegram.

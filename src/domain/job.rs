@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-/// What tokens may say of a job, by the names that policies use: GitHub's and GitLab's claims, and
-/// of Kubernetes' the names in `kubernetes.io`. All of it is text.
-pub const CLAIMS: [&str; 36] = [
+/// What tokens may say of a job, by the names that policies use: what its issuer calls itself, GitHub's
+/// and GitLab's claims, and of Kubernetes' the names in `kubernetes.io`. All of it is text.
+pub const CLAIMS: [&str; 37] = [
+    "iss",
     "repository",
     "repository_id",
     "repository_owner",
@@ -60,6 +61,12 @@ const OF_THE_RUN: [&str; 8] = [
 /// Those that name who set it going, by number: the first there is.
 const OF_WHOM: [&str; 2] = ["actor_id", "user_id"];
 
+/// What GitHub's tokens say of their issuer, and where its runs are seen.
+const GITHUB: (&str, &str) = (
+    "https://token.actions.githubusercontent.com",
+    "https://github.com",
+);
+
 /// As many signs of a commit's name as people look at.
 const SHORT_SHA: usize = 7;
 
@@ -111,6 +118,28 @@ impl Job {
             .collect()
     }
 
+    /// Where people see the run, if its issuer is one that says so: GitHub or GitLab.
+    #[must_use]
+    pub fn run_url(&self) -> Option<String> {
+        let issuer = self.claim("iss")?;
+        let plain = |name: &str| {
+            let known = |sign: char| sign.is_ascii_alphanumeric() || "-_./".contains(sign);
+            self.claim(name).filter(|text| text.chars().all(known))
+        };
+        if let Some(run) = plain("run_id") {
+            let (server, repository) = (github(issuer)?, plain("repository")?);
+            let attempt = plain("run_attempt").map(|number| format!("/attempts/{number}"));
+            let attempt = attempt.unwrap_or_default();
+            return Some(format!("{server}/{repository}/actions/runs/{run}{attempt}"));
+        }
+        let project = plain("project_path")?;
+        let (kind, number) = match plain("job_id") {
+            Some(job) => ("jobs", job),
+            None => ("pipelines", plain("pipeline_id")?),
+        };
+        Some(format!("{issuer}/{project}/-/{kind}/{number}"))
+    }
+
     /// For people: `acme/web refs/heads/main at 0123abc, run 7 attempt 1, environment production, by alice`.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -134,6 +163,19 @@ impl Job {
         let parts = [Some(place), run, named("environment", "environment"), by];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Where a GitHub that calls itself `issuer` in its tokens shows its runs: the one of everybody, an
+/// enterprise's in GitHub's cloud, or on its own server.
+fn github(issuer: &str) -> Option<String> {
+    if issuer == GITHUB.0 {
+        return Some(GITHUB.1.to_owned());
+    }
+    let cloud = issuer.strip_prefix("https://token.actions.");
+    if let Some(host) = cloud.filter(|host| host.ends_with(".ghe.com")) {
+        return Some(format!("https://{host}"));
+    }
+    issuer.strip_suffix("/_services/token").map(str::to_owned)
 }
 
 /// The name in [`CLAIMS`] that `name` is.
@@ -219,6 +261,58 @@ mod tests {
             "acme/web refs/heads/main at 0123abc, run 30 attempt 2, environment production, by alice"
         );
         assert_eq!(job(&[]).describe(), "repo:acme/web:ref:refs/heads/main");
+    }
+
+    #[test]
+    fn a_run_is_seen_where_its_issuer_has_it() {
+        let url = |issuer: &'static str, more: &[(&'static str, &str)]| {
+            job(&[&[("iss", issuer)], more].concat()).run_url()
+        };
+        let run = [("repository", "acme/web"), ("run_id", "30")];
+        let again = [run[0], run[1], ("run_attempt", "2")];
+        for (issuer, claims, expected) in [
+            (
+                GITHUB.0,
+                &run[..],
+                "https://github.com/acme/web/actions/runs/30",
+            ),
+            (
+                GITHUB.0,
+                &again,
+                "https://github.com/acme/web/actions/runs/30/attempts/2",
+            ),
+            (
+                "https://token.actions.acme.ghe.com",
+                &run,
+                "https://acme.ghe.com/acme/web/actions/runs/30",
+            ),
+            (
+                "https://git.acme.org/_services/token",
+                &run,
+                "https://git.acme.org/acme/web/actions/runs/30",
+            ),
+            (
+                "https://gitlab.acme.org",
+                &[("project_path", "a/b/c"), ("pipeline_id", "7")],
+                "https://gitlab.acme.org/a/b/c/-/pipelines/7",
+            ),
+            (
+                "https://gitlab.acme.org",
+                &[
+                    ("project_path", "a/b"),
+                    ("pipeline_id", "7"),
+                    ("job_id", "8"),
+                ],
+                "https://gitlab.acme.org/a/b/-/jobs/8",
+            ),
+        ] {
+            assert_eq!(url(issuer, claims).as_deref(), Some(expected));
+        }
+        assert_eq!(url("https://elsewhere.org", &run), None);
+        assert_eq!(url(GITHUB.0, &run[..1]), None);
+        let odd = [("repository", "acme/web?x"), run[1]];
+        assert_eq!(url(GITHUB.0, &odd), None);
+        assert_eq!(job(&run).run_url(), None);
     }
 
     #[test]

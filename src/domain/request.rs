@@ -22,6 +22,17 @@ pub enum RequestId {
     Connection(u128),
 }
 
+impl RequestId {
+    /// Whether it came by a chat: to every replica, and to nobody while chat is locked.
+    #[must_use]
+    pub fn is_of_chat(&self) -> bool {
+        match self {
+            Self::Message { .. } | Self::Press(_) => true,
+            Self::Connection(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -142,10 +142,11 @@ impl Asker {
         let (broker, id) = (Arc::clone(&self.broker), request.id.clone());
         let about = (request.action, request.target.clone());
         let work = async move {
-            let fields = &fields;
-            broker
-                .handle_with(request, Beside { fields, wrap_ttl })
-                .await
+            let beside = Beside {
+                wrap_ttl,
+                ..Beside::fields(&fields)
+            };
+            broker.handle_with(request, beside).await
         };
         allowed(self.see_to(id, work, secret_of).await??, Some(about))
     }

@@ -153,6 +153,7 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::NotAnEngine
             | BrokerError::NotKv
             | BrokerError::InvokeOnHost
+            | BrokerError::PlainInChat
             | BrokerError::NotRenewable
             | BrokerError::KeptTooLong
             | BrokerError::TooManyLeases(_)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hyper::StatusCode;
+use time::OffsetDateTime;
 
 use crate::api::{
     Envelope, Health, Initialized, Leader, MountInfo, PeerInfo, SealStatus, Twice, Unlocked,
@@ -194,7 +195,13 @@ pub(super) fn leader() -> Reply {
     reply::json(StatusCode::OK, &Leader { ha_enabled: false })
 }
 
-pub(super) fn lookup_self(id: &RequestId, caller: &Caller) -> Reply {
+/// When the session of a request ends, among its extensions.
+#[derive(Clone, Copy)]
+pub(super) struct SessionEnd(pub(super) OffsetDateTime);
+
+/// Who `caller` is; `left`: how long the session lasts from now on, where there is one.
+pub(super) fn lookup_self(id: &RequestId, caller: &Caller, left: Option<time::Duration>) -> Reply {
+    let left = left.map_or(0, time::Duration::whole_seconds);
     let (kind, meta) = match caller {
         Caller::Telegram(_) => ("telegram-user", BTreeMap::new()),
         Caller::Unix(peer) => ("unix-peer", peer.facts()),
@@ -215,7 +222,7 @@ pub(super) fn lookup_self(id: &RequestId, caller: &Caller) -> Reply {
         path: String::new(),
         policies: vec![],
         renewable: false,
-        ttl: 0,
+        ttl: u64::try_from(left).unwrap_or_default(),
         kind: kind.to_owned(),
     };
     reply::json(StatusCode::OK, &Envelope::new(id.to_string(), info))

@@ -18,7 +18,7 @@ use crate::http::error::Refusal;
 use crate::http::health;
 use crate::http::reply::{self, Reply};
 use crate::http::route::{self, Route};
-use crate::http::system;
+use crate::http::system::{self, SessionEnd};
 use crate::http::wrapping;
 use crate::http::write;
 
@@ -157,7 +157,11 @@ impl VaultApi {
             Route::SealStatus => self.seal_status().await,
             Route::Init => self.initialized().await,
             Route::Leader => Ok(system::leader()),
-            Route::LookupSelf => Ok(system::lookup_self(&id, caller)),
+            Route::LookupSelf => {
+                let end = head.extensions.get::<SessionEnd>();
+                let left = end.map(|end| end.0 - self.asker.broker.now());
+                Ok(system::lookup_self(&id, caller, left))
+            }
             // Who has a token has it from elsewhere.
             Route::RevokeSelf => Ok(reply::done()),
             Route::Capabilities => {

@@ -42,6 +42,12 @@ pub enum IdentityError {
     /// It lasts too long.
     #[error("the token lasts longer than a day; ask its issuer for one that lasts minutes")]
     Lifetime,
+    /// From an account that does not speak for the signer.
+    #[error("this is signed by another than the account it comes from may send for")]
+    Sender,
+    /// Not as it was sent first: changed since, forwarded, or sent in somebody's name.
+    #[error("a signed message counts only as its sender wrote it, not edited or forwarded")]
+    SecondHand,
     /// It was used.
     #[error("this was used before, and counts once; get a new token, or sign with a new id")]
     Replayed,
@@ -80,6 +86,8 @@ impl IdentityError {
             Self::Expired => "expired",
             Self::NotYet => "not_yet",
             Self::Lifetime => "lifetime",
+            Self::Sender => "sender",
+            Self::SecondHand => "second_hand",
             Self::Replayed => "replayed",
             Self::NoSession => "no_session",
             Self::JwksDown => "jwks_down",
@@ -103,6 +111,8 @@ impl IdentityError {
             | Self::Expired
             | Self::NotYet
             | Self::Lifetime
+            | Self::Sender
+            | Self::SecondHand
             | Self::Replayed
             | Self::NoSession => false,
         }

@@ -100,17 +100,17 @@ impl Sessions {
         })
     }
 
-    /// Whose session `token` is of.
+    /// Whose session `token` is of, and until when.
     ///
     /// # Errors
     /// When it is nobody's, or not any more; when the state store cannot tell.
-    pub async fn find(&self, token: &str) -> Result<Job, IdentityError> {
+    pub async fn find(&self, token: &str) -> Result<Proven, IdentityError> {
         let found = self.look_up(token).await;
         count("session", result(&found));
         found
     }
 
-    async fn look_up(&self, token: &str) -> Result<Job, IdentityError> {
+    async fn look_up(&self, token: &str) -> Result<Proven, IdentityError> {
         if !is_token(token) {
             return Err(IdentityError::NoSession);
         }
@@ -118,8 +118,7 @@ impl Sessions {
         let found = self.coordination.get(&place(token)).await?;
         let kept = found.and_then(|found| Kept::read(&found));
         let kept = kept.filter(|kept| self.lasts(kept));
-        let job = kept.and_then(Kept::into_job);
-        job.ok_or(IdentityError::NoSession)
+        kept.and_then(Kept::proven).ok_or(IdentityError::NoSession)
     }
 
     /// Ends the session of `token`, if there is one.
@@ -190,16 +189,18 @@ impl Kept {
 
     /// `None` where another version said more of it than is known here: policies that forbid
     /// by what is missing would not see it.
-    fn into_job(self) -> Option<Job> {
+    fn proven(self) -> Option<Proven> {
+        let until = OffsetDateTime::from_unix_timestamp(self.until).ok()?;
         let claims = self.claims.into_iter().map(|(name, text)| {
             let name = CLAIMS.iter().find(|known| **known == name)?;
             Some((*name, text))
         });
-        Some(Job {
+        let job = Job {
             issuer: self.issuer,
             subject: self.subject,
             claims: claims.collect::<Option<_>>()?,
-        })
+        };
+        Some(Proven { job, until })
     }
 }
 

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use grammers_tl_types as tl;
-use tracing::{debug, warn};
+use metrics::counter;
+use tracing::{debug, info, warn};
 
 use super::call::CallError;
 use super::handler::{Handler, Job};
@@ -13,6 +14,7 @@ use super::reply::{ANSWERED_IN_PRIVATE, CANNOT_WRITE, COULD_NOT_ANSWER, Part, Re
 use super::withdrawal::Withdrawn;
 use crate::broker::BrokerError;
 use crate::domain::caller::ChatKind;
+use crate::telemetry::metrics::COMMANDS;
 
 impl Handler {
     /// Who wrote a value into a message that was answered before hears of it where it stands.
@@ -122,6 +124,21 @@ impl Handler {
         if let Err(error) = sent.result {
             debug!(event = "telegram.notice_failed", request = %job.id, %error);
         }
+    }
+}
+
+impl Job {
+    /// Logs and counts what became of the command `name`.
+    pub(super) fn ended(&self, name: &'static str, answered: Answered) {
+        info!(
+            event = "telegram.command",
+            command = name,
+            user = self.user.id,
+            chat = self.user.chat.name(),
+            request = %self.id,
+            answered = answered.name(),
+        );
+        counter!(COMMANDS, "command" => name, "answer" => answered.name()).increment(1);
     }
 }
 

@@ -200,13 +200,7 @@ impl Handler {
         action: Action,
         target: &Target,
     ) -> Option<Reply> {
-        let terms = Terms {
-            delete_after: self.settings.delete_after,
-            vault: self.settings.vault_address.as_deref(),
-            now: self.clock.now(),
-            action,
-        };
-        let reply = Reply::outcome(outcome, target, &terms);
+        let reply = Reply::outcome(outcome, target, &self.terms(action));
         let told = reply.as_ref().and_then(|reply| reply.lease.as_ref());
         if let Outcome::Released(secret) = outcome
             && let Some(code) = secret.lease().and_then(|lease| lease.code.as_ref())
@@ -216,6 +210,16 @@ impl Handler {
             self.broker.give_up(code);
         }
         reply
+    }
+
+    /// What the reply to a request for `action` depends on.
+    pub(super) fn terms(&self, action: Action) -> Terms<'_> {
+        Terms {
+            delete_after: self.settings.delete_after,
+            vault: self.settings.vault_address.as_deref(),
+            now: self.clock.now(),
+            action,
+        }
     }
 
     /// Writes a secret that does not exist; asks about one that does.

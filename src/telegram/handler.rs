@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grammers_session::types::PeerId;
-use metrics::counter;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::Settings;
@@ -40,7 +39,7 @@ use crate::broker::ports::Clock;
 use crate::broker::{Broker, BrokerError, Duty, Hold, Whose};
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{ApprovalId, RequestId};
-use crate::telemetry::metrics::COMMANDS;
+use crate::identity::Signatures;
 
 /// Commands worked on at the same time.
 const AT_ONCE: usize = 256;
@@ -48,7 +47,7 @@ const AT_ONCE: usize = 256;
 const MAX_WAITING: usize = 20_000;
 /// How long the state store may be away beyond a command's age, and whoever commanded still hears that
 /// it came too late.
-const OUTAGE: Duration = Duration::from_mins(10);
+pub(super) const OUTAGE: Duration = Duration::from_mins(10);
 /// How often to look whether there is room again.
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(100);
 /// How often a wrong clock is logged.
@@ -60,6 +59,8 @@ pub(super) struct Handler {
     pub(super) rules: Rules,
     pub(super) broker: Arc<Broker>,
     pub(super) clock: Arc<dyn Clock>,
+    /// What signed commands are held against.
+    pub(super) signatures: Option<Arc<Signatures>>,
     pub(super) outbox: Outbox,
     pub(super) deletions: Deletions,
     pub(super) withdrawals: Withdrawals,
@@ -112,6 +113,18 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// Those of a command whose message stays.
+    pub(super) fn new(id: RequestId, user: TelegramUser, word: Word, message: Incoming) -> Self {
+        Self {
+            id,
+            user,
+            word,
+            message,
+            withdrawing: None,
+            gone: false,
+        }
+    }
+
     fn origin(&self, hold: Hold) -> Origin {
         Origin {
             id: self.id.clone(),
@@ -174,6 +187,9 @@ impl Handler {
         let verdict = admit(&message.envelope, &self.rules, now);
         if self.accept_leak(&message, &text, verdict, batch) {
             return;
+        }
+        if self.is_signed(&text) {
+            return self.accept_signed(message, text, batch);
         }
         let second_hand = matches!(verdict, Verdict::SecondHand { .. });
         let (user, chat) = match verdict {
@@ -254,12 +270,8 @@ impl Handler {
         }
         let withdrawing = sensitive.then(|| self.withdraw(&message, &id, user.id, batch));
         let job = Job {
-            id,
-            user,
-            word,
-            message,
             withdrawing,
-            gone: false,
+            ..Job::new(id, user, word, message)
         };
         let handler = Arc::clone(self);
         self.spawn(batch, async move { handler.work(job, command).await });
@@ -374,15 +386,7 @@ impl Handler {
             }
             Answered::Elsewhere
         };
-        info!(
-            event = "telegram.command",
-            command = name,
-            user = job.user.id,
-            chat = job.user.chat.name(),
-            request = %job.id,
-            answered = answered.name(),
-        );
-        counter!(COMMANDS, "command" => name, "answer" => answered.name()).increment(1);
+        job.ended(name, answered);
     }
 
     /// What to answer to a command that is ours, and its name; `None` to whoever may not command.

@@ -3,6 +3,7 @@
 //! ```text
 //! connection ─ receiver ─ handler ── admission, command      (pure: who and what)
 //!   session   progress     press ─── execute, confirm ─ Broker::handle    (what, and what waits)
+//!                         signed ───────────────────────┘                 (what jobs sign)
 //!   status       │           ├────── reply, buttons          (pure: the text)
 //!                └── call ───┼────── outbox, deletion        (send once, delete again)
 //!                            │       withdrawal, unanswered  (delete what people sent)
@@ -52,6 +53,7 @@ mod schedule;
 mod search;
 mod second_net;
 pub mod session;
+mod signed;
 mod status;
 mod stranger;
 mod takeover;
@@ -90,6 +92,7 @@ use self::progress::Progress;
 pub use self::proxy::Proxy;
 use self::second_net::SecondNet;
 pub use self::session::{DcSummary, FileSession, Login, SessionError, Summary};
+pub use self::signed::{Signer, Signers};
 pub use self::status::{State, Status};
 pub use self::stranger::StrangerReply;
 use self::unanswered::Unanswered;
@@ -102,6 +105,7 @@ pub use self::witness::Witness;
 use crate::broker::ports::{Clock, Coordination};
 use crate::broker::{Broker, Duty};
 use crate::domain::QuietHours;
+use crate::identity::Signatures;
 
 /// How long the commands in flight may take when we stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -143,6 +147,8 @@ pub struct Settings {
     pub watched_chats: WatchedChats,
     /// When what is told of pipelines makes no sound, in policies' time zone; by default never.
     pub quiet_hours: Option<QuietHours>,
+    /// Whose signed commands are taken; by default nobody's.
+    pub signers: Signers,
 }
 
 impl Settings {
@@ -166,6 +172,7 @@ impl Settings {
             approvals_chat: None,
             watched_chats: WatchedChats::None,
             quiet_hours: None,
+            signers: Signers::new(),
         }
     }
 }
@@ -180,6 +187,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Where the audit's head is posted, if anywhere.
     pub witness: Option<Witness>,
+    /// What signed commands are held against, where any are taken.
+    pub signatures: Option<Arc<Signatures>>,
 }
 
 /// Why the front end gave up. Everything else it tries again.
@@ -309,6 +318,7 @@ fn handler(
         settings: Arc::clone(settings),
         broker: Arc::clone(&ports.broker),
         clock: Arc::clone(&ports.clock),
+        signatures: ports.signatures.clone(),
         outbox: Outbox::new(
             Arc::clone(&link),
             Arc::clone(session),

@@ -5,6 +5,7 @@ pub(super) mod approval;
 pub(super) mod changed;
 mod delivered;
 mod guard;
+mod job;
 mod leases;
 pub(super) mod pipeline;
 pub(super) mod run;

@@ -7,6 +7,7 @@ use crate::config::{VARIABLES, check, folder, mode, told};
 use crate::vaultgram;
 
 const HTTPS: &str = "[https]\nlisten = \"127.0.0.1:0\"\ncert_file = \"server.pem\"\nkey_file = \"server-key.pem\"\n";
+const SIGNING: &str = "[signing]\npath = \"secret/vaultgram/signing\"\n";
 const GITHUB: &str = "[issuers.github]\naudience = \"https://vaultgram.test\"\n";
 
 /// `HTTPS`, or another section, with what follows.
@@ -106,10 +107,39 @@ fn mistakes_about_https_are_told() {
 #[test]
 fn mistakes_about_who_signs_and_who_has_accounts_are_told() {
     let issuer = |more: &str| with(&format!("{GITHUB}{more}"));
+    let job = |lines: &str, more: &str| format!("[telegram.jobs.shell]\n{lines}{more}");
     let mistakes = [
         (
             "[socket]\n[signing]\npath = \"secret/keys\"\n".to_owned(),
-            "[signing]: what is signed comes by HTTPS; add an [https] section",
+            "[signing]: what is signed comes by HTTPS or by chat; add an [https] section, or \
+             [telegram.jobs.OWNER]",
+        ),
+        (
+            job("accounts = [7001]\n", ""),
+            "[telegram.jobs]: what they sign cannot be checked; say in [signing] where the keys are",
+        ),
+        (
+            job("accounts = []\n", SIGNING),
+            "[telegram.jobs.shell] accounts: name the accounts that send its commands",
+        ),
+        (
+            job("accounts = [-1001]\n", SIGNING),
+            "[telegram.jobs.shell] accounts: name the accounts",
+        ),
+        (
+            job("accounts = [7001]\nage_keys = [\"age1nope\"]\n", SIGNING),
+            "[telegram.jobs.shell] age_keys: up to 5 public keys, which begin with age1",
+        ),
+        (job("", SIGNING), "missing field `accounts`"),
+        (
+            format!("[telegram.jobs.Shell]\naccounts = [7001]\n{SIGNING}"),
+            "[telegram.jobs] \"Shell\": not what the owner of a signing key can be called",
+        ),
+        (
+            issuer(&format!(
+                "[telegram.jobs.github]\naccounts = [7001]\n{SIGNING}"
+            )),
+            "[telegram.jobs.github]: an issuer is called so, and it could not own a key",
         ),
         (
             issuer("[signing]\npath = \"secret/a#b\"\n"),
@@ -129,6 +159,17 @@ fn mistakes_about_who_signs_and_who_has_accounts_are_told() {
     for (config, expected) in &mistakes {
         told(&[(config, expected)]);
     }
+}
+
+#[test]
+fn who_signs_in_chat_is_told_of() {
+    let config = format!(
+        "[telegram]\nallowed_users = [1001]\n[telegram.jobs.shell]\naccounts = [7001, 7002]\n{SIGNING}"
+    );
+    let ran = check(&config, "", VARIABLES);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let expected = "listens to 1 person\n          to what shell signed, from 7001, 7002\n";
+    assert!(ran.out.contains(expected), "{}", ran.out);
 }
 
 #[test]

@@ -200,22 +200,30 @@ async fn plain_http_and_garbage_get_nothing() {
 }
 
 /// TLS has a buffer of its own: what waits there must not wait for ever. How much the kernel takes is
-/// not known, so of many connections some end just there.
+/// not known, so of many connections some end just there, and some long before.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_and_reads_nothing_is_ended() {
     let served = Served::start().await;
-    served.bao.put("web/big", &json!({"k": "x".repeat(20_000)}));
+    served
+        .bao
+        .put("web/big", &json!({"k": "x".repeat(200_000)}));
     let session = format!("x-vault-token: {}", served.session(&json!({})).await);
     let read = "GET /v1/secret/data/web/big";
     let (one, last) = (
         request(read, &[&session], ""),
         request(read, &[&session, "connection: close"], ""),
     );
+    // Those that vaultgram has not closed; it has others, to OpenBao.
+    let local = format!(":{:04X}", served.port);
     let open = || {
-        let files = std::fs::read_dir(format!("/proc/{}/fd", served.pid()));
-        files.unwrap().count()
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let fields = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        fields
+            .filter(|it| it[1].ends_with(&local) && it[3] == "01")
+            .count()
     };
-    let before = open();
     let trust = served.trust();
     let mut deaf = vec![];
     for answers in (0..60).step_by(2) {
@@ -225,11 +233,12 @@ async fn whoever_asks_and_reads_nothing_is_ended() {
         deaf.push(client);
     }
     let start = Instant::now();
-    while open() > before + 2 {
-        let waited = start.elapsed();
-        assert!(waited < Duration::from_mins(2), "{} of {before}", open());
+    while open() > 0 {
+        // The time-out of a write, and what a busy machine takes to get there.
+        assert!(start.elapsed() < Duration::from_secs(30), "{} stay", open());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    assert!(start.elapsed() > Duration::from_secs(5), "none had to wait");
     drop(deaf);
 }
 

@@ -146,6 +146,8 @@ async fn a_session_ends_in_time_and_when_it_says_so() {
     let me = me.json();
     assert_eq!(me["data"]["meta"]["issuer"], "github", "{me}");
     assert_eq!(me["data"]["meta"]["run_id"], "30", "{me}");
+    let left = me["data"]["ttl"].as_u64().unwrap();
+    assert!((1..=900).contains(&left), "{me}");
     // It is the store's, and outlives a restart.
     let code = tokio::task::block_in_place(|| {
         let code = served.stop();

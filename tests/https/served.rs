@@ -209,10 +209,6 @@ impl Served {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.broker.as_ref().unwrap().id()
-    }
-
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -96,6 +96,38 @@ async fn where_clients_need_a_certificate_nobody_is_served_without() {
         .ask("GET /v1/secret/data/web/database", &[], "")
         .await;
     assert_eq!(read.status, 403);
+    // The command line shows one too.
+    let get = |own: &[(&str, &std::path::Path)]| {
+        let mut command = served.vaultgram(&["get", "web/other#k"]);
+        command
+            .env(
+                "VAULTGRAM_SOCKET",
+                format!("https://127.0.0.1:{}", served.port),
+            )
+            .env("VAULTGRAM_CACERT", &authority)
+            .env("VAULTGRAM_JWT", served.issuer.token(&json!({})));
+        for (name, file) in own {
+            command.env(name, file);
+        }
+        let ran = tokio::task::block_in_place(|| command.output().unwrap());
+        let said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
+        (ran.status.code().unwrap(), said)
+    };
+    let (cert, key) = ("VAULTGRAM_CLIENT_CERT", "VAULTGRAM_CLIENT_KEY");
+    let shown = get(&[(cert, &*own.certificate), (key, &*own.key)]);
+    assert_eq!(shown, (0, "v".to_owned()));
+    for (files, code) in [
+        (vec![], 69),
+        (
+            vec![(cert, &*stranger.certificate), (key, &*stranger.key)],
+            69,
+        ),
+        (vec![(cert, &*own.certificate)], 64),
+        (vec![(cert, &*own.key), (key, &*own.certificate)], 78),
+    ] {
+        let (ended, said) = get(&files);
+        assert_eq!(ended, code, "{files:?}: {said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,6 +43,7 @@ mod reload;
 mod secrecy;
 mod session;
 mod sign_in;
+mod signed;
 mod socket;
 #[path = "../support/stage.rs"]
 mod stage;

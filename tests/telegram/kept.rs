@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use vaultgram::broker::ports::{SecretStore, Serving, StoreError, StoreHealth};
+use vaultgram::broker::ports::{
+    SecretStore, Serving, StoreError, StoreHealth, Wrapped, WrappedFacts,
+};
 use vaultgram::domain::{
     Field, History, Permit, Secret, SecretValue, Version, VersionFacts, VersionState,
 };
@@ -106,8 +109,25 @@ impl KeptStore {
     }
 }
 
+/// A token for whatever is to be wrapped.
+pub(crate) fn wrapped(ttl: Duration) -> Wrapped {
+    Wrapped {
+        token: SecretValue::new(super::support::TOKEN.into()),
+        accessor: "accessor".to_owned(),
+        facts: WrappedFacts {
+            path: String::new(),
+            created: String::new(),
+            ttl,
+        },
+    }
+}
+
 #[async_trait]
 impl SecretStore for KeptStore {
+    async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
+        Ok(wrapped(ttl))
+    }
+
     async fn read(&self, permit: &Permit) -> Result<Secret, StoreError> {
         let secrets = self.secrets.lock().unwrap();
         let versions = secrets.get(permit.target().path.path());

@@ -25,6 +25,7 @@ mod leaks;
 mod login;
 mod refusals;
 mod replicas;
+mod signed;
 mod support;
 mod values;
 mod watchdog;

@@ -75,7 +75,7 @@ impl World {
 }
 
 /// Those of `two` by who has the claims that are open: that one first.
-fn by_claim(company: &Company, two: [Replica; 2]) -> (Replica, Replica) {
+pub(crate) fn by_claim(company: &Company, two: [Replica; 2]) -> (Replica, Replica) {
     let owner = company.owner("claims/").unwrap();
     let [one, other] = two;
     if owner == 0 {

@@ -16,7 +16,7 @@ use vaultgram::age::{AgeSealer, SessionKey, StoredKey};
 use vaultgram::audit::AuditFile;
 use vaultgram::broker::ports::{
     AuditHead, AuditSink, Clock, Coordination, SecretStore, Serving, StoreError, StoreHealth,
-    SystemClock, SystemRandom, Wrapped, WrappedFacts,
+    SystemClock, SystemRandom, Wrapped,
 };
 use vaultgram::broker::{self, ApprovalRules, Broker, Rules};
 use vaultgram::domain::group::Groups;
@@ -27,7 +27,7 @@ use vaultgram::telegram::{
 };
 
 pub(crate) use super::doubles::{Entries, Memory};
-use super::kept::KeptStore;
+use super::kept::{KeptStore, wrapped};
 
 /// The broker's own account.
 pub(crate) const BROKER: i64 = 5000;
@@ -73,6 +73,8 @@ pub(crate) struct World {
     pub(crate) wrap_ttl: Duration,
     /// The audit whose head is posted.
     pub(crate) witness: Option<Arc<AuditFile>>,
+    /// Whether signed commands are taken.
+    pub(crate) signs: bool,
     directory: tempfile::TempDir,
 }
 
@@ -112,6 +114,7 @@ impl World {
             clock: Arc::default(),
             wrap_ttl: Duration::from_mins(5),
             witness: None,
+            signs: false,
             directory: tempfile::tempdir().unwrap(),
         };
         let login = world.login();
@@ -172,7 +175,11 @@ impl World {
             },
         );
         let broker = Arc::new(broker);
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let signatures = || super::signed::signatures(clock, Arc::clone(&state));
+        let signatures = self.signs.then(signatures);
         let ports = Ports {
+            signatures,
             broker: Arc::clone(&broker),
             coordination: state,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -375,15 +382,7 @@ impl SecretStore for FakeStore {
     }
 
     async fn wrap(&self, _: &Permit, ttl: Duration) -> Result<Wrapped, StoreError> {
-        Ok(Wrapped {
-            token: SecretValue::new(TOKEN.into()),
-            accessor: "accessor".to_owned(),
-            facts: WrappedFacts {
-                path: String::new(),
-                created: String::new(),
-                ttl,
-            },
-        })
+        Ok(wrapped(ttl))
     }
 
     async fn health(&self) -> StoreHealth {

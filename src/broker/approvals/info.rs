@@ -21,6 +21,8 @@ pub struct ApprovalInfo {
     pub requester: String,
     /// By which account, and for a program, what the kernel says of it.
     pub caller: Caller,
+    /// Whether that was in a chat.
+    pub in_chat: bool,
     /// What is to be done.
     pub action: Action,
     /// With what.
@@ -64,6 +66,7 @@ impl ApprovalInfo {
             id: approval.id.clone(),
             requester: approval.requester.clone(),
             caller: request.caller.clone(),
+            in_chat: request.id.is_of_chat(),
             action: request.action,
             target: request.target.clone(),
             reason: approval.reason.clone(),

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -119,8 +119,9 @@ impl fmt::Display for Address {
     }
 }
 
-/// Believes the authorities in `file`, or the system's.
-pub(super) fn trust(file: Option<&Path>) -> Result<Trust, Failure> {
+/// Believes the authorities in `file`, or the system's, and shows the certificate in `own`, which is a
+/// file of it and one of its key.
+pub(super) fn trust(file: Option<&Path>, own: Option<(&Path, &Path)>) -> Result<Trust, Failure> {
     let mut roots = RootCertStore::empty();
     if let Some(file) = file {
         let refuse = |what: String| {
@@ -145,7 +146,19 @@ pub(super) fn trust(file: Option<&Path>) -> Result<Trust, Failure> {
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|error| Failure::new(Exit::Software, error))?;
-    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let config = config.with_root_certificates(roots);
+    let Some((certificate, key)) = own else {
+        return Ok(Arc::new(config.with_no_client_auth()));
+    };
+    let refuse = |file: &Path, error: &dyn fmt::Display| {
+        let what = format!("{}: {error}", file.display());
+        Failure::new(Exit::Config, what).hint("it must be in PEM")
+    };
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+    let chain = chain.map_err(|error| refuse(certificate, &error))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| refuse(key, &error))?;
+    let config = config.with_client_auth_cert(chain, private);
+    let config = config.map_err(|error| refuse(certificate, &error))?;
     Ok(Arc::new(config))
 }
 

@@ -77,7 +77,7 @@ impl Remote {
         let proof = arguments.choose(&address.to_string())?;
         Ok(Self {
             address,
-            trust: trust(arguments.ca_file())?,
+            trust: trust(arguments.ca_file(), arguments.own_certificate()?)?,
             proof,
             session: Mutex::new(None),
         })
@@ -190,7 +190,7 @@ async fn github(url: &str, token: &Secret, audience: &str) -> Result<Secret, Fai
         ],
         body: Bytes::new(),
     };
-    let trust = trust(None)?;
+    let trust = trust(None, None)?;
     let answer = patiently(async || address.ask(&trust, &asked).await).await?;
     if answer.status != StatusCode::OK {
         let status = answer.status.as_u16();

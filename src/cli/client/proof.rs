@@ -83,6 +83,12 @@ pub struct ProofArgs {
     /// The authorities whose certificates are believed there, in PEM [default: the system's]
     #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     ca_file: Option<PathBuf>,
+    /// Show the certificate in this file, in PEM, where the server wants one of its clients
+    #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
+    client_cert: Option<PathBuf>,
+    /// The file of that certificate's key
+    #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
+    client_key: Option<PathBuf>,
     /// Take an issuer's token (OIDC, JWT) from this file [default: in a GitHub job, GitHub is asked]
     #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     jwt_file: Option<PathBuf>,
@@ -103,6 +109,10 @@ pub struct ProofArgs {
     // The same as variables: options of their own, as a usage error shows what was typed.
     #[arg(long, env = "VAULTGRAM_CACERT", hide = true, global = true)]
     vaultgram_cacert: Option<PathBuf>,
+    #[arg(long, env = "VAULTGRAM_CLIENT_CERT", hide = true, global = true)]
+    vaultgram_client_cert: Option<PathBuf>,
+    #[arg(long, env = "VAULTGRAM_CLIENT_KEY", hide = true, global = true)]
+    vaultgram_client_key: Option<PathBuf>,
     #[arg(long, env = "VAULTGRAM_JWT_FILE", hide = true, global = true)]
     vaultgram_jwt_file: Option<PathBuf>,
     #[arg(long, env = "VAULTGRAM_ROLE", hide = true, global = true)]
@@ -162,10 +172,24 @@ pub(super) enum Evidence {
 
 impl ProofArgs {
     pub(super) fn ca_file(&self) -> Option<&Path> {
-        let variable = filled(self.vaultgram_cacert.as_ref(), |file| {
-            file.as_os_str().is_empty()
-        });
-        self.ca_file.as_ref().or(variable).map(PathBuf::as_path)
+        named(self.ca_file.as_ref(), self.vaultgram_cacert.as_ref())
+    }
+
+    /// The files of the certificate to show, and of its key.
+    pub(super) fn own_certificate(&self) -> Result<Option<(&Path, &Path)>, Failure> {
+        let certificate = named(
+            self.client_cert.as_ref(),
+            self.vaultgram_client_cert.as_ref(),
+        );
+        let key = named(self.client_key.as_ref(), self.vaultgram_client_key.as_ref());
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) | (None, Some(_)) => {
+                let what = "a certificate is shown with its key, and neither without the other";
+                Err(Failure::new(Exit::Usage, what).hint("give --client-cert and --client-key"))
+            }
+        }
     }
 
     /// What was said most plainly: an option, then a variable, then what GitHub gives. `place`: where
@@ -219,6 +243,12 @@ impl ProofArgs {
             token,
         }
     }
+}
+
+/// The file that is named most plainly.
+fn named<'a>(typed: Option<&'a PathBuf>, variable: Option<&'a PathBuf>) -> Option<&'a Path> {
+    let variable = filled(variable, |file| file.as_os_str().is_empty());
+    typed.or(variable).map(PathBuf::as_path)
 }
 
 /// A variable that is empty says nothing.

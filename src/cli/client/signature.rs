@@ -1,5 +1,5 @@
 //! Requests signed with a shared key, as Standard Webhooks has it: HMAC-SHA256 of
-//! `id.timestamp.METHOD TARGET\nBODY`.
+//! `id.timestamp.METHOD TARGET\nBODY`, and for a message in chat, of `id.timestamp.COMMAND`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -40,9 +40,32 @@ impl FromStr for SigningKey {
     }
 }
 
+/// What proves that something is by a key's owner, once.
+pub(in crate::cli) struct Proved {
+    pub(in crate::cli) id: String,
+    pub(in crate::cli) time: String,
+    pub(in crate::cli) signature: String,
+}
+
 impl SigningKey {
-    /// What proves that `asked` is by this key's owner, once.
+    /// `OWNER/KEYID`
+    pub(in crate::cli) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The headers that prove that `asked` is by this key's owner.
     pub(super) fn sign(&self, asked: &Asked<'_>) -> Result<Headers, Failure> {
+        let proved = self.prove(&content(asked))?;
+        Ok(vec![
+            ("vaultgram-key", Zeroizing::new(self.name.clone())),
+            ("webhook-id", Zeroizing::new(proved.id)),
+            ("webhook-timestamp", Zeroizing::new(proved.time)),
+            ("webhook-signature", Zeroizing::new(proved.signature)),
+        ])
+    }
+
+    /// Signs `content`, in as many pieces as it lies in.
+    pub(in crate::cli) fn prove(&self, content: &[&[u8]]) -> Result<Proved, Failure> {
         let key = Secret::in_file(&self.file)?;
         let wrong = || {
             let what = format!("{}: this is no signing key", self.file.display());
@@ -56,31 +79,28 @@ impl SigningKey {
             reason = "the command line has no Clock, and the server's is what decides"
         )]
         let time = time::OffsetDateTime::now_utc().unix_timestamp().to_string();
-        let signature = signature(&key, &id, &time, asked);
-        Ok(vec![
-            ("vaultgram-key", Zeroizing::new(self.name.clone())),
-            ("webhook-id", Zeroizing::new(id)),
-            ("webhook-timestamp", Zeroizing::new(time)),
-            ("webhook-signature", Zeroizing::new(signature)),
-        ])
+        let signature = signature(&key, &id, &time, content);
+        Ok(Proved {
+            id,
+            time,
+            signature,
+        })
     }
 }
 
-fn signature(key: &[u8], id: &str, time: &str, asked: &Asked<'_>) -> String {
+fn content<'a>(asked: &'a Asked<'_>) -> [&'a [u8]; 5] {
+    let method = asked.method.as_str().as_bytes();
+    [method, b" ", asked.target.as_bytes(), b"\n", &asked.body]
+}
+
+fn signature(key: &[u8], id: &str, time: &str, content: &[&[u8]]) -> String {
     let mut signing = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-    for piece in [
-        id,
-        ".",
-        time,
-        ".",
-        asked.method.as_str(),
-        " ",
-        asked.target,
-        "\n",
-    ] {
+    for piece in [id, ".", time, "."] {
         signing.update(piece.as_bytes());
     }
-    signing.update(&asked.body);
+    for piece in content {
+        signing.update(piece);
+    }
     format!("v1,{}", STANDARD.encode(signing.sign()))
 }
 
@@ -116,7 +136,7 @@ mod tests {
             b"0123456789abcdef0123456789abcdef",
             "msg_1",
             "1700000000",
-            &asked,
+            &content(&asked),
         );
         assert_eq!(signed, "v1,+Mec+pckxjF5plBbL+b/SMJYN4a3eGeQkCxhbHd5QPY=");
     }

@@ -2,14 +2,13 @@
 //! and on record.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::{login, webhook};
@@ -19,18 +18,17 @@ use crate::broker::Broker;
 use crate::domain::{Caller, Job, RequestId};
 use crate::http::body;
 use crate::http::error::Refusal;
-use crate::http::limits::{Rate, Who};
+use crate::http::limits::Who;
 use crate::http::reply::{self, Reply};
+use crate::http::system::SessionEnd;
 use crate::http::vault_api::VaultApi;
 use crate::identity::sessions::PREFIX;
-use crate::identity::{IdentityError, Oidc, Sessions, Signatures, Signed};
+use crate::identity::{IdentityError, Oidc, Proven, Sessions, Signatures, Signed};
 
 /// Where a session is ended.
 const END: &str = "/v1/auth/token/revoke-self";
 /// What anybody may ask: whether we live, and serve.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
-/// How many refused proofs a second go on record; more are counted, and in the log.
-const RECORDED: u32 = 10;
 
 /// What proofs are held against.
 pub struct Identity {
@@ -39,7 +37,7 @@ pub struct Identity {
     /// What tokens are exchanged for.
     pub sessions: Sessions,
     /// The keys that requests are signed with, where there are any.
-    pub signatures: Option<Signatures>,
+    pub signatures: Option<Arc<Signatures>>,
     /// Takes what GitHub tells, where it is to tell anything.
     pub webhooks: Option<Webhooks>,
 }
@@ -48,8 +46,6 @@ pub struct Identity {
 pub(super) struct Proofs {
     broker: Arc<Broker>,
     identity: Identity,
-    /// When the records of refused proofs are paid off.
-    paid: Mutex<Instant>,
 }
 
 /// A proof that is none.
@@ -65,11 +61,7 @@ fn of(kind: &'static str) -> impl Fn(IdentityError) -> Refused {
 
 impl Proofs {
     pub(super) fn new(broker: Arc<Broker>, identity: Identity) -> Self {
-        Self {
-            broker,
-            identity,
-            paid: Mutex::new(Instant::now()),
-        }
+        Self { broker, identity }
     }
 
     /// Answers `request` from `from` by way of `api`, if it is proved whose it is.
@@ -98,7 +90,7 @@ impl Proofs {
         request: Request<Incoming>,
         from: IpAddr,
     ) -> Result<Reply, Refusal> {
-        let (head, mut body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
         if OPEN.contains(&head.uri.path()) {
             return Ok(api.answer_anybody(&Request::from_parts(head, ())).await);
         }
@@ -141,8 +133,8 @@ impl Proofs {
         }
         let token = session_token(&head.headers)?;
         let found = self.identity.sessions.find(&token).await;
-        let job = match found.map_err(of("session")) {
-            Ok(job) => job,
+        let Proven { job, until } = match found.map_err(of("session")) {
+            Ok(proven) => proven,
             Err(refused) => return Err(self.refuse(&id, refused, from).await),
         };
         let posted = head.method == Method::POST || head.method == Method::PUT;
@@ -152,6 +144,7 @@ impl Proofs {
             return Ok(reply::done());
         }
         drop(token);
+        head.extensions.insert(SessionEnd(until));
         let request = Request::from_parts(head, body);
         Ok(api.answer(request, &Caller::Job(job)).await)
     }
@@ -212,7 +205,7 @@ impl Proofs {
         unproved(&error)
     }
 
-    /// Puts a proof on record that is none, as far as there is room for such.
+    /// Puts a proof on record that is none.
     async fn record(
         &self,
         id: &RequestId,
@@ -223,21 +216,10 @@ impl Proofs {
     ) {
         let from = Who::from(from).to_string();
         tracing::warn!(event = "https.refused", request = %id, from, kind, reason, error);
-        if self.may_record() {
-            let recorded = self.broker.record_refused_proof(id, kind, from, reason);
-            if let Err(error) = recorded.await {
-                tracing::error!(event = "https.refusal_unrecorded", %error);
-            }
+        let recorded = self.broker.record_refused_proof(id, kind, from, reason);
+        if let Err(error) = recorded.await {
+            tracing::error!(event = "https.refusal_unrecorded", %error);
         }
-    }
-
-    fn may_record(&self) -> bool {
-        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Rate::per_second(RECORDED).one_more(*paid, Instant::now());
-        if let Some(next) = next {
-            *paid = next;
-        }
-        next.is_some()
     }
 
     /// Forgets sessions that have run out.

@@ -15,7 +15,6 @@ use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use tokio::time::Instant;
 
 pub(super) use place::Place;
-pub(super) use rate::Rate;
 pub(super) use shares::Shares;
 pub(super) use who::Who;
 

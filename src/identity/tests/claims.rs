@@ -20,13 +20,17 @@ async fn every_algorithm_that_is_taken_proves_a_job() {
         Signer::p384("f"),
     ];
     let world = World::new(&signers.iter().collect::<Vec<_>>()).await;
+    let issuer = world.claims()["iss"].as_str().unwrap().to_owned();
     for signer in signers {
         let token = signer.sign(&world.claims_but(&json!({"jti": signer.id})));
         let proven = world.verify(&token).await.unwrap();
         let job = Job {
             issuer: "forge".to_owned(),
             subject: "repo:acme/app:ref:refs/heads/main".to_owned(),
-            claims: BTreeMap::from([("repository", "acme/app".to_owned())]),
+            claims: BTreeMap::from([
+                ("iss", issuer.clone()),
+                ("repository", "acme/app".to_owned()),
+            ]),
         };
         assert_eq!(proven.job, job, "{}", signer.id);
         let until = proven.until.unix_timestamp();
@@ -51,7 +55,11 @@ async fn taken(said: &Value) -> Result<Vec<(&'static str, String)>, &'static str
     let all = payload.as_object_mut().unwrap();
     all.extend(said.as_object().unwrap().clone());
     let proven = world.verify(&signer.sign(&payload)).await;
-    let claims = proven.map(|proven| proven.job.claims.into_iter().collect());
+    let claims = proven.map(|mut proven| {
+        // As every token does.
+        assert!(proven.job.claims.remove("iss").is_some());
+        proven.job.claims.into_iter().collect()
+    });
     claims.map_err(|error| error.name())
 }
 
@@ -75,12 +83,13 @@ async fn what_policies_speak_of_is_taken_and_nothing_else() {
 
     let all: serde_json::Map<_, _> = CLAIMS
         .iter()
+        .filter(|name| **name != "iss")
         .map(|name| ((*name).into(), json!("x")))
         .collect();
-    let of_kubernetes = 3;
+    let (issuer, of_kubernetes) = (1, 3);
     assert_eq!(
         taken(&all.into()).await.unwrap().len(),
-        CLAIMS.len() - of_kubernetes
+        CLAIMS.len() - issuer - of_kubernetes
     );
 }
 

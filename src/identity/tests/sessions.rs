@@ -73,14 +73,14 @@ async fn a_session_is_found_by_its_token_while_it_lasts() {
         token.starts_with("vgs.") && token.len() == 4 + 43,
         "{token}"
     );
-    assert_eq!(world.sessions.find(&token).await.unwrap(), proven(60).job);
+    assert_eq!(world.sessions.find(&token).await.unwrap(), proven(60));
     // By every replica.
     let other = Sessions::new(
         world.memory.clone(),
         world.clock.clone(),
         Arc::new(SystemRandom),
     );
-    assert_eq!(other.find(&token).await.unwrap(), proven(60).job);
+    assert_eq!(other.find(&token).await.unwrap(), proven(60));
     world.clock.set(NOW + 59);
     assert!(world.finds(&token).await);
     world.clock.set(NOW + 60);

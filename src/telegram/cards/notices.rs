@@ -95,10 +95,15 @@ pub(super) fn notices(
     notices
 }
 
-/// The accounts of who asked: the one they asked with, or for a program, all of its person.
+/// The accounts of who asked: the one they asked with, or for a program, all of its person, or those of
+/// who signed in chat.
 fn requesters(approval: &ApprovalInfo, told: &Told, settings: &Settings) -> BTreeSet<i64> {
     let accounts = match &approval.caller {
         Caller::Telegram(user) => BTreeSet::from([user.id]),
+        Caller::Job(job) if approval.in_chat => {
+            let signer = settings.signers.get(&job.issuer);
+            return signer.map_or_else(BTreeSet::new, |it| it.accounts.clone());
+        }
         Caller::Unix(_) | Caller::Job(_) => told.requester.clone(),
     };
     let accounts = accounts.into_iter();

@@ -151,7 +151,7 @@ fn alone(word: Word, argument: &str) -> Result<ApprovalId, Mistake> {
 }
 
 /// A path, how to hand over what is there, and a reason, of which policy says how long it must be.
-fn asked(
+pub(super) fn asked(
     word: Word,
     action: Action,
     text: &str,

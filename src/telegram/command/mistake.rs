@@ -43,6 +43,9 @@ pub enum Mistake {
     /// No such way to hand over.
     #[error("After the path comes how to hand it over: {}.", deliveries())]
     Delivery,
+    /// Others read along, and a job does not tap a spoiler.
+    #[error("A job is sent no plaintext in chat: after the path comes wrapped or sealed.")]
+    PlainToJob,
     /// No such way to make a value.
     #[error("After the field comes how to make the new value: {}.", recipes())]
     Recipe,

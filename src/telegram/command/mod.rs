@@ -4,6 +4,7 @@
 mod approval;
 mod mistake;
 mod pipeline;
+mod signed;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use self::approval::{Affair, parse_reply};
 pub use self::mistake::{Mistake, ValueMistake};
+pub use self::signed::{JobCommand, SignedText, parse_signed};
 pub use self::word::Word;
 use crate::broker::PipelineWish;
 use crate::domain::caller::ChatKind;

@@ -63,6 +63,7 @@ pub(super) fn next(error: &BrokerError) -> Option<String> {
         | BrokerError::NotAnEngine
         | BrokerError::NotKv
         | BrokerError::InvokeOnHost
+        | BrokerError::PlainInChat
         | BrokerError::DoneUnrecorded
         | BrokerError::NotRenewable
         | BrokerError::KeptTooLong

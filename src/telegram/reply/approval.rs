@@ -246,6 +246,11 @@ fn facts(approval: &ApprovalInfo, promise: Option<Promise>) -> String {
     let moment = |at| moment(at, approval.opened);
     let mut lines = vec![format!("{}{}", mark(&approval.id), headline(approval))];
     lines.push(format!("Who: {}", who(approval)));
+    if let Caller::Job(job) = &approval.caller
+        && let Some(run) = job.run_url()
+    {
+        lines.push(format!("Run: {}", one_line(&run)));
+    }
     let extends = approval.extends.as_ref();
     let extends = extends.map(|first| format!(", for longer than {first} was granted"));
     lines.push(format!(
@@ -409,6 +414,9 @@ pub(in crate::telegram) fn now_do(approval: &ApprovalInfo) -> String {
         // What is done with pipelines, is done in chat.
         Caller::Unix(_) if matches!(approval.action, Action::Pipeline(_)) => {}
         Caller::Unix(_) => return "Ask again on the host.".to_owned(),
+        Caller::Job(_) if approval.in_chat => {
+            return "Send the command again, signed anew.".to_owned();
+        }
         Caller::Job(_) => return "The job goes on by itself.".to_owned(),
         Caller::Telegram(_) => {}
     }

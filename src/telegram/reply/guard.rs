@@ -53,6 +53,7 @@ pub(super) fn tells(error: &BrokerError) -> bool {
         | BrokerError::NotAnEngine
         | BrokerError::NotKv
         | BrokerError::InvokeOnHost
+        | BrokerError::PlainInChat
         | BrokerError::NoVersionNamed
         | BrokerError::DoneUnrecorded
         | BrokerError::UnknownLease

@@ -3,7 +3,7 @@
 
 use vaultgram::broker::Filter;
 use vaultgram::domain::job::Job;
-use vaultgram::domain::{Caller, People};
+use vaultgram::domain::{Caller, People, RequestId};
 
 use super::*;
 
@@ -49,6 +49,8 @@ fn world_of_jobs() -> World {
 
 fn wanted(world: &World, caller: &Caller) -> Request {
     Request {
+        // Over HTTPS.
+        id: RequestId::Connection(rand::random()),
         caller: caller.clone(),
         ..world.request(Action::Read(Delivery::Socket), "one")
     }
@@ -132,6 +134,7 @@ async fn a_job_breaks_no_glass() {
     let world = world_of_jobs();
     let broker = world.broker();
     let by = |caller: Caller| Request {
+        id: RequestId::Connection(rand::random()),
         caller,
         ..world.request(Action::Read(Delivery::Socket), "glass")
     };

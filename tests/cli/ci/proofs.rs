@@ -5,6 +5,10 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::thread::JoinHandle;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::hmac;
+
 use super::{Elsewhere, KEY, ends};
 use crate::Ran;
 use crate::runner::JOB_TOKEN;
@@ -187,6 +191,56 @@ fn a_signature_proves_whose_key_it_is() {
     let ran = signed("hunter2", "shell/2026");
     ends(&ran, 65, "this is no signing key");
     assert!(!ran.err.contains("hunter2"));
+}
+
+#[test]
+fn a_command_for_chat_is_signed_and_nobody_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), KEY).unwrap();
+    std::fs::write(folder.path().join("other"), "hunter2").unwrap();
+    let sign = |arguments: &[&str], key: &str| {
+        let variables = [("VAULTGRAM_SIGNING_KEY_FILE", key)];
+        crate::vaultgram(folder.path(), &variables, &[&["sign"], arguments].concat())
+    };
+    for (arguments, command) in [
+        (&["a/b#c@2"][..], "/get_secret a/b#c@2 wrapped"),
+        (&["a", "--delivery", "sealed"], "/get_secret a sealed"),
+        (
+            &["a", "--reason", " run 7\nfails"],
+            "/request_secret a wrapped run 7 fails",
+        ),
+    ] {
+        let ran = sign(arguments, "shell/2026=key");
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+        let (said, rest) = ran.out.trim_end().split_once(" id=").unwrap();
+        assert_eq!(said, command);
+        let [id, time, signature, key] = &rest.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{rest}")
+        };
+        let (time, signature) = (time.strip_prefix("ts="), signature.strip_prefix("sig=v1,"));
+        assert_eq!(*key, "key=shell/2026");
+        let secret = STANDARD
+            .decode(KEY.strip_prefix("whsec_").unwrap())
+            .unwrap();
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+        let signed = format!("{id}.{}.{command}", time.unwrap());
+        let signature = STANDARD.decode(signature.unwrap()).unwrap();
+        assert!(hmac::verify(&secret, signed.as_bytes(), &signature).is_ok());
+    }
+    let long = "x".repeat(4096);
+    for (arguments, key, code) in [
+        (&["a b"][..], "shell/2026=key", 64),
+        (&["a", "--delivery", "message"], "shell/2026=key", 64),
+        (&["a", "--reason", " "], "shell/2026=key", 64),
+        (&["a", "--reason", &long], "shell/2026=key", 64),
+        (&["a"], "key", 64),
+        (&["a"], "shell/2026=other", 65),
+        (&["a"], "shell/2026=nowhere", 66),
+    ] {
+        let ran = sign(arguments, key);
+        assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{ran:?}");
+        assert!(!ran.err.contains("hunter2"), "{ran:?}");
+    }
 }
 
 #[test]

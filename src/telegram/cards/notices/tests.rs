@@ -7,7 +7,9 @@ use super::*;
 use crate::domain::approval::Vote;
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use crate::domain::person::Account;
-use crate::domain::{Action, ApprovalId, Delivery, SecretPath, Target};
+use crate::domain::{Action, ApprovalId, Delivery, Job, SecretPath, Target};
+use crate::telegram::Signer;
+use crate::telegram::reply::Reply;
 
 const START: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 const DESK: i64 = -100;
@@ -17,6 +19,8 @@ const ALICE: [i64; 2] = [1, 11];
 const BOB: i64 = 2;
 const DAN: i64 = 4;
 const STRANGER: i64 = 9;
+/// The account that sends what the job `deploybot` signed.
+const CI: i64 = 70;
 
 fn told() -> Told {
     Told {
@@ -27,8 +31,13 @@ fn told() -> Told {
 }
 
 fn settings(chat: Option<i64>) -> Settings {
+    let signer = Signer {
+        accounts: [CI].into(),
+        age_keys: vec![],
+    };
     Settings {
         approvals_chat: chat,
+        signers: [("deploybot".to_owned(), signer)].into(),
         ..Settings::new(1, [ALICE[0], ALICE[1], BOB, DAN].into())
     }
 }
@@ -39,6 +48,7 @@ fn in_state(state: State) -> ApprovalInfo {
         id: ApprovalId::read("R7K2XQ").unwrap(),
         requester: "alice".to_owned(),
         caller: Caller::Telegram(TelegramUser { id: ALICE[0], chat }),
+        in_chat: true,
         action: Action::Read(Delivery::Message),
         target: Target {
             path: SecretPath::new("secret", "app").unwrap(),
@@ -133,6 +143,57 @@ fn what_was_over_before_anybody_saw_it_is_no_news() {
         ..broken(0)
     };
     assert!(is_news(&ended), "somebody must look at it");
+}
+
+#[test]
+fn a_job_is_told_where_it_asked() {
+    let job = |in_chat, owner: &str| {
+        let caller = Caller::Job(Job {
+            issuer: owner.to_owned(),
+            subject: owner.to_owned(),
+            claims: [].into(),
+        });
+        let approval = ApprovalInfo {
+            caller,
+            in_chat,
+            ..granted(false, false, SHORT)
+        };
+        said(&approval, Some(DESK))
+    };
+    let told = job(true, "deploybot");
+    assert_eq!(told[0].0, CI);
+    assert!(told[0].1.ends_with("Send the command again, signed anew."));
+    assert_eq!(told.len(), 1);
+    assert_eq!(job(true, "other"), []);
+    // Over HTTPS it waits for an answer, and only its person hears of it.
+    assert!(
+        job(false, "deploybot")
+            .iter()
+            .all(|(to, _)| ALICE.contains(to))
+    );
+}
+
+#[test]
+fn a_jobs_card_links_to_its_run() {
+    let claims = [
+        ("iss", "https://token.actions.githubusercontent.com"),
+        ("repository", "acme/web"),
+        ("run_id", "30"),
+    ];
+    let claims = claims.map(|(name, text)| (name, text.to_owned()));
+    let card = ApprovalInfo {
+        caller: Caller::Job(Job {
+            issuer: "github".to_owned(),
+            subject: "repo:acme/web".to_owned(),
+            claims: claims.into(),
+        }),
+        ..in_state(State::Pending)
+    };
+    let text = Reply::card(&card, None).text;
+    let line = "\nRun: https://github.com/acme/web/actions/runs/30\n";
+    assert!(text.contains(line), "{text}");
+    let text = Reply::card(&in_state(State::Pending), None).text;
+    assert!(!text.contains("Run:"), "{text}");
 }
 
 #[test]
