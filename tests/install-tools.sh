@@ -70,6 +70,16 @@ if [ ! -x "$tools/bin/alertmanager" ]; then
         ln -sf ../prometheus/usr/bin/prometheus "$tools/bin/prometheus"
         ln -sf ../prometheus/usr/bin/promtool "$tools/bin/promtool"
         ln -sf ../prometheus/usr/bin/prometheus-alertmanager "$tools/bin/alertmanager"
+        # Where Debian's Alertmanager looks for its templates, whatever is configured.
+        templates=/usr/share/prometheus/alertmanager
+        if [ ! -e "$templates/default.tmpl" ]; then
+            if [ "$(id -u)" = 0 ]; then
+                mkdir -p "$templates"
+                cp "$unpacked$templates"/*.tmpl "$templates"
+            else
+                echo "tools: copy $unpacked$templates to $templates as root; Alertmanager needs it" >&2
+            fi
+        fi
     else
         echo "tools: not installed: prometheus, promtool, alertmanager (put them into $tools/bin)" >&2
     fi
