@@ -21,6 +21,7 @@ mod rules;
 mod socket;
 mod state;
 mod telegram;
+mod tracing;
 mod vault;
 mod vault_auth;
 mod vault_tls;
@@ -43,6 +44,7 @@ pub use state::{
     EtcdConfig, EtcdTls, LogConfig, LogFormat, PREVIOUS_STATE_KEY, STATE_KEY, StateConfig,
 };
 pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig, WatchedChats};
+pub use tracing::TracingConfig;
 pub use vault::VaultConfig;
 pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
 pub use vault_tls::VaultTls;
@@ -75,6 +77,8 @@ pub struct Config {
     pub https: Option<HttpsConfig>,
     /// Where metrics are scraped over the network, where they are.
     pub metrics: Option<MetricsConfig>,
+    /// Where traces are sent, where they are.
+    pub tracing: Option<TracingConfig>,
     /// The audit.
     pub audit: AuditConfig,
     /// Where the state is.
@@ -113,6 +117,7 @@ impl Config {
                 credentials: parts.credentials,
                 https: parts.https,
                 metrics: parts.metrics,
+                tracing: parts.tracing,
                 audit: parts.audit,
                 state,
                 log: parts.log,
@@ -157,6 +162,7 @@ struct Parts {
     credentials: Option<CredentialsConfig>,
     https: Option<HttpsConfig>,
     metrics: Option<MetricsConfig>,
+    tracing: Option<TracingConfig>,
     audit: AuditConfig,
     state: Option<StateConfig>,
     log: LogConfig,
@@ -205,6 +211,7 @@ impl Parts {
             &mut problems,
         );
         let metrics = metrics::typed(raw.metrics, &directory, &mut problems);
+        let tracing = tracing::typed(raw.tracing, &mut problems);
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         if let Err(problem) = raw.approvals.check() {
             problems.push(problem);
@@ -222,6 +229,7 @@ impl Parts {
             credentials,
             https,
             metrics,
+            tracing,
             audit,
             state,
             log,

@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub(super) issuers: BTreeMap<String, super::https::Issuer>,
     pub(super) signing: Option<super::https::Signing>,
     pub(super) metrics: Option<super::metrics::Metrics>,
+    pub(super) tracing: Option<super::tracing::Tracing>,
     pub(super) audit: Audit,
     pub(super) state: State,
     pub(super) log: Log,

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 use zeroize::Zeroizing;
 
 use super::Settings;
@@ -40,6 +40,7 @@ use crate::broker::{Broker, BrokerError, Duty, Hold, Whose};
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{ApprovalId, RequestId};
 use crate::telemetry::metrics::COMMANDS;
+use crate::telemetry::stage;
 
 /// Commands worked on at the same time.
 const AT_ONCE: usize = 256;
@@ -308,7 +309,7 @@ impl Handler {
             let in_turn = async {
                 // Never closed, so this only waits.
                 let _slot = handler.slots.acquire().await;
-                work.await;
+                work.instrument(stage::request("telegram")).await;
             };
             tokio::select! {
                 // Or those in the queue would begin when those before them are cut off.

@@ -120,6 +120,9 @@ pub const CACHE_ENTRIES: &str = "vaultgram_cache_entries";
 /// Counter, by `result` (`ok`, `kept`, `refused`, `limited`, `failed`): requests to GitHub.
 pub const GITHUB_REQUESTS: &str = "vaultgram_github_requests_total";
 
+/// Counter, by `result` (`ok`, `failed`): batches of traces sent.
+pub const TRACE_EXPORTS: &str = "vaultgram_trace_exports_total";
+
 /// Gauge: whether the policy in force is older than its files, as something is wrong with them.
 pub const POLICY_OUTDATED: &str = "vaultgram_policy_outdated";
 /// Counter, by `result` (`loaded`, `unchanged`, `refused`): times the policy was read again.

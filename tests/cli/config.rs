@@ -277,6 +277,36 @@ fn metrics_over_the_network_are_for_whom_the_operator_says() {
 }
 
 #[test]
+fn traces_go_where_they_can() {
+    let endpoint = |url: &str| format!("[socket]\n[tracing]\notlp_endpoint = \"{url}\"\n");
+    let wrong = "[tracing] otlp_endpoint: where OTLP is taken over HTTP";
+    let urls = [
+        "127.0.0.1:4318",
+        "grpc://a:4317",
+        "http://u:p@a",
+        "http://a?key=1",
+    ];
+    for url in urls {
+        told(&[(&endpoint(url), wrong)]);
+    }
+    told(&[
+        ("[socket]\n[tracing]\n", wrong),
+        (
+            &format!("{}share = 1.5\n", endpoint("http://a")),
+            "[tracing] share: from 0 to 1",
+        ),
+    ]);
+    let policy = "permit(principal, action, resource);";
+    let ran = check(
+        &endpoint("https://otel.example.org:4318"),
+        policy,
+        VARIABLES,
+    );
+    let line = "traces    to https://otel.example.org:4318/\n";
+    assert!(ran.out.contains(line), "{ran:?}");
+}
+
+#[test]
 fn wrong_cedar_is_placed() {
     let ran = check(
         "[socket]\n",

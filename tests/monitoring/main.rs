@@ -1,5 +1,5 @@
 //! Monitoring, with a real Prometheus and a real Alertmanager: what is exposed is what is documented, the
-//! dashboard has data, and trouble is told.
+//! dashboard has data, and trouble is told; and traces, as a collector takes them.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +24,7 @@ mod prometheus;
 mod rules;
 #[path = "../support/stage.rs"]
 mod stage;
+mod traces;
 mod world;
 
 use std::path::{Path, PathBuf};
