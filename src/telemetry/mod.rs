@@ -28,8 +28,7 @@ pub fn start(
         .map_err(|_| "RUST_LOG is not a log filter; write it like vaultgram=debug".to_owned())?;
     let ours = filter_fn(|event| {
         let target = event.target();
-        let ours = target == "vaultgram" || target.starts_with("vaultgram::");
-        ours && target != traces::TARGET
+        target == "vaultgram" || target.starts_with("vaultgram::")
     });
     let exporter = traces.map(traces::Exporter::start).transpose()?;
     let layer = fmt::layer().with_writer(std::io::stderr);

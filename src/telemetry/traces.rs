@@ -32,8 +32,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::telemetry::metrics::TRACE_EXPORTS;
 
-/// What spans are of; nothing else is traced.
-pub(super) const TARGET: &str = "vaultgram::trace";
+/// What spans are of, and no event: nothing else is traced, and the log has none of it.
+pub(super) const TARGET: &str = "vaultgram.trace";
 /// How long a batch may take to be sent.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most of an answer that is read, in bytes.

@@ -21,6 +21,7 @@ mod hook;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod prometheus;
+mod receiver;
 mod rules;
 #[path = "../support/stage.rs"]
 mod stage;
@@ -28,6 +29,20 @@ mod traces;
 mod world;
 
 use std::path::{Path, PathBuf};
+
+use stage::Setting;
+
+/// What the tests start from, with this `RUST_LOG`.
+fn setting(log: &str) -> Setting<'_> {
+    Setting {
+        program: env!("CARGO_BIN_EXE_vaultgram").into(),
+        telegram: "",
+        audit: "",
+        crowd: vec![],
+        log,
+        plain_token: false,
+    }
+}
 
 /// A file of the project.
 fn project(path: &str) -> PathBuf {

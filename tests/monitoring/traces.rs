@@ -1,7 +1,5 @@
 //! Traces, as a collector receives them: a read's stages, and nothing of anybody.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -9,7 +7,9 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-use crate::stage::{ALICE, PASSWORD, Setting, Stage};
+use crate::receiver::receive;
+use crate::setting;
+use crate::stage::{ALICE, PASSWORD, Stage};
 
 /// The head and the body of a request.
 type Posted = (String, Vec<u8>);
@@ -22,38 +22,11 @@ struct Collector {
 
 impl Collector {
     fn start(hangs: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let taken: Arc<Mutex<Vec<_>>> = Arc::default();
         let all = Arc::clone(&taken);
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let taken = Arc::clone(&all);
-                std::thread::spawn(move || {
-                    let mut reader = BufReader::new(stream.try_clone().unwrap());
-                    loop {
-                        let mut head = String::new();
-                        let mut length = 0;
-                        while !head.ends_with("\r\n\r\n") {
-                            let begins = head.len();
-                            if reader.read_line(&mut head).unwrap_or(0) == 0 {
-                                return;
-                            }
-                            let line = head[begins..].to_ascii_lowercase();
-                            if let Some(found) = line.strip_prefix("content-length: ") {
-                                length = found.trim().parse().unwrap();
-                            }
-                        }
-                        let mut body = vec![0; length];
-                        reader.read_exact(&mut body).unwrap();
-                        taken.lock().unwrap().push((head, body));
-                        if !hangs {
-                            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-                            stream.write_all(answer).unwrap();
-                        }
-                    }
-                });
-            }
+        let address = receive(move |head, body| {
+            all.lock().unwrap().push((head, body));
+            !hangs
         });
         Self { address, taken }
     }
@@ -72,16 +45,7 @@ impl Collector {
 }
 
 async fn traced(collector: &Collector) -> Stage {
-    let setting = Setting {
-        program: env!("CARGO_BIN_EXE_vaultgram").into(),
-        telegram: "",
-        audit: "",
-        crowd: vec![],
-        // What is logged is another matter.
-        log: "vaultgram=warn,vaultgram::telegram=info",
-        plain_token: false,
-    };
-    let mut stage = Stage::build(setting).await;
+    let mut stage = Stage::build(setting("vaultgram=warn,vaultgram::telegram=info")).await;
     let file = stage.path("vaultgram.toml");
     let config = std::fs::read_to_string(&file).unwrap();
     let section = format!("[tracing]\notlp_endpoint = \"{}\"\n", collector.address);
