@@ -30,7 +30,7 @@
 //! | `api` | wire types shared by the socket and the command line | |
 //! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` `age` |
 //! | `cli` | the command line, one file per command | `api` `age` `audit::key` `audit::posted` `audit::series` `audit::verify` `coordination::key` `domain` |
-//! | `telemetry` | logs: only our own events, ever; metrics; the stages of a request | |
+//! | `telemetry` | logs: only our own events, ever; metrics; traces of a request's stages | |
 //! | `memory` | what was read is forgotten: memory, stacks and registers are wiped; what is kept is sealed | |
 //! | `daemon` | puts everything together: start, stop, check, doctor | everything |
 //! | `main` | arguments, run, exit code | `cli` `daemon` `memory` `telemetry` |

@@ -55,10 +55,10 @@ fi
 
 # Prometheus and Alertmanager from their Debian packages, which are unpacked and not installed: only the
 # programs are wanted, and no service may start.
+unpacked=$tools/prometheus
 if [ ! -x "$tools/bin/alertmanager" ]; then
     if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
         echo "tools: unpacking Prometheus and Alertmanager from Debian into $tools"
-        unpacked=$tools/prometheus
         rm -rf "$unpacked"
         mkdir -p "$unpacked/packages"
         [ "$(id -u)" != 0 ] || apt-get update -qq
@@ -72,6 +72,16 @@ if [ ! -x "$tools/bin/alertmanager" ]; then
         ln -sf ../prometheus/usr/bin/prometheus-alertmanager "$tools/bin/alertmanager"
     else
         echo "tools: not installed: prometheus, promtool, alertmanager (put them into $tools/bin)" >&2
+    fi
+fi
+# Where Debian's Alertmanager looks for its templates, whatever is configured.
+templates=/usr/share/prometheus/alertmanager
+if [ -d "$unpacked$templates" ] && [ ! -e "$templates/default.tmpl" ]; then
+    if [ "$(id -u)" = 0 ]; then
+        mkdir -p "$templates"
+        cp "$unpacked$templates"/*.tmpl "$templates"
+    else
+        echo "tools: copy $unpacked$templates to $templates as root; Alertmanager needs it" >&2
     fi
 fi
 "$tools/bin/bao" version

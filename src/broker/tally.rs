@@ -7,6 +7,7 @@ use crate::broker::ports::StoreError;
 use crate::broker::{Asked, BrokerError, ChangedVersions, Collected, Outcome};
 use crate::domain::{Caller, Decision, RequestId};
 use crate::telemetry::metrics;
+use crate::telemetry::stage;
 
 /// A request that is being answered.
 pub(super) struct Tally {
@@ -51,6 +52,7 @@ impl Tally {
             Err(error) if is_ours(error) => "failed",
             Err(_) => "mistaken",
         };
+        stage::note(self.decision, outcome);
         metrics::request(self.front_end, self.decision, outcome, self.began.elapsed());
         done
     }

@@ -23,6 +23,7 @@ mod signers;
 mod socket;
 mod state;
 mod telegram;
+mod tracing;
 mod vault;
 mod vault_auth;
 mod vault_tls;
@@ -47,6 +48,7 @@ pub use state::{
     EtcdConfig, EtcdTls, LogConfig, LogFormat, PREVIOUS_STATE_KEY, STATE_KEY, StateConfig,
 };
 pub use telegram::{SessionKeyConfig, StrangerReply, TelegramConfig, WatchedChats};
+pub use tracing::TracingConfig;
 pub use vault::VaultConfig;
 pub use vault_auth::{VaultAuth, VaultJwt, VaultMethod, VaultSecretId};
 pub use vault_tls::VaultTls;
@@ -85,6 +87,8 @@ pub struct Config {
     pub metrics: Option<MetricsConfig>,
     /// Where the keys of those who sign are, where somebody may.
     pub signing: Option<SecretPath>,
+    /// Where traces are sent, where they are.
+    pub tracing: Option<TracingConfig>,
     /// The audit.
     pub audit: AuditConfig,
     /// Where the state is.
@@ -125,6 +129,7 @@ impl Config {
                 github: parts.github,
                 metrics: parts.metrics,
                 signing: parts.signing,
+                tracing: parts.tracing,
                 audit: parts.audit,
                 state,
                 log: parts.log,
@@ -171,6 +176,7 @@ struct Parts {
     github: Option<GitHubConfig>,
     metrics: Option<MetricsConfig>,
     signing: Option<SecretPath>,
+    tracing: Option<TracingConfig>,
     audit: AuditConfig,
     state: Option<StateConfig>,
     log: LogConfig,
@@ -239,6 +245,7 @@ impl Parts {
             .and_then(|raw| https::signing(raw, used, mounts.as_ref(), &mut problems));
         let provers = (raw.issuers, signs, webhooks);
         let https = https::typed(raw.https, provers, &directory, &mut problems);
+        let tracing = tracing::typed(raw.tracing, &mut problems);
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         if let Err(problem) = raw.approvals.check() {
             problems.push(problem);
@@ -258,6 +265,7 @@ impl Parts {
             github,
             metrics,
             signing,
+            tracing,
             audit,
             state,
             log,

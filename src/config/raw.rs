@@ -25,6 +25,7 @@ pub(super) struct Raw {
     pub(super) signing: Option<super::https::Signing>,
     pub(super) github: Option<super::github::GitHub>,
     pub(super) metrics: Option<super::metrics::Metrics>,
+    pub(super) tracing: Option<super::tracing::Tracing>,
     pub(super) audit: Audit,
     pub(super) state: State,
     pub(super) log: Log,

@@ -131,6 +131,9 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         };
         writeln!(out, "metrics   {} {by}", metrics.listen)?;
     }
+    if let Some(tracing) = &config.tracing {
+        writeln!(out, "traces    to {}", tracing.endpoint)?;
+    }
     let file = config.audit.file.display();
     match settings::audit_key(&config.audit) {
         Ok(Some(key)) => writeln!(

@@ -42,8 +42,9 @@ pub use serve::serve;
 pub use session::session_show;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{AccountConfig, Config, Environment, LogConfig, LogFormat, TelegramConfig};
+use crate::config::{AccountConfig, Config, Environment, LogFormat, TelegramConfig};
 use crate::telemetry;
+use crate::telemetry::traces::{Exporter, Settings};
 
 /// What to do about an audit without checkpoints.
 const UNSIGNED: &str =
@@ -89,13 +90,19 @@ fn environment(file: &Path) -> Result<Environment, Failure> {
     Environment::of_process(directory).map_err(|what| Failure::new(Exit::Config, what))
 }
 
-fn start_log(log: &LogConfig) -> Result<(), Failure> {
+fn start_log(config: &Config) -> Result<Option<Exporter>, Failure> {
+    let log = &config.log;
     let json = match log.format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    telemetry::start(&log.filter, json).map_err(|error| Failure::new(Exit::Config, error))
+    let traces = config.tracing.as_ref().map(|config| Settings {
+        endpoint: config.endpoint.clone(),
+        share: config.share,
+    });
+    let started = telemetry::start(&log.filter, json, traces.as_ref());
+    started.map_err(|error| Failure::new(Exit::Config, error))
 }
 
 /// `1 policy`, `2 policies`.

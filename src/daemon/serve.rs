@@ -13,7 +13,9 @@ use crate::audit::AuditFile;
 use crate::broker::ports::{Clock, SystemClock, SystemRandom};
 use crate::broker::{Broker, Ports, Rules};
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{ApplicationConfig, Config, SocketConfig, TelegramConfig, WitnessConfig};
+use crate::config::{
+    ApplicationConfig, AuditConfig, Config, SocketConfig, TelegramConfig, WitnessConfig,
+};
 use crate::daemon::activation::Passed;
 use crate::daemon::cluster::Replicas;
 use crate::daemon::notify::Notifier;
@@ -53,7 +55,7 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
     // Before they are read, so that what is written meanwhile shows.
     let seen = Seen::now(file);
     let (config, environment) = load_all(file)?;
-    start_log(&config.log)?;
+    let traces = start_log(&config)?;
     let credentials = config.credentials.iter().map(|it| &it.socket);
     let sockets = config.sockets.iter().chain(credentials);
     let sockets = sockets.map(|it| it.max_connections);
@@ -70,9 +72,12 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
         key = find_key(config.telegram.as_ref()) => key?,
         () = signals.stop() => return Err(Failure::new(Exit::Cancelled, "stopped")),
     };
-    Daemon::open(file, seen, config, key, passed)?
-        .run(signals, notifier)
-        .await
+    let daemon = Daemon::open(file, seen, config, key, passed)?;
+    let ended = daemon.run(signals, notifier).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    ended
 }
 
 fn lock_memory() {
@@ -165,14 +170,7 @@ impl Daemon {
         }
         let cache = Arc::new(Cached::new(Arc::clone(&vault) as _, rules.mounts.clone()));
         let witness = config.audit.witness;
-        let settings = settings::audit(config.audit);
-        let settings = settings.map_err(|error| Failure::new(Exit::Config, error))?;
-        if settings.key.is_none() {
-            tracing::info!(event = "audit.unsigned", hint = UNSIGNED);
-        }
-        let audit =
-            AuditFile::open(settings).map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-        let audit = Arc::new(audit);
+        let audit = Arc::new(open_audit(config.audit)?);
         let telegram = config.telegram.as_ref().zip(key);
         let telegram = telegram.map(|(config, key)| open_session(config, key));
         let telegram = telegram.transpose()?;
@@ -446,6 +444,15 @@ fn open_session(
     let session = FileSession::open(&config.session, key)
         .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
     Ok((config, Arc::new(session)))
+}
+
+fn open_audit(config: AuditConfig) -> Result<AuditFile, Failure> {
+    let settings = settings::audit(config);
+    let settings = settings.map_err(|error| Failure::new(Exit::Config, error))?;
+    if settings.key.is_none() {
+        tracing::info!(event = "audit.unsigned", hint = UNSIGNED);
+    }
+    AuditFile::open(settings).map_err(|error| Failure::new(Exit::CannotCreate, error))
 }
 
 fn open_telegram(

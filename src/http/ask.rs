@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::broker::{Beside, Broker, BrokerError, ChangedVersions, Collected, Outcome, Waiting};
 use crate::domain::caller::UnixPeer;
@@ -224,7 +225,7 @@ impl Asker {
         // Held until the work is done: whoever hangs up does not have it back before.
         let turn = TURN.try_with(Arc::clone).ok();
         let held = turn.clone();
-        self.tasks.spawn(async move {
+        let doing = async move {
             let _held = held;
             let done = work.await;
             let secret = done.as_ref().ok().and_then(secret);
@@ -232,7 +233,8 @@ impl Asker {
             if let Err((_, Some(unsent))) = tell.send((done, unsent)) {
                 unsent.give_back().await;
             }
-        });
+        };
+        self.tasks.spawn(doing.in_current_span());
         let (done, unsent) = told.await.map_err(|_| NoAnswer::Broken)?;
         if let Some(turn) = turn {
             *turn.lock() = unsent;

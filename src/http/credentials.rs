@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use zeroize::Zeroizing;
 
 use crate::broker::ports::StoreHealth;
@@ -36,6 +37,7 @@ use crate::http::connection::ACCEPT_PAUSE;
 use crate::http::peer::Attestor;
 use crate::http::reply::Fields;
 use crate::http::socket::{Listener, last_in_queue};
+use crate::telemetry::stage;
 
 /// The most that systemd takes, in bytes.
 const MAX_VALUE: usize = 1 << 20;
@@ -281,7 +283,8 @@ impl Server {
             action: Action::Read(Delivery::Socket),
             target: target.clone(),
         };
-        let secret = self.read(request).await?;
+        let reading = self.read(request).instrument(stage::request("socket"));
+        let secret = reading.await?;
         match value(&secret, target) {
             Ok(value) => Ok((value, secret)),
             Err(refused) => {

@@ -1,5 +1,6 @@
 //! The part of Vault's API that is served: each request becomes a question to the broker.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request as HttpRequest};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::broker::Broker;
 use crate::domain::caller::UnixPeer;
@@ -21,6 +23,7 @@ use crate::http::route::{self, Route};
 use crate::http::system::{self, SessionEnd};
 use crate::http::wrapping;
 use crate::http::write;
+use crate::telemetry::stage;
 
 /// Answers requests of callers that are known.
 pub struct VaultApi {
@@ -46,7 +49,12 @@ impl VaultApi {
         let name = id.to_string();
         let (head, mut body) = request.into_parts();
         let with_body = !body.is_end_stream();
+        let front_end = match caller {
+            Caller::Job(_) => "https",
+            Caller::Unix(_) | Caller::Telegram(_) => "socket",
+        };
         let answer = self.dispatch(id, &head, &mut body, caller);
+        let answer = pin!(answer.instrument(stage::request(front_end)));
         let mut reply = self.in_time(&head.method, answer).await;
         if with_body {
             // What was read stays in the connection's buffer until it ends.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use super::command::{Command, KeyName, Mistake};
 use super::confirm::{Found, Wish};
@@ -383,7 +383,7 @@ impl Handler {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        self.requests.spawn(work).await.ok()
+        self.requests.spawn(work.in_current_span()).await.ok()
     }
 }
 

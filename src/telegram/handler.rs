@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{Instrument, warn};
 use zeroize::Zeroizing;
 
 use super::Settings;
@@ -40,6 +40,7 @@ use crate::broker::{Broker, BrokerError, Duty, Hold, Whose};
 use crate::domain::caller::{ChatKind, TelegramUser};
 use crate::domain::{ApprovalId, RequestId};
 use crate::identity::Signatures;
+use crate::telemetry::stage;
 
 /// Commands worked on at the same time.
 const AT_ONCE: usize = 256;
@@ -322,7 +323,7 @@ impl Handler {
             let in_turn = async {
                 // Never closed, so this only waits.
                 let _slot = handler.slots.acquire().await;
-                work.await;
+                work.instrument(stage::request("telegram")).await;
             };
             tokio::select! {
                 // Or those in the queue would begin when those before them are cut off.

@@ -122,6 +122,9 @@ pub const GITHUB_REQUESTS: &str = "vaultgram_github_requests_total";
 /// Counter, by `result` (`taken`, `ignored`, `signature`, `replayed`, …): webhooks of GitHub's.
 pub const WEBHOOKS: &str = "vaultgram_webhooks_total";
 
+/// Counter, by `result` (`ok`, `failed`): batches of traces sent.
+pub const TRACE_EXPORTS: &str = "vaultgram_trace_exports_total";
+
 /// Gauge: whether the policy in force is older than its files, as something is wrong with them.
 pub const POLICY_OUTDATED: &str = "vaultgram_policy_outdated";
 /// Counter, by `result` (`loaded`, `unchanged`, `refused`): times the policy was read again.

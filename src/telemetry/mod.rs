@@ -1,4 +1,4 @@
-//! Logs and metrics: what is shown, and what never can be.
+//! Logs, metrics and traces: what is shown, and what never can be.
 //!
 //! Only vaultgram's own events are logged, at any level: the libraries below log message
 //! texts (grammers), bodies (hyper) at `trace`, and `RUST_LOG=trace` must not
@@ -6,24 +6,31 @@
 
 pub mod metrics;
 pub mod stage;
+pub mod traces;
 
 use std::io::{IsTerminal, Write};
 
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-/// Starts logging to standard error. `filter` is in `RUST_LOG`'s notation.
+/// Starts logging to standard error, and sending traces where there are `traces`. `filter` is in
+/// `RUST_LOG`'s notation.
 ///
 /// # Errors
-/// When the filter is not in that notation.
-pub fn start(filter: &str, json: bool) -> Result<(), String> {
+/// When the filter is not in that notation, or traces cannot be sent from here.
+pub fn start(
+    filter: &str,
+    json: bool,
+    traces: Option<&traces::Settings>,
+) -> Result<Option<traces::Exporter>, String> {
     let levels = EnvFilter::try_new(filter)
         .map_err(|_| "RUST_LOG is not a log filter; write it like vaultgram=debug".to_owned())?;
     let ours = filter_fn(|event| {
         let target = event.target();
         target == "vaultgram" || target.starts_with("vaultgram::")
     });
+    let exporter = traces.map(traces::Exporter::start).transpose()?;
     let layer = fmt::layer().with_writer(std::io::stderr);
     let layer = if json {
         layer.json().flatten_event(true).boxed()
@@ -31,11 +38,11 @@ pub fn start(filter: &str, json: bool) -> Result<(), String> {
         layer.with_ansi(std::io::stderr().is_terminal()).boxed()
     };
     let subscriber = tracing_subscriber::registry()
-        .with(layer.with_filter(ours))
-        .with(levels);
+        .with(layer.with_filter(levels.and(ours)))
+        .with(exporter.as_ref().map(|it| it.layer()));
     // Already set only where tests of one process start twice.
     drop(tracing::subscriber::set_global_default(subscriber));
-    Ok(())
+    Ok(exporter)
 }
 
 /// From now on a panic shows its place only: its message may hold data.

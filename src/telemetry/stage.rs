@@ -1,8 +1,11 @@
-//! The stages of a request, each timed where it happens.
+//! A request and its stages, each timed and traced where it happens.
 
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 
 use crate::telemetry::metrics;
+use crate::telemetry::traces::TARGET;
 
 /// What a request goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +49,30 @@ impl Stage {
     }
 }
 
+/// The span of a request that came by `front_end`.
+pub fn request(front_end: &'static str) -> Span {
+    info_span!(
+        target: TARGET,
+        "request",
+        otel.kind = "server",
+        front_end,
+        decision = Empty,
+        outcome = Empty
+    )
+}
+
+/// The request in whose span we are ended so.
+pub fn note(decision: &'static str, outcome: &'static str) {
+    let span = Span::current();
+    span.record("decision", decision);
+    span.record("outcome", outcome);
+}
+
 /// Does `work`, and notes how long it took.
 pub async fn timed<T>(stage: Stage, work: impl Future<Output = T>) -> T {
     let began = Instant::now();
-    let done = work.await;
+    let span = info_span!(target: TARGET, "stage", otel.name = stage.name());
+    let done = work.instrument(span).await;
     metrics::stage(stage, began.elapsed());
     done
 }

@@ -21,6 +21,7 @@ mod github;
 mod help;
 mod https;
 mod init;
+mod monitoring;
 mod open;
 #[path = "../support/openbao.rs"]
 mod openbao;

@@ -57,8 +57,8 @@ async fn what_is_scraped_is_what_is_documented_and_clean() {
     // Nothing of anybody, and nothing without end.
     let labels = labels();
     for line in scraped.lines().filter(|line| !line.starts_with('#')) {
-        let named = line.split_once('{').map_or("", |(_, rest)| rest);
-        for name in named.split('"').step_by(2) {
+        let named = line.split_once('{').map(|(_, rest)| rest);
+        for name in named.into_iter().flat_map(|it| it.split('"').step_by(2)) {
             let name = name.trim_start_matches([',', '{']).trim_end_matches('=');
             let known = name.starts_with('}') || labels.contains(name);
             assert!(known, "{name} in {line}");

@@ -1,5 +1,5 @@
 //! Monitoring, with a real Prometheus and a real Alertmanager: what is exposed is what is documented, the
-//! dashboard has data, and trouble is told.
+//! dashboard has data, and trouble is told; and traces, as a collector takes them.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,12 +21,28 @@ mod hook;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod prometheus;
+mod receiver;
 mod rules;
 #[path = "../support/stage.rs"]
 mod stage;
+mod traces;
 mod world;
 
 use std::path::{Path, PathBuf};
+
+use stage::Setting;
+
+/// What the tests start from, with this `RUST_LOG`.
+fn setting(log: &str) -> Setting<'_> {
+    Setting {
+        program: env!("CARGO_BIN_EXE_vaultgram").into(),
+        telegram: "",
+        audit: "",
+        crowd: vec![],
+        log,
+        plain_token: false,
+    }
+}
 
 /// A file of the project.
 fn project(path: &str) -> PathBuf {

@@ -9,7 +9,8 @@ use telegram_dc::Chat;
 use crate::certificates::{Authority, Certificate, Request};
 use crate::etcd::Etcd;
 use crate::openbao::free_port;
-use crate::stage::{ALICE, BOB, BROKER, Setting, Stage};
+use crate::setting;
+use crate::stage::{ALICE, BOB, BROKER, Stage};
 
 const POLICY: &str = r#"
 @id("developers-read-django")
@@ -32,15 +33,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn start() -> Self {
         let etcd = tokio::task::spawn_blocking(Etcd::start);
-        let setting = Setting {
-            program: env!("CARGO_BIN_EXE_vaultgram").into(),
-            telegram: "",
-            audit: "",
-            crowd: vec![],
-            log: "vaultgram=debug",
-            plain_token: false,
-        };
-        let stage = Stage::build(setting).await;
+        let stage = Stage::build(setting("vaultgram=debug")).await;
         let authority = Authority::new(stage.path("authority"), "monitoring");
         let issue = |name, extended_key_usage| {
             let request = Request {

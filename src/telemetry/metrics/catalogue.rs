@@ -12,8 +12,8 @@ use super::{
     IDENTITY_CHECKS, LEAKS, LEASE_RENEWALS, LEASES, NEW_DEVICES, NEW_DEVICES_UNTOLD,
     POLICY_OUTDATED, POLICY_RELOADS, REPLICAS, REPLIES_LATE, REPLIES_LOST, REPLIES_WAITING,
     REQUEST_SECONDS, REQUESTS, SOCKET_REFUSED, SOCKET_SHED, STAGE_SECONDS, STARTED, STATE_CALLS,
-    STATE_SECONDS, TELEGRAM_STATE, VAULT_CLOCK_DRIFT, VAULT_EXCHANGES, VAULT_READY, VAULT_STATE,
-    VAULT_TOKEN_LEFT, VAULT_TOKEN_TTL, VOTES, WITNESS_FAILED,
+    STATE_SECONDS, TELEGRAM_STATE, TRACE_EXPORTS, VAULT_CLOCK_DRIFT, VAULT_EXCHANGES, VAULT_READY,
+    VAULT_STATE, VAULT_TOKEN_LEFT, VAULT_TOKEN_TTL, VOTES, WITNESS_FAILED,
 };
 
 const COUNTERS: &[(&str, &str)] = &[
@@ -85,6 +85,7 @@ const COUNTERS: &[(&str, &str)] = &[
         POLICY_RELOADS,
         "Times the policy was read again, by what came of it.",
     ),
+    (TRACE_EXPORTS, "Batches of traces sent, by what came of it."),
     (
         SOCKET_REFUSED,
         "Requests and connections refused because their user had taken enough, by what of.",
@@ -253,6 +254,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ),
     (AUDIT_DROPPED, "sink", &["journald", "syslog"]),
     (STATE_CALLS, "result", &["ok", "failed"]),
+    (TRACE_EXPORTS, "result", &["ok", "failed"]),
     (
         CALLS_RETRIED,
         "reason",
