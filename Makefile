@@ -1,10 +1,10 @@
 # `make` lists the targets. Everything that is installed goes into target/.
 CARGO_FUZZ = 0.13.2
 
-.PHONY: help tools build demo test test-k8s image deb soak load scaling fuzz lint bench clean
+.PHONY: help tools build demo test test-monitoring test-k8s image deb soak load scaling fuzz lint bench clean
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 tools: ## install the real servers and clients that tests and the demo use
 	@tests/install-tools.sh
@@ -33,6 +33,9 @@ image: ## the static binary that the image is made of, target/image/vaultgram
 
 deb: build ## the Debian package, target/debian/*.deb
 	systemd/debian/build
+
+test-monitoring: tools ## metrics, alerts and the dashboard with a real Prometheus and a real Alertmanager
+	cargo test --locked --test monitoring
 
 soak: tools ## 20,000 commands while everything goes wrong, 5,000 to replicas; short forms are among the tests
 	SOAK_COMMANDS=20000 cargo test --locked --release --test soak -- --nocapture

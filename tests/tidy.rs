@@ -16,20 +16,45 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("domain", &[]),
-    ("broker", &["domain"]),
+    (
+        "broker",
+        &["domain", "telemetry::metrics", "telemetry::stage"],
+    ),
     (
         "telegram",
-        &["broker", "domain", "age", "telemetry::metrics"],
+        &[
+            "broker",
+            "domain",
+            "age",
+            "telemetry::metrics",
+            "telemetry::stage",
+        ],
     ),
     (
         "http",
-        &["broker", "domain", "api", "identity", "telemetry::metrics"],
+        &[
+            "broker",
+            "domain",
+            "api",
+            "identity",
+            "telemetry::metrics",
+            "telemetry::stage",
+        ],
     ),
     (
         "vault",
-        &["domain", "broker::ports", "memory", "telemetry::metrics"],
+        &[
+            "domain",
+            "broker::ports",
+            "memory",
+            "telemetry::metrics",
+            "telemetry::stage",
+        ],
     ),
-    ("coordination", &["domain", "broker::ports"]),
+    (
+        "coordination",
+        &["domain", "broker::ports", "telemetry::metrics"],
+    ),
     (
         "actions",
         &["domain", "broker::ports", "telemetry::metrics"],

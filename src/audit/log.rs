@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use metrics::counter;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -16,6 +17,7 @@ use crate::audit::record::{self, Link, format_time};
 use crate::audit::sink::Sinks;
 use crate::broker::ports::AuditError;
 use crate::domain::AuditEntry;
+use crate::telemetry::metrics::{AUDIT_RECORDS, audit_sync};
 
 /// The file, locked, and where its chain stands.
 #[derive(Debug)]
@@ -126,6 +128,7 @@ impl Log {
             Ok(()) => {
                 self.size += self.buffer.len() as u64;
                 self.entries += self.pushed;
+                counter!(AUDIT_RECORDS).increment(self.pushed);
                 self.unsigned += self.pending.seq - self.link.seq;
                 self.link.clone_from(&self.pending);
             }
@@ -224,7 +227,10 @@ impl Log {
         if self.unsynced_since.is_none() {
             return Ok(());
         }
-        if let Err(error) = self.file.sync_data() {
+        let began = Instant::now();
+        let synced = self.file.sync_data();
+        audit_sync(began.elapsed());
+        if let Err(error) = synced {
             let text = format!("sync failed: {error}; restart when the disk is sound");
             let error = self.error(&text);
             self.sync_failed = Some(error.clone());

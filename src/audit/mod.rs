@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use metrics::counter;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
@@ -36,6 +37,7 @@ use crate::audit::record::format_time;
 pub use crate::audit::settings::{Durability, Settings, SinkKind, SinkMode, SinkSettings};
 use crate::broker::ports::{AuditError, AuditHead, AuditSink, Head};
 use crate::domain::AuditEntry;
+use crate::telemetry::metrics::AUDIT_FAILED;
 
 /// Entries that may wait for the writer. More means that the disk stands still.
 const QUEUE: usize = 4096;
@@ -130,10 +132,15 @@ impl AuditFile {
 #[async_trait]
 impl AuditSink for AuditFile {
     async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError> {
-        if let Some(written) = self.write_at_once(&entries) {
-            return written;
+        let counts = !entries.is_empty();
+        let written = match self.write_at_once(&entries) {
+            Some(written) => written,
+            None => self.ask(|answer| Job::Record(entries, answer)).await,
+        };
+        if written.is_err() && counts {
+            counter!(AUDIT_FAILED).increment(1);
         }
-        self.ask(|answer| Job::Record(entries, answer)).await
+        written
     }
 }
 

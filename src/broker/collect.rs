@@ -8,6 +8,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::broker::fitting::fitting;
 use crate::broker::ports::{Claim, CoordinationError};
+use crate::broker::tally::Tally;
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use crate::domain::policy::DenialReason;
@@ -100,6 +101,17 @@ impl Broker {
     /// # Errors
     /// See [`BrokerError`]; on any error nothing is handed over.
     pub async fn collect(&self, code: &str, peer: &UnixPeer) -> Result<Collected, BrokerError> {
+        let mut tally = Tally::by("socket");
+        let collected = self.collect_counted(code, peer, &mut tally).await;
+        tally.end(collected)
+    }
+
+    async fn collect_counted(
+        &self,
+        code: &str,
+        peer: &UnixPeer,
+        tally: &mut Tally,
+    ) -> Result<Collected, BrokerError> {
         let code = normalise_code(code);
         let key = format!("{PREFIX}{code}");
         // The code is not looked up as a prefix of others.
@@ -139,7 +151,9 @@ impl Broker {
             // A mount that is configured no more.
             target: target.map_err(|_| BrokerError::NothingToCollect)?,
         };
-        let denial = match self.decide(&request).await? {
+        let decision = self.decide(&request).await?;
+        tally.decided(&decision);
+        let denial = match decision {
             Decision::Allow(permit) => {
                 let secret = self.hand_over(permit, &code, peer).await?;
                 return Ok(Collected::Released(secret));

@@ -2,6 +2,7 @@
 
 use crate::broker::fitting::fitting;
 use crate::broker::ports::StoreError;
+use crate::broker::tally::Tally;
 use crate::broker::{Broker, BrokerError, Hold, Waiting};
 use crate::domain::{Action, AuditEntry, AuditEvent, Decision, Denial, MountKind, Permit, Request};
 
@@ -42,7 +43,19 @@ impl Broker {
     /// # Errors
     /// See [`BrokerError`].
     pub async fn ask_held(&self, hold: Hold, request: &Request) -> Result<Asked, BrokerError> {
+        let mut tally = Tally::begin(&request.id, &request.caller);
+        let asked = self.ask_counted(hold, request, &mut tally).await;
+        tally.end(asked)
+    }
+
+    async fn ask_counted(
+        &self,
+        hold: Hold,
+        request: &Request,
+        tally: &mut Tally,
+    ) -> Result<Asked, BrokerError> {
         let (decision, decided) = self.judge(request).await?;
+        tally.decided(&decision);
         if hold.again && self.may_be_used_up(&decision).await? {
             return Ok(Asked::Interrupted);
         }

@@ -13,6 +13,7 @@ use crate::broker::Broker;
 use crate::broker::ports::{AuditError, AuditSink, Condition, Look, Part, StoreHealth};
 use crate::domain::AuditEntry;
 use crate::domain::approval::State;
+use crate::telemetry::stage::{Stage, timed};
 
 /// Longest that a dependency may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const REMEMBER_FAILURE: Duration = Duration::from_secs(30);
 
 const UNWRITABLE: &str = "cannot be written";
+const LATE: &str = "does not answer in time";
 
 /// How everything is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Health {
     pub checks: Vec<Check>,
     /// What is counted, by name; nothing of anybody is in it.
     pub figures: BTreeMap<&'static str, u64>,
+    /// What the secret store says of itself.
+    pub store: StoreHealth,
 }
 
 /// How a dependency is.
@@ -98,14 +102,14 @@ struct Listening {
 impl AuditSink for Listening {
     async fn record_all(&self, entries: Vec<AuditEntry>) -> Result<(), AuditError> {
         // A look proves nothing.
-        let proves = !entries.is_empty();
-        let recorded = self.sink.record_all(entries).await;
-        if proves {
-            let failure = recorded.as_ref().err();
-            let failure = failure.map(|error| (Instant::now(), error.clone()));
-            let last_word = self.last_word.0.lock();
-            *last_word.unwrap_or_else(PoisonError::into_inner) = failure;
+        if entries.is_empty() {
+            return self.sink.record_all(entries).await;
         }
+        let recorded = timed(Stage::Audit, self.sink.record_all(entries)).await;
+        let failure = recorded.as_ref().err();
+        let failure = failure.map(|error| (Instant::now(), error.clone()));
+        let last_word = self.last_word.0.lock();
+        *last_word.unwrap_or_else(PoisonError::into_inner) = failure;
         recorded
     }
 }
@@ -119,11 +123,15 @@ impl Broker {
 
     /// Looks at everything. Answers within seconds, also where something hangs.
     pub async fn health(&self) -> Health {
-        let (vault, state, audit) = tokio::join!(
-            in_time(self.look_at_store()),
+        let (store, state, audit) = tokio::join!(
+            timeout(PATIENCE, self.store_health()),
             in_time(self.look_at_state()),
             in_time(self.look_at_audit()),
         );
+        let store = store.unwrap_or_else(|_| StoreHealth::Unreachable {
+            reason: LATE.to_owned(),
+        });
+        let vault = look_at_store(&store);
         let mut looks = vec![
             ("vault", vault, true),
             ("state", state, true),
@@ -146,6 +154,7 @@ impl Broker {
             condition: overall(&checks),
             figures: self.figures().await,
             checks,
+            store,
         }
     }
 
@@ -161,23 +170,6 @@ impl Broker {
             figures.insert("pending_requests", count(pending.count()));
         }
         figures
-    }
-
-    async fn look_at_store(&self) -> Look {
-        let health = self.store_health().await;
-        match &health {
-            StoreHealth::Ready(serving) => {
-                let text = format!("{}, version {}", health.name(), serving.version);
-                match serving.drift_warning() {
-                    Some(warning) => Look::degraded(format!("{text}; {warning}")),
-                    None => Look::well(text),
-                }
-            }
-            StoreHealth::Sealed | StoreHealth::Uninitialized => Look::down(health.name()),
-            StoreHealth::LoggedOut { reason } | StoreHealth::Unreachable { reason } => {
-                Look::down(format!("{}: {reason}", health.name()))
-            }
-        }
     }
 
     async fn look_at_state(&self) -> Look {
@@ -214,6 +206,22 @@ impl Broker {
     }
 }
 
+fn look_at_store(health: &StoreHealth) -> Look {
+    match health {
+        StoreHealth::Ready(serving) => {
+            let text = format!("{}, version {}", health.name(), serving.version);
+            match serving.drift_warning() {
+                Some(warning) => Look::degraded(format!("{text}; {warning}")),
+                None => Look::well(text),
+            }
+        }
+        StoreHealth::Sealed | StoreHealth::Uninitialized => Look::down(health.name()),
+        StoreHealth::LoggedOut { reason } | StoreHealth::Unreachable { reason } => {
+            Look::down(format!("{}: {reason}", health.name()))
+        }
+    }
+}
+
 /// The cause is for the log alone: it names files.
 fn down(text: &str, error: &dyn fmt::Display) -> Look {
     tracing::warn!(event = "broker.health.down", what = text, %error);
@@ -221,7 +229,7 @@ fn down(text: &str, error: &dyn fmt::Display) -> Look {
 }
 
 async fn in_time(look: impl Future<Output = Look>) -> Look {
-    let late = |_| Look::down("does not answer in time");
+    let late = |_| Look::down(LATE);
     timeout(PATIENCE, look).await.unwrap_or_else(late)
 }
 

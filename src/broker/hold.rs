@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use crate::broker::ports::{Claim, CoordinationError};
 use crate::broker::{Broker, BrokerError};
 use crate::domain::{Action, Caller, Decision, MountKind, Request, RequestId};
+use crate::telemetry::stage::{Stage, timed};
 
 /// How long a message stays claimed: far longer than an old command is accepted.
 const CLAIM_LIFETIME: time::Duration = time::Duration::days(1);
@@ -64,7 +65,8 @@ impl Broker {
         match id {
             RequestId::Message { .. } | RequestId::Press(_) => {
                 let until = self.now() + CLAIM_LIFETIME;
-                self.ports.coordination.claim(&claim_key(id), until).await
+                let key = claim_key(id);
+                timed(Stage::Claim, self.ports.coordination.claim(&key, until)).await
             }
             RequestId::Connection(_) => Ok(Claim::Ours),
         }

@@ -21,6 +21,7 @@ mod leases;
 mod lock;
 pub mod ports;
 mod proof;
+mod tally;
 mod turn;
 mod unwrap;
 mod versions;
@@ -53,10 +54,12 @@ pub use self::versions::ChangedVersions;
 use crate::broker::ports::{
     AuditSink, Clock, Coordination, Random, Sealer, SecretStore, StoreHealth, Wrapped,
 };
+use crate::broker::tally::Tally;
 use crate::domain::policy::DenialReason;
 use crate::domain::{
     AuditEntry, Caller, Decision, Denial, Field, History, Mounts, Request, Secret, VersionFacts,
 };
+use crate::telemetry::stage::{Stage, timed};
 
 /// Answers requests.
 pub struct Broker {
@@ -216,10 +219,23 @@ impl Broker {
         request: Request,
         beside: Beside<'_>,
     ) -> Result<Outcome, BrokerError> {
+        let mut tally = Tally::begin(&request.id, &request.caller);
+        let done = self.answer(hold, request, beside, &mut tally).await;
+        tally.end(done)
+    }
+
+    async fn answer(
+        &self,
+        hold: Hold,
+        request: Request,
+        beside: Beside<'_>,
+        tally: &mut Tally,
+    ) -> Result<Outcome, BrokerError> {
         if hold.again && !self.may_repeat(&request) {
             return Ok(Outcome::Interrupted);
         }
         let (decision, decided) = self.judge(&request).await?;
+        tally.decided(&decision);
         if hold.again && self.may_be_used_up(&decision).await? {
             return Ok(Outcome::Interrupted);
         }
@@ -268,8 +284,12 @@ impl Broker {
 
     /// As [`Broker::decide`], with what is still to be put on record.
     async fn judge(&self, request: &Request) -> Result<(Decision, AuditEntry), BrokerError> {
-        let decision = self.judge_alone(request, None).await?;
-        let decision = self.decide_by_grants(request, decision).await?;
+        let judging = async {
+            let decision = self.judge_alone(request, None).await?;
+            let decision = self.decide_by_grants(request, decision).await?;
+            Ok::<_, BrokerError>(decision)
+        };
+        let decision = timed(Stage::Policy, judging).await?;
         let entry = AuditEntry::decided(request, &decision, self.now());
         Ok((decision, entry))
     }

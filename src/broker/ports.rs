@@ -195,6 +195,8 @@ pub struct Serving {
     pub drift: i64,
     /// How long our token lives unless it is renewed; `None` for ever.
     pub token_left: Option<Duration>,
+    /// How long it lived when it was last granted or renewed; `None` for ever.
+    pub token_ttl: Option<Duration>,
     /// How many leases we obtained that have not ended.
     pub leases: usize,
 }

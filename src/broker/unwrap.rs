@@ -2,6 +2,7 @@
 //! it was made at.
 
 use crate::broker::ports::WrappedFacts;
+use crate::broker::tally::Tally;
 use crate::broker::{Broker, BrokerError, Outcome};
 use crate::domain::{
     Action, AuditEntry, AuditEvent, Caller, Decision, MountKind, Permit, Reading, Request,
@@ -29,6 +30,18 @@ impl Broker {
         caller: &Caller,
         token: &SecretValue,
     ) -> Result<Outcome, BrokerError> {
+        let mut tally = Tally::begin(&id, caller);
+        let done = self.unwrap_counted(id, caller, token, &mut tally).await;
+        tally.end(done)
+    }
+
+    async fn unwrap_counted(
+        &self,
+        id: RequestId,
+        caller: &Caller,
+        token: &SecretValue,
+        tally: &mut Tally,
+    ) -> Result<Outcome, BrokerError> {
         let facts = match self.wrapped(token).await {
             Ok(facts) => facts,
             Err(error) => return self.refused(id, caller, None, error).await,
@@ -53,7 +66,9 @@ impl Broker {
                 version: None,
             },
         };
-        match self.decide(&request).await? {
+        let decision = self.decide(&request).await?;
+        tally.decided(&decision);
+        match decision {
             Decision::Deny(denial) => Ok(Outcome::Denied(denial)),
             Decision::NeedsApproval(need) => {
                 let waiting = self.wait_for(&request, &need).await?;

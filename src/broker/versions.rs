@@ -1,5 +1,6 @@
 //! Several versions of a secret in one request: all are allowed before the first is touched.
 
+use crate::broker::tally::Tally;
 use crate::broker::{Beside, Broker, BrokerError, Waiting};
 use crate::domain::{
     Action, ApprovalId, AuditEntry, AuditEvent, Caller, Decision, Denial, Permit, Request,
@@ -33,6 +34,19 @@ impl Broker {
         path: &SecretPath,
         versions: &[u64],
     ) -> Result<ChangedVersions, BrokerError> {
+        let mut tally = Tally::begin(id, caller);
+        let what = (action, path, versions);
+        let done = self.change_counted(id, caller, what, &mut tally).await;
+        tally.end(done)
+    }
+
+    async fn change_counted(
+        &self,
+        id: &RequestId,
+        caller: &Caller,
+        (action, path, versions): (Action, &SecretPath, &[u64]),
+        tally: &mut Tally,
+    ) -> Result<ChangedVersions, BrokerError> {
         let (mut permits, mut decided) = (vec![], vec![]);
         for version in versions {
             let request = Request {
@@ -46,6 +60,7 @@ impl Broker {
                 },
             };
             let (decision, entry) = self.judge(&request).await?;
+            tally.decided(&decision);
             match decision {
                 Decision::Allow(permit) => {
                     permits.push((*version, permit));

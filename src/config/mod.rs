@@ -13,6 +13,7 @@ mod files;
 mod groups;
 mod https;
 mod limits;
+mod metrics;
 mod policy;
 mod proxy;
 mod raw;
@@ -34,6 +35,7 @@ pub use credentials::CredentialsConfig;
 pub use environment::Environment;
 pub use https::{HttpsConfig, IssuerConfig};
 pub use limits::LimitsConfig;
+pub use metrics::{MetricsConfig, MetricsTls};
 pub use proxy::ProxyConfig;
 pub use rules::{HangsOn, RulesConfig, other_sections, policies_in, watched};
 pub use socket::SocketConfig;
@@ -71,6 +73,8 @@ pub struct Config {
     pub credentials: Option<CredentialsConfig>,
     /// HTTPS for jobs elsewhere, where it is served.
     pub https: Option<HttpsConfig>,
+    /// Where metrics are scraped over the network, where they are.
+    pub metrics: Option<MetricsConfig>,
     /// The audit.
     pub audit: AuditConfig,
     /// Where the state is.
@@ -108,6 +112,7 @@ impl Config {
                 approvals: parts.approvals,
                 credentials: parts.credentials,
                 https: parts.https,
+                metrics: parts.metrics,
                 audit: parts.audit,
                 state,
                 log: parts.log,
@@ -151,6 +156,7 @@ struct Parts {
     approvals: ApprovalsConfig,
     credentials: Option<CredentialsConfig>,
     https: Option<HttpsConfig>,
+    metrics: Option<MetricsConfig>,
     audit: AuditConfig,
     state: Option<StateConfig>,
     log: LogConfig,
@@ -198,6 +204,7 @@ impl Parts {
             &directory,
             &mut problems,
         );
+        let metrics = metrics::typed(raw.metrics, &directory, &mut problems);
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         if let Err(problem) = raw.approvals.check() {
             problems.push(problem);
@@ -214,6 +221,7 @@ impl Parts {
             approvals: raw.approvals,
             credentials,
             https,
+            metrics,
             audit,
             state,
             log,

@@ -23,6 +23,7 @@ pub(super) struct Raw {
     pub(super) https: Option<super::https::Https>,
     pub(super) issuers: BTreeMap<String, super::https::Issuer>,
     pub(super) signing: Option<super::https::Signing>,
+    pub(super) metrics: Option<super::metrics::Metrics>,
     pub(super) audit: Audit,
     pub(super) state: State,
     pub(super) log: Log,

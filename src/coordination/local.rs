@@ -13,11 +13,12 @@ use async_trait::async_trait;
 use redb::StorageError;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::broker::ports::{Claim, Clock, Coordination, CoordinationError};
 use crate::coordination::OpenError;
 use crate::coordination::database::{Database, Tables};
+use crate::telemetry::metrics::state_call;
 
 /// Longest key or prefix, in bytes.
 const MAX_KEY: usize = 512;
@@ -105,6 +106,16 @@ impl LocalStore {
     }
 
     async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, CoordinationError> {
+        let began = Instant::now();
+        let done = self.ask_once(job).await;
+        state_call(done.is_ok(), began.elapsed());
+        done
+    }
+
+    async fn ask_once<T>(
+        &self,
+        job: impl FnOnce(Answer<T>) -> Job,
+    ) -> Result<T, CoordinationError> {
         let (answer, answered) = oneshot::channel();
         self.queue
             .try_send(job(answer))

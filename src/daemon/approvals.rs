@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{counter, gauge};
+use ::metrics::{counter, gauge};
+use time::OffsetDateTime;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,7 @@ use crate::broker::{ApprovalInfo, Broker};
 use crate::domain::ApprovalId;
 use crate::domain::approval::{Review, State};
 use crate::telemetry::metrics::{
-    APPROVAL_SECONDS, APPROVALS, APPROVALS_PENDING, APPROVALS_UNREVIEWED, VOTES,
+    self, APPROVALS, APPROVALS_LONGEST, APPROVALS_PENDING, APPROVALS_UNREVIEWED, VOTES,
 };
 
 /// The longest sleep: time alone changes some, and other processes others.
@@ -34,7 +35,7 @@ pub(super) async fn measure(broker: Arc<Broker>, stop: CancellationToken) {
     loop {
         changed.mark_unchanged();
         if let Ok(now) = broker.approvals_for_notices().await {
-            publish(&now);
+            publish(&now, broker.now());
             if let Some(before) = &before {
                 count(before, &now);
             }
@@ -53,11 +54,18 @@ pub(super) async fn measure(broker: Arc<Broker>, stop: CancellationToken) {
     }
 }
 
-fn publish(now: &[ApprovalInfo]) {
-    let pending = now.iter().filter(|it| it.state == State::Pending).count();
+fn publish(all: &[ApprovalInfo], now: OffsetDateTime) {
+    let pending = all.iter().filter(|it| it.state == State::Pending);
+    let longest = pending.clone().map(|it| now - it.opened).max();
+    let longest = longest.unwrap_or_default().as_seconds_f64();
+    gauge!(APPROVALS_LONGEST).set(longest.max(0.0));
     let unseen = |it: &&ApprovalInfo| matches!(it.review, Some(Review::Open { .. }));
-    let unseen = now.iter().filter(unseen).count();
-    for (name, count) in [(APPROVALS_PENDING, pending), (APPROVALS_UNREVIEWED, unseen)] {
+    let unseen = all.iter().filter(unseen).count();
+    let counts = [
+        (APPROVALS_PENDING, pending.count()),
+        (APPROVALS_UNREVIEWED, unseen),
+    ];
+    for (name, count) in counts {
         // Far below where a count is no longer exact.
         gauge!(name).set(u32::try_from(count).unwrap_or(u32::MAX));
     }
@@ -79,10 +87,11 @@ fn count(before: &BTreeMap<ApprovalId, Counted>, now: &[ApprovalInfo]) {
         let glass = approval.review.is_some() && approval.state == State::Granted;
         let result = if glass { "glass_broken" } else { state };
         counter!(APPROVALS, "result" => result).increment(1);
-        if result == State::Granted.name() {
-            let took = approval.since - approval.opened;
-            let seconds = took.whole_seconds().try_into().unwrap_or(0);
-            counter!(APPROVAL_SECONDS).increment(seconds);
+        if glass || !matches!(approval.state, State::Granted | State::Denied { .. }) {
+            continue;
         }
+        // Never below zero, but for clocks that differ.
+        let took = (approval.since - approval.opened).try_into();
+        metrics::approval(took.unwrap_or_default());
     }
 }

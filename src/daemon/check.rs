@@ -107,6 +107,14 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
     if let Some(config) = &config.https {
         https(config, out)?;
     }
+    if let Some(metrics) = &config.metrics {
+        let by = match &metrics.tls {
+            Some(tls) if tls.client_authority.is_some() => "by TLS, to who shows a certificate",
+            Some(_) => "by TLS, to whoever connects",
+            None => "to whoever connects",
+        };
+        writeln!(out, "metrics   {} {by}", metrics.listen)?;
+    }
     let file = config.audit.file.display();
     match settings::audit_key(&config.audit) {
         Ok(Some(key)) => writeln!(

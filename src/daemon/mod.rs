@@ -12,6 +12,7 @@ mod doctor_https;
 mod https;
 mod login;
 mod logout;
+mod metrics;
 mod migrate;
 mod notify;
 mod own_keys;

@@ -23,13 +23,13 @@ use crate::daemon::reload::{Reloader, Seen};
 use crate::daemon::signals::{Asked, Signals};
 use crate::daemon::state::State;
 use crate::daemon::{
-    UNSIGNED, approvals, descriptors, https, load_all, session_key, settings, start_log,
+    UNSIGNED, approvals, descriptors, https, load_all, metrics, session_key, settings, start_log,
 };
 use crate::domain::{Credential, Mounts, SecretPath, Target};
-use crate::http::{Attestor, Listener};
+use crate::http::{Attestor, Listener, SCRAPERS, Scrape};
 use crate::telegram::{FileSession, SessionError, TelegramError};
 use crate::vault::{Cached, Store};
-use crate::{memory, telegram, telemetry};
+use crate::{memory, telegram};
 
 /// Where the system says whose subordinate user ids are.
 const SUBUID: &str = "/etc/subuid";
@@ -56,12 +56,13 @@ async fn serve_here(file: &Path) -> Result<(), Failure> {
     let sockets = config.sockets.iter().chain(credentials);
     let sockets = sockets.map(|it| it.max_connections);
     let https = config.https.iter().map(|it| it.max_connections);
-    descriptors::allow(sockets.chain(https).sum())?;
+    let metrics = config.metrics.iter().map(|_| SCRAPERS);
+    descriptors::allow(sockets.chain(https).chain(metrics).sum())?;
     let notifier = Arc::new(Notifier::new(&environment));
     let passed = Passed::take(&environment).map_err(|error| Failure::new(Exit::Config, error))?;
     drop(environment);
     lock_memory();
-    telemetry::metrics::start();
+    metrics::start();
     let mut signals = Signals::listen().map_err(|error| Failure::new(Exit::Unavailable, error))?;
     let key = tokio::select! {
         key = find_key(config.telegram.as_ref()) => key?,
@@ -119,6 +120,8 @@ struct Daemon {
     sockets: Vec<Listener>,
     credentials: Option<(Listener, BTreeMap<Credential, Target>)>,
     https: Option<https::Front>,
+    scrape: Option<Scrape>,
+    certificates: metrics::Certificates,
     attestor: Attestor,
     reloader: Reloader,
     telegram: Option<Account>,
@@ -136,6 +139,7 @@ impl Daemon {
     ) -> Result<Self, Failure> {
         settings::state(&config.state).map_err(|error| Failure::new(Exit::Config, error))?;
         https::check(config.https.as_ref())?;
+        let certificates = metrics::Certificates::of(&config);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let attestor = Attestor::new(config.rules.policy.speaks_of_hashes(), Path::new(SUBUID));
         let admins = config.telegram.as_ref().map(|it| it.admins.clone());
@@ -212,6 +216,7 @@ impl Daemon {
         let https = config.https;
         let https = https.map(|it| https::open(it, limits, &rules.mounts, ports));
         let https = https.transpose()?;
+        let scrape = config.metrics.map(metrics::open).transpose()?;
         let broker = Arc::new(Broker::new(rules, ports()));
         let reloader = Reloader::new(
             file.to_owned(),
@@ -230,6 +235,8 @@ impl Daemon {
             sockets,
             credentials,
             https,
+            scrape,
+            certificates,
             attestor,
             reloader,
             telegram,
@@ -242,6 +249,11 @@ impl Daemon {
         let mut all = Parts::new();
         let (fronts, leases, back) = (&all.fronts, &all.leases, &all.back);
         all.add(back.keep(self.state.run(back.stop())));
+        all.add(back.keep(self.certificates.watch(back.stop())));
+        if let Some(scrape) = self.scrape {
+            let serving = scrape.serve(Arc::clone(&self.broker), back.stop());
+            all.add(back.spawn(async move { serving.await.map_err(unavailable) }));
+        }
         join(&self.state, &mut signals).await?;
         let hash = self.reloader.hash();
         self.broker.record_policy(hash).await.map_err(unavailable)?;

@@ -1,5 +1,5 @@
 //! Vault's API: on Unix sockets, to local processes the kernel vouches for, and over HTTPS, to jobs that
-//! prove who they are.
+//! prove who they are. [`Scrape`] tells metrics to whoever connects.
 //!
 //! [`bind()`] makes a socket (as long as the process may set its owner), or [`adopt`] takes over one
 //! that systemd made; [`Listener::serve`] answers on it, [`Listener::serve_credentials`] as systemd's
@@ -20,23 +20,30 @@ mod https;
 mod leases;
 mod limits;
 mod metadata;
+mod metrics;
+mod network;
 mod peer;
 mod query;
 mod read;
 mod reply;
 mod rotate;
 mod route;
+mod scrape;
 mod socket;
 mod stream;
 mod system;
+mod tls;
+mod validity;
 mod vault_api;
 mod wrapping;
 mod write;
 
 pub use bind::{BindError, adopt, bind, is_listened_at};
 pub use connection::Timeouts;
-pub use https::{Https, Identity, Settings as HttpsSettings, TlsFiles};
+pub use https::{Https, Identity, Settings as HttpsSettings};
 pub use limits::Limits;
 pub use peer::Attestor;
+pub use scrape::{SCRAPERS, Scrape};
 pub use socket::{Listener, Settings};
+pub use tls::{TlsFiles, certificate_ends};
 pub use vault_api::VaultApi;

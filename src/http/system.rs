@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use hyper::StatusCode;
-use metrics::gauge;
 
 use crate::api::{
     Envelope, Health, Initialized, Leader, MountInfo, PeerInfo, SealStatus, Twice, Unlocked,
@@ -14,9 +13,6 @@ use crate::http::error::Refusal;
 use crate::http::query::HealthCodes;
 use crate::http::reply::{self, Reply};
 use crate::http::vault_api::VaultApi;
-use crate::telemetry::metrics::{
-    CHAT_LOCKED, LEASES, VAULT_CLOCK_DRIFT, VAULT_READY, VAULT_STATE, VAULT_TOKEN_LEFT, render,
-};
 
 /// What stands for a cluster, a seal and a storage.
 const NAME: &str = "vaultgram";
@@ -116,17 +112,6 @@ impl VaultApi {
         Ok(reply::json(StatusCode::OK, &Initialized { initialized }))
     }
 
-    /// Whoever can connect may read them: there is nothing of anybody in them.
-    pub(super) async fn metrics(&self) -> Reply {
-        measure(&self.asker.broker.store_health().await);
-        let leases = u32::try_from(self.asker.broker.lease_count()).unwrap_or(u32::MAX);
-        gauge!(LEASES).set(f64::from(leases));
-        // Taken for locked where nobody can tell: then nothing is answered in chat either.
-        let locked = self.asker.broker.chat_locked().await.unwrap_or(true);
-        gauge!(CHAT_LOCKED).set(f64::from(u8::from(locked)));
-        reply::metrics(render())
-    }
-
     /// For who is privileged.
     pub(super) async fn unlock(&self, id: &RequestId, caller: &Caller) -> Result<Reply, Refusal> {
         let peer = match caller {
@@ -206,29 +191,6 @@ fn mount_info(mount: &str, kind: Option<MountKind>) -> MountInfo {
 /// There is one server.
 pub(super) fn leader() -> Reply {
     reply::json(StatusCode::OK, &Leader { ha_enabled: false })
-}
-
-/// Puts the store's health into the gauges.
-#[expect(clippy::cast_precision_loss, reason = "seconds, far below 2^52")]
-fn measure(health: &StoreHealth) {
-    let one_if = |so: bool| f64::from(u8::from(so));
-    for name in StoreHealth::NAMES {
-        gauge!(VAULT_STATE, "state" => name).set(one_if(health.name() == name));
-    }
-    // What is not known now must not look like what was so before.
-    let (ready, drift, token_left) = match health {
-        StoreHealth::Ready(serving) => {
-            let left = serving.token_left.map(|left| left.as_secs_f64());
-            (true, serving.drift as f64, left.unwrap_or(f64::INFINITY))
-        }
-        StoreHealth::LoggedOut { .. }
-        | StoreHealth::Sealed
-        | StoreHealth::Uninitialized
-        | StoreHealth::Unreachable { .. } => (false, f64::NAN, 0.0),
-    };
-    gauge!(VAULT_READY).set(one_if(ready));
-    gauge!(VAULT_CLOCK_DRIFT).set(drift);
-    gauge!(VAULT_TOKEN_LEFT).set(token_left);
 }
 
 pub(super) fn lookup_self(id: &RequestId, caller: &Caller) -> Reply {

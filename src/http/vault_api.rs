@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request as HttpRequest;
 use hyper::body::{Body, Bytes};
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::{Method, Request as HttpRequest};
 use tokio_util::task::TaskTracker;
 
 use crate::broker::Broker;
@@ -47,11 +47,7 @@ impl VaultApi {
         let (head, mut body) = request.into_parts();
         let with_body = !body.is_end_stream();
         let answer = self.dispatch(id, &head, &mut body, caller);
-        let mut reply = match tokio::time::timeout(self.time_limit, answer).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(refusal)) => reply::refusal(&refusal),
-            Err(_) => reply::refusal(&Refusal::too_slow(&head.method)),
-        };
+        let mut reply = self.in_time(&head.method, answer).await;
         if with_body {
             // What was read stays in the connection's buffer until it ends.
             let close = HeaderValue::from_static("close");
@@ -68,8 +64,9 @@ impl VaultApi {
 
     /// Answers one of the requests that anybody may make: whether we live, and serve.
     pub(super) async fn answer_anybody<B>(&self, request: &HttpRequest<B>) -> Reply {
+        let method = request.method();
         let answer = async {
-            let route = health::route(request.method(), request.uri().path())?;
+            let route = health::route(method, request.uri().path())?;
             if route == Some(Route::Alive) {
                 return Ok(health::alive());
             }
@@ -78,10 +75,19 @@ impl VaultApi {
             }
             Err(Refusal::denied())
         };
+        self.in_time(method, answer).await
+    }
+
+    /// What comes of `answer` to a request by `method`, within the time it may take.
+    pub(super) async fn in_time(
+        &self,
+        method: &Method,
+        answer: impl Future<Output = Result<Reply, Refusal>>,
+    ) -> Reply {
         match tokio::time::timeout(self.time_limit, answer).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => reply::refusal(&refusal),
-            Err(_) => reply::refusal(&Refusal::too_slow(request.method())),
+            Err(_) => reply::refusal(&Refusal::too_slow(method)),
         }
     }
 

@@ -20,6 +20,7 @@ use super::session::FileSession;
 use crate::broker::{Broker, BrokerError};
 use crate::domain::caller::ChatKind;
 use crate::telemetry::metrics::{REPLIES_LATE, REPLIES_LOST};
+use crate::telemetry::stage::{Stage, timed};
 
 /// How long a reply is tried: through a long outage, and the longest flood wait that is usual.
 const TRY_FOR: Duration = Duration::from_hours(1);
@@ -78,6 +79,20 @@ impl Outbox {
 
     /// Sends `reply`. `random_id` makes all tries one message.
     pub(super) async fn send(
+        &self,
+        peer: tl::enums::InputPeer,
+        reply: Reply,
+        reply_to: Option<i32>,
+        random_id: i64,
+    ) -> Sending {
+        timed(
+            Stage::Message,
+            self.deliver(peer, reply, reply_to, random_id),
+        )
+        .await
+    }
+
+    async fn deliver(
         &self,
         peer: tl::enums::InputPeer,
         reply: Reply,

@@ -3,10 +3,33 @@
 //! Labels come from closed lists in the code. No user, chat or path is ever one: whoever can
 //! connect to the socket may read all of this.
 
-use std::sync::OnceLock;
+mod catalogue;
+mod histogram;
 
-use metrics::{describe_counter, describe_gauge};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use self::histogram::{Histogram, LONG, SHORT};
+use crate::telemetry::stage::Stage;
+
+/// Gauge, by `version` and `arch`: 1.
+pub const BUILD_INFO: &str = "vaultgram_build_info";
+/// Gauge: when the process started, in unix seconds.
+pub const STARTED: &str = "process_start_time_seconds";
+/// Gauge, by `check` and `state`: 1 for the state that a dependency is in, 0 for the others.
+pub const CHECKS: &str = "vaultgram_check_state";
+/// Gauge, by `of`: when the certificate ends that is shown there, in unix seconds.
+pub const CERTIFICATE_ENDS: &str = "vaultgram_certificate_expiry_timestamp_seconds";
+
+/// Counter, by `front_end`, `decision` and `outcome`: requests to the broker.
+pub const REQUESTS: &str = "vaultgram_requests_total";
+/// Histogram, by `front_end`: how long the broker took for them.
+pub const REQUEST_SECONDS: &str = "vaultgram_request_duration_seconds";
+/// Histogram, by `stage`: how long what they go through took.
+pub const STAGE_SECONDS: &str = "vaultgram_stage_duration_seconds";
 
 /// Gauge, by `state`: 1 for the state the connection to Telegram is in, 0 for the others.
 pub const TELEGRAM_STATE: &str = "vaultgram_telegram_state";
@@ -44,6 +67,10 @@ pub const VAULT_STATE: &str = "vaultgram_vault_state";
 pub const VAULT_CLOCK_DRIFT: &str = "vaultgram_vault_clock_drift_seconds";
 /// Gauge: seconds until our token ends unless it is renewed; 0 while the store does not serve.
 pub const VAULT_TOKEN_LEFT: &str = "vaultgram_vault_token_left_seconds";
+/// Gauge: seconds that our token was granted for when it was last; `+Inf` for one without an end.
+pub const VAULT_TOKEN_TTL: &str = "vaultgram_vault_token_ttl_seconds";
+/// Counter, by `status` (`2xx`, …, `none`): exchanges with the secret store, by its answer.
+pub const VAULT_EXCHANGES: &str = "vaultgram_vault_exchanges_total";
 /// Gauge: leases of dynamic secrets that somebody has.
 pub const LEASES: &str = "vaultgram_leases";
 /// Counter, by `result` (`renewed`, `failed`): renewals of leases.
@@ -58,15 +85,34 @@ pub const APPROVALS_UNREVIEWED: &str = "vaultgram_approvals_unreviewed";
 pub const APPROVALS: &str = "vaultgram_approvals_total";
 /// Counter: votes for requests.
 pub const VOTES: &str = "vaultgram_approval_votes_total";
-/// Counter: seconds that granted requests waited for it, all together.
-pub const APPROVAL_SECONDS: &str = "vaultgram_approval_seconds_total";
+/// Histogram: how long requests waited until they were granted or denied.
+pub const APPROVAL_SECONDS: &str = "vaultgram_approval_decision_seconds";
+/// Gauge: how long the one waits that has waited for longest, in seconds.
+pub const APPROVALS_LONGEST: &str = "vaultgram_approvals_longest_wait_seconds";
 
 /// Counter, by `result` (`hit`, `miss`, `stale`): reads of what policy lets be kept.
 pub const CACHE_READS: &str = "vaultgram_cache_reads_total";
+/// Counter: records of the audit that were written.
+pub const AUDIT_RECORDS: &str = "vaultgram_audit_records_total";
+/// Counter: calls to the audit that wrote nothing, so that nothing was served.
+pub const AUDIT_FAILED: &str = "vaultgram_audit_failures_total";
+/// Histogram: how long the disk took for a sync of the audit.
+pub const AUDIT_SYNC_SECONDS: &str = "vaultgram_audit_sync_duration_seconds";
 /// Counter, by `sink` (`journald`, `syslog`): records that a sink did not take, where it need not.
 pub const AUDIT_DROPPED: &str = "vaultgram_audit_dropped_total";
 /// Counter: failed tries to post the audit's head to its chat; each is tried again.
 pub const WITNESS_FAILED: &str = "vaultgram_audit_witness_failed_total";
+
+/// Counter, by `result` (`ok`, `failed`): calls to the state store.
+pub const STATE_CALLS: &str = "vaultgram_state_calls_total";
+/// Histogram: how long they took.
+pub const STATE_SECONDS: &str = "vaultgram_state_call_duration_seconds";
+/// Gauge: replicas that share the state, as this one sees them.
+pub const REPLICAS: &str = "vaultgram_replicas";
+/// Gauge, by `state` (`answering`, `silent`): the etcd servers that are configured.
+pub const ETCD_SERVERS: &str = "vaultgram_etcd_servers";
+/// Gauge: whether most etcd servers answer, and one of them leads.
+pub const ETCD_QUORUM: &str = "vaultgram_etcd_quorum";
 
 /// Gauge: secrets that are kept now.
 pub const CACHE_ENTRIES: &str = "vaultgram_cache_entries";
@@ -89,6 +135,15 @@ pub const SOCKET_SHED: &str = "vaultgram_socket_shed_total";
 /// `replayed`, …): checks of who asks over the network.
 pub const IDENTITY_CHECKS: &str = "vaultgram_identity_checks_total";
 
+/// Every front end.
+pub const FRONT_ENDS: [&str; 3] = ["telegram", "socket", "https"];
+
+static REQUEST: [Histogram<18>; 3] = [const { Histogram::new(SHORT) }; 3];
+static STAGES: [Histogram<18>; 6] = [const { Histogram::new(SHORT) }; 6];
+static STATE: Histogram<18> = Histogram::new(SHORT);
+static AUDIT_SYNC: Histogram<18> = Histogram::new(SHORT);
+static APPROVAL: Histogram<9> = Histogram::new(LONG);
+
 /// Renders what was recorded; set once.
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -100,146 +155,83 @@ pub fn start() {
     if metrics::set_global_recorder(recorder).is_err() || HANDLE.set(handle).is_err() {
         return;
     }
-    describe_telegram();
-    describe_vault();
-    describe_ourselves();
+    catalogue::describe();
+    catalogue::begin_at_zero();
+    let (version, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+    gauge!(BUILD_INFO, "version" => version, "arch" => arch).set(1.0);
 }
 
-fn describe_telegram() {
-    describe_gauge!(
-        TELEGRAM_STATE,
-        "1 for the state the connection to Telegram is in, 0 for the others."
-    );
-    describe_gauge!(
-        REPLIES_WAITING,
-        "Replies that are not sent to Telegram yet."
-    );
-    describe_gauge!(
-        FLOOD_WAIT,
-        "Seconds until Telegram takes messages again (flood wait); 0 when it does."
-    );
-    describe_counter!(
-        REPLIES_LOST,
-        "Replies given up because Telegram did not take them in time; the log says which."
-    );
-    describe_counter!(
-        REPLIES_LATE,
-        "Secrets not sent because they would have come too late; a notice went instead."
-    );
-    describe_counter!(
-        COMMANDS,
-        "Commands in Telegram taken care of, by command and by what became of the answer."
-    );
-    describe_counter!(CALLS_RETRIED, "Calls to Telegram made again, by reason.");
-    describe_gauge!(
-        DELETIONS_PENDING,
-        "Sent secrets that are still to be deleted."
-    );
-    describe_counter!(
-        NEW_DEVICES,
-        "Devices that signed in to vaultgram's Telegram account."
-    );
-    describe_counter!(
-        NEW_DEVICES_UNTOLD,
-        "Failed tries to tell the admins of a device; each is tried again."
-    );
-    describe_gauge!(
-        DEVICES_LOOKED_AT,
-        "When the Telegram account's devices were last seen, in unix seconds."
-    );
-    describe_counter!(
-        LEAKS,
-        "Values that were handed out and stood in watched chats, by whether the message was deleted."
-    );
-    describe_gauge!(
-        CHAT_LOCKED,
-        "1 while chat is locked because of a new device; vaultgram unlock opens it."
-    );
+/// A request that came by `front_end` ended so, and took so long.
+pub fn request(
+    front_end: &'static str,
+    decision: &'static str,
+    outcome: &'static str,
+    took: Duration,
+) {
+    let labels = [
+        ("front_end", front_end),
+        ("decision", decision),
+        ("outcome", outcome),
+    ];
+    counter!(REQUESTS, &labels).increment(1);
+    let all = FRONT_ENDS.iter().zip(&REQUEST);
+    for (_, histogram) in all.filter(|(name, _)| **name == front_end) {
+        histogram.observe(took);
+    }
 }
 
-fn describe_vault() {
-    describe_gauge!(
-        VAULT_READY,
-        "1 when the secret store serves and lets us in."
-    );
-    describe_gauge!(
-        VAULT_STATE,
-        "1 for the state the secret store is in, 0 for the others."
-    );
-    describe_gauge!(
-        VAULT_CLOCK_DRIFT,
-        "Seconds by which Vault's clock is ahead of vaultgram's; NaN while Vault does not serve."
-    );
-    describe_gauge!(
-        VAULT_TOKEN_LEFT,
-        "Seconds until vaultgram's Vault token ends unless it is renewed; 0 while Vault does not serve."
-    );
-    describe_gauge!(LEASES, "Leases of dynamic secrets that somebody has.");
-    describe_counter!(LEASE_RENEWALS, "Renewals of leases, by what came of them.");
-    describe_counter!(
-        CACHE_READS,
-        "Reads of secrets that policy lets be kept, by where the answer came from."
-    );
-    describe_gauge!(CACHE_ENTRIES, "Secrets that are kept now.");
+/// A stage took so long.
+pub fn stage(stage: Stage, took: Duration) {
+    let all = Stage::ALL.iter().zip(&STAGES);
+    for (_, histogram) in all.filter(|(of, _)| **of == stage) {
+        histogram.observe(took);
+    }
 }
 
-fn describe_ourselves() {
-    describe_gauge!(
-        APPROVALS_PENDING,
-        "Requests for approval that wait for votes."
-    );
-    describe_gauge!(
-        APPROVALS_UNREVIEWED,
-        "Times that the glass was broken and nobody has looked at it."
-    );
-    describe_counter!(
-        APPROVALS,
-        "Requests for approval, by what became of them (opened, granted, denied, glass_broken, …)."
-    );
-    describe_counter!(VOTES, "Votes for requests for approval.");
-    describe_counter!(
-        APPROVAL_SECONDS,
-        "Seconds that granted requests waited until they were, all together."
-    );
-    describe_counter!(
-        AUDIT_DROPPED,
-        "Audit records that journald or syslog did not take; the file has them."
-    );
-    describe_counter!(
-        WITNESS_FAILED,
-        "Failed tries to post the audit's head to its chat; each is tried again."
-    );
-    describe_counter!(
-        GITHUB_REQUESTS,
-        "Requests to GitHub, by what came of them; kept are answers that still held."
-    );
-    describe_gauge!(
-        POLICY_OUTDATED,
-        "1 while the policy in force is older than its files, as something is wrong with them."
-    );
-    describe_counter!(
-        POLICY_RELOADS,
-        "Times the policy was read again, by what came of it."
-    );
-    describe_counter!(
-        SOCKET_REFUSED,
-        "Requests and connections refused because their user had taken enough, by what of."
-    );
-    describe_counter!(
-        IDENTITY_CHECKS,
-        "Checks of who asks over the network, by what was shown and what came of it."
-    );
-    describe_counter!(
-        SOCKET_SHED,
-        "Idle connections on the socket closed to make room for others."
-    );
+/// A call to the state store ended so, and took so long.
+pub fn state_call(ok: bool, took: Duration) {
+    let result = if ok { "ok" } else { "failed" };
+    counter!(STATE_CALLS, "result" => result).increment(1);
+    STATE.observe(took);
+}
+
+/// The disk took so long for a sync of the audit.
+pub fn audit_sync(took: Duration) {
+    AUDIT_SYNC.observe(took);
+}
+
+/// Somebody waited for a decision for so long.
+pub fn approval(took: Duration) {
+    APPROVAL.observe(took);
 }
 
 /// Everything recorded, in Prometheus' text format; empty before [`start`].
 #[must_use]
 pub fn render() -> String {
-    HANDLE
-        .get()
-        .map(PrometheusHandle::render)
-        .unwrap_or_default()
+    let Some(handle) = HANDLE.get() else {
+        return String::new();
+    };
+    let mut text = handle.render();
+    let fronts = FRONT_ENDS.map(|name| format!("front_end=\"{name}\""));
+    let stages = Stage::ALL.map(|stage| format!("stage=\"{}\"", stage.name()));
+    let alone = |histogram| [(String::new(), histogram)];
+    let help = |name| (name, catalogue::help(name));
+    histogram::write(
+        help(REQUEST_SECONDS),
+        fronts.into_iter().zip(&REQUEST),
+        &mut text,
+    );
+    histogram::write(
+        help(STAGE_SECONDS),
+        stages.into_iter().zip(&STAGES),
+        &mut text,
+    );
+    histogram::write(help(STATE_SECONDS), alone(&STATE), &mut text);
+    histogram::write(help(AUDIT_SYNC_SECONDS), alone(&AUDIT_SYNC), &mut text);
+    histogram::write(
+        help(APPROVAL_SECONDS),
+        [(String::new(), &APPROVAL)],
+        &mut text,
+    );
+    text
 }

@@ -5,6 +5,7 @@
 //! turn a log into a place where secrets are kept.
 
 pub mod metrics;
+pub mod stage;
 
 use std::io::{IsTerminal, Write};
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use metrics::counter;
 use serde::Deserialize;
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -13,6 +14,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::domain::SecretValue;
+use crate::telemetry::metrics::VAULT_EXCHANGES;
+use crate::telemetry::stage::{Stage, timed};
 use crate::vault::request::{Access, Request};
 use crate::vault::settings::{Settings, SettingsError};
 use crate::vault::wire::{self, Wire};
@@ -142,6 +145,10 @@ impl Client {
     /// Sends `request` within the time-out. Requests queue here when there are many; the few
     /// that keep us logged in go past them with [`Client::call_now`].
     pub(super) async fn call(&self, access: &Access, request: Request) -> Result<Answer, Failure> {
+        timed(Stage::Vault, self.call_in_turn(access, request)).await
+    }
+
+    async fn call_in_turn(&self, access: &Access, request: Request) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.patience;
         let to_one = self.to_one(request.root());
         let turn = async { (to_one.acquire().await, self.slots.acquire().await) };
@@ -170,7 +177,16 @@ impl Client {
         access: &Access,
         request: Request,
     ) -> Result<Answer, Failure> {
-        let reply = self.wire.exchange(&request, access, deadline).await?;
+        let reply = self.wire.exchange(&request, access, deadline).await;
+        let status = match reply.as_ref().map_or(0, |reply| reply.status) {
+            0..200 => "none",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500.. => "5xx",
+        };
+        counter!(VAULT_EXCHANGES, "status" => status).increment(1);
+        let reply = reply?;
         Ok(Answer {
             status: reply.status,
             body: reply.body,

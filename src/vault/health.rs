@@ -56,6 +56,7 @@ impl Probe {
                     token_left: session
                         .ends()
                         .map(|ends| ends.saturating_duration_since(Instant::now())),
+                    token_ttl: session.term().0.left,
                     leases: leases.count(),
                 }),
                 State::Starting => StoreHealth::LoggedOut {

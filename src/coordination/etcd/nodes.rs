@@ -11,6 +11,7 @@ use crate::coordination::etcd::kv::KvError;
 use crate::coordination::etcd::node::{Connection, Node};
 use crate::coordination::etcd::settings::Reach;
 use crate::coordination::etcd::times;
+use crate::telemetry::metrics::state_call;
 
 /// Whether a call may be made again when nobody knows whether it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,22 @@ impl Nodes {
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
         let started = Instant::now();
+        let done = self.call_since(started, again, patience, work).await;
+        let answered = matches!(done, Ok(_) | Err(KvError::NoLease));
+        state_call(answered, started.elapsed());
+        done
+    }
+
+    async fn call_since<T, F>(
+        &self,
+        started: Instant,
+        again: Again,
+        patience: Patience,
+        work: impl Fn(Arc<Connection>) -> F,
+    ) -> Result<T, KvError>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
         let mut tries = 0;
         loop {
             let left = patience.all.saturating_sub(started.elapsed());

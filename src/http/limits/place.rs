@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::ask::Unsent;
 use crate::http::limits::{Refused, Shares, Who};
+use crate::telemetry::metrics;
+use crate::telemetry::stage::Stage;
 
 /// How long a request waits while its user has as many in progress as may be.
 const TURN: Duration = Duration::from_secs(2);
@@ -32,8 +34,8 @@ enum Doing {
     Waiting(u64),
     /// It works on one.
     Answering,
-    /// The answer is there, and not all sent.
-    Sending,
+    /// The answer is there since then, and not all sent.
+    Sending(Instant),
 }
 
 impl Place {
@@ -92,7 +94,7 @@ impl Place {
     /// The answer is there, and holds `unsent`. `with_body`: the request had one, which may still be
     /// coming.
     pub(in crate::http) fn answered(&self, with_body: bool, unsent: Option<Unsent>) {
-        *self.doing() = Doing::Sending;
+        *self.doing() = Doing::Sending(Instant::now());
         self.unsent().extend(unsent);
         self.lingers.store(with_body, Ordering::Relaxed);
     }
@@ -101,7 +103,11 @@ impl Place {
     pub(in crate::http) fn sent(&self) {
         self.unsent().drain(..).for_each(Unsent::sent);
         let mut doing = self.doing();
-        if matches!(*doing, Doing::Sending) && !self.closing.is_cancelled() {
+        let Doing::Sending(since) = *doing else {
+            return;
+        };
+        metrics::stage(Stage::Reply, since.elapsed());
+        if !self.closing.is_cancelled() {
             *doing = Doing::Waiting(self.shares.lock().idle(self.who, &self.closing));
         }
     }

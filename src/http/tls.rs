@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::validity::ends;
 use crate::http::limits::is_news;
+use crate::http::validity::ends;
 
 /// How often it is looked whether the files changed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -112,11 +112,7 @@ impl TlsFiles {
     /// Says which file cannot be used, and what to do.
     pub fn examine(&self) -> Result<OffsetDateTime, String> {
         self.config()?;
-        let path = &self.certificate;
-        let chain = certificates(path, &read(path, false)?)?;
-        let ends = chain.iter().map(|certificate| ends(certificate));
-        let first = ends.min().flatten();
-        first.ok_or_else(|| format!("{}: a certificate without an end", path.display()))
+        certificate_ends(&self.certificate)
     }
 
     fn all(&self) -> impl Iterator<Item = &Path> {
@@ -164,6 +160,17 @@ impl TlsFiles {
             format!("{certificate} and {key} do not go together: {error}")
         })
     }
+}
+
+/// When the first of the certificates in the PEM file `path` ends.
+///
+/// # Errors
+/// When it cannot be read, or holds none that ends.
+pub fn certificate_ends(path: &Path) -> Result<OffsetDateTime, String> {
+    let chain = certificates(path, &read(path, false)?)?;
+    let ends = chain.iter().map(|certificate| ends(certificate));
+    let first = ends.min().flatten();
+    first.ok_or_else(|| format!("{}: a certificate without an end", path.display()))
 }
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     fn certificate() -> Vec<u8> {
-        let pem = include_bytes!("../../identity/tests/keys/server.pem");
+        let pem = include_bytes!("../identity/tests/keys/server.pem");
         CertificateDer::from_pem_slice(pem).unwrap().to_vec()
     }
 
