@@ -181,8 +181,10 @@ fn check(arguments: &FilesArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let folder = arguments.dir.display();
     for named in &arguments.files {
         let found = arguments.dir.join(&named.name).symlink_metadata();
-        let there =
-            found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o077 == 0);
+        let there = found.is_ok_and(|found| {
+            let open = found.permissions().mode() & 0o077 != 0;
+            found.is_file() && !open
+        });
         if !there {
             let what = format!(
                 "{folder}/{}: is not there, or not its owner's alone",

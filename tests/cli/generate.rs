@@ -7,7 +7,7 @@ use crate::{Ran, vaultgram};
 
 const SECRETS: [&str; 2] = [
     "DB_PASSWORD=secret/django/database#password",
-    "tls_key=secret/we\"b$(x)#key",
+    "tls_key=secret/web/tls#k\"e$(x)",
 ];
 
 fn generate(arguments: &[&str]) -> Ran {
@@ -55,7 +55,7 @@ fn the_policies_are_ones_and_name_every_path() {
         assert!(policy.contains(who), "{policy}");
         for path in [
             "Path::\"secret/django/database\"",
-            "Path::\"secret/we\\\"b$(x)\"",
+            "Path::\"secret/web/tls\"",
         ] {
             assert!(policy.contains(path), "{policy}");
         }
@@ -76,7 +76,7 @@ fn each_secret_has_a_file_and_a_variable() {
         "{compose}"
     );
     assert!(
-        compose.contains("      - \"tls_key=secret/we\\\"b$$(x)#key\"\n"),
+        compose.contains("      - \"tls_key=secret/web/tls#k\\\"e$$(x)\"\n"),
         "{compose}"
     );
     let systemd = generate(&["systemd", "--unit", "app.service"]).out;
@@ -89,12 +89,12 @@ fn each_secret_has_a_file_and_a_variable() {
         "{systemd}"
     );
     assert!(
-        systemd.contains("#   tls_key = \"secret/we\\\"b$(x)#key\"\n"),
+        systemd.contains("#   tls_key = \"secret/web/tls#k\\\"e$(x)\"\n"),
         "{systemd}"
     );
     let kubernetes = generate(&["kubernetes", "--deployment", "web", "--user", "1000"]).out;
     assert!(
-        kubernetes.contains("            - \"tls_key=secret/we\\\"b$$(x)#key\"\n"),
+        kubernetes.contains("            - \"tls_key=secret/web/tls#k\\\"e$$(x)\"\n"),
         "{kubernetes}"
     );
     assert!(
