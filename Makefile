@@ -1,7 +1,5 @@
 # `make` lists the targets. Everything that is installed goes into target/.
 CARGO_FUZZ = 0.13.2
-# Our own code for its size, libraries as they are: what an image wants.
-SMALL = --config 'profile.release.package.vaultgram.opt-level="s"'
 
 .PHONY: help tools build demo test test-monitoring test-k8s image deb soak load scaling fuzz lint bench clean
 
@@ -29,7 +27,7 @@ test-k8s: tools build ## manifests, network policies, pods, image, Debian packag
 	BINARY=target/image/vaultgram tests/k8s/run manifests network generated image pods sbom lint
 
 image: ## the static binary that the image is made of, target/image/vaultgram
-	cargo rustc --release --locked --bin vaultgram $(SMALL) -- -C target-feature=+crt-static
+	cargo rustc --release --locked --bin vaultgram -- -C target-feature=+crt-static
 	mkdir -p target/image
 	cp target/release/vaultgram target/image/vaultgram
 

@@ -13,7 +13,6 @@ to, with a file for each key. Run it as root, by `unshare --mount --net`.
 """
 
 import ctypes
-import json
 import os
 import shutil
 import signal
@@ -28,8 +27,8 @@ PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, LAST_CAPABILITY = 24, 38, 40
 PATIENCE = 60
 
 
-def run(*words):
-    subprocess.run(words, check=True)
+def run(*words, **options):
+    subprocess.run(words, check=True, **options)
 
 
 def mount(*words):
@@ -200,16 +199,20 @@ def check(root, manifests, world):
 def serve(root, manifests, world):
     with tempfile.TemporaryDirectory() as folder:
         pod = Pod(root, manifests, world, folder)
-        child = pod.start(["/usr/bin/vaultgram", *pod.container["args"]])
+        log = open(manifests + ".log", "w")
+        child = pod.start(["/usr/bin/vaultgram", *pod.container["args"]], stderr=log)
         try:
-            served(pod, child, world)
+            served(pod, child)
+        except BaseException:
+            sys.stderr.write(open(manifests + ".log").read())
+            raise
         finally:
             child.kill()
             child.wait()
             unmount(folder)
 
 
-def served(pod, child, world):
+def served(pod, child):
     wait_for("the startup probe", lambda: pod.probe("startupProbe")[0] == 0)
     wait_for("the readiness probe", lambda: pod.probe("readinessProbe")[0] == 0)
     assert pod.probe("livenessProbe") == (0, "live")
@@ -231,13 +234,13 @@ def served(pod, child, world):
 
     # Nothing is where it should not be.
     names = sorted(os.listdir(pod.volumes["data"]))
-    assert names == ["audit.jsonl", "state.redb"], names
+    assert names == ["audit.jsonl", "audit.jsonl.head", "state.redb"], names
     status = open(f"/proc/{child.pid}/status").read()
     for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"]:
         assert line in status, status
 
     # A sealed Vault: not ready, but alive.
-    bao("write", "-f", "sys/seal")
+    run(os.environ["BAO"], "operator", "seal", stdout=subprocess.DEVNULL)
     wait_for("not being ready", lambda: pod.probe("readinessProbe")[0] != 0)
     code, said = pod.probe("readinessProbe")
     assert pod.probe("livenessProbe")[0] == 0
@@ -247,10 +250,6 @@ def served(pod, child, world):
     child.send_signal(signal.SIGTERM)
     assert child.wait(timeout=pod.spec["terminationGracePeriodSeconds"]) == 0
     print(f"pod: it ended by itself in {time.monotonic() - begun:.1f} s")
-
-
-def bao(*words):
-    run(os.environ["BAO"], *words)
 
 
 def wait_for(what, holds):
