@@ -1,10 +1,10 @@
 # `make` lists the targets. Everything that is installed goes into target/.
 CARGO_FUZZ = 0.13.2
 
-.PHONY: help tools build demo test test-monitoring soak load scaling fuzz lint bench clean
+.PHONY: help tools build demo test test-monitoring test-k8s image deb soak load scaling fuzz lint bench clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 tools: ## install the real servers and clients that tests and the demo use
 	@tests/install-tools.sh
@@ -19,6 +19,20 @@ demo: tools ## the main job, end to end, on this machine: OpenBao, a simulated T
 test: tools lint ## every test, with the real servers
 	cargo test --locked --workspace
 	cargo test --locked --release --test memory
+
+test-k8s: tools build ## manifests, network policies, pods, image, Debian package, compose, workflows
+	@tests/k8s/tools
+	tests/k8s/run package
+	$(MAKE) image
+	BINARY=target/image/vaultgram tests/k8s/run manifests network generated image pods sbom lint
+
+image: ## the static binary that the image is made of, target/image/vaultgram
+	cargo rustc --release --locked --bin vaultgram -- -C target-feature=+crt-static
+	mkdir -p target/image
+	cp target/release/vaultgram target/image/vaultgram
+
+deb: build ## the Debian package, target/debian/*.deb
+	systemd/debian/build
 
 test-monitoring: tools ## metrics, alerts and the dashboard with a real Prometheus and a real Alertmanager
 	cargo test --locked --test monitoring

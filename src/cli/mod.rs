@@ -12,7 +12,9 @@ pub mod delete;
 pub mod exec;
 pub mod exit;
 mod fetch;
+pub mod files;
 pub mod format;
+pub mod generate;
 pub mod get;
 pub mod github;
 pub mod init;
@@ -169,6 +171,11 @@ pub enum Client {
     Exec(exec::ExecArgs),
     /// Write a file from a template with secrets in it
     Render(render::RenderArgs),
+    /// Write secrets into files, one each, as programs expect them in /run/secrets
+    Files(files::FilesArgs),
+    /// Print what a container, a pod or a unit needs to have its secrets in files
+    #[command(subcommand)]
+    Generate(generate::Generate),
     /// Hand secrets to the later steps of a GitHub job, masked in its log
     Github(github::GithubArgs),
     /// Sign a command that a job's bot sends to vaultgram in chat
@@ -226,6 +233,7 @@ impl Client {
             Self::Collect(arguments) => Some(&arguments.common),
             Self::Exec(arguments) => Some(&arguments.common),
             Self::Render(arguments) => Some(&arguments.common),
+            Self::Files(arguments) => Some(&arguments.common),
             Self::Github(arguments) => Some(&arguments.common),
             Self::Unlock(arguments) => Some(&arguments.common),
             Self::Request(arguments) => Some(&arguments.common),
@@ -240,6 +248,7 @@ impl Client {
             Self::Sign(_)
             | Self::Open(_)
             | Self::Keygen(_)
+            | Self::Generate(_)
             | Self::Completions(_)
             | Self::Man(_) => None,
         }
@@ -289,6 +298,8 @@ async fn carry_out(
         Client::Collect(arguments) => collect::run(arguments, out, terminal).await,
         Client::Exec(arguments) => return exec::run(arguments).await,
         Client::Render(arguments) => render::run(arguments, out).await,
+        Client::Files(arguments) => files::run(arguments, out).await,
+        Client::Generate(arguments) => generate::run(arguments, out),
         Client::Github(arguments) => github::run(arguments, out).await,
         Client::Sign(arguments) => sign::run(arguments, out),
         Client::Open(arguments) => open::run(arguments, out, terminal),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use hyper::StatusCode;
 use serde::Serialize;
 
@@ -33,15 +33,38 @@ Examples:
   vaultgram status
   vaultgram status --json | jq -r .caller.uid
   vaultgram status --cluster
+  vaultgram status --probe ready
 
-Exit codes: 0 ready, 69 not available or not ready, 75 try again, 77 denied.")]
+Exit codes: 0 ready (--probe live: it answers), 69 not available or not ready, 75 try again, 77 denied.")]
 pub struct StatusArgs {
     /// Show the replicas that share the state, and the etcd they share it in
     #[arg(long)]
     pub cluster: bool,
+    /// Say only whether it answers (live), or can serve secrets (ready), as probes want to know
+    #[arg(long, value_name = "WHAT", conflicts_with = "cluster")]
+    pub probe: Option<Probe>,
     /// How to ask.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// What probes ask (docs/health.md).
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Probe {
+    /// Whether it answers
+    Live,
+    /// Whether secrets can be served
+    Ready,
+}
+
+impl Probe {
+    /// Where that is asked, and what is said when it is so.
+    fn place(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Live => ("/healthz", "live"),
+            Self::Ready => ("/readyz", "ready"),
+        }
+    }
 }
 
 /// What `--json` prints.
@@ -64,6 +87,9 @@ struct Printed<'a> {
 pub async fn run(arguments: &StatusArgs, out: &mut dyn Write, color: bool) -> Result<(), Failure> {
     if arguments.cluster {
         return cluster::run(&arguments.common, out, color).await;
+    }
+    if let Some(probe) = arguments.probe {
+        return run_probe(probe, &arguments.common, out).await;
     }
     let socket = arguments.common.socket()?;
     let health = socket.get("/v1/sys/health").await?;
@@ -103,6 +129,16 @@ pub async fn run(arguments: &StatusArgs, out: &mut dyn Write, color: bool) -> Re
         one_line(&health.store)
     );
     Err(Failure::new(Exit::Unavailable, what).hint("`vaultgram doctor` tells what is wrong"))
+}
+
+async fn run_probe(probe: Probe, common: &Common, out: &mut dyn Write) -> Result<(), Failure> {
+    let (place, well) = probe.place();
+    let answer = common.socket()?.get(place).await?;
+    if answer.status != StatusCode::OK {
+        let said = one_line(String::from_utf8_lossy(&answer.body).trim());
+        return Err(Failure::new(Exit::Unavailable, said));
+    }
+    show::either(common.json, &serde_json::json!({"state": well}), well, out)
 }
 
 /// The state, and what is not as it should be.

@@ -18,6 +18,9 @@ use crate::http::socket::{Listener, Settings};
 /// Longest path the kernel takes for a Unix socket, in bytes (`sun_path` less its final NUL).
 const MAX_PATH: usize = 107;
 
+/// Of a folder that is made for the socket: anybody may go through it, only we put something there.
+const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
+
 /// The socket's name inside the private folder, before it is moved into place.
 const DRAFT: &str = "socket";
 
@@ -30,7 +33,7 @@ pub enum BindError {
     /// Longer than the kernel takes.
     #[error("path: {} has {} bytes, and a Unix socket's path at most {MAX_PATH}; choose a shorter one", .0.display(), .0.as_os_str().len())]
     TooLong(PathBuf),
-    /// The folder does not exist.
+    /// Neither the folder exists, nor the one that it would be made in.
     #[error("path: the folder {} does not exist; make it (systemd: RuntimeDirectory=vaultgram)", .0.display())]
     NoFolder(PathBuf),
     /// Others could put a socket of their own in place of ours.
@@ -288,16 +291,29 @@ fn group_id(name: &str) -> Result<rustix::fs::Gid, BindError> {
     }
 }
 
-/// Opens the folder the socket is to be in, and refuses one where others could replace it.
+/// Opens the folder the socket is to be in, and refuses one where others could replace it. One that is
+/// missing is made: what Kubernetes and Docker share between containers anybody may write to, so the
+/// socket is in a folder of ours there.
 fn open_folder(folder: &Path, path: &Path) -> Result<OwnedFd, BindError> {
     let system = |cause: Errno| BindError::System {
         path: path.to_owned(),
         action: "open its folder",
         cause: cause.into(),
     };
+    match rustix::fs::mkdirat(CWD, folder, FOLDER_MODE) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(Errno::NOENT | Errno::NOTDIR) => return Err(BindError::NoFolder(folder.to_owned())),
+        Err(cause) => {
+            return Err(BindError::System {
+                path: path.to_owned(),
+                action: "make its folder",
+                cause: cause.into(),
+            });
+        }
+    }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = match rustix::fs::openat(CWD, folder, flags, Mode::empty()) {
-        Err(Errno::NOENT | Errno::NOTDIR) => return Err(BindError::NoFolder(folder.to_owned())),
+        Err(Errno::NOTDIR) => return Err(BindError::NoFolder(folder.to_owned())),
         result => result.map_err(system)?,
     };
     let status = rustix::fs::fstat(&opened).map_err(system)?;

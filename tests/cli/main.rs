@@ -16,7 +16,9 @@ mod config;
 #[path = "../support/etcd.rs"]
 mod etcd;
 mod exec;
+mod files;
 mod formats;
+mod generate;
 mod github;
 mod help;
 mod https;

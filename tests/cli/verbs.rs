@@ -291,6 +291,8 @@ fn status_says_who_asks_and_whether_secrets_can_be_had() {
         ran.err.contains("is alone") && ran.err.contains("[state.etcd]"),
         "{ran:?}"
     );
+    assert_eq!(server.good(&["status", "--probe", "live"]), "live\n");
+    assert_eq!(server.good(&["status", "--probe", "ready"]), "ready\n");
     server.bao().seal();
     // It notices within seconds.
     let start = Instant::now();
@@ -302,6 +304,13 @@ fn status_says_who_asks_and_whether_secrets_can_be_had() {
     assert!(
         ran.err
             .contains("its store is sealed\nhint: `vaultgram doctor`"),
+        "{ran:?}"
+    );
+    assert_eq!(server.good(&["status", "--probe", "live"]), "live\n");
+    let ran = server.run(&["status", "--probe", "ready"]);
+    assert_eq!(ran.code, 69, "{ran:?}");
+    assert!(
+        ran.err.starts_with("error: not ready vault: sealed"),
         "{ran:?}"
     );
 }

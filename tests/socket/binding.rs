@@ -259,9 +259,21 @@ fn a_folder_of_somebody_else_is_refused() {
 }
 
 #[test]
+fn a_missing_folder_is_made_for_the_socket_alone() {
+    let (folder, _) = folder();
+    // What Kubernetes shares between the containers of a pod: anybody may write to it.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let path = folder.path().join("socket/vaultgram.sock");
+    let _listener = bind(&settings(path.clone())).unwrap_or_else(|error| panic!("{error}"));
+    UnixStream::connect(&path).unwrap();
+    let mode = fs::metadata(path.parent().unwrap()).unwrap().mode();
+    assert_eq!(mode & 0o022, 0, "{mode:o}");
+}
+
+#[test]
 fn impossible_paths_are_explained() {
     let (folder, _) = folder();
-    let missing = folder.path().join("missing/vaultgram.sock");
+    let missing = folder.path().join("neither/missing/vaultgram.sock");
     let error = refusal(&missing);
     assert!(matches!(error, BindError::NoFolder(_)));
     assert!(
