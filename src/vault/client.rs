@@ -8,12 +8,13 @@ use serde::Deserialize;
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::domain::SecretValue;
 use crate::vault::request::{Access, Request};
+use crate::vault::schedule::{MAX_DELAY_AWAY, back_off};
 use crate::vault::settings::{Settings, SettingsError};
 use crate::vault::wire::{self, Wire};
 
@@ -21,6 +22,8 @@ use crate::vault::wire::{self, Wire};
 const MAX_IN_FLIGHT: usize = 64;
 /// Of which so many to one mount: a database that hangs leaves room for the others.
 const MAX_TO_ONE: usize = MAX_IN_FLIGHT / 2;
+/// What a standby says while another node is elected.
+const LEADERLESS: &str = "active cluster node not found";
 /// Longest piece of an answer repeated in a message, in characters.
 const MAX_CAUSE: usize = 200;
 
@@ -170,12 +173,21 @@ impl Client {
         access: &Access,
         request: Request,
     ) -> Result<Answer, Failure> {
-        let reply = self.wire.exchange(&request, access, deadline).await?;
-        Ok(Answer {
-            status: reply.status,
-            body: reply.body,
-            date: reply.date,
-        })
+        let mut looked = 0;
+        loop {
+            let reply = self.wire.exchange(&request, access, deadline).await?;
+            let answer = Answer {
+                status: reply.status,
+                body: reply.body,
+                date: reply.date,
+            };
+            looked += 1;
+            let pause = back_off(looked, MAX_DELAY_AWAY, rand::random::<f64>());
+            if !answer.is_leaderless() || Instant::now() + pause >= deadline {
+                return Ok(answer);
+            }
+            sleep(pause).await;
+        }
     }
 
     /// The turns of requests whose paths begin with `root`. No more than there are mounts.
@@ -216,6 +228,12 @@ impl Answer {
                 in_its_words: !self.errors().is_empty(),
             })),
         }
+    }
+
+    /// Whether a standby answers that nobody leads: it did nothing, and somebody will lead within
+    /// a second or two.
+    fn is_leaderless(&self) -> bool {
+        self.status == 500 && self.words().contains(LEADERLESS)
     }
 
     /// What Vault says is wrong, on one line.
