@@ -45,8 +45,7 @@ class Telegram:
             start = len(self.lines)
             self.process.stdin.write(f"{ALICE} > {BROKER}: {text}\n")
             self.process.stdin.flush()
-        answer = self._after(start, rf"\[{ALICE}\] #\d+ from {BROKER}: (.*)", seconds)
-        return answer
+        return self._after(start, rf"\[{ALICE}\] #\d+ from {BROKER}: (.*)", seconds)
 
     def _listen(self):
         for line in self.process.stdout:
@@ -62,12 +61,12 @@ class Telegram:
         end = time.monotonic() + seconds
         with self.news:
             while time.monotonic() < end:
-                for line in self.lines[start:]:
-                    found = re.match(pattern, line, re.DOTALL)
-                    if found:
-                        # The rest of it is on its way.
-                        self.news.wait(0.05)
-                        return re.match(pattern, line, re.DOTALL).group(1)
+                for position in range(start, len(self.lines)):
+                    if re.match(pattern, self.lines[position], re.DOTALL):
+                        # The rest of it may be on its way.
+                        while self.news.wait(0.2):
+                            pass
+                        return re.match(pattern, self.lines[position], re.DOTALL).group(1)
                 self.news.wait(0.5)
         return None
 
