@@ -20,15 +20,16 @@ test: tools lint ## every test, with the real servers
 	cargo test --locked --workspace
 	cargo test --locked --release --test memory
 
-soak: tools ## 20,000 commands while everything goes wrong, 5,000 to replicas; short forms are among the tests
+soak: tools ## 20,000 commands while everything goes wrong, 5,000 to replicas, 10,000 simulated histories; short forms are among the tests
 	SOAK_COMMANDS=20000 cargo test --locked --release --test soak -- --nocapture
 	CHAOS_COMMANDS=5000 cargo test --locked --release --test cluster chaos -- --nocapture
+	PROPTEST_CASES=10000 cargo test --locked --release --lib model_tests
 
 load: tools ## 10,000 connections held and 200 hostile ones, beside which everybody else must not notice
 	LOAD=full cargo test --locked --release --test load -- --nocapture
 
 scaling: tools ## how long people wait when a replica dies, and what replicas and etcd carry
-	FIGURES_KILLS=50 FIGURES_SECONDS=20 FIGURES_CALM=60 FIGURES_QUESTIONS=200 \
+	FIGURES_KILLS=50 FIGURES_SECONDS=20 FIGURES_CALM=60 FIGURES_QUESTIONS=80 FIGURES_ROUNDS=5 \
 	    cargo test --locked --release --test cluster figures -- --nocapture --test-threads=1
 
 fuzz: ## a minute of fuzzing each: what people and programs can send, and what peers can call themselves

@@ -20,7 +20,7 @@
 //! | `domain` | the rules, pure: callers, paths, policy, permit | |
 //! | `broker` | the one function that answers, and the ports it needs | `domain` |
 //! | `telegram` | messages in, answers out, deletions | `broker` `domain` `age` `telemetry::metrics` |
-//! | `http` | Vault's API on Unix sockets and over HTTPS, systemd's credentials, peer identity | `broker` `domain` `api` `identity` `telemetry::metrics` |
+//! | `http` | Vault's API on Unix sockets and over HTTPS, systemd's credentials, peer identity, webhooks | `broker` `domain` `api` `identity` `actions::deliveries` `actions::webhook` `telemetry::metrics` |
 //! | `vault` | Vault or OpenBao as the secret store | `domain` `broker::ports` `memory` `telemetry::metrics` |
 //! | `coordination` | state that outlives the process: in a file, or in etcd with other replicas | `domain` `broker::ports` |
 //! | `actions` | GitHub Actions: started and watched through its API, heard of by its webhooks | `domain` `broker::ports` `telemetry::metrics` |

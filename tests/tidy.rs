@@ -23,7 +23,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "http",
-        &["broker", "domain", "api", "identity", "telemetry::metrics"],
+        &[
+            "broker",
+            "domain",
+            "api",
+            "identity",
+            // As `identity` is of jobs: whether it is GitHub that tells something.
+            "actions::deliveries",
+            "actions::webhook",
+            "telemetry::metrics",
+        ],
     ),
     (
         "vault",
@@ -68,6 +77,7 @@ const DOMAIN_LIBRARIES: &[&str] = &[
     "zeroize",
     "sha2",
     "cedar_policy",
+    "percent_encoding",
     "miette",
     "proptest",
 ];

@@ -36,6 +36,32 @@ pub enum WebhookError {
     /// Older than a delivery is remembered.
     #[error("the event is older than six days")]
     Stale,
+    /// It was taken before.
+    #[error("this delivery was taken before; a delivery counts once")]
+    Replayed,
+    /// Of a repository that is not ours.
+    #[error("vaultgram serves no pipelines of this repository")]
+    Elsewhere,
+    /// The secret, or the state, cannot be had now.
+    #[error("vaultgram cannot take deliveries now; deliver it again in a while")]
+    Unavailable,
+}
+
+impl WebhookError {
+    /// The name in audit, logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Signature => "signature",
+            Self::Delivery => "no_delivery_id",
+            Self::Malformed => "malformed",
+            Self::Stale => "stale",
+            Self::Replayed => "replayed",
+            Self::Elsewhere => "elsewhere",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// What is told.

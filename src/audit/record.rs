@@ -183,6 +183,9 @@ enum Event<'a> {
     Destroyed {
         version_destroyed: u64,
     },
+    Started {
+        run: u64,
+    },
     Done,
     KeyRegistered,
     KeyForgotten,
@@ -286,6 +289,7 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::Destroyed { version } => Self::Destroyed {
                 version_destroyed: *version,
             },
+            AuditEvent::Started { run } => Self::Started { run: *run },
             AuditEvent::Done => Self::Done,
             AuditEvent::KeyRegistered => Self::KeyRegistered,
             AuditEvent::KeyForgotten => Self::KeyForgotten,

@@ -2,8 +2,10 @@
 
 use crate::broker::fitting::fitting;
 use crate::broker::ports::StoreError;
-use crate::broker::{Broker, BrokerError, Hold, Waiting};
-use crate::domain::{Action, AuditEntry, AuditEvent, Decision, Denial, MountKind, Permit, Request};
+use crate::broker::{Broker, BrokerError, Hold, Preview, RunError, Waiting};
+use crate::domain::{
+    Action, AuditEntry, AuditEvent, Decision, Denial, MountKind, Permit, PipelineAction, Request,
+};
 
 /// What the caller is to be told before they confirm.
 #[expect(clippy::large_enum_variant, reason = "it is looked at once")]
@@ -15,6 +17,8 @@ pub enum Asked {
         /// The newest version.
         current: u64,
     },
+    /// As [`Asked::Confirm`], of a pipeline: what is there.
+    ConfirmPipeline(PipelineAction, Preview),
     /// Policy refused.
     Denied(Denial),
     /// Not without somebody's agreement.
@@ -55,8 +59,8 @@ impl Broker {
             }
             Decision::Allow(permit) => permit,
         };
-        let current = self.current(&permit).await;
-        let event = match &current {
+        let asked = self.question(&permit).await;
+        let event = match &asked {
             Ok(_) => AuditEvent::ConfirmationAsked,
             Err(error) => AuditEvent::Failed {
                 reason: error.name(),
@@ -64,7 +68,19 @@ impl Broker {
         };
         let entry = AuditEntry::outcome(&permit, event, self.now());
         self.ports.audit.record(entry).await?;
-        Ok(Asked::Confirm { current: current? })
+        asked
+    }
+
+    async fn question(&self, permit: &Permit) -> Result<Asked, BrokerError> {
+        let Action::Pipeline(action) = permit.action() else {
+            let current = self.current(permit).await?;
+            return Ok(Asked::Confirm { current });
+        };
+        fitting(permit.request(), &self.rules.mounts)?;
+        let preview = self.preview(action, permit.target()).await?;
+        // Nobody is asked before a look.
+        let preview = preview.ok_or(RunError::Vague)?;
+        Ok(Asked::ConfirmPipeline(action, preview))
     }
 
     /// The newest version of what is to be changed; 0 where a new secret may be put.

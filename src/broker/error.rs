@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::broker::approvals::ApprovalError;
+use crate::broker::pipelines::RunError;
 use crate::broker::ports::{AuditError, CoordinationError, KeyError, StoreError};
 use crate::domain::approval::Refusal;
 
@@ -22,6 +23,9 @@ pub enum BrokerError {
     /// The secret store said no.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// Nothing came of what was to be done with a pipeline.
+    #[error("{0}")]
+    Run(#[from] RunError),
     /// The secret has no such field; the names of those it has.
     #[error("the secret has no such field{}", has(.0))]
     NoSuchField(Vec<String>),
@@ -144,6 +148,9 @@ impl BrokerError {
     /// Whether nothing was begun, and the same may be done in a moment.
     #[must_use]
     pub fn passes(&self) -> bool {
+        if let Self::Run(error) = self {
+            return error.passes();
+        }
         matches!(
             self,
             Self::Store(StoreError::Unavailable | StoreError::LoggedOut | StoreError::Sealed)
@@ -159,6 +166,9 @@ impl BrokerError {
     pub(super) fn undone(&self) -> bool {
         if let Self::Store(error) = self {
             return !matches!(error, StoreError::Unclear | StoreError::Invalid);
+        }
+        if let Self::Run(error) = self {
+            return !error.is_unclear();
         }
         matches!(
             self,
@@ -187,6 +197,7 @@ impl BrokerError {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Store(error) => error.name(),
+            Self::Run(error) => error.name(),
             Self::NoSuchField(_) => "no_such_field",
             Self::DoneNoSuchField(_) => "done_no_such_field",
             Self::Audit(_) => "audit_unavailable",

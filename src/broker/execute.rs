@@ -71,6 +71,7 @@ impl Broker {
                 Err(BrokerError::DoneUnrecorded)
             }
             Err(unclear @ BrokerError::Store(StoreError::Unclear)) => Err(unclear),
+            Err(BrokerError::Run(unclear)) if unclear.is_unclear() => Err(unclear.into()),
             Err(_) => Err(error.into()),
         }
     }
@@ -142,6 +143,7 @@ impl Broker {
                 let changed = [Field { name, json }];
                 written(Some(store.patch(permit, &changed, Some(current)).await?))
             }
+            Action::Pipeline(action) => self.operate(permit, action, beside).await?,
             // What there is to unwrap, `unwrap` alone is given.
             Action::Unwrap => return Err(StoreError::Unsupported.into()),
             Action::Delete => {

@@ -1,8 +1,8 @@
 //! What is asked for must mean something: for the action, and for what is mounted there.
 
-use crate::broker::BrokerError;
 use crate::broker::ports::StoreError;
-use crate::domain::{Action, Caller, Delivery, MountKind, Mounts, Request};
+use crate::broker::{BrokerError, RunError};
+use crate::domain::{Action, Caller, Delivery, MountKind, Mounts, Request, Target};
 
 /// Refuses what would mean nothing: whoever asks for it means something.
 pub(super) fn fitting(request: &Request, mounts: &Mounts) -> Result<(), BrokerError> {
@@ -11,6 +11,7 @@ pub(super) fn fitting(request: &Request, mounts: &Mounts) -> Result<(), BrokerEr
         Some(MountKind::Kv2) => on_kv2(request.action),
         Some(MountKind::Kv1) => on_kv1(request),
         Some(MountKind::Engine) => on_engine(request),
+        Some(MountKind::Pipelines) => on_pipelines(request),
         None => Err(StoreError::Unsupported.into()),
     }
 }
@@ -21,6 +22,12 @@ fn named(request: &Request) -> Result<(), BrokerError> {
         Action::Read(_) => (true, true),
         Action::Rotate { .. } | Action::Invoke(_) => (true, false),
         Action::Delete | Action::Undelete | Action::Destroy => (false, true),
+        // What says less says too much: it would be about whatever there is.
+        Action::Pipeline(action) => {
+            let Target { field, version, .. } = &request.target;
+            let exact = action.fits(field.is_some(), version.is_some());
+            return exact.then_some(()).ok_or(RunError::Vague.into());
+        }
         Action::List
         | Action::Versions
         | Action::Put { .. }
@@ -39,6 +46,7 @@ fn named(request: &Request) -> Result<(), BrokerError> {
 fn on_kv2(action: Action) -> Result<(), BrokerError> {
     match action {
         Action::Invoke(_) => Err(BrokerError::NotAnEngine),
+        Action::Pipeline(_) => Err(RunError::NoPipeline.into()),
         Action::Read(_)
         | Action::List
         | Action::Versions
@@ -65,6 +73,7 @@ fn on_kv1(request: &Request) -> Result<(), BrokerError> {
         // wrote meanwhile.
         Action::Patch { .. } | Action::Rotate { .. } => Err(BrokerError::OnlyWhole),
         Action::Invoke(_) => Err(BrokerError::NotAnEngine),
+        Action::Pipeline(_) => Err(RunError::NoPipeline.into()),
     }
 }
 
@@ -85,5 +94,23 @@ fn on_engine(request: &Request) -> Result<(), BrokerError> {
         | Action::Undelete
         | Action::Destroy
         | Action::Rotate { .. } => Err(BrokerError::NotKv),
+        Action::Pipeline(_) => Err(RunError::NoPipeline.into()),
+    }
+}
+
+fn on_pipelines(request: &Request) -> Result<(), BrokerError> {
+    match request.action {
+        Action::Pipeline(_) => Ok(()),
+        Action::Read(_)
+        | Action::List
+        | Action::Versions
+        | Action::Put { .. }
+        | Action::Patch { .. }
+        | Action::Delete
+        | Action::Undelete
+        | Action::Destroy
+        | Action::Rotate { .. }
+        | Action::Unwrap
+        | Action::Invoke(_) => Err(RunError::NoSecret.into()),
     }
 }

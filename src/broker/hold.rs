@@ -147,6 +147,7 @@ impl Broker {
             | Action::Destroy
             | Action::Unwrap
             | Action::Invoke(_) => false,
+            Action::Pipeline(action) => !action.changes(),
         }
     }
 

@@ -19,18 +19,20 @@ mod leaks;
 mod lease;
 mod leases;
 mod lock;
+mod pipelines;
 pub mod ports;
 mod proof;
 mod turn;
 mod unwrap;
 mod versions;
+mod watches;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, Time};
 
 pub use self::approvals::{
     ApprovalError, ApprovalInfo, ApprovalRules, Filter, Opened, Promise, Told, Waiting,
@@ -49,7 +51,13 @@ pub use self::keeper::Duty;
 pub use self::keys::RegisteredKey;
 pub use self::leaks::{Holder, Leak};
 pub use self::leases::{Keeping, LeaseInfo, LeaseName, MAX_KEPT};
+pub use self::pipelines::{
+    PipelineWish, PlaceName, Planned, Preview, REASON, RunError, RunLink, RunName, ServedPipelines,
+    WorkflowName,
+};
 pub use self::versions::ChangedVersions;
+pub use self::watches::{Followed, Looker, Place, RunStanding, Watch};
+use crate::broker::ports::pipelines::Run;
 use crate::broker::ports::{
     AuditSink, Clock, Coordination, Random, Sealer, SecretStore, StoreHealth, Wrapped,
 };
@@ -69,6 +77,7 @@ pub struct Broker {
     health: health::Memory,
     leaks: leaks::Registry,
     company: cluster::Company,
+    watching: watches::Watching,
     unrecorded: leaks::Unrecorded,
     duties: keeper::Duties,
     seen_open: lock::SeenOpen,
@@ -104,6 +113,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Arc<dyn Random>,
+    /// Pipelines, where any are served.
+    pub pipelines: Option<ServedPipelines>,
 }
 
 /// What goes beside a request: policy sees none of it.
@@ -149,6 +160,12 @@ pub enum Outcome {
     Undeleted(u64),
     /// This version is gone for good.
     Destroyed(u64),
+    /// A pipeline was started, or something was done with its run.
+    Operated(RunLink),
+    /// The runs of a pipeline, or of a repository, the newest first.
+    Runs(Vec<Run>),
+    /// Its runs are told in the chat as they go on, or are not any more.
+    Watching(bool),
     /// Policy refused.
     Denied(Denial),
     /// Not without somebody's agreement: what was done about that, or is to be.
@@ -177,6 +194,7 @@ impl Broker {
             leaks: leaks::Registry::default(),
             company: cluster::Company::default(),
             unrecorded: leaks::Unrecorded::default(),
+            watching: watches::Watching::default(),
             duties: keeper::Duties::new(name),
             seen_open: lock::SeenOpen::default(),
         }
@@ -311,6 +329,13 @@ impl Broker {
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
         self.ports.clock.now()
+    }
+
+    /// What the clock shows in the time zone that policies go by.
+    #[must_use]
+    pub fn local_time(&self) -> Time {
+        let policy = self.rules.policy.get();
+        policy.zone().local(self.now()).time()
     }
 
     /// The state of the secret store.

@@ -109,7 +109,7 @@ impl Broker {
         let (mount, rest) = mounts.split(path)?;
         let path = match mounts.kind(mount)? {
             MountKind::Kv2 => rest.strip_prefix("data/")?,
-            MountKind::Kv1 | MountKind::Engine => rest,
+            MountKind::Kv1 | MountKind::Engine | MountKind::Pipelines => rest,
         };
         SecretPath::new(mount, path).ok()
     }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use crate::domain::job::{Job, claim};
-use crate::domain::{Action, Caller, Delivery, Recipe, RequestId, SecretPath, Target};
+use crate::domain::{
+    Action, Caller, Delivery, PipelineAction, Recipe, RequestId, SecretPath, Target,
+};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -187,7 +189,7 @@ impl StoredAction {
             },
             "unwrap" => Action::Unwrap,
             "invoke" => Action::Invoke(delivery?),
-            _ => return None,
+            name => Action::Pipeline(PipelineAction::named(name)?),
         })
     }
 }
@@ -203,7 +205,8 @@ impl From<Action> for StoredAction {
             | Action::Undelete
             | Action::Destroy
             | Action::Unwrap
-            | Action::Invoke(_) => None,
+            | Action::Invoke(_)
+            | Action::Pipeline(_) => None,
         };
         Self {
             name: action.name().to_owned(),

@@ -110,11 +110,11 @@ pub(super) struct Signing {
     pub(super) path: String,
 }
 
-/// `None` where it is not configured, or something is wrong, which is among the problems.
+/// `None` where it is not configured, or something is wrong, which is among the problems. Who can prove
+/// something there are issuers, those who sign, and GitHub by its `webhooks`.
 pub(super) fn typed(
     https: Option<Https>,
-    issuers: BTreeMap<String, Issuer>,
-    signing: Option<Signing>,
+    (issuers, signing, webhooks): (BTreeMap<String, Issuer>, Option<Signing>, bool),
     mounts: Option<&Mounts>,
     directory: &Path,
     problems: &mut Problems,
@@ -145,9 +145,13 @@ pub(super) fn typed(
         if signing.is_some() {
             problems.push("[signing]: what is signed comes by HTTPS; add an [https] section");
         }
+        if webhooks {
+            problems.push("[github]: webhooks come by HTTPS; add an [https] section");
+        }
         return None;
     };
-    if issuers.is_empty() && signing.is_none() && problems.found.len() == before {
+    let anybody = !issuers.is_empty() || signing.is_some() || webhooks;
+    if !anybody && problems.found.len() == before {
         problems.push(
             "[https]: nobody could prove who they are; add an [issuers.github] section (or another \
              issuer's), or [signing]",

@@ -10,6 +10,7 @@ mod credentials;
 mod dotenv;
 pub mod environment;
 mod files;
+mod github;
 mod groups;
 mod https;
 mod limits;
@@ -32,6 +33,7 @@ pub use approvals::{ApprovalsConfig, PER_DAY};
 pub use audit::{AUDIT_KEY, AuditConfig, AuditSinkConfig, WitnessConfig};
 pub use credentials::CredentialsConfig;
 pub use environment::Environment;
+pub use github::{GitHubConfig, GitHubIdentity, WebhookConfig};
 pub use https::{HttpsConfig, IssuerConfig};
 pub use limits::LimitsConfig;
 pub use proxy::ProxyConfig;
@@ -71,6 +73,8 @@ pub struct Config {
     pub credentials: Option<CredentialsConfig>,
     /// HTTPS for jobs elsewhere, where it is served.
     pub https: Option<HttpsConfig>,
+    /// Pipelines, where any are served.
+    pub github: Option<GitHubConfig>,
     /// The audit.
     pub audit: AuditConfig,
     /// Where the state is.
@@ -108,6 +112,7 @@ impl Config {
                 approvals: parts.approvals,
                 credentials: parts.credentials,
                 https: parts.https,
+                github: parts.github,
                 audit: parts.audit,
                 state,
                 log: parts.log,
@@ -151,6 +156,7 @@ struct Parts {
     approvals: ApprovalsConfig,
     credentials: Option<CredentialsConfig>,
     https: Option<HttpsConfig>,
+    github: Option<GitHubConfig>,
     audit: AuditConfig,
     state: Option<StateConfig>,
     log: LogConfig,
@@ -163,7 +169,7 @@ impl Parts {
         let directory = directory(file).map_err(|problem| ConfigError(vec![problem]))?;
         let mut problems = Problems::of(file);
 
-        let mounts = vault::mounts(&raw.vault, &mut problems);
+        let mounts = vault::mounts(&raw, &mut problems);
         let rules = rules::typed(&raw, mounts.as_ref(), &directory, &mut problems);
         let no_socket = raw.socket.is_none() && raw.sockets.is_empty();
         let credentials = raw.credentials.filter(|it| !it.units.is_empty());
@@ -190,10 +196,13 @@ impl Parts {
         let credentials = credentials.map(|raw| {
             credentials::typed(raw, mounts.as_ref(), &sockets, &directory, &mut problems)
         });
+        let github = raw
+            .github
+            .and_then(|raw| github::typed(raw, mounts.as_ref(), environment, &mut problems));
+        let webhooks = github.as_ref().is_some_and(|it| it.webhook.is_some());
         let https = https::typed(
             raw.https,
-            raw.issuers,
-            raw.signing,
+            (raw.issuers, raw.signing, webhooks),
             mounts.as_ref(),
             &directory,
             &mut problems,
@@ -214,6 +223,7 @@ impl Parts {
             approvals: raw.approvals,
             credentials,
             https,
+            github,
             audit,
             state,
             log,

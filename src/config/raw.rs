@@ -23,6 +23,7 @@ pub(super) struct Raw {
     pub(super) https: Option<super::https::Https>,
     pub(super) issuers: BTreeMap<String, super::https::Issuer>,
     pub(super) signing: Option<super::https::Signing>,
+    pub(super) github: Option<super::github::GitHub>,
     pub(super) audit: Audit,
     pub(super) state: State,
     pub(super) log: Log,
@@ -52,6 +53,7 @@ pub(super) struct Telegram {
     pub(super) lock_on_new_device: bool,
     pub(super) approvals_chat: Option<i64>,
     pub(super) watched_chats: WatchedChats,
+    pub(super) quiet_hours: Option<String>,
 }
 
 impl Default for Telegram {
@@ -74,6 +76,7 @@ impl Default for Telegram {
             lock_on_new_device: false,
             approvals_chat: None,
             watched_chats: WatchedChats::These(vec![]),
+            quiet_hours: None,
         }
     }
 }

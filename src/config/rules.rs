@@ -42,7 +42,7 @@ impl HangsOn {
     pub fn differs(&self, other: &Self) -> Vec<&'static str> {
         let differing = [
             (
-                "[vault] mounts, mounts_v1 or engines",
+                "[vault] mounts, mounts_v1 or engines, or [github] mount",
                 self.mounts != other.mounts,
             ),
             ("[sockets] or [credentials]", self.sockets != other.sockets),
@@ -76,7 +76,7 @@ impl RulesConfig {
             directory = PathBuf::new();
         }
         let mut problems = Problems::of(file);
-        let mounts = vault::mounts(&raw.vault, &mut problems);
+        let mounts = vault::mounts(&raw, &mut problems);
         let rules = typed(&raw, mounts.as_ref(), &directory, &mut problems);
         rules
             .filter(|_| problems.found.is_empty())

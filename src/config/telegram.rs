@@ -9,7 +9,7 @@ use crate::config::environment::Environment;
 use crate::config::files::{self, Guard};
 use crate::config::proxy::{self, ProxyConfig};
 use crate::config::{Problems, raw};
-use crate::domain::{Mounts, SecretValue};
+use crate::domain::{Mounts, QuietHours, SecretValue};
 
 /// The setting that may hold the session key.
 const SESSION_KEY: &str = "TELEGRAM_SESSION_KEY";
@@ -50,6 +50,8 @@ pub struct TelegramConfig {
     pub approvals_chat: Option<i64>,
     /// The chats in which no value may stand that was handed out.
     pub watched_chats: WatchedChats,
+    /// When what is told of pipelines makes no sound.
+    pub quiet_hours: Option<QuietHours>,
 }
 
 /// Chats that are watched for values.
@@ -140,6 +142,12 @@ pub(super) fn typed(
         problems.push("[telegram] keys_path: must be a path such as secret/telegram");
     }
     let watched_chats = watched_chats(raw.watched_chats, problems);
+    let quiet_hours = raw.quiet_hours.as_deref().map(str::parse::<QuietHours>);
+    let quiet_hours = quiet_hours.transpose();
+    let quiet_hours = quiet_hours
+        .map_err(|error| problems.push(format!("[telegram] quiet_hours: {error}")))
+        .ok()
+        .flatten();
     let history_ttl = history_ttl(&raw.history_ttl);
     if history_ttl.is_none() {
         problems.push(
@@ -167,6 +175,7 @@ pub(super) fn typed(
         lock_on_new_device: raw.lock_on_new_device,
         approvals_chat: raw.approvals_chat,
         watched_chats,
+        quiet_hours,
     })
 }
 

@@ -34,7 +34,8 @@ pub struct VaultConfig {
 }
 
 /// The mounts, which the policies need too.
-pub(super) fn mounts(raw: &raw::Vault, problems: &mut Problems) -> Option<Mounts> {
+pub(super) fn mounts(raw: &raw::Raw, problems: &mut Problems) -> Option<Mounts> {
+    let (raw, github) = (&raw.vault, &raw.github);
     let kinds = [
         (&raw.mounts, MountKind::Kv2),
         (&raw.mounts_v1, MountKind::Kv1),
@@ -43,11 +44,15 @@ pub(super) fn mounts(raw: &raw::Vault, problems: &mut Problems) -> Option<Mounts
     let all = kinds
         .iter()
         .flat_map(|(names, kind)| names.iter().map(|name| (name.clone(), *kind)));
-    let mounts = Mounts::of(all.collect());
+    let pipelines = github
+        .iter()
+        .map(|it| (it.mount.clone(), MountKind::Pipelines));
+    let mounts = Mounts::of(all.chain(pipelines).collect());
     if mounts.is_none() {
         problems.push(
             "[vault] mounts, mounts_v1 and engines: name at least one mount, like mounts = \
-             [\"secret\"], each once, without slashes at the ends, and none that Vault keeps to itself",
+             [\"secret\"], each once, without slashes at the ends, and none that Vault keeps to itself; \
+             the mount of [github] is another",
         );
     }
     mounts

@@ -36,7 +36,21 @@ pub(super) async fn resolve(
             // Read anew, for settings that hold secrets cannot be copied.
             let vault = load_account(file)?.0.vault;
             let vault = vault.ok_or_else(|| unavailable(path, "Vault is not configured"))?;
-            let secret = read(vault, path).await?;
+            let secret = read(vault, path).await.map_err(|unread| match unread {
+                Unread::WorksOnce => unavailable(
+                    path,
+                    "VAULT_WRAPPED_SECRET_ID can be used only once, and is for `vaultgram serve`; \
+                     set TELEGRAM_API_ID and TELEGRAM_API_HASH for this command",
+                ),
+                Unread::Missing => {
+                    let what = format!(
+                        "there is no {path} in Vault, where [telegram] keys looks for api_id and \
+                         api_hash; write it: bao kv put {path} api_id=12345 api_hash=…"
+                    );
+                    Failure::new(Exit::Config, what)
+                }
+                Unread::Failed(why) => unavailable(path, why),
+            })?;
             from_secret(&secret).ok_or_else(|| Failure::new(Exit::Config, malformed(path)))
         }
     }
@@ -53,15 +67,13 @@ pub(super) fn malformed(path: &SecretPath) -> String {
 
 /// Signs in to Vault, reads, and signs out again. Not on the audit's record, which the broker that
 /// runs may be writing; Vault has it on its own.
-async fn read(config: VaultConfig, path: &SecretPath) -> Result<Secret, Failure> {
+pub(super) async fn read(config: VaultConfig, path: &SecretPath) -> Result<Secret, Unread> {
     if config.auth.works_once() {
-        let why = "VAULT_WRAPPED_SECRET_ID can be used only once, and is for `vaultgram serve`; \
-                   set TELEGRAM_API_ID and TELEGRAM_API_HASH for this command";
-        return Err(unavailable(path, why));
+        return Err(Unread::WorksOnce);
     }
-    let permit = own_keys::permit(path, &config.mounts).map_err(|why| unavailable(path, why))?;
+    let permit = own_keys::permit(path, &config.mounts).map_err(Unread::Failed)?;
     let store = Store::new(settings::vault(config));
-    let store = Arc::new(store.map_err(|error| Failure::new(Exit::Config, error))?);
+    let store = Arc::new(store.map_err(|error| Unread::Failed(error.to_string()))?);
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (keeper, stopped) = (Arc::clone(&store), stop.clone());
     tasks.spawn(async move { keeper.run(stopped).await });
@@ -77,19 +89,22 @@ async fn read(config: VaultConfig, path: &SecretPath) -> Result<Secret, Failure>
     tasks.wait().await;
     match result {
         Ok(Ok(secret)) => Ok(secret),
-        Ok(Err(StoreError::NotFound)) => {
-            let what = format!(
-                "there is no {path} in Vault, where [telegram] keys looks for api_id and \
-                 api_hash; write it: bao kv put {path} api_id=12345 api_hash=…"
-            );
-            Err(Failure::new(Exit::Config, what))
-        }
-        Ok(Err(error)) => Err(unavailable(path, error)),
-        Err(_) => Err(unavailable(
-            path,
-            "no answer in time; `vaultgram doctor` says why",
+        Ok(Err(StoreError::NotFound)) => Err(Unread::Missing),
+        Ok(Err(error)) => Err(Unread::Failed(error.to_string())),
+        Err(_) => Err(Unread::Failed(
+            "no answer in time; `vaultgram doctor` says why".to_owned(),
         )),
     }
+}
+
+/// Why something of ours cannot be read from Vault.
+pub(super) enum Unread {
+    /// What we would sign in with can be used only once, and is for `serve`.
+    WorksOnce,
+    /// There is no such secret.
+    Missing,
+    /// For this reason.
+    Failed(String),
 }
 
 fn unavailable(path: &SecretPath, why: impl std::fmt::Display) -> Failure {

@@ -2,11 +2,13 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::broker::ports::{Clock, SystemClock};
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{Config, HttpsConfig, StateConfig};
 use crate::coordination::key::StateKey;
-use crate::daemon::{UNSIGNED, https as front, load, people, policies, settings};
+use crate::daemon::{UNSIGNED, github, https as front, load, people, policies, settings};
 use crate::domain::person::Account;
 use crate::vault::Store;
 
@@ -21,6 +23,10 @@ pub fn check(file: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     settings::state(&config.state).map_err(|error| Failure::new(Exit::Config, error))?;
     front::check(config.https.as_ref())?;
     settings::audit(config.audit).map_err(|error| Failure::new(Exit::Config, error))?;
+    if let Some(config) = config.github {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        github::check(config, &clock).map_err(|error| Failure::new(Exit::Config, error))?;
+    }
     Store::new(settings::vault(config.vault)).map_err(|error| Failure::new(Exit::Config, error))?;
     printed
         .and_then(|()| out.write_all(&found))
@@ -103,6 +109,10 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
             "credentials"
         };
         writeln!(out, "systemd   {path} for {count} {noun}")?;
+    }
+    if let Some(github) = &config.github {
+        let repositories = github.repositories.join(", ");
+        writeln!(out, "pipelines {} for {repositories}", github.address)?;
     }
     if let Some(config) = &config.https {
         https(config, out)?;

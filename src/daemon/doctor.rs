@@ -26,7 +26,8 @@ use crate::coordination::{self, LocalStore};
 use crate::daemon::serve::forbid_inspection;
 use crate::daemon::signals::unless_stopped;
 use crate::daemon::{
-    UNSIGNED, application, check, doctor_etcd, doctor_https, load, people, session_key, settings,
+    UNSIGNED, application, check, doctor_etcd, doctor_https, github, load, people, session_key,
+    settings,
 };
 use crate::http;
 use crate::telegram::{self, FileSession, SessionError};
@@ -131,6 +132,11 @@ async fn examine(config: Config, file: &Path) -> Vec<Finding> {
         let problem = "the vaultgram that runs goes by older policies than its files hold; its log \
                        says what is wrong, or: vaultgram policy validate";
         findings.push(Finding::of::<String>("policy", Err(problem.to_owned())));
+    }
+    if let Some(github) = config.github {
+        // Read anew, for settings that hold secrets cannot be copied.
+        let vault = load(file).ok().map(|config| config.vault);
+        findings.push(Finding::of("github", github::examine(github, vault).await));
     }
     if let Some(telegram) = config.telegram {
         findings.push(Finding::of(

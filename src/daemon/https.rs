@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
+use crate::actions::deliveries::Webhooks;
 use crate::broker::Ports;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{HttpsConfig, IssuerConfig, LimitsConfig};
@@ -21,7 +22,7 @@ pub(super) struct Front {
     pub(super) identity: Identity,
 }
 
-/// Opens what `config` says, with `ports` for each that needs some.
+/// Opens what `config` says, with `ports` for each that needs some; `webhooks` are taken there too.
 ///
 /// # Errors
 /// Says what cannot be used, and what to do.
@@ -29,6 +30,7 @@ pub(super) fn open(
     config: HttpsConfig,
     limits: LimitsConfig,
     mounts: &Mounts,
+    webhooks: Option<Webhooks>,
     ports: impl Fn() -> Ports,
 ) -> Result<Front, Failure> {
     let refuse = |error| Failure::new(Exit::CannotCreate, error);
@@ -70,6 +72,7 @@ pub(super) fn open(
             oidc,
             sessions: Sessions::new(coordination, clock, random),
             signatures,
+            webhooks,
         },
     })
 }

@@ -9,6 +9,7 @@ mod descriptors;
 mod doctor;
 mod doctor_etcd;
 mod doctor_https;
+mod github;
 mod https;
 mod login;
 mod logout;

@@ -23,7 +23,7 @@ use crate::daemon::reload::{Reloader, Seen};
 use crate::daemon::signals::{Asked, Signals};
 use crate::daemon::state::State;
 use crate::daemon::{
-    UNSIGNED, approvals, descriptors, https, load_all, session_key, settings, start_log,
+    UNSIGNED, approvals, descriptors, github, https, load_all, session_key, settings, start_log,
 };
 use crate::domain::{Credential, Mounts, SecretPath, Target};
 use crate::http::{Attestor, Listener};
@@ -127,6 +127,7 @@ struct Daemon {
 
 impl Daemon {
     /// Opens files, session and socket; connects to nothing.
+    #[expect(clippy::too_many_lines, reason = "one part after the other, each once")]
     fn open(
         file: &Path,
         seen: Seen,
@@ -181,7 +182,14 @@ impl Daemon {
             sealer: Arc::new(AgeSealer),
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
+            pipelines: None,
         };
+        let in_github = |error| Failure::new(Exit::Config, error);
+        let mut github = config.github;
+        let webhooks = github.as_mut().and_then(|config| config.webhook.take());
+        let webhooks = github::webhooks(webhooks, &rules.mounts, ports).map_err(in_github)?;
+        let pipelines = github.map(|config| github::served(config, &clock, &rules.mounts, ports));
+        let pipelines = pipelines.transpose().map_err(in_github)?;
         let telegram = telegram.map(|(config, session)| {
             let keys = match &config.application {
                 ApplicationConfig::Known { .. } => None,
@@ -210,9 +218,13 @@ impl Daemon {
             .map(|config| bind(config.socket).map(|listener| (listener, config.credentials)));
         let credentials = credentials.transpose()?;
         let https = config.https;
-        let https = https.map(|it| https::open(it, limits, &rules.mounts, ports));
+        let https = https.map(|it| https::open(it, limits, &rules.mounts, webhooks, ports));
         let https = https.transpose()?;
-        let broker = Arc::new(Broker::new(rules, ports()));
+        let ports = Ports {
+            pipelines,
+            ..ports()
+        };
+        let broker = Arc::new(Broker::new(rules, ports));
         let reloader = Reloader::new(
             file.to_owned(),
             seen,

@@ -187,6 +187,7 @@ pub(super) fn telegram(
         watchdog_interval: config.watchdog_interval,
         lock_on_new_device: config.lock_on_new_device,
         approvals_chat: config.approvals_chat,
+        quiet_hours: config.quiet_hours,
         watched_chats: match &config.watched_chats {
             WatchedChats::All => telegram::WatchedChats::All,
             WatchedChats::These(ids) if ids.is_empty() => telegram::WatchedChats::None,

@@ -1,6 +1,6 @@
-//! What is to be done with a secret.
+//! What is to be done with a secret, or with a pipeline.
 
-use crate::domain::{Delivery, Recipe};
+use crate::domain::{Delivery, PipelineAction, Recipe};
 
 /// What one request asks to be done; each is an action of its own in the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +40,8 @@ pub enum Action {
     Unwrap,
     /// Ask an engine to do something with parameters, and hand over what it answers.
     Invoke(Delivery),
+    /// Do something with a pipeline.
+    Pipeline(PipelineAction),
 }
 
 impl Action {
@@ -58,6 +60,7 @@ impl Action {
             Self::Rotate { .. } => "rotate",
             Self::Unwrap => "unwrap",
             Self::Invoke(_) => "invoke",
+            Self::Pipeline(action) => action.name(),
         }
     }
 
@@ -74,6 +77,7 @@ impl Action {
             | Self::Rotate { .. }
             | Self::Unwrap
             | Self::Invoke(_) => true,
+            Self::Pipeline(action) => action.changes(),
             Self::Read(_) | Self::List | Self::Versions => false,
         }
     }

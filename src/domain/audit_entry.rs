@@ -145,6 +145,11 @@ pub enum AuditEvent {
         /// Its number.
         version: Option<u64>,
     },
+    /// A pipeline was started.
+    Started {
+        /// The number of its run.
+        run: u64,
+    },
     /// The deletion of a version was undone.
     Undeleted {
         /// Its number.
@@ -245,6 +250,7 @@ impl AuditEvent {
             | Self::Deleted { .. }
             | Self::Undeleted { .. }
             | Self::Destroyed { .. }
+            | Self::Started { .. }
             | Self::Done
             | Self::KeyRegistered
             | Self::KeyForgotten

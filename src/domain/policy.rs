@@ -15,7 +15,9 @@ use crate::domain::memo::{Answer, Memo, Question, Spoken};
 use crate::domain::need::{Met, Need};
 use crate::domain::policy_explain::About;
 use crate::domain::zone::day;
-use crate::domain::{Caller, Permit, Request, SecretPath, Terms, Zone};
+use crate::domain::{
+    Action, Caller, Dispatch, Permit, PipelineAction, Request, SecretPath, Terms, Zone,
+};
 
 /// The answer to one request.
 #[derive(Debug)]
@@ -269,6 +271,10 @@ impl Policy {
         if let Some(cas) = request.action.cas() {
             context.push(("cas".to_owned(), RestrictedExpression::new_bool(cas)));
         }
+        if request.action == Action::Pipeline(PipelineAction::Run) {
+            let dispatch = request.target.field.as_deref()?.parse().ok()?;
+            context.extend(with_what(&dispatch));
+        }
         match &request.caller {
             Caller::Telegram(user) => {
                 context.push(("chat".to_owned(), string(user.chat.name())));
@@ -392,6 +398,19 @@ impl Policy {
 
 fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+/// What policies see of what a pipeline is started with.
+fn with_what(dispatch: &Dispatch) -> Vec<(String, RestrictedExpression)> {
+    let inputs = dispatch.inputs().iter();
+    let inputs = inputs.map(|(name, value)| string(&format!("{name}={value}")));
+    let mut context = vec![
+        ("ref".to_owned(), string(dispatch.at())),
+        ("inputs".to_owned(), RestrictedExpression::new_set(inputs)),
+    ];
+    let commit = dispatch.commit();
+    context.extend(commit.map(|commit| ("commit".to_owned(), string(commit))));
+    context
 }
 
 fn string(text: &str) -> RestrictedExpression {

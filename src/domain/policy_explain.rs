@@ -11,7 +11,9 @@ use crate::domain::caller::{ChatKind, UnixPeer};
 use crate::domain::group::Groups;
 use crate::domain::job::CLAIMS;
 use crate::domain::memo::Memo;
-use crate::domain::{Action, Caller, Decision, Delivery, Policy, Request, policy_lint};
+use crate::domain::{
+    Action, Caller, Decision, Delivery, Dispatch, PipelineAction, Policy, Request, policy_lint,
+};
 
 /// How far ahead a better time is looked for, and in which steps.
 const AHEAD: Duration = Duration::days(7);
@@ -141,6 +143,11 @@ impl Policy {
             };
             variants.push((Change::Cas(!cas), with_action(action)));
         }
+        for (name, text) in self.compared(&["ref"]) {
+            if let Some(other) = at_ref(request, &text) {
+                variants.push((Change::Known(name, text), other));
+            }
+        }
         match &request.caller {
             Caller::Telegram(user) => {
                 let mut user = user.clone();
@@ -188,6 +195,20 @@ impl Policy {
         });
         compared.collect()
     }
+}
+
+/// `request` to start something, at the ref `at`; `None` where it is another one, or at that ref.
+fn at_ref(request: &Request, at: &str) -> Option<Request> {
+    if request.action != Action::Pipeline(PipelineAction::Run) {
+        return None;
+    }
+    let now: Dispatch = request.target.field.as_deref()?.parse().ok()?;
+    let other = Dispatch::new(at, now.commit(), now.inputs().to_vec())?;
+    (other != now).then(|| {
+        let mut request = request.clone();
+        request.target.field = Some(other.to_string());
+        request
+    })
 }
 
 /// What may be known of a process, and policies may compare.

@@ -8,7 +8,7 @@ use cedar_policy::EntityUid;
 use crate::domain::group::Groups;
 use crate::domain::job::is_issuer;
 use crate::domain::policy::EntityTypes;
-use crate::domain::{Mounts, SecretPath};
+use crate::domain::{MountKind, Mounts, SecretPath};
 
 /// What is wrong with the entity `uid`, if anything.
 pub(in crate::domain) fn wrong(
@@ -73,10 +73,22 @@ fn known<'n>(names: impl Iterator<Item = &'n str>) -> String {
     format!("it has {}", names.join(", "))
 }
 
+/// What is wrong with a path of pipelines, which are called by one spelling only.
+fn misspelt(path: &str) -> Option<String> {
+    let names = path.match_indices('/').nth(1);
+    let names = names.map_or(Some(path), |(end, _)| path.get(..end))?;
+    let lower = names.to_ascii_lowercase();
+    (names != lower).then(|| format!("owner and repository are in small letters, {lower:?}"))
+}
+
 fn wrong_path(name: &str, mounts: &Mounts) -> Option<String> {
     let wrong = match mounts.split(name) {
         Some((mount, _)) if mount == name => return None,
-        Some((mount, path)) => SecretPath::new(mount, path).err()?.to_string(),
+        Some((mount, path)) => match SecretPath::new(mount, path) {
+            Err(error) => error.to_string(),
+            Ok(_) if mounts.kind(mount) == Some(MountKind::Pipelines) => misspelt(path)?,
+            Ok(_) => return None,
+        },
         None => "it begins with no mount".to_owned(),
     };
     let known: Vec<String> = mounts.names().map(|name| format!("{name:?}")).collect();

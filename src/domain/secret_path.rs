@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::pipeline::MAX_DISPATCH;
 use super::signs::is_invisible;
 
 /// Longest path accepted, in bytes, mount included.
@@ -120,6 +121,8 @@ pub enum MountKind {
     Kv1,
     /// Any other secrets engine (`database`, `pki`, `transit`, …): its paths are its own.
     Engine,
+    /// Not in Vault: pipelines, as OWNER/REPOSITORY/WORKFLOW.yml.
+    Pipelines,
 }
 
 /// Where Vault keeps no secrets of ours: its own settings, its logins, what a token keeps for itself.
@@ -194,10 +197,15 @@ impl Mounts {
             None => (text, None),
         };
         let (text, field) = match text.split_once('#') {
-            Some((text, field)) => (text, Some(check_field(field)?)),
+            Some((text, field)) => (text, Some(field)),
             None => (text, None),
         };
         let (mount, path) = self.place(text);
+        let longest = match self.kind(mount) {
+            Some(MountKind::Pipelines) => MAX_DISPATCH,
+            Some(MountKind::Kv2 | MountKind::Kv1 | MountKind::Engine) | None => MAX_FIELD,
+        };
+        let field = field.map(|field| check_name(field, longest)).transpose()?;
         Ok(Target {
             path: SecretPath::new(mount, path)?,
             field,
@@ -237,8 +245,12 @@ fn parse_version(text: &str) -> Result<u64, PathError> {
 /// # Errors
 /// When it is empty, over [`MAX_FIELD`], or holds a space, `#` or what cannot be seen.
 pub fn check_field(text: &str) -> Result<String, PathError> {
+    check_name(text, MAX_FIELD)
+}
+
+fn check_name(text: &str, longest: usize) -> Result<String, PathError> {
     let bad = |c: char| c.is_whitespace() || is_invisible(c) || c == '#';
-    if text.is_empty() || text.len() > MAX_FIELD || text.contains(bad) {
+    if text.is_empty() || text.len() > longest || text.contains(bad) {
         return Err(PathError::Field);
     }
     Ok(text.to_owned())

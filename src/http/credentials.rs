@@ -314,7 +314,10 @@ impl Server {
                     | Outcome::Written(_)
                     | Outcome::Deleted(_)
                     | Outcome::Undeleted(_)
-                    | Outcome::Destroyed(_),
+                    | Outcome::Destroyed(_)
+                    | Outcome::Operated(_)
+                    | Outcome::Runs(_)
+                    | Outcome::Watching(_),
                 ) => return Err(Refused::Broken),
                 Err(error) => error,
             };

@@ -128,7 +128,10 @@ impl From<&BrokerError> for Refusal {
             | BrokerError::UnknownLease
             | BrokerError::WrappedElsewhere
             | BrokerError::ChatLocked => StatusCode::FORBIDDEN,
-            BrokerError::Store(
+            BrokerError::Run(error) if error.passes() => StatusCode::SERVICE_UNAVAILABLE,
+            BrokerError::Run(error) if error.is_unclear() => StatusCode::CONFLICT,
+            BrokerError::Run(_)
+            | BrokerError::Store(
                 StoreError::Conflict { .. }
                 | StoreError::NotWrapped
                 | StoreError::CasRequired

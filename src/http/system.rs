@@ -192,6 +192,7 @@ fn mount_info(mount: &str, kind: Option<MountKind>) -> MountInfo {
         Some(MountKind::Kv1) => ("kv", Some("1")),
         // Which one, Vault knows; no client asks.
         Some(MountKind::Engine) | None => ("engine", None),
+        Some(MountKind::Pipelines) => ("pipelines", None),
     };
     let version = version.map(|version| ("version".to_owned(), version.to_owned()));
     MountInfo {

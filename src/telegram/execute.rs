@@ -95,6 +95,7 @@ impl Handler {
                 self.perform(origin, action, target, fields).await
             }
             Command::Leases => self.leases(origin).await,
+            Command::Watches => Some(self.watches(origin).await),
             Command::KeepLease(code, time) => self.keep_lease(origin, code, time).await,
             Command::RevokeLease(code) => self.revoke_lease(origin, code).await,
             Command::GetKeys => self.get_keys(origin).await,
@@ -107,6 +108,7 @@ impl Handler {
                 Err(error) => Some(Reply::failed(&error)),
             },
             Command::ForgetKey(name) => self.forget_key(origin, name).await,
+            Command::Pipeline(wish) => self.pipeline(origin, wish).await,
             Command::Approval(affair) => self.approvals(origin, affair).await,
             Command::Confirm(code) => self.confirm(origin, &code).await,
             Command::Cancel(code) => self.cancel(origin, &code),
@@ -175,7 +177,7 @@ impl Handler {
     }
 
     /// Asks the broker, and says what came of it.
-    async fn perform(
+    pub(super) async fn perform(
         &self,
         origin: &Origin,
         action: Action,
@@ -242,7 +244,12 @@ impl Handler {
     }
 
     /// Asks whether to go on with what cannot simply be repeated.
-    async fn ask(&self, origin: &Origin, mut action: Action, mut target: Target) -> Option<Reply> {
+    pub(super) async fn ask(
+        &self,
+        origin: &Origin,
+        mut action: Action,
+        mut target: Target,
+    ) -> Option<Reply> {
         let broker = Arc::clone(&self.broker);
         let (hold, request) = (origin.hold, request(origin, action, target.clone()));
         let asking = async move { broker.ask_held(hold, &request).await };
@@ -251,6 +258,9 @@ impl Handler {
                 return Some(failed(origin, &BrokerError::Store(StoreError::NotFound)));
             }
             Some(Ok(Asked::Confirm { current })) => current,
+            Some(Ok(Asked::ConfirmPipeline(action, preview))) => {
+                return Some(self.pipeline_question(origin, action, target, &preview));
+            }
             Some(Ok(Asked::Denied(denial))) => return Some(Reply::denied(denial.reason)),
             Some(Ok(Asked::NeedsApproval(waiting))) => {
                 return Some(Reply::needs_approval(&waiting, action, &target));
@@ -274,7 +284,8 @@ impl Handler {
             | Action::Undelete
             | Action::Destroy
             | Action::Unwrap
-            | Action::Invoke(_) => {}
+            | Action::Invoke(_)
+            | Action::Pipeline(_) => {}
         }
         let wish = Wish::Secret {
             action,
@@ -326,7 +337,17 @@ impl Handler {
             Wish::Secret { target, .. } => self.versioned(target).then_some(current),
             Wish::RegisterKey(_) | Wish::ForgetKey(_) => None,
         };
-        let mut question = Reply::question(&wish, current);
+        let question = Reply::question(&wish, current);
+        self.wait_for_answer(origin, wish, question)
+    }
+
+    /// Has `wish` wait from now on for the answer to `question`.
+    pub(super) fn wait_for_answer(
+        &self,
+        origin: &Origin,
+        wish: Wish,
+        mut question: Reply,
+    ) -> Reply {
         let code = || self.broker.code(CODE_LENGTH);
         match self.pending.add(origin.user.id, wish, code) {
             Ok(code) => {

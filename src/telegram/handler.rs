@@ -26,6 +26,7 @@ use super::deletion::Deletions;
 use super::incoming::{Event, Incoming};
 use super::leaks::Leaks;
 use super::outbox::Outbox;
+use super::poster::Poster;
 use super::progress::Batch;
 use super::reply::Reply;
 use super::second_net::SecondNet;
@@ -66,6 +67,7 @@ pub(super) struct Handler {
     pub(super) leaks: Leaks,
     pub(super) pending: Pending,
     pub(super) cards: Cards,
+    pub(super) runs_poster: Poster,
     pub(super) link: Arc<Link>,
     pub(super) session: Arc<FileSession>,
     /// We are a bot, whose questions have buttons.

@@ -6,7 +6,7 @@
 //!   status       │           ├────── reply, buttons          (pure: the text)
 //!                └── call ───┼────── outbox, deletion        (send once, delete again)
 //!                            │       withdrawal, unanswered  (delete what people sent)
-//!                            └────── cards                   (requests for approval, as they stand)
+//!                            └────── cards, watching, poster (requests and runs, as they stand)
 //! ```
 //! A secret's plaintext passes through here, so nothing here logs a text, and the log
 //! filter keeps grammers' own logs, which hold message texts, off for good.
@@ -40,6 +40,8 @@ mod news;
 mod outbox;
 mod outgoing;
 mod own_words;
+mod pipelines;
+mod poster;
 mod press;
 mod progress;
 mod proxy;
@@ -55,6 +57,7 @@ mod stranger;
 mod takeover;
 mod unanswered;
 mod watchdog;
+mod watching;
 mod withdrawal;
 mod witness;
 
@@ -82,6 +85,7 @@ use self::handler::Handler;
 use self::leaks::Leaks;
 pub use self::leaks::WatchedChats;
 use self::outbox::Outbox;
+use self::poster::Poster;
 use self::progress::Progress;
 pub use self::proxy::Proxy;
 use self::second_net::SecondNet;
@@ -91,11 +95,13 @@ pub use self::stranger::StrangerReply;
 use self::unanswered::Unanswered;
 use self::watchdog::Watchdog;
 pub use self::watchdog::registration;
+use self::watching::Watching;
 use self::withdrawal::Withdrawals;
 use self::witness::Posting;
 pub use self::witness::Witness;
 use crate::broker::ports::{Clock, Coordination};
 use crate::broker::{Broker, Duty};
+use crate::domain::QuietHours;
 
 /// How long the commands in flight may take when we stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -135,6 +141,8 @@ pub struct Settings {
     pub approvals_chat: Option<i64>,
     /// The chats in which no value may stand that was handed out; by default none.
     pub watched_chats: WatchedChats,
+    /// When what is told of pipelines makes no sound, in policies' time zone; by default never.
+    pub quiet_hours: Option<QuietHours>,
 }
 
 impl Settings {
@@ -157,6 +165,7 @@ impl Settings {
             lock_on_new_device: false,
             approvals_chat: None,
             watched_chats: WatchedChats::None,
+            quiet_hours: None,
         }
     }
 }
@@ -219,6 +228,7 @@ pub async fn run(
     let left = handler.unanswered.left().await;
     handler.cards.load().await;
     let notifier = Notifier(Arc::clone(&handler));
+    let watching = Watching(Arc::clone(&handler));
     let drained = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let connection = Arc::new(Connection {
@@ -241,6 +251,7 @@ pub async fn run(
     let (commands, requests) = (handler.tasks.clone(), handler.requests.clone());
     let aborted_at_the_end = [
         AbortOnDropHandle::new(services.spawn(async move { notifier.run().await })),
+        AbortOnDropHandle::new(services.spawn(async move { watching.run().await })),
         AbortOnDropHandle::new(services.spawn(async move { deleting.deletions.run().await })),
         AbortOnDropHandle::new(services.spawn(async move {
             tokio::join!(
@@ -321,6 +332,7 @@ fn handler(
         leaks: Leaks::new(coordination),
         pending: Pending::new(Arc::clone(&ports.clock)),
         cards: Cards::new(&link, session, coordination, &ports.broker),
+        runs_poster: Poster::new(&link, session, &ports.broker),
         link,
         session: Arc::clone(session),
         bot: AtomicBool::new(false),

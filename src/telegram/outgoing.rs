@@ -27,6 +27,7 @@ impl Outgoing {
         random_id: i64,
     ) -> Self {
         // What can only be used when it is copied or saved is not protected from that.
+        let silent = reply.silent;
         let noforwards = reply.secret && !reply.to_copy;
         let reply_to = reply_to.map(in_reply_to);
         let reply_markup = buttons::under(&reply);
@@ -34,7 +35,7 @@ impl Outgoing {
         match reply.document {
             None => Self::Text(Box::new(tl::functions::messages::SendMessage {
                 no_webpage: true,
-                silent: false,
+                silent,
                 background: false,
                 clear_draft: false,
                 noforwards,
@@ -58,7 +59,7 @@ impl Outgoing {
             })),
             Some(document) => {
                 let request = tl::functions::messages::SendMedia {
-                    silent: false,
+                    silent,
                     background: false,
                     clear_draft: false,
                     noforwards,

@@ -6,6 +6,8 @@ pub(super) mod changed;
 mod delivered;
 mod guard;
 mod leases;
+pub(super) mod pipeline;
+pub(super) mod run;
 mod shown;
 
 use std::fmt::Write;
@@ -54,6 +56,10 @@ const HELP: &str = "\
 /rotate PATH#field — a new random value
 /destroy_secret PATH@2 — a version, for good
 /invoke PATH key=value … — have an engine do something
+/run WORKFLOW [ref] [name=value …] — start a pipeline, such as deploy
+/runs [WORKFLOW] — how they stand; /rerun ID, /cancel_run ID
+/approve_run ID [ENV], /deny_run ID [ENV] reason — a deployment that waits
+/watch OWNER/REPO[/WORKFLOW] [branch] — tell its runs here; /unwatch; /watch lists
 /leases, /keep_lease CODE 8h, /revoke_lease CODE — what was made for you, and ends
 /delete_secret PATH, /undelete PATH — for good on a mount without versions
 /keys, /register_key, /forget_key — the public keys to seal to
@@ -97,6 +103,8 @@ pub(super) struct Reply {
     pub(super) code: Option<String>,
     /// It asks for votes on this request; a bot's has buttons for it.
     pub(super) vote: Option<ApprovalId>,
+    /// It makes no sound.
+    pub(super) silent: bool,
     /// It may be said in the chat where requests are decided on, to a command that came from there.
     pub(super) in_place: bool,
     /// That secret is of use only when it can be copied or saved, and harmless to who finds it.
@@ -320,6 +328,9 @@ impl Reply {
             Outcome::Deleted(version) => changed::deleted(*version, target),
             Outcome::Undeleted(version) => changed::undeleted(*version, target),
             Outcome::Destroyed(version) => changed::destroyed(*version, target),
+            Outcome::Operated(link) => pipeline::done(link, terms.action, target),
+            Outcome::Runs(runs) => pipeline::runs(runs, target, terms.now).guarded(),
+            Outcome::Watching(on) => pipeline::watching(*on, target),
         })
     }
 

@@ -8,8 +8,8 @@ use tracing::{error, warn};
 use super::backoff::Backoff;
 use super::command::{Affair, Command, Mistake};
 use super::handler::Handler;
-use crate::broker::Whose;
 use crate::broker::ports::CoordinationError;
+use crate::broker::{PipelineWish, Whose};
 use crate::domain::RequestId;
 
 /// How long whoever does not know a code leaves the message to whoever does.
@@ -71,6 +71,7 @@ pub(super) fn may_repeat(command: &Result<Command, Mistake>) -> bool {
             | Command::List(_)
             | Command::Versions(_)
             | Command::Leases
+            | Command::Watches
             | Command::GetKeys
             | Command::Keys
             // Questions, which change nothing.
@@ -87,6 +88,13 @@ pub(super) fn may_repeat(command: &Result<Command, Mistake>) -> bool {
             | Command::KeepLease(..)
             | Command::RevokeLease(_)
             | Command::Confirm(_) => false,
+            Command::Pipeline(wish) => match wish {
+                PipelineWish::Run(..)
+                | PipelineWish::Runs(_)
+                | PipelineWish::Rerun(_)
+                | PipelineWish::Approve(..) => true,
+                PipelineWish::Cancel(_) | PipelineWish::Deny(..) | PipelineWish::Watch(..) => false,
+            },
             Command::Approval(affair) => match affair {
                 Affair::Ask(..)
                 | Affair::Show(_)

@@ -73,6 +73,8 @@ pub const CACHE_ENTRIES: &str = "vaultgram_cache_entries";
 
 /// Counter, by `result` (`ok`, `kept`, `refused`, `limited`, `failed`): requests to GitHub.
 pub const GITHUB_REQUESTS: &str = "vaultgram_github_requests_total";
+/// Counter, by `result` (`taken`, `ignored`, `signature`, `replayed`, …): webhooks of GitHub's.
+pub const WEBHOOKS: &str = "vaultgram_webhooks_total";
 
 /// Gauge: whether the policy in force is older than its files, as something is wrong with them.
 pub const POLICY_OUTDATED: &str = "vaultgram_policy_outdated";
@@ -213,6 +215,7 @@ fn describe_ourselves() {
         GITHUB_REQUESTS,
         "Requests to GitHub, by what came of them; kept are answers that still held."
     );
+    describe_counter!(WEBHOOKS, "Webhooks of GitHub's, by what came of them.");
     describe_gauge!(
         POLICY_OUTDATED,
         "1 while the policy in force is older than its files, as something is wrong with them."

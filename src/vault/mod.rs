@@ -151,7 +151,8 @@ impl Store {
     /// What is mounted where `target` lies. The broker asks for nothing elsewhere.
     fn kind(&self, target: &Target) -> Result<MountKind, StoreError> {
         let kind = self.mounts.kind(target.path.mount());
-        kind.ok_or(StoreError::Unsupported)
+        let in_vault = kind.filter(|kind| *kind != MountKind::Pipelines);
+        in_vault.ok_or(StoreError::Unsupported)
     }
 
     /// Refuses `permit` where there are no versions. The broker never asks for that there.

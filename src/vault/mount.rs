@@ -99,7 +99,7 @@ fn setting(kind: MountKind) -> &'static str {
     match kind {
         MountKind::Kv2 => "mounts",
         MountKind::Kv1 => "mounts_v1",
-        MountKind::Engine => "engines",
+        MountKind::Engine | MountKind::Pipelines => "engines",
     }
 }
 
@@ -134,7 +134,7 @@ impl fmt::Display for Mounted {
         match self.kind() {
             MountKind::Kv2 => f.write_str("KV version 2"),
             MountKind::Kv1 => f.write_str("KV version 1"),
-            MountKind::Engine => f.write_str(&self.engine),
+            MountKind::Engine | MountKind::Pipelines => f.write_str(&self.engine),
         }
     }
 }

@@ -34,7 +34,7 @@ impl SecretStore for Store {
         self.logged_in(permit, move |session| async move {
             match kind {
                 MountKind::Kv2 => kv::read(client, session.access(), target).await,
-                MountKind::Kv1 | MountKind::Engine => {
+                MountKind::Kv1 | MountKind::Engine | MountKind::Pipelines => {
                     let secret = self.engine(kind, &session).read(&target.path).await?;
                     self.leases.made(&secret, &session);
                     Ok(secret)
@@ -54,7 +54,7 @@ impl SecretStore for Store {
         self.logged_in(permit, move |session| async move {
             match kind {
                 MountKind::Kv2 => wrap::wrap(client, session.access(), target, ttl).await,
-                MountKind::Kv1 | MountKind::Engine => {
+                MountKind::Kv1 | MountKind::Engine | MountKind::Pipelines => {
                     let engine = self.engine(kind, &session);
                     let wrapped = engine.wrap(&target.path, ttl).await?;
                     if kind == MountKind::Engine {
@@ -157,7 +157,7 @@ impl SecretStore for Store {
         self.logged_in(permit, move |session| async move {
             match kind {
                 MountKind::Kv2 => metadata::list(client, session.access(), &target.path).await,
-                MountKind::Kv1 | MountKind::Engine => {
+                MountKind::Kv1 | MountKind::Engine | MountKind::Pipelines => {
                     self.engine(kind, &session).list(&target.path).await
                 }
             }

@@ -134,7 +134,9 @@ pub(super) async fn unwrap(
         .map_err(|failure| not_wrapped(&failure))?;
     match kind {
         MountKind::Kv2 => kv::unwrapped(&answer.body),
-        MountKind::Kv1 | MountKind::Engine => engine::secret(&answer).ok_or(StoreError::Unclear),
+        MountKind::Kv1 | MountKind::Engine | MountKind::Pipelines => {
+            engine::secret(&answer).ok_or(StoreError::Unclear)
+        }
     }
 }
 

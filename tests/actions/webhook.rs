@@ -1,12 +1,18 @@
-//! A delivery counts once, after a restart too.
+//! A delivery counts once, after a restart too, and by secrets that change places.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use ring::hmac;
+use serde_json::json;
+
 use time::OffsetDateTime;
-use vaultgram::actions::webhook::{WebhookError, first};
+use vaultgram::actions::deliveries::{Delivery, SecretSource, Webhooks};
+use vaultgram::actions::webhook::{Event, WebhookError, first};
 use vaultgram::broker::ports::SystemClock;
 use vaultgram::coordination::{LocalStore, OpenError};
+use vaultgram::domain::SecretValue;
 
 const DELIVERY: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
 
@@ -43,5 +49,69 @@ async fn a_delivery_counts_once() {
     ] {
         let first = first(&store, id, now).await.unwrap();
         assert_eq!(first, Err(WebhookError::Delivery), "{id:?}");
+    }
+}
+
+/// What is configured now.
+struct Source(Mutex<Result<Vec<&'static str>, String>>);
+
+#[async_trait]
+impl SecretSource for Source {
+    async fn secrets(&self) -> Result<Vec<SecretValue>, String> {
+        let found = self.0.lock().unwrap().clone()?;
+        let value = |text: &&str| SecretValue::new(text.as_bytes().to_vec());
+        Ok(found.iter().map(value).collect())
+    }
+}
+
+fn signed(secret: &str, body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    format!("sha256={}", hex::encode(hmac::sign(&key, body)))
+}
+
+#[tokio::test]
+async fn secrets_change_places_and_outlast_an_outage() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(folder.path().join("state"), Arc::new(SystemClock)).unwrap();
+    let source = Arc::new(Source(Mutex::new(Ok(vec!["old"]))));
+    let webhooks = Webhooks::new(source.clone(), Arc::new(store), Arc::new(SystemClock));
+    let body = json!({"zen": "Anything added dilutes everything else."}).to_string();
+    let numbers = Mutex::new(0);
+    let take = async |secret: &str| {
+        let number = {
+            let mut numbers = numbers.lock().unwrap();
+            *numbers += 1;
+            *numbers
+        };
+        let (id, signature) = (format!("{number:04}"), signed(secret, body.as_bytes()));
+        let delivery = Delivery {
+            event: Some("ping"),
+            id: Some(&id),
+            signature: Some(&signature),
+            body: body.as_bytes(),
+        };
+        webhooks.take(&delivery).await
+    };
+    assert_eq!(take("old").await, Ok(Event::Ping));
+    *source.0.lock().unwrap() = Ok(vec!["new", "old"]);
+    assert_eq!(
+        take("new").await,
+        Err(WebhookError::Signature),
+        "read just now"
+    );
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    tokio::time::resume();
+    assert_eq!(take("new").await, Ok(Event::Ping));
+    assert_eq!(take("old").await, Ok(Event::Ping));
+    *source.0.lock().unwrap() = Err("sealed".to_owned());
+    for (wait, expected) in [
+        (Duration::from_mins(1), Ok(Event::Ping)),
+        (Duration::from_mins(10), Err(WebhookError::Unavailable)),
+    ] {
+        tokio::time::pause();
+        tokio::time::advance(wait).await;
+        tokio::time::resume();
+        assert_eq!(take("new").await, expected);
     }
 }

@@ -17,13 +17,17 @@ mod collecting;
 mod company;
 mod crowd;
 mod engines;
+#[path = "../support/github/mod.rs"]
+mod github;
 mod keys;
 mod leaks;
 mod leases;
 mod lock;
 mod once;
+mod pipelines;
 mod recording;
 mod replicas;
 mod unwrapping;
 mod versions;
+mod watches;
 mod world;

@@ -13,7 +13,9 @@ use vaultgram::broker::ports::{
     AuditError, AuditSink, Clock, Coordination, SecretStore, StoreError, StoreHealth, SystemClock,
     SystemRandom, Wrapped, WrappedFacts,
 };
-use vaultgram::broker::{ApprovalRules, Beside, Broker, BrokerError, Outcome, Ports, Rules};
+use vaultgram::broker::{
+    ApprovalRules, Beside, Broker, BrokerError, Outcome, Ports, Rules, ServedPipelines,
+};
 use vaultgram::coordination::LocalStore;
 use vaultgram::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use vaultgram::domain::group::Groups;
@@ -42,6 +44,7 @@ pub(crate) struct World {
     pub(crate) policy: String,
     pub(crate) groups: Groups,
     pub(crate) approvals: ApprovalRules,
+    pub(crate) pipelines: Option<ServedPipelines>,
     next: AtomicUsize,
     folder: tempfile::TempDir,
 }
@@ -62,6 +65,7 @@ impl World {
                 .to_owned(),
             groups: Groups::default(),
             approvals: ApprovalRules::default(),
+            pipelines: None,
             next: AtomicUsize::new(1),
             folder,
         }
@@ -89,6 +93,7 @@ impl World {
             sealer: Arc::new(AgeSealer),
             clock: self.clock.clone(),
             random: Arc::new(SystemRandom),
+            pipelines: self.pipelines.clone(),
         };
         Arc::new(Broker::new(rules, ports))
     }
@@ -141,6 +146,7 @@ fn mounts() -> Mounts {
         ("secret".to_owned(), MountKind::Kv2),
         ("old".to_owned(), MountKind::Kv1),
         ("db".to_owned(), MountKind::Engine),
+        ("github".to_owned(), MountKind::Pipelines),
     ];
     Mounts::of(mounts).unwrap()
 }

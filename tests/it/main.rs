@@ -25,6 +25,8 @@ mod doctor;
 mod engines;
 #[path = "../support/etcd.rs"]
 mod etcd;
+#[path = "../support/github/mod.rs"]
+mod github;
 mod health;
 mod leaks;
 mod leases;
@@ -33,6 +35,7 @@ mod metrics;
 #[path = "../support/openbao.rs"]
 mod openbao;
 mod outage;
+mod pipelines;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod proxy;
@@ -48,6 +51,7 @@ mod stop;
 mod terminal;
 mod typed;
 mod watchdog;
+mod watching;
 
 use stage::{Setting, Stage};
 

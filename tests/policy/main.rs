@@ -12,6 +12,7 @@ mod examples;
 mod jobs;
 mod local;
 mod people;
+mod pipelines;
 mod when;
 
 use std::collections::BTreeMap;
@@ -24,13 +25,18 @@ use vaultgram::domain::policy::DenialReason;
 use vaultgram::domain::policy_load::PolicySource;
 use vaultgram::domain::terms::CacheTerms;
 use vaultgram::domain::{
-    Action, Caller, Decision, Delivery, Mounts, People, Policy, Recipe, Request, RequestId, Terms,
+    Action, Caller, Decision, Delivery, MountKind, Mounts, People, Policy, Recipe, Request,
+    RequestId, Terms,
 };
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
 fn mounts() -> Mounts {
-    Mounts::new(vec!["secret".into(), "other".into(), "team/kv".into()]).unwrap()
+    let secrets = ["secret", "other", "team/kv"].map(|name| (name, MountKind::Kv2));
+    let all = secrets
+        .into_iter()
+        .chain([("github", MountKind::Pipelines)]);
+    Mounts::of(all.map(|(name, kind)| (name.to_owned(), kind)).collect()).unwrap()
 }
 
 fn load(text: &str) -> Result<Policy, Vec<String>> {

@@ -282,6 +282,7 @@ pub(crate) fn serve_to(policy: &str, groups: Groups, change: impl FnOnce(&mut Se
             sealer: Arc::new(AgeSealer),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
+            pipelines: None,
         },
     ));
     let listener = bind(&settings).unwrap_or_else(|error| panic!("{error}"));

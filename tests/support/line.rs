@@ -63,6 +63,9 @@ async fn carry(mut client: TcpStream, server: SocketAddr, mut whole: watch::Rece
     let Ok(mut server) = TcpStream::connect(server).await else {
         return;
     };
+    // What one end sends at once must not wait here for the other's acknowledgement, 40 ms at a time.
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
     let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
     tokio::select! {
         () = copy(from_client, to_server, whole.clone()) => {}

@@ -168,6 +168,7 @@ impl World {
                 sealer: Arc::new(AgeSealer),
                 clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
                 random: Arc::new(SystemRandom),
+                pipelines: None,
             },
         );
         let broker = Arc::new(broker);

@@ -55,6 +55,11 @@ impl Calls {
         self.patience
     }
 
+    /// Where GitHub's API is.
+    pub(super) fn base(&self) -> &str {
+        self.wire.base()
+    }
+
     /// Whether it is an App that asks.
     pub(super) fn is_app(&self) -> bool {
         matches!(self.access, Access::App(..))

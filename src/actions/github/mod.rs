@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
+use url::Url;
 
 use self::call::Calls;
 pub use self::settings::{Credentials, Settings, SettingsError};
@@ -61,6 +62,18 @@ impl GitHub {
             starting: Mutex::default(),
         })
     }
+}
+
+/// The page about a run, for people: beside the API of a server of one's own, and on github.com.
+#[must_use]
+pub fn page(api: &str, repository: &Repository, id: RunId) -> String {
+    let api = Url::parse(api).ok();
+    let own = api.filter(|api| api.host_str() != Some("api.github.com"));
+    let site = own.map_or_else(
+        || "https://github.com".to_owned(),
+        |api| api.origin().ascii_serialization(),
+    );
+    format!("{site}/{repository}/actions/runs/{id}")
 }
 
 #[async_trait]
@@ -129,6 +142,10 @@ impl Pipelines for GitHub {
         review: &Review,
     ) -> Result<(), PipelineError> {
         runs::review(&self.calls, repository, id, review).await
+    }
+
+    fn page(&self, repository: &Repository, id: RunId) -> String {
+        page(self.calls.base(), repository, id)
     }
 
     async fn commit(&self, repository: &Repository, at: &GitRef) -> Result<Commit, PipelineError> {

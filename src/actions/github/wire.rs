@@ -119,6 +119,11 @@ impl Wire {
         })
     }
 
+    /// The address, as it was given.
+    pub(super) fn base(&self) -> &str {
+        self.base.as_str()
+    }
+
     /// Asks once, with `token`, and waits no longer than until `deadline`; where an answer is at
     /// hand already, `etag` is what it is called.
     pub(super) async fn send(

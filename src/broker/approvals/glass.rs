@@ -22,6 +22,7 @@ impl Broker {
         request: &Request,
         reason: &str,
     ) -> Result<Opened, BrokerError> {
+        let request = &*self.exact(request).await;
         let need = match self.wanted(request, reason).await? {
             Ok(need) => need,
             Err(denial) => return Ok(Opened::Denied(denial)),

@@ -81,6 +81,7 @@ impl Broker {
         request: &Request,
         reason: &str,
     ) -> Result<Opened, BrokerError> {
+        let request = &*self.exact(request).await;
         let need = match self.wanted(request, reason).await? {
             Ok(need) => need,
             Err(denial) => return Ok(Opened::Denied(denial)),
@@ -270,6 +271,10 @@ impl Broker {
             | Action::Undelete
             | Action::Destroy
             | Action::Rotate { .. } => true,
+            Action::Pipeline(action) => {
+                self.preview(action, &request.target).await?;
+                return Ok(());
+            }
             Action::List | Action::Put { .. } | Action::Unwrap | Action::Invoke(_) => false,
         };
         let kind = self.rules.mounts.kind(request.target.path.mount());
@@ -277,7 +282,7 @@ impl Broker {
         let there = match kind.filter(|_| there_before) {
             Some(MountKind::Kv2) => self.ports.store.history(&permit).await.map(|_| true),
             Some(MountKind::Kv1) => self.ports.store.exists(&permit).await,
-            Some(MountKind::Engine) | None => return Ok(()),
+            Some(MountKind::Engine | MountKind::Pipelines) | None => return Ok(()),
         };
         match there {
             // Whoever may do it may perhaps not look.

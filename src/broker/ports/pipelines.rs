@@ -74,6 +74,9 @@ pub trait Pipelines: Send + Sync {
         review: &Review,
     ) -> Result<(), PipelineError>;
 
+    /// The page about a run, for people.
+    fn page(&self, repository: &Repository, id: RunId) -> String;
+
     /// The commit that `at` is now.
     async fn commit(&self, repository: &Repository, at: &GitRef) -> Result<Commit, PipelineError>;
 }

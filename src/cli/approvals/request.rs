@@ -35,7 +35,8 @@ pub struct WantedArgs {
     /// What is to be done
     #[arg(long, value_name = "ACTION", default_value = "read", value_parser = [
         "read", "list", "versions", "put", "patch", "delete", "undelete", "destroy", "rotate",
-        "invoke", "unwrap",
+        "invoke", "unwrap", "run", "runs", "rerun", "cancel_run", "approve_deployment",
+        "deny_deployment", "watch", "unwatch",
     ])]
     pub action: String,
     /// How a secret is handed over: as it is, or behind a token that works once
@@ -69,6 +70,8 @@ Examples:
   vaultgram request prod/database --reason 'migrate the orders table'
   vaultgram request prod/database#password --reason 'nightly report' --wait --timeout 1h
   vaultgram request prod/database --action put --reason 'new password from the vendor'
+  vaultgram request 'github/acme/shop/deploy.yml#main?environment=production' --action run \
+    --reason 'the fix for the till'
 
 Exit codes: 0 requested or granted, with --wait granted, 64 usage, or needs no approval, 66 no such secret, 69 not
 available, 75 try again, waits already, or not decided in time, 77 denied, 130 cancelled.")]

@@ -10,7 +10,9 @@ use crate::cli::policy::Standing;
 use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use crate::domain::job::{self, CLAIMS, Job};
 use crate::domain::person::Account;
-use crate::domain::{Action, Caller, Delivery, Recipe, Request, RequestId, Target};
+use crate::domain::{
+    Action, Caller, Delivery, Dispatch, PipelineAction, Recipe, Request, RequestId, Target,
+};
 
 /// Who asks for what, and how.
 #[derive(Args, Deserialize, Debug, Default)]
@@ -55,6 +57,40 @@ pub struct Asked {
     /// Open a wrapping token made by reading this
     #[arg(long, group = "action", value_name = "PATH")]
     unwrap: Option<String>,
+    /// Start a pipeline, like github/acme/shop/deploy.yml
+    #[arg(long, group = "action", value_name = "PATH")]
+    run: Option<String>,
+    /// List a pipeline's runs
+    #[arg(long, group = "action", value_name = "PATH")]
+    runs: Option<String>,
+    /// Run again what ran
+    #[arg(long, group = "action", value_name = "PATH")]
+    rerun: Option<String>,
+    /// Stop a run
+    #[arg(long, group = "action", value_name = "PATH")]
+    cancel_run: Option<String>,
+    /// Let a deployment that waits go on
+    #[arg(long, group = "action", value_name = "PATH")]
+    approve_deployment: Option<String>,
+    /// End a deployment that waits
+    #[arg(long, group = "action", value_name = "PATH")]
+    deny_deployment: Option<String>,
+    /// Have a pipeline's runs told in a chat
+    #[arg(long, group = "action", value_name = "PATH")]
+    watch: Option<String>,
+    /// Have that end
+    #[arg(long, group = "action", value_name = "PATH")]
+    unwatch: Option<String>,
+    /// The branch or tag that a pipeline is started at
+    #[arg(long = "ref", value_name = "NAME")]
+    #[serde(rename = "ref")]
+    at_ref: Option<String>,
+    /// The commit that this is
+    #[arg(long, value_name = "HASH")]
+    commit: Option<String>,
+    /// An input that it is started with, like environment=production; can be repeated
+    #[arg(long = "input", value_name = "NAME=TEXT")]
+    inputs: Vec<String>,
     /// How it is handed over: message, wrapped, sealed or socket [default: message in Telegram,
     /// socket for local programs]
     #[arg(long, value_name = "HOW")]
@@ -288,6 +324,20 @@ impl Asked {
             (&self.rotate, Action::Rotate { recipe, over }),
             (&self.invoke, Action::Invoke(delivery)),
             (&self.unwrap, Action::Unwrap),
+            (&self.run, Action::Pipeline(PipelineAction::Run)),
+            (&self.runs, Action::Pipeline(PipelineAction::Runs)),
+            (&self.rerun, Action::Pipeline(PipelineAction::Rerun)),
+            (&self.cancel_run, Action::Pipeline(PipelineAction::Cancel)),
+            (
+                &self.approve_deployment,
+                Action::Pipeline(PipelineAction::Approve),
+            ),
+            (
+                &self.deny_deployment,
+                Action::Pipeline(PipelineAction::Deny),
+            ),
+            (&self.watch, Action::Pipeline(PipelineAction::Watch)),
+            (&self.unwatch, Action::Pipeline(PipelineAction::Unwatch)),
         ];
         let mut given = all
             .into_iter()
@@ -310,7 +360,36 @@ impl Asked {
         } else {
             mounts.parse(path)
         };
-        let target = target.map_err(|error| format!("{}: {error}", action.name()))?;
+        let mut target = target.map_err(|error| format!("{}: {error}", action.name()))?;
+        if let Some(dispatch) = self.dispatch(action)? {
+            target.field = Some(dispatch.to_string());
+        }
         Ok((action, target))
+    }
+
+    /// What a pipeline is started with, where one is.
+    fn dispatch(&self, action: Action) -> Result<Option<Dispatch>, String> {
+        let given = [
+            ("ref", self.at_ref.is_some()),
+            ("commit", self.commit.is_some()),
+            ("inputs", !self.inputs.is_empty()),
+        ];
+        if action != Action::Pipeline(PipelineAction::Run) {
+            return match given.iter().find(|(_, given)| *given) {
+                Some((name, _)) => Err(format!("{name}: is of run")),
+                None => Ok(None),
+            };
+        }
+        let at = self.at_ref.as_deref();
+        let at = at.ok_or("ref: say at which branch or tag it is started, like main")?;
+        let inputs = self.inputs.iter().map(|input| {
+            let (name, text) = input.split_once('=').ok_or("inputs: write NAME=TEXT")?;
+            Ok((name.to_owned(), text.to_owned()))
+        });
+        let inputs = inputs.collect::<Result<_, &str>>()?;
+        let dispatch = Dispatch::new(at, self.commit.as_deref(), inputs);
+        let wrong = "ref, commit or inputs: a ref is like main, without refs/; a commit's hash is whole; \
+                     an input is given once";
+        Ok(Some(dispatch.ok_or(wrong)?))
     }
 }

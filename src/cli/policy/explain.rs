@@ -11,7 +11,10 @@ use crate::cli::policy::{ExplainArgs, Standing};
 use crate::cli::show;
 use crate::domain::approval::Ask;
 use crate::domain::policy_explain::Change;
-use crate::domain::{Caller, Decision, Delivery, Need, Permit, Policy, span};
+use crate::domain::{
+    Action, Caller, Decision, Delivery, Dispatch, Need, Permit, PipelineAction, Policy, Request,
+    span,
+};
 
 /// Asks and prints.
 ///
@@ -130,7 +133,26 @@ fn circumstances(policy: &Policy, question: &Question) -> String {
         ""
     };
     let at = time(policy, question.at);
-    format!("{}{place}{reason}, {at}", delivery.unwrap_or_default())
+    let started = started(request).unwrap_or_default();
+    format!(
+        "{started}{}{place}{reason}, {at}",
+        delivery.unwrap_or_default()
+    )
+}
+
+/// With what a pipeline is started, where one is.
+fn started(request: &Request) -> Option<String> {
+    if request.action != Action::Pipeline(PipelineAction::Run) {
+        return None;
+    }
+    let dispatch: Dispatch = request.target.field.as_deref()?.parse().ok()?;
+    let inputs = dispatch.inputs().iter();
+    let inputs = inputs.map(|(name, value)| format!(", {name}={value}"));
+    Some(format!(
+        ", ref {}{}",
+        dispatch.at(),
+        inputs.collect::<String>()
+    ))
 }
 
 /// `monday 2026-11-30 09:00 (Europe/Berlin)`.

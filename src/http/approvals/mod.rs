@@ -13,7 +13,8 @@ pub(super) use self::told::needed;
 use crate::api::{Envelope, RequestList};
 use crate::broker::{Broker, BrokerError, Filter, Opened, Vote};
 use crate::domain::{
-    Action, Caller, Delivery, Field, Mounts, Recipe, Request, RequestId, SecretValue, Target,
+    Action, Caller, Delivery, Field, Mounts, PipelineAction, Recipe, Request, RequestId,
+    SecretValue, Target,
 };
 use crate::http::body;
 use crate::http::error::Refusal;
@@ -28,8 +29,9 @@ const MAX_TOLD: usize = 1000;
 /// A code of an authenticator has so many digits.
 const CODE: std::ops::RangeInclusive<usize> = 6..=8;
 /// What can be approved, in the words of policies.
-const ACTIONS: &str =
-    "read, list, versions, put, patch, delete, undelete, destroy, rotate, invoke, unwrap";
+const ACTIONS: &str = "read, list, versions, put, patch, delete, undelete, destroy, rotate, invoke, \
+                       unwrap, run, runs, rerun, cancel_run, approve_deployment, deny_deployment, \
+                       watch, unwatch";
 
 /// What is asked about requests for approval.
 #[derive(Debug, PartialEq, Eq)]
@@ -144,7 +146,11 @@ impl Wanted {
                 over: None,
             },
             Some("unwrap") => Action::Unwrap,
-            Some(_) => return Err(Refusal::bad_request(format!("action: one of {ACTIONS}"))),
+            Some(name) => {
+                let action = PipelineAction::named(name);
+                let unknown = || Refusal::bad_request(format!("action: one of {ACTIONS}"));
+                Action::Pipeline(action.ok_or_else(unknown)?)
+            }
         };
         if self.delivery.is_some() && action.delivery().is_none() {
             return Err(Refusal::bad_request(
@@ -166,7 +172,8 @@ impl Wanted {
             | Action::Destroy
             | Action::Rotate { .. }
             | Action::Unwrap
-            | Action::Invoke(_) => mounts.parse(&self.path),
+            | Action::Invoke(_)
+            | Action::Pipeline(_) => mounts.parse(&self.path),
         };
         target.map_err(|error| Refusal::bad_request(format!("path: {error}")))
     }

@@ -1,12 +1,13 @@
 //! The HTTPS front end: the API of the socket, for jobs elsewhere, which prove who they are.
 //!
 //! `tls` has the certificate; `proof` finds out whose a request is. From there on it is the road of
-//! the socket ([`VaultApi`]).
+//! the socket ([`VaultApi`]). Beside it, `webhook` takes what GitHub tells of pipelines.
 
 mod login;
 mod proof;
 mod tls;
 mod validity;
+mod webhook;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -12,7 +12,9 @@ use hyper::{Method, Request, StatusCode};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::login;
+use super::{login, webhook};
+use crate::actions::deliveries::Webhooks;
+use crate::actions::webhook::WebhookError;
 use crate::broker::Broker;
 use crate::domain::{Caller, Job, RequestId};
 use crate::http::body;
@@ -38,6 +40,8 @@ pub struct Identity {
     pub sessions: Sessions,
     /// The keys that requests are signed with, where there are any.
     pub signatures: Option<Signatures>,
+    /// Takes what GitHub tells, where it is to tell anything.
+    pub webhooks: Option<Webhooks>,
 }
 
 /// Finds out whose requests are.
@@ -105,6 +109,24 @@ impl Proofs {
             return match signing_in.await {
                 Ok(reply) => Ok(reply),
                 Err(refused) => Err(self.refuse(&id, refused, from).await),
+            };
+        }
+        if let Some(webhooks) = self
+            .identity
+            .webhooks
+            .as_ref()
+            .filter(|_| webhook::is_one(&head))
+        {
+            let body = body::whole(&mut body).await?;
+            return match webhook::take(&self.broker, webhooks, &head, &body).await {
+                Ok(()) => Ok(reply::done()),
+                Err(error) => {
+                    if error != WebhookError::Unavailable {
+                        self.record(&id, "webhook", error.name(), &error.to_string(), from)
+                            .await;
+                    }
+                    Err(webhook::refused(error))
+                }
             };
         }
         if head.headers.contains_key("webhook-signature") {
@@ -182,18 +204,31 @@ impl Proofs {
         signatures.verify(signed).await.map_err(refused)
     }
 
-    /// Puts a proof on record that is none, as far as there is room for such, and says what to do.
+    /// Puts a proof on record that is none, and says what to do.
     async fn refuse(&self, id: &RequestId, refused: Refused, from: IpAddr) -> Refusal {
         let Refused { kind, error } = refused;
-        let (from, reason) = (Who::from(from).to_string(), error.name());
-        tracing::warn!(event = "https.refused", request = %id, from, kind, reason, %error);
+        self.record(id, kind, error.name(), &error.to_string(), from)
+            .await;
+        unproved(&error)
+    }
+
+    /// Puts a proof on record that is none, as far as there is room for such.
+    async fn record(
+        &self,
+        id: &RequestId,
+        kind: &'static str,
+        reason: &'static str,
+        error: &str,
+        from: IpAddr,
+    ) {
+        let from = Who::from(from).to_string();
+        tracing::warn!(event = "https.refused", request = %id, from, kind, reason, error);
         if self.may_record() {
             let recorded = self.broker.record_refused_proof(id, kind, from, reason);
             if let Err(error) = recorded.await {
                 tracing::error!(event = "https.refusal_unrecorded", %error);
             }
         }
-        unproved(&error)
     }
 
     fn may_record(&self) -> bool {

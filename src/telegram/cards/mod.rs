@@ -5,11 +5,10 @@
 //! it, which is kept in the coordination store, and posts, edits or writes what is out of date
 //! ([`notifier`]). So it does not matter when a process ends or how long Telegram is away. That a card
 //! is posted is stored before, and its number after it was sent; sent again it has the same random id
-//! and is not a second one, and which one it was is found in the chat ([`post`]).
+//! and is not a second one, and which one it was is found in the chat ([`super::poster`]).
 
 mod notices;
 mod notifier;
-mod post;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,11 +18,13 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 pub(super) use self::notifier::Notifier;
-use super::call::{Gate, Link};
-use super::outbox::Outbox;
+use super::call::{CallError, Link};
+use super::poster::{Poster, Which};
+use super::reply::Reply;
+use super::reply::approval::mark;
 use super::session::FileSession;
-use crate::broker::Broker;
 use crate::broker::ports::{Coordination, CoordinationError};
+use crate::broker::{Broker, Place};
 use crate::domain::ApprovalId;
 
 /// Where they are kept.
@@ -46,26 +47,10 @@ struct Card {
     settled: Option<i64>,
 }
 
-/// A card in one chat.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
-    /// Its message, where that is known.
-    message: Option<i32>,
-    /// The revision that it shows; none while it is posted, which the end of a process can cut off.
-    revision: Option<u64>,
-    /// Telegram does not let us write there.
-    #[serde(default)]
-    refused: bool,
-}
-
 /// Keeps the cards, and sends what goes into them.
 pub(super) struct Cards {
-    link: Arc<Link>,
-    session: Arc<FileSession>,
     coordination: Arc<dyn Coordination>,
-    /// Of its own: when Telegram wants cards to wait, answers need not.
-    outbox: Outbox,
-    edits: Gate,
+    poster: Poster,
     entries: Mutex<BTreeMap<ApprovalId, Card>>,
 }
 
@@ -76,15 +61,28 @@ impl Cards {
         coordination: &Arc<dyn Coordination>,
         broker: &Arc<Broker>,
     ) -> Self {
-        let outbox = Outbox::new(Arc::clone(link), Arc::clone(session), Arc::clone(broker));
         Self {
-            link: Arc::clone(link),
-            session: Arc::clone(session),
             coordination: Arc::clone(coordination),
-            outbox,
-            edits: Gate::new(),
+            poster: Poster::new(link, session, broker),
             entries: Mutex::default(),
         }
+    }
+
+    /// Has the card of `id` in `chat`, which is `place` by now, say what `make` makes, as of `revision`.
+    async fn show(
+        &self,
+        id: &ApprovalId,
+        chat: i64,
+        place: Place,
+        revision: u64,
+        make: impl Fn() -> Reply,
+    ) -> Result<Place, CallError> {
+        let (name, mark) = (id.to_string(), mark(id));
+        let which = Which {
+            name: &name,
+            mark: &mark,
+        };
+        self.poster.show(&which, chat, place, revision, make).await
     }
 
     /// Reads what another process kept. Where that fails, cards may be posted again, and Telegram

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
+use super::Card;
 use super::notices::{is_news, notices, places};
-use super::{Card, Place};
-use crate::broker::{ApprovalInfo, BrokerError};
+use crate::broker::{ApprovalInfo, BrokerError, Place};
 use crate::domain::approval::Review;
 use crate::telegram::backoff::Backoff;
 use crate::telegram::call::CallError;
@@ -168,12 +168,10 @@ impl Notifier {
             if card.told.contains(&notice.name()) {
                 continue;
             }
-            let writing = cards.write(
-                &approval.id,
-                &notice.purpose,
-                notice.to,
-                notice.text.clone(),
-            );
+            let id = approval.id.to_string();
+            let writing = cards
+                .poster
+                .write(&id, &notice.purpose, notice.to, notice.text.clone());
             writing.await?;
             card.told.insert(notice.name());
             self.keep(approval, &card).await?;

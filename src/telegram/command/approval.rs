@@ -5,7 +5,9 @@ use zeroize::Zeroizing;
 use super::{Mistake, Parsed, Word, is_space, parse, split_word};
 use crate::broker::Filter;
 use crate::domain::caller::ChatKind;
-use crate::domain::{Action, ApprovalId, Delivery, Mounts, Recipe, SecretValue, Target};
+use crate::domain::{
+    Action, ApprovalId, Delivery, Mounts, PipelineAction, Recipe, SecretValue, Target,
+};
 
 /// What somebody wants of requests for approval. No `Debug`: it can hold a code.
 pub enum Affair {
@@ -34,7 +36,7 @@ pub enum Affair {
 }
 
 /// What can be requested by name; those that can be handed over in several ways, as a message.
-pub(super) const ACTIONS: [(&str, Action); 10] = [
+pub(super) const ACTIONS: [(&str, Action); 18] = [
     ("read", Action::Read(Delivery::Message)),
     ("list", Action::List),
     ("versions", Action::Versions),
@@ -51,6 +53,17 @@ pub(super) const ACTIONS: [(&str, Action); 10] = [
         },
     ),
     ("invoke", Action::Invoke(Delivery::Message)),
+    ("run", Action::Pipeline(PipelineAction::Run)),
+    ("runs", Action::Pipeline(PipelineAction::Runs)),
+    ("rerun", Action::Pipeline(PipelineAction::Rerun)),
+    ("cancel_run", Action::Pipeline(PipelineAction::Cancel)),
+    (
+        "approve_deployment",
+        Action::Pipeline(PipelineAction::Approve),
+    ),
+    ("deny_deployment", Action::Pipeline(PipelineAction::Deny)),
+    ("watch", Action::Pipeline(PipelineAction::Watch)),
+    ("unwatch", Action::Pipeline(PipelineAction::Unwatch)),
 ];
 
 /// `/request_secret PATH [delivery] reason`

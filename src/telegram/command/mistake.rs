@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::approval::ACTIONS;
 use super::values::MAX_FIELDS;
 use super::{MAX_LENGTH, Word};
+use crate::broker::ports::pipelines::NameError;
 use crate::domain::approval::LENGTH;
 use crate::domain::signs::is_invisible;
 use crate::domain::{Delivery, PathError, Recipe};
@@ -96,6 +97,20 @@ pub enum Mistake {
          {}; if the old one is registered, /forget_key it", Word::RegisterKey.example()
     )]
     PrivateKey,
+    /// No repository, workflow or ref.
+    #[error("I cannot read that: {error}; as in: {}", .word.example())]
+    Name {
+        /// What is wrong.
+        error: NameError,
+        /// After which command.
+        word: Word,
+    },
+    /// No number of a run.
+    #[error("A run is named by its number, as in: {} (/runs lists them)", .0.example())]
+    NoRun(Word),
+    /// Inputs that cannot be read.
+    #[error("Nothing was started: {0}.")]
+    Input(ValueMistake),
     /// Values that cannot be read.
     #[error("Nothing was written: {0}.")]
     Value(#[from] ValueMistake),
@@ -168,6 +183,11 @@ fn missing(word: Word) -> &'static str {
         | Word::Deny
         | Word::Revoke
         | Word::Reviewed => "The request is missing (/requests lists yours)",
+        Word::Run => "The workflow is missing",
+        Word::Watch | Word::Unwatch => "The pipeline is missing",
+        Word::Rerun | Word::CancelRun | Word::ApproveRun | Word::DenyRun => {
+            "The run's number is missing (/runs lists them)"
+        }
         Word::KeepLease | Word::RevokeLease => "The lease's code is missing (/leases lists them)",
         Word::Rotate => "A field is missing",
         Word::Start
@@ -187,6 +207,7 @@ fn missing(word: Word) -> &'static str {
         | Word::Keys
         | Word::RequestSecret
         | Word::Requests
+        | Word::Runs
         | Word::AdminList
         | Word::BreakGlass
         | Word::LikePut

@@ -3,6 +3,7 @@
 
 mod approval;
 mod mistake;
+mod pipeline;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use self::approval::{Affair, parse_reply};
 pub use self::mistake::{Mistake, ValueMistake};
 pub use self::word::Word;
+use crate::broker::PipelineWish;
 use crate::domain::caller::ChatKind;
 use crate::domain::recipe::normalise_code;
 use crate::domain::{ApprovalId, Delivery, Field, Mounts, Recipe, Target, span};
@@ -50,6 +52,8 @@ pub enum Command {
     Invoke(Target, Delivery, Vec<Field>),
     /// Name one's leases.
     Leases,
+    /// Tell what is watched in this chat.
+    Watches,
     /// Keep the lease of this code for so long.
     KeepLease(String, Duration),
     /// End the lease of this code.
@@ -62,6 +66,8 @@ pub enum Command {
     Keys,
     /// Forget a public key.
     ForgetKey(KeyName),
+    /// Something about a pipeline.
+    Pipeline(PipelineWish),
     /// Something about a request for approval.
     Approval(Affair),
     /// Go on with what was asked about under this code.
@@ -223,6 +229,7 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
         }
         Word::Invoke => invocation(argument, mounts)?,
         Word::Leases => Command::Leases,
+        Word::Watch if argument.trim().is_empty() => Command::Watches,
         Word::KeepLease => {
             let (code, time) = words.one_or_two(word)?;
             let time = time.and_then(span::read).ok_or(Mistake::Time)?;
@@ -243,6 +250,14 @@ fn read(word: Word, argument: &str, mounts: &Mounts) -> Result<Command, Mistake>
             Some(id) => Command::Approval(Affair::Cancel(id)),
             None => Command::Cancel(normalise_code(words.one(word)?)),
         },
+        Word::Run
+        | Word::Runs
+        | Word::Rerun
+        | Word::CancelRun
+        | Word::ApproveRun
+        | Word::DenyRun
+        | Word::Watch
+        | Word::Unwatch => Command::Pipeline(pipeline::read(word, argument)?),
         Word::Requests => Command::Approval(Affair::Mine),
         Word::RequestSecret => Command::Approval(approval::request(argument, mounts)?),
         Word::BreakGlass => Command::Approval(approval::break_glass(argument, mounts)?),

@@ -58,6 +58,7 @@ fn short(command: &Command) -> String {
             format!("invoke {target} {} {}", delivery.name(), fields.len())
         }
         Command::Leases => "leases".into(),
+        Command::Watches => "watches".into(),
         Command::KeepLease(code, time) => format!("keep {code} {}", time.as_secs()),
         Command::RevokeLease(code) => format!("revoke {code}"),
         Command::GetKeys => "get_keys".into(),
@@ -65,6 +66,7 @@ fn short(command: &Command) -> String {
         Command::Keys => "keys".into(),
         Command::ForgetKey(KeyName::Number(number)) => format!("forget number {number}"),
         Command::ForgetKey(KeyName::Key(key)) => format!("forget {key}"),
+        Command::Pipeline(wish) => format!("{wish:?}"),
         Command::Approval(affair) => approval::about(affair),
         Command::Confirm(code) => format!("confirm {code}"),
         Command::Cancel(code) => format!("cancel {code}"),

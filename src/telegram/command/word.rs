@@ -63,6 +63,22 @@ pub enum Word {
     BreakGlass,
     /// `/reviewed`
     Reviewed,
+    /// `/run`
+    Run,
+    /// `/runs`
+    Runs,
+    /// `/rerun`
+    Rerun,
+    /// `/cancel_run`
+    CancelRun,
+    /// `/approve_run`
+    ApproveRun,
+    /// `/deny_run`
+    DenyRun,
+    /// `/watch`
+    Watch,
+    /// `/unwatch`
+    Unwatch,
     /// `/confirm`
     Confirm,
     /// `/cancel`
@@ -77,7 +93,7 @@ pub enum Word {
 
 impl Word {
     /// All that people can use.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 40] = [
         Self::Start,
         Self::Help,
         Self::Status,
@@ -108,6 +124,14 @@ impl Word {
         Self::Revoke,
         Self::BreakGlass,
         Self::Reviewed,
+        Self::Run,
+        Self::Runs,
+        Self::Rerun,
+        Self::CancelRun,
+        Self::ApproveRun,
+        Self::DenyRun,
+        Self::Watch,
+        Self::Unwatch,
         Self::Confirm,
         Self::Cancel,
     ];
@@ -164,6 +188,14 @@ impl Word {
             Self::Revoke => "revoke",
             Self::BreakGlass => "break_glass",
             Self::Reviewed => "reviewed",
+            Self::Run => "run",
+            Self::Runs => "runs",
+            Self::Rerun => "rerun",
+            Self::CancelRun => "cancel_run",
+            Self::ApproveRun => "approve_run",
+            Self::DenyRun => "deny_run",
+            Self::Watch => "watch",
+            Self::Unwatch => "unwatch",
             Self::Confirm => "confirm",
             Self::Cancel => "cancel",
             Self::LikePut | Self::LikePatch => "misspelt",
@@ -220,6 +252,14 @@ impl Word {
             Self::Revoke => "/revoke R7K2XQ",
             Self::BreakGlass => "/break_glass payroll/key nobody answers and pay day is today",
             Self::Reviewed => "/reviewed R7K2XQ she fixed the import",
+            Self::Run => "/run deploy main version=v1",
+            Self::Runs => "/runs deploy",
+            Self::Rerun => "/rerun 1234567",
+            Self::CancelRun => "/cancel_run 1234567",
+            Self::ApproveRun => "/approve_run 1234567 production",
+            Self::DenyRun => "/deny_run 1234567 not before the release",
+            Self::Watch => "/watch acme/shop/deploy.yml main",
+            Self::Unwatch => "/unwatch acme/shop/deploy.yml main",
             Self::Confirm => "/confirm R7K2",
             Self::Cancel => "/cancel R7K2",
         }

@@ -1,7 +1,8 @@
 //! What people in chat can do about a failure.
 
 use crate::broker::ports::StoreError;
-use crate::broker::{ApprovalError, BrokerError};
+use crate::broker::ports::pipelines::PipelineError;
+use crate::broker::{ApprovalError, BrokerError, RunError};
 use crate::domain::approval::Refusal;
 
 /// What to do next, where chat has a command for it.
@@ -31,6 +32,7 @@ pub(super) fn next(error: &BrokerError) -> Option<String> {
             | Store::Unclear
             | Store::Invalid => return None,
         },
+        BrokerError::Run(error) => return next_about_run(error).map(str::to_owned),
         BrokerError::NoKey => "send /register_key age1…",
         BrokerError::TooManyKeys(_) => "forget one first (/keys lists them)",
         BrokerError::UnknownKey => "/keys lists them",
@@ -67,6 +69,30 @@ pub(super) fn next(error: &BrokerError) -> Option<String> {
         | BrokerError::ChatLocked => return None,
     };
     Some(next.to_owned())
+}
+
+/// What to do next about a pipeline.
+fn next_about_run(error: &RunError) -> Option<&'static str> {
+    match error {
+        RunError::Server(
+            PipelineError::NotFound("run") | PipelineError::Unclear | PipelineError::RunUnknown,
+        )
+        | RunError::Moved(_)
+        | RunError::NothingWaits(_) => Some("/runs shows how they stand"),
+        RunError::Server(_)
+        | RunError::Inputs(_)
+        | RunError::NoneServed
+        | RunError::Elsewhere(_)
+        | RunError::NoSecret
+        | RunError::NoPipeline
+        | RunError::NoDispatch
+        | RunError::Vague
+        | RunError::TooLong
+        | RunError::NoChat
+        | RunError::NotWatched
+        | RunError::TooManyWatches
+        | RunError::Changed => None,
+    }
 }
 
 /// What to do next about a request for approval.

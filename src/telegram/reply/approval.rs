@@ -3,7 +3,7 @@
 
 use time::OffsetDateTime;
 
-use super::{MAX_LENGTH, Reply, changed};
+use super::{MAX_LENGTH, Reply, changed, pipeline};
 use crate::broker::{ApprovalInfo, Promise, Waiting};
 use crate::domain::approval::{Ask, Review, State};
 use crate::domain::signs::one_line;
@@ -56,7 +56,8 @@ impl Reply {
                     | Action::Destroy
                     | Action::Rotate { .. }
                     | Action::Unwrap
-                    | Action::Invoke(_) => format!("/request {} {target}", action.name()),
+                    | Action::Invoke(_)
+                    | Action::Pipeline(_) => format!("/request {} {target}", action.name()),
                 };
                 let (needs, so_that) = if *alone {
                     ("a reason", "and it is granted at once")
@@ -252,6 +253,9 @@ fn facts(approval: &ApprovalInfo, promise: Option<Promise>) -> String {
         what(approval),
         extends.unwrap_or_default()
     ));
+    if let Action::Pipeline(action) = approval.action {
+        lines.extend(pipeline::facts(action, &approval.target));
+    }
     if !approval.reason.is_empty() {
         lines.push(format!("Why: {}", approval.reason));
     }
@@ -336,6 +340,9 @@ fn what(approval: &ApprovalInfo) -> String {
         None | Some(Delivery::Message) => String::new(),
         Some(delivery) => format!(" ({})", delivery.name()),
     };
+    if let Action::Pipeline(action) = approval.action {
+        return pipeline::what(action, &approval.target);
+    }
     let target = one_line(&approval.target.to_string());
     format!("{} {target}{delivery}", approval.action.name())
 }
@@ -399,6 +406,8 @@ pub(in crate::telegram) fn moment(at: OffsetDateTime, day: OffsetDateTime) -> St
 /// What to do with a grant.
 pub(in crate::telegram) fn now_do(approval: &ApprovalInfo) -> String {
     match approval.caller {
+        // What is done with pipelines, is done in chat.
+        Caller::Unix(_) if matches!(approval.action, Action::Pipeline(_)) => {}
         Caller::Unix(_) => return "Ask again on the host.".to_owned(),
         Caller::Job(_) => return "The job goes on by itself.".to_owned(),
         Caller::Telegram(_) => {}
@@ -417,6 +426,7 @@ pub(in crate::telegram) fn now_do(approval: &ApprovalInfo) -> String {
         Action::Rotate { .. } => format!("/rotate {target}"),
         Action::Invoke(Delivery::Message) => format!("/invoke {target} key=value"),
         Action::Invoke(delivery) => format!("/invoke {target} {} key=value", delivery.name()),
+        Action::Pipeline(action) => pipeline::command(action, target),
         // Nobody unwraps in chat.
         Action::Unwrap => return "Ask again on the host.".to_owned(),
     };

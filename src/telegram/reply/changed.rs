@@ -218,7 +218,8 @@ fn about(action: Action, target: &Target, current: u64) -> String {
         | Action::Patch { .. }
         | Action::Undelete
         | Action::Unwrap
-        | Action::Invoke(_) => {
+        | Action::Invoke(_)
+        | Action::Pipeline(_) => {
             format!("Go on with {path}, which is at version {current}?")
         }
     }
@@ -243,6 +244,7 @@ fn about_whole(action: Action, target: &Target) -> String {
         | Action::Destroy
         | Action::Rotate { .. }
         | Action::Unwrap
-        | Action::Invoke(_) => format!("Go on with {path}?"),
+        | Action::Invoke(_)
+        | Action::Pipeline(_) => format!("Go on with {path}?"),
     }
 }

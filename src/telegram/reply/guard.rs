@@ -28,6 +28,7 @@ pub(super) fn tells(error: &BrokerError) -> bool {
             | Store::Unavailable
             | Store::Unclear => false,
         },
+        BrokerError::Run(error) => !error.is_unclear(),
         BrokerError::NoSuchField(_)
         | BrokerError::DoneNoSuchField(_)
         | BrokerError::NewestNotDeleted => true,

@@ -85,7 +85,7 @@ impl Cached {
         let kept = matches!(permit.action(), Action::Read(_))
             && match self.mounts.kind(permit.target().path.mount()) {
                 Some(MountKind::Kv2 | MountKind::Kv1) => true,
-                Some(MountKind::Engine) | None => false,
+                Some(MountKind::Engine | MountKind::Pipelines) | None => false,
             };
         permit.terms().cache.filter(|_| kept)
     }

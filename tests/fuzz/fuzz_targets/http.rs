@@ -105,6 +105,7 @@ fn broker() -> Arc<Broker> {
         sealer: Arc::new(AgeSealer),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
+        pipelines: None,
     };
     Arc::new(Broker::new(rules, ports))
 }

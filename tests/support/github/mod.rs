@@ -3,6 +3,7 @@
 //! of its API (version 2022-11-28).
 #![allow(
     dead_code,
+    unused_imports,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,

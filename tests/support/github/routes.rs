@@ -208,6 +208,9 @@ impl World {
             );
         }
         let short = branch.trim_start_matches("refs/heads/").to_owned();
+        if let Some(commit) = self.pushed.take() {
+            self.repo(repository).commits.insert(short.clone(), commit);
+        }
         let id = self.begin(repository, file, &short, actor, "workflow_dispatch");
         self.run(repository, id).inputs = body["inputs"].clone();
         if !wanted || self.details == Details::Ignored {

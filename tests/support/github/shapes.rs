@@ -36,12 +36,12 @@ pub(crate) fn account(login: &str) -> Value {
 
 impl World {
     /// A run.
-    pub(super) fn run_json(&self, repository: &str, run: &Run) -> Value {
+    pub(crate) fn run_json(&self, repository: &str, run: &Run) -> Value {
         let api = format!("{}/repos/{repository}/actions/runs/{}", self.url, run.id);
         json!({
             "id": run.id, "name": "Deploy", "node_id": "MDEyOldvcmtmbG93UnVuMjY5Mjg5",
             "check_suite_id": 42, "check_suite_node_id": "MDEwOkNoZWNrU3VpdGU0Mg==",
-            "head_branch": run.branch, "head_sha": hash(&run.branch),
+            "head_branch": run.branch, "head_sha": run.sha,
             "path": format!(".github/workflows/{}@{}", run.file, run.branch),
             "run_number": run.id - 900, "run_attempt": run.attempt, "event": run.event,
             "display_title": format!("Deploy of {}", run.branch),

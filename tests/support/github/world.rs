@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::app::AppKey;
+use super::shapes::hash;
 use super::{Answer, Call, Fault};
 
 /// How the server takes `return_run_details`.
@@ -39,6 +40,8 @@ pub(crate) struct World {
     /// By how much this clock is ahead of the system's.
     pub(crate) ahead: time::Duration,
     pub(crate) next_id: u64,
+    /// The commit that is pushed to a branch at the moment at which something is started there.
+    pub(crate) pushed: Option<Value>,
     pub(crate) faults: Vec<(String, Fault)>,
     pub(crate) calls: Vec<Call>,
 }
@@ -65,6 +68,7 @@ pub(crate) struct Run {
     pub(crate) id: u64,
     pub(crate) file: String,
     pub(crate) branch: String,
+    pub(crate) sha: String,
     pub(crate) actor: String,
     pub(crate) event: String,
     pub(crate) inputs: Value,
@@ -92,6 +96,7 @@ impl World {
             reset: OffsetDateTime::now_utc() + time::Duration::hours(1),
             ahead: time::Duration::ZERO,
             next_id: 1000,
+            pushed: None,
             faults: vec![],
             calls: vec![],
         }
@@ -123,10 +128,13 @@ impl World {
     ) -> u64 {
         self.next_id += 1;
         let (id, now) = (self.next_id, self.now());
+        let commit = self.repo(repository).commits.get(branch);
+        let sha = commit.and_then(|it| it["sha"].as_str()).map(str::to_owned);
         self.repo(repository).runs.push(Run {
             id,
             file: file.to_owned(),
             branch: branch.to_owned(),
+            sha: sha.unwrap_or_else(|| hash(branch)),
             actor: actor.to_owned(),
             event: event.to_owned(),
             inputs: json!({}),

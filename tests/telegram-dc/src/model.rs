@@ -142,6 +142,7 @@ pub struct Draft {
     pub(crate) form: Option<Form>,
     pub(crate) document: Option<Document>,
     pub(crate) noforwards: bool,
+    pub(crate) silent: bool,
     pub(crate) markup: Option<ReplyMarkup>,
 }
 
@@ -284,6 +285,8 @@ pub struct Message {
     pub buttons: Vec<Vec<Button>>,
     /// Whether it may not be forwarded or saved; only bots can say so.
     pub noforwards: bool,
+    /// Whether it made no sound.
+    pub silent: bool,
     /// How many seconds after its date it deletes itself.
     pub ttl_period: Option<i32>,
     /// Who reacted, and with which emoji.

@@ -18,6 +18,7 @@ pub(super) fn send(context: &mut Context<'_>, request: SendMessage) -> Answer<en
             entities: request.entities.unwrap_or_default(),
             reply_to: reply_to(request.reply_to.as_ref()),
             noforwards: request.noforwards,
+            silent: request.silent,
             markup: bots::markup(context, request.reply_markup)?,
             ..Draft::default()
         })

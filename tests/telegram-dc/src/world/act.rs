@@ -49,6 +49,7 @@ impl World {
             // What only bots may ask for is dropped silently.
             markup: draft.markup.filter(|_| bot),
             noforwards: draft.noforwards && bot,
+            silent: draft.silent,
             ttl_period: self.period(place),
             ..Stored::empty(place, author, date)
         };

@@ -60,6 +60,7 @@ pub(crate) struct Stored {
     /// Its buttons; only bots have them.
     pub(crate) markup: Option<ReplyMarkup>,
     pub(crate) noforwards: bool,
+    pub(crate) silent: bool,
     /// How many seconds after its date it deletes itself.
     pub(crate) ttl_period: Option<i32>,
     pub(crate) reactions: Vec<Reacted>,
@@ -86,6 +87,7 @@ impl Stored {
             document: None,
             markup: None,
             noforwards: false,
+            silent: false,
             ttl_period: None,
             reactions: Vec::new(),
             copies: Vec::new(),

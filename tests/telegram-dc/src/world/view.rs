@@ -35,6 +35,7 @@ impl World {
             document: stored.document.clone(),
             buttons: content::buttons(stored.markup.as_ref()),
             noforwards: stored.noforwards,
+            silent: stored.silent,
             ttl_period: stored.ttl_period,
             reactions: stored
                 .reactions
@@ -76,6 +77,7 @@ impl World {
             media: document.map(tl::document_media),
             reply_markup: stored.markup.clone(),
             noforwards: stored.noforwards,
+            silent: stored.silent,
             ttl_period: stored.ttl_period,
             reactions: (!stored.reactions.is_empty()).then(|| reactions(stored, viewer)),
             ..tl::message(id, peer, stored.date, text)

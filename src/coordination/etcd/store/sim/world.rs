@@ -182,11 +182,16 @@ impl World {
 
 /// Does `task`, as a front end does.
 async fn work(store: Arc<EtcdStore>, process: usize, record: Arc<Record>, task: Task) {
-    let Task { key, takes, .. } = task;
+    let Task {
+        key,
+        takes,
+        mut patience,
+        excuses,
+    } = task;
     loop {
         let until = store.clock.now() + Duration::from_hours(1);
         let claiming = store.claim(&key, until);
-        let claimed = match task.patience {
+        let claimed = match patience {
             None => claiming.await,
             Some(patience) => match timeout(patience, claiming).await {
                 Ok(claimed) => claimed,
@@ -196,12 +201,14 @@ async fn work(store: Arc<EtcdStore>, process: usize, record: Arc<Record>, task: 
         let claim = match claimed {
             Ok(Claim::Taken | Claim::Done) => return,
             Ok(claim @ (Claim::Ours | Claim::Abandoned)) => claim,
-            Err(_) if task.patience.is_some() => return,
+            Err(_) if patience.is_some() => return,
             Err(_) => {
                 sleep(PAUSE).await;
                 continue;
             }
         };
+        // It is begun: others were told that it is under way, and leave it to this one.
+        patience = None;
         let term = store.term().unwrap();
         let owner = Owner {
             store: Arc::clone(&store),
@@ -212,11 +219,11 @@ async fn work(store: Arc<EtcdStore>, process: usize, record: Arc<Record>, task: 
         sleep(takes).await;
         if owner.acts() {
             record.acts(hold);
-        } else if !task.excuses {
+        } else if !excuses {
             sleep(PAUSE).await;
             continue;
         }
-        while owner.acts() || task.excuses {
+        while owner.acts() || excuses {
             if store.finish(&key).await.is_ok() {
                 record.finished(hold);
                 return;

@@ -1,5 +1,6 @@
-//! One card in one chat: posted, found again, edited.
+//! Messages that are kept up to date: each posted once in a chat, found again, edited.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use grammers_session::types::PeerId;
@@ -8,32 +9,57 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
-use super::{Cards, Place};
-use crate::domain::ApprovalId;
-use crate::telegram::buttons;
-use crate::telegram::call::CallError;
-use crate::telegram::outbox::{Sent, input_peer};
-use crate::telegram::press::SAME;
-use crate::telegram::reply::Reply;
-use crate::telegram::reply::approval::mark;
-use crate::telegram::search;
-use crate::telegram::session::FileSession;
+use super::buttons;
+use super::call::{CallError, Gate, Link};
+use super::outbox::{Outbox, Sent, input_peer};
+use super::press::SAME;
+use super::reply::Reply;
+use super::search;
+use super::session::FileSession;
+use crate::broker::{Broker, Place};
 
 /// How long one message may take, before the others have their turn.
 const TRY_FOR: Duration = Duration::from_secs(20);
 /// Supergroups and channels are numbered downwards from here, small groups above.
 const CHANNELS: i64 = -1_000_000_000_000;
 
-impl Cards {
-    /// Has the card of `id` in `chat`, which is `place` by now, say what `make` makes, as of `revision`.
+/// Which message it is.
+pub(super) struct Which<'a> {
+    /// What makes it another than all others of the chat.
+    pub(super) name: &'a str,
+    /// What its text begins with, and no other's.
+    pub(super) mark: &'a str,
+}
+
+/// Posts and edits.
+pub(super) struct Poster {
+    link: Arc<Link>,
+    session: Arc<FileSession>,
+    /// Of its own: when Telegram wants these to wait, answers need not.
+    outbox: Outbox,
+    edits: Gate,
+}
+
+impl Poster {
+    pub(super) fn new(link: &Arc<Link>, session: &Arc<FileSession>, broker: &Arc<Broker>) -> Self {
+        Self {
+            link: Arc::clone(link),
+            session: Arc::clone(session),
+            outbox: Outbox::new(Arc::clone(link), Arc::clone(session), Arc::clone(broker)),
+            edits: Gate::new(),
+        }
+    }
+
+    /// Has the message `which` in `chat`, which is `place` by now, say what `make` makes, as of `revision`.
     pub(super) async fn show(
         &self,
-        id: &ApprovalId,
+        which: &Which<'_>,
         chat: i64,
         place: Place,
         revision: u64,
         make: impl Fn() -> Reply,
     ) -> Result<Place, CallError> {
+        let name = which.name;
         let shown = |message| Place {
             message,
             revision: Some(revision),
@@ -48,7 +74,7 @@ impl Cards {
                 Ok(()) => return Ok(shown(Some(message))),
                 // It was deleted, or is too old to be changed: a new one says how things are.
                 Err(CallError::Refused(reason)) => {
-                    debug!(event = "telegram.card_lost", approval = %id, reason);
+                    debug!(event = "telegram.card_lost", card = name, reason);
                 }
                 Err(error) => return Err(error),
             }
@@ -58,7 +84,7 @@ impl Cards {
             Some(_) => format!("card-{revision}"),
         };
         let sent = self
-            .post(&peer, make(), random_id(id, &purpose, chat))
+            .post(&peer, make(), random_id(name, &purpose, chat))
             .await;
         let message = match sent {
             Ok(Sent::Id(message)) if revision == 1 || place.revision.is_some() => {
@@ -66,11 +92,11 @@ impl Cards {
             }
             // It may have been sent before, and then says what was so then.
             Ok(Sent::Id(message)) => Some(message),
-            Ok(Sent::Earlier | Sent::Notice) => self.find(&peer, id).await?,
+            Ok(Sent::Earlier | Sent::Notice) => self.find(&peer, which.mark).await?,
             Err(CallError::Refused(reason)) => {
                 warn!(
                     event = "telegram.card_refused",
-                    approval = %id,
+                    card = name,
                     chat,
                     reason,
                     hint = "is vaultgram's account a member that may write there?"
@@ -91,7 +117,7 @@ impl Cards {
     /// Writes `text` once; whoever cannot be written to has been told as far as that goes.
     pub(super) async fn write(
         &self,
-        id: &ApprovalId,
+        name: &str,
         purpose: &str,
         chat: i64,
         text: String,
@@ -99,11 +125,17 @@ impl Cards {
         let Some(peer) = peer_of(&self.session, chat) else {
             return Ok(());
         };
-        let random_id = random_id(id, purpose, chat);
+        let random_id = random_id(name, purpose, chat);
         match self.post(&peer, Reply::plain(text), random_id).await {
             Ok(_) => Ok(()),
             Err(CallError::Refused(reason)) => {
-                warn!(event = "telegram.notice_refused", approval = %id, chat, purpose, reason);
+                warn!(
+                    event = "telegram.notice_refused",
+                    card = name,
+                    chat,
+                    purpose,
+                    reason
+                );
                 Ok(())
             }
             Err(error) => Err(error),
@@ -156,12 +188,12 @@ impl Cards {
         }
     }
 
-    /// The newest card of `id` in a chat, among its last messages. A bot cannot look: then there is
+    /// The newest message that begins with `mark` in a chat, among its last ones. A bot cannot look: then there is
     /// none, and the next change is posted anew.
     async fn find(
         &self,
         peer: &tl::enums::InputPeer,
-        id: &ApprovalId,
+        mark: &str,
     ) -> Result<Option<i32>, CallError> {
         let request = tl::functions::messages::GetHistory {
             peer: peer.clone(),
@@ -179,9 +211,8 @@ impl Cards {
             Err(CallError::Refused(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mark = mark(id);
         Ok(page.into_iter().find_map(|message| match message {
-            tl::enums::Message::Message(it) if it.out && it.message.starts_with(&mark) => {
+            tl::enums::Message::Message(it) if it.out && it.message.starts_with(mark) => {
                 Some(it.id)
             }
             tl::enums::Message::Message(_)
@@ -213,8 +244,8 @@ fn refused(revision: u64) -> Place {
 }
 
 /// The number by which Telegram recognises a message sent twice.
-fn random_id(id: &ApprovalId, purpose: &str, chat: i64) -> i64 {
-    let digest = Sha256::digest(format!("vaultgram card v1\0{id}\0{purpose}\0{chat}"));
+fn random_id(name: &str, purpose: &str, chat: i64) -> i64 {
+    let digest = Sha256::digest(format!("vaultgram card v1\0{name}\0{purpose}\0{chat}"));
     let mut bytes = [0; 8];
     let pairs = bytes.iter_mut().zip(digest);
     pairs.for_each(|(to, from)| *to = from);
