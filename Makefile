@@ -1,7 +1,11 @@
 # `make` lists the targets. Everything that is installed goes into target/.
 CARGO_FUZZ = 0.13.2
+TOOLS = $(abspath $(or $(VAULTGRAM_TOOLS),target/tools))
+SHELL_SCRIPTS = .ci/run tests/install-tools.sh tests/support/machine.sh tests/ansible/ask-on tests/ansible/flavours \
+    ansible/roles/etcd/files/etcd-backup ansible/roles/vaultgram/files/vaultgram-as-service
 
-.PHONY: help tools build demo test test-monitoring test-k8s image deb soak load scaling fuzz lint bench clean
+.PHONY: help tools build demo test test-monitoring test-k8s image deb test-ansible lint-ansible soak load scaling fuzz lint \
+    bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +40,15 @@ deb: build ## the Debian package, target/debian/*.deb
 
 test-monitoring: tools ## metrics, alerts and the dashboard with a real Prometheus and a real Alertmanager
 	cargo test --locked --test monitoring
+test-ansible: tools ## ansible/ on three hosts of this machine, from nothing to restored from a backup; as root
+	cargo build --locked --package vaultgram --package telegram-dc --bins
+	tests/ansible/run
+
+lint-ansible: tools ## what ansible/ and shell scripts look like, and both flavours of Vault
+	cd ansible && PATH=$(TOOLS)/venv/bin:$$PATH ANSIBLE_COLLECTIONS_PATH=$(TOOLS)/collections \
+	    ansible-lint --offline --nocolor
+	$(TOOLS)/venv/bin/shellcheck $(SHELL_SCRIPTS)
+	tests/ansible/flavours
 
 soak: tools ## 20,000 commands while everything goes wrong, 5,000 to replicas, 10,000 simulated histories; short forms are among the tests
 	SOAK_COMMANDS=20000 cargo test --locked --release --test soak -- --nocapture

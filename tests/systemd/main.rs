@@ -15,6 +15,7 @@ mod machine;
 mod notify;
 #[path = "../support/openbao.rs"]
 mod openbao;
+mod units;
 
 use machine::{PROGRAM, Plan};
 use openbao::OpenBao;

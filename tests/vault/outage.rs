@@ -8,7 +8,7 @@ use vaultgram::broker::ports::{SecretStore, StoreError, StoreHealth};
 use vaultgram::vault::{Auth, Method, SecretId};
 
 use crate::openbao::OpenBao;
-use crate::wires::{Act, Gate, black_hole, endless_answers, scripted};
+use crate::wires::{Act, Gate, answer, black_hole, endless_answers, scripted};
 use crate::world::{World, app_role, by_app_role, error, secret, settings, static_token};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,6 +193,34 @@ async fn what_stands_in_for_vault_refuses_no_login() {
         let auth = by_app_role("role".to_owned(), SecretId::Plain(secret("id")));
         let world = World::start(settings(server.address.clone(), auth));
         assert_eq!(error(world.read("app").await), StoreError::Unavailable);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nobody_leads_it_asks_again() {
+    const SAID: &str = r#"{"errors":["local node not active but active cluster node not found"]}"#;
+    let length = SAID.len();
+    let leaderless =
+        format!("HTTP/1.1 500 Internal Server Error\r\nContent-Length: {length}\r\n\r\n{SAID}");
+    let found = r#"{"data":{"data":{"k":"v"},"metadata":{"version":1,"created_time":"2026-11-29T03:09:48Z","deletion_time":"","destroyed":false,"custom_metadata":null}}}"#;
+    for (elections, served) in [(2, true), (usize::MAX, false)] {
+        let leaderless = leaderless.clone();
+        let server = scripted(move |number| {
+            let leads = number >= elections;
+            vec![Act::Send(if leads {
+                answer(found)
+            } else {
+                leaderless.clone().into()
+            })]
+        })
+        .await;
+        let mut settings = settings(server.address.clone(), static_token("s.any"));
+        settings.request_timeout = Duration::from_secs(3);
+        let world = World::start(settings);
+        let start = Instant::now();
+        let read = world.read("app").await;
+        assert_eq!(read.is_ok(), served, "{elections}");
+        assert!(start.elapsed() < Duration::from_secs(4));
     }
 }
 

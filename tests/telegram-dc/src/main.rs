@@ -54,6 +54,10 @@ struct Arguments {
     /// Directory to write an auth key for every person to, and the RSA key.
     #[arg(long, value_name = "DIRECTORY")]
     keys: Option<PathBuf>,
+
+    /// So many further keys that nobody is signed in with, for clients that sign in themselves.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "keys")]
+    signed_out: u32,
 }
 
 #[derive(Clone)]
@@ -110,7 +114,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         dc.add_supergroup(group.id, &group.title, &group.members);
     }
     if let Some(directory) = &arguments.keys {
-        write_keys(&dc, directory, &ids)?;
+        write_keys(&dc, directory, &ids, arguments.signed_out)?;
     }
 
     let mut events = dc.subscribe();
@@ -148,7 +152,12 @@ fn say(line: &str) -> Result<(), String> {
     writeln!(std::io::stdout(), "{line}").map_err(|error| format!("cannot write: {error}"))
 }
 
-fn write_keys(dc: &Datacenter, directory: &Path, users: &[i64]) -> Result<(), String> {
+fn write_keys(
+    dc: &Datacenter,
+    directory: &Path,
+    users: &[i64],
+    signed_out: u32,
+) -> Result<(), String> {
     let write = |name: String, content: &[u8]| {
         let path = directory.join(name);
         let mut options = OpenOptions::new();
@@ -164,6 +173,10 @@ fn write_keys(dc: &Datacenter, directory: &Path, users: &[i64]) -> Result<(), St
     write("datacenter.pem".to_owned(), dc.public_key_pem().as_bytes())?;
     for user in users {
         write(format!("{user}.key"), &dc.provision_key(*user))?;
+    }
+    for number in 1..=signed_out {
+        let key = dc.provision_signed_out_key();
+        write(format!("signed-out-{number}.key"), &key)?;
     }
     Ok(())
 }

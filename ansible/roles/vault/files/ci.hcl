@@ -1,0 +1,1 @@
+../../../../policies/vault/ci.hcl

@@ -1,0 +1,1 @@
+../../../../policies/vault/developers.hcl
