@@ -40,6 +40,7 @@ deb: build ## the Debian package, target/debian/*.deb
 
 test-monitoring: tools ## metrics, alerts and the dashboard with a real Prometheus and a real Alertmanager
 	cargo test --locked --test monitoring
+
 test-ansible: tools ## ansible/ on three hosts of this machine, from nothing to restored from a backup; as root
 	cargo build --locked --package vaultgram --package telegram-dc --bins
 	tests/ansible/run

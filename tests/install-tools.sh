@@ -67,7 +67,7 @@ if [ ! -x "$tools/bin/alertmanager" ]; then
         rm -rf "$unpacked"
         mkdir -p "$unpacked/packages"
         [ "$(id -u)" != 0 ] || apt-get update -qq
-        (cd "$unpacked/packages" && apt-get download -qq prometheus prometheus-alertmanager)
+        (cd "$unpacked/packages" && apt-get download -qq -o APT::Sandbox::User=root prometheus prometheus-alertmanager)
         for package in "$unpacked"/packages/*.deb; do
             dpkg-deb --extract "$package" "$unpacked"
         done

@@ -36,34 +36,7 @@ pub fn check(file: &Path, out: &mut dyn Write) -> Result<(), Failure> {
 
 fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "{}: correct", file.display())?;
-    match &config.telegram {
-        None => writeln!(out, "telegram  not served: there is no [telegram] section")?,
-        Some(telegram) if telegram.allowed_users.is_empty() => {
-            writeln!(out, "telegram  listens to nobody: allowed_users is empty")?;
-        }
-        Some(telegram) => {
-            writeln!(
-                out,
-                "telegram  listens to {}",
-                people(telegram.allowed_users.len())
-            )?;
-        }
-    }
-    for (owner, signer) in config.telegram.iter().flat_map(|it| &it.signers) {
-        let accounts = signer.accounts.iter().map(i64::to_string);
-        let accounts = accounts.collect::<Vec<_>>().join(", ");
-        writeln!(out, "          to what {owner} signed, from {accounts}")?;
-    }
-    if let Some(telegram) = &config.telegram
-        && telegram.lock_on_new_device
-        && telegram.admins.is_empty()
-        && config.rules.policy.groups().telegram_admins().is_empty()
-    {
-        writeln!(
-            out,
-            "warning   lock_on_new_device without admins: nobody is told why chat is locked"
-        )?;
-    }
+    telegram(config, out)?;
     let vault = &config.vault;
     let within = vault
         .namespace
@@ -144,6 +117,39 @@ fn summary(file: &Path, config: &Config, out: &mut dyn Write) -> std::io::Result
         Ok(None) | Err(_) => writeln!(out, "audit     {file}, not signed: {UNSIGNED}")?,
     }
     state(&config.state, out)
+}
+
+/// Whom it listens to in chat.
+fn telegram(config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
+    match &config.telegram {
+        None => writeln!(out, "telegram  not served: there is no [telegram] section")?,
+        Some(telegram) if telegram.allowed_users.is_empty() => {
+            writeln!(out, "telegram  listens to nobody: allowed_users is empty")?;
+        }
+        Some(telegram) => {
+            writeln!(
+                out,
+                "telegram  listens to {}",
+                people(telegram.allowed_users.len())
+            )?;
+        }
+    }
+    for (owner, signer) in config.telegram.iter().flat_map(|it| &it.signers) {
+        let accounts = signer.accounts.iter().map(i64::to_string);
+        let accounts = accounts.collect::<Vec<_>>().join(", ");
+        writeln!(out, "          to what {owner} signed, from {accounts}")?;
+    }
+    if let Some(telegram) = &config.telegram
+        && telegram.lock_on_new_device
+        && telegram.admins.is_empty()
+        && config.rules.policy.groups().telegram_admins().is_empty()
+    {
+        writeln!(
+            out,
+            "warning   lock_on_new_device without admins: nobody is told why chat is locked"
+        )?;
+    }
+    Ok(())
 }
 
 /// Where jobs are listened to, and which are believed.
