@@ -380,7 +380,7 @@ run = "github/acme/shop/deploy.yml"
 ref = "main"
 inputs = ["environment=production"]
 expect = "approval"
-by = ["production"]
+by = ["operate", "production"]
 
 [[case]]
 name = "nobody else"

@@ -62,7 +62,7 @@ fn several_sockets_are_checked() {
 fn a_socket_that_cannot_be_made_keeps_all_from_being_served() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    let config = "[socket]\npath = \"a.sock\"\n[sockets.ci]\npath = \"missing/b.sock\"\n";
+    let config = "[socket]\npath = \"a.sock\"\n[sockets.ci]\npath = \"missing/folder/b.sock\"\n";
     std::fs::write(path("vaultgram.toml"), config).unwrap();
     std::fs::write(path("policy.cedar"), "").unwrap();
     let ran = vaultgram(directory.path(), VARIABLES, &["serve"]);

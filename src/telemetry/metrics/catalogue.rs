@@ -13,7 +13,7 @@ use super::{
     POLICY_OUTDATED, POLICY_RELOADS, REPLICAS, REPLIES_LATE, REPLIES_LOST, REPLIES_WAITING,
     REQUEST_SECONDS, REQUESTS, SOCKET_REFUSED, SOCKET_SHED, STAGE_SECONDS, STARTED, STATE_CALLS,
     STATE_SECONDS, TELEGRAM_STATE, TRACE_EXPORTS, VAULT_CLOCK_DRIFT, VAULT_EXCHANGES, VAULT_READY,
-    VAULT_STATE, VAULT_TOKEN_LEFT, VAULT_TOKEN_TTL, VOTES, WITNESS_FAILED,
+    VAULT_STATE, VAULT_TOKEN_LEFT, VAULT_TOKEN_TTL, VOTES, WEBHOOKS, WITNESS_FAILED,
 };
 
 const COUNTERS: &[(&str, &str)] = &[
@@ -81,6 +81,7 @@ const COUNTERS: &[(&str, &str)] = &[
         GITHUB_REQUESTS,
         "Requests to GitHub, by what came of them; kept are answers that still held.",
     ),
+    (WEBHOOKS, "Webhooks of GitHub's, by what came of them."),
     (
         POLICY_RELOADS,
         "Times the policy was read again, by what came of it.",
@@ -265,6 +266,22 @@ const VALUES: &[(&str, &str, &[&str])] = &[
         GITHUB_REQUESTS,
         "result",
         &["ok", "kept", "refused", "limited", "failed"],
+    ),
+    (
+        WEBHOOKS,
+        "result",
+        &[
+            "taken",
+            "ignored",
+            "too_large",
+            "signature",
+            "no_delivery_id",
+            "malformed",
+            "stale",
+            "replayed",
+            "elsewhere",
+            "unavailable",
+        ],
     ),
     (
         POLICY_RELOADS,
