@@ -103,7 +103,9 @@ fn every_setting_is_in_the_file_with_its_default() {
     for section in sections {
         // Some are all in comments; of issuers there are as many as one likes.
         let (name, end) = match section.as_str() {
-            "https" | "signing" | "github" | "metrics" | "tracing" => (format!("\n# [{section}]\n"), "\n# ["),
+            "https" | "signing" | "github" | "metrics" | "tracing" => {
+                (format!("\n# [{section}]\n"), "\n# [")
+            }
             "issuers" => ("\n# [issuers.github]\n".to_owned(), "\n# ["),
             _ => (format!("\n[{section}]\n"), "\n["),
         };

@@ -140,7 +140,7 @@ async fn what_is_not_read_again_is_said() {
     let refused = || {
         stage
             .log()
-            .contains("[vault] mounts, mounts_v1 or engines changed")
+            .contains("[vault] mounts, mounts_v1 or engines, or")
     };
     stage.wait("it is refused", refused).await;
     assert!(stage.ask(ALICE, GET).await.contains(PASSWORD));

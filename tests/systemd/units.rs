@@ -6,6 +6,12 @@ use std::process::Command;
 use crate::machine::{PROGRAM, Plan};
 use crate::{PASSWORD, can_boot, configure, vault};
 
+const UNITS: [&str; 3] = [
+    "vaultgram.service",
+    "vaultgram.socket",
+    "vaultgram-credentials.socket",
+];
+
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("systemd")
@@ -32,12 +38,7 @@ fn the_service_is_closed_but_for_what_it_needs() {
 #[test]
 fn systemd_finds_nothing_wrong_with_the_units() {
     let folder = tempfile::tempdir().unwrap();
-    let units = [
-        "vaultgram.service",
-        "vaultgram.socket",
-        "vaultgram-credentials.socket",
-    ];
-    let files = units.map(|unit| {
+    let files = UNITS.map(|unit| {
         let text = std::fs::read_to_string(shipped(unit)).unwrap();
         let file = folder.path().join(unit);
         // Where it is installed there is such a program; here it is another.
@@ -59,9 +60,10 @@ fn vaultgram_serves_within_what_its_service_allows() {
     configure(
         &plan,
         &bao,
-        "[socket]\npath = \"/run/vaultgram/vaultgram.sock\"",
+        "[socket]\npath = \"/run/vaultgram/vaultgram.sock\"\n\
+         [credentials.units.\"app.service\"]\npassword = \"secret/app#password\"",
     );
-    for unit in ["vaultgram.service", "vaultgram.socket"] {
+    for unit in UNITS {
         let text = std::fs::read_to_string(shipped(unit)).unwrap();
         let text = text
             .replace("/usr/bin/vaultgram", PROGRAM)
@@ -81,6 +83,7 @@ fn vaultgram_serves_within_what_its_service_allows() {
         plan.unit(unit, &text);
     }
     let machine = plan.boot();
+    machine.start("vaultgram-credentials.socket");
     machine.start("vaultgram.socket");
     // Whoever comes first starts it.
     let get = [PROGRAM, "get", "app#password"];
@@ -96,6 +99,6 @@ fn vaultgram_serves_within_what_its_service_allows() {
     machine.said(&exposed);
     machine.said(&["systemctl", "restart", "vaultgram"]);
     assert_eq!(machine.said(&get).trim_end(), PASSWORD);
-    machine.said(&["systemctl", "stop", "vaultgram.socket", "vaultgram.service"]);
+    machine.said(&["systemctl", "stop", "vaultgram*"]);
     assert_eq!(machine.show("vaultgram", "Result"), "success");
 }
