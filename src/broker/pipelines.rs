@@ -9,6 +9,9 @@ mod error;
 mod wish;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
 
 pub use self::error::RunError;
 pub use self::wish::{PipelineWish, PlaceName, Planned, RunName, WorkflowName};
@@ -24,6 +27,12 @@ use crate::domain::{
 
 /// Most runs of one answer.
 const MAX_RUNS: usize = 15;
+/// How often a run is looked for that was begun just now.
+const LOOKS: u32 = 5;
+/// The first wait between two looks.
+const FIRST_LOOK: Duration = Duration::from_millis(200);
+/// How long all of them may take.
+const LOOKING: Duration = Duration::from_secs(15);
 
 /// Where pipelines run, and which of them are served.
 #[derive(Clone)]
@@ -286,8 +295,8 @@ impl Broker {
         Ok((AuditEvent::Done, Outcome::Operated(RunLink { id, page })))
     }
 
-    /// GitHub starts what the ref is at that moment. Where that is another commit than was agreed to,
-    /// it is stopped again.
+    /// GitHub starts what the ref is at that moment. Where that is another commit than was agreed to, or
+    /// GitHub does not say which, it is stopped again.
     async fn held_to(
         &self,
         served: &ServedPipelines,
@@ -295,11 +304,8 @@ impl Broker {
         id: RunId,
     ) -> Result<(), RunError> {
         let (port, repository) = (&served.port, &start.repository);
-        // Where GitHub does not say, there is nothing to hold against it.
-        let Ok(run) = port.run(repository, id).await else {
-            return Ok(());
-        };
-        if run.sha == start.commit.sha {
+        let found = self.begun(served, repository, id).await;
+        if found.as_ref().is_some_and(|it| it.sha == start.commit.sha) {
             return Ok(());
         }
         let stopped = port.cancel(repository, id).await;
@@ -307,9 +313,34 @@ impl Broker {
             event = "broker.pipeline_raced",
             %repository,
             run = id.get(),
+            known = found.is_some(),
             stopped = stopped.is_ok(),
         );
-        Err(RunError::Moved(id))
+        Err(match found {
+            Some(_) => RunError::Moved(id),
+            None => RunError::Unchecked(id),
+        })
+    }
+
+    /// A run that was begun just now: it takes GitHub a moment to show it everywhere.
+    async fn begun(
+        &self,
+        served: &ServedPipelines,
+        repository: &Repository,
+        id: RunId,
+    ) -> Option<Run> {
+        let looking = async {
+            let mut wait = FIRST_LOOK;
+            for _ in 1..LOOKS {
+                if let Ok(run) = served.port.run(repository, id).await {
+                    return Some(run);
+                }
+                sleep(wait.mul_f64(0.5 + self.luck())).await;
+                wait *= 2;
+            }
+            served.port.run(repository, id).await.ok()
+        };
+        timeout(LOOKING, looking).await.ok().flatten()
     }
 
     /// Has the run told in the chat where somebody did something with it. That was done, whatever comes

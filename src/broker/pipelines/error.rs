@@ -53,6 +53,12 @@ pub enum RunError {
          it is being stopped; look at it, then ask anew"
     )]
     Moved(RunId),
+    /// It was started, and nobody knows whether it is what was asked for, or agreed to.
+    #[error(
+        "run {0} was started, and GitHub does not say of which commit, so it may not be what was asked for; \
+         it is being stopped; look at it, then ask anew"
+    )]
+    Unchecked(RunId),
     /// There is no chat to tell it in.
     #[error("what is watched is told in the chat where /watch is sent; send it there")]
     NoChat,
@@ -93,6 +99,7 @@ impl RunError {
             Self::TooManyWatches => "too_many_watches",
             Self::Changed => "pipeline_changed",
             Self::Moved(_) => "pipeline_raced",
+            Self::Unchecked(_) => "pipeline_unchecked",
             Self::NothingWaits(_) => "nothing_waits",
         }
     }
@@ -109,7 +116,9 @@ impl RunError {
         use PipelineError as Server;
         matches!(
             self,
-            Self::Server(Server::Unclear | Server::RunUnknown | Server::Invalid) | Self::Moved(_)
+            Self::Server(Server::Unclear | Server::RunUnknown | Server::Invalid)
+                | Self::Moved(_)
+                | Self::Unchecked(_)
         )
     }
 }

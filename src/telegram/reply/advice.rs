@@ -79,6 +79,7 @@ fn next_about_run(error: &RunError) -> Option<&'static str> {
             PipelineError::NotFound("run") | PipelineError::Unclear | PipelineError::RunUnknown,
         )
         | RunError::Moved(_)
+        | RunError::Unchecked(_)
         | RunError::NothingWaits(_) => Some("/runs shows how they stand"),
         RunError::Server(_)
         | RunError::Inputs(_)
