@@ -308,17 +308,17 @@ impl Broker {
         if found.as_ref().is_some_and(|it| it.sha == start.commit.sha) {
             return Ok(());
         }
-        let stopped = port.cancel(repository, id).await;
+        let stopped = port.cancel(repository, id).await.is_ok();
         tracing::warn!(
             event = "broker.pipeline_raced",
             %repository,
             run = id.get(),
             known = found.is_some(),
-            stopped = stopped.is_ok(),
+            stopped,
         );
         Err(match found {
-            Some(_) => RunError::Moved(id),
-            None => RunError::Unchecked(id),
+            Some(_) => RunError::Moved { run: id, stopped },
+            None => RunError::Unchecked { run: id, stopped },
         })
     }
 

@@ -25,6 +25,7 @@ mod leases;
 mod lock;
 mod once;
 mod pipelines;
+mod raced;
 mod recording;
 mod replicas;
 mod unwrapping;

@@ -49,16 +49,26 @@ pub enum RunError {
     Changed,
     /// It was started, and is not what was asked for, or agreed to.
     #[error(
-        "the branch moved at the same moment, so what was started (run {0}) is not what was asked for; \
-         it is being stopped; look at it, then ask anew"
+        "the branch moved at the same moment, so what was started (run {run}) is not what was asked for; \
+         {}; look at it, then ask anew", stops(*.stopped)
     )]
-    Moved(RunId),
+    Moved {
+        /// What was started.
+        run: RunId,
+        /// GitHub took it that it is to stop.
+        stopped: bool,
+    },
     /// It was started, and nobody knows whether it is what was asked for, or agreed to.
     #[error(
-        "run {0} was started, and GitHub does not say of which commit, so it may not be what was asked for; \
-         it is being stopped; look at it, then ask anew"
+        "run {run} was started, and GitHub does not say of which commit, so it may not be what was asked \
+         for; {}; look at it, then ask anew", stops(*.stopped)
     )]
-    Unchecked(RunId),
+    Unchecked {
+        /// What was started.
+        run: RunId,
+        /// GitHub took it that it is to stop.
+        stopped: bool,
+    },
     /// There is no chat to tell it in.
     #[error("what is watched is told in the chat where /watch is sent; send it there")]
     NoChat,
@@ -71,6 +81,14 @@ pub enum RunError {
     /// Nothing waits for this environment; those for which something does.
     #[error("nothing of this run waits for that environment{}", waits(.0))]
     NothingWaits(Vec<String>),
+}
+
+fn stops(stopped: bool) -> &'static str {
+    if stopped {
+        "it is being stopped"
+    } else {
+        "it could not be stopped and may go on: stop it yourself"
+    }
 }
 
 fn waits(names: &[String]) -> String {
@@ -98,8 +116,8 @@ impl RunError {
             Self::NotWatched => "not_watched",
             Self::TooManyWatches => "too_many_watches",
             Self::Changed => "pipeline_changed",
-            Self::Moved(_) => "pipeline_raced",
-            Self::Unchecked(_) => "pipeline_unchecked",
+            Self::Moved { .. } => "pipeline_raced",
+            Self::Unchecked { .. } => "pipeline_unchecked",
             Self::NothingWaits(_) => "nothing_waits",
         }
     }
@@ -117,8 +135,17 @@ impl RunError {
         matches!(
             self,
             Self::Server(Server::Unclear | Server::RunUnknown | Server::Invalid)
-                | Self::Moved(_)
-                | Self::Unchecked(_)
+                | Self::Moved { .. }
+                | Self::Unchecked { .. }
         )
+    }
+
+    /// What was started all the same.
+    #[must_use]
+    pub fn run(&self) -> Option<RunId> {
+        if let Self::Moved { run, .. } | Self::Unchecked { run, .. } = self {
+            return Some(*run);
+        }
+        None
     }
 }

@@ -78,8 +78,8 @@ fn next_about_run(error: &RunError) -> Option<&'static str> {
         RunError::Server(
             PipelineError::NotFound("run") | PipelineError::Unclear | PipelineError::RunUnknown,
         )
-        | RunError::Moved(_)
-        | RunError::Unchecked(_)
+        | RunError::Moved { .. }
+        | RunError::Unchecked { .. }
         | RunError::NothingWaits(_) => Some("/runs shows how they stand"),
         RunError::Server(_)
         | RunError::Inputs(_)
