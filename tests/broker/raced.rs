@@ -35,7 +35,10 @@ async fn what_could_not_be_stopped_is_not_said_to_be() {
     github.fault("/runs/1001/cancel", Fault::Status(502));
     let error = refused(broker.handle(request).await);
     assert_eq!(error, moved(1001, false));
-    assert!(error.to_string().contains("could not be stopped"), "{error}");
+    assert!(
+        error.to_string().contains("could not be stopped"),
+        "{error}"
+    );
     let last = world.audit.take().pop().unwrap();
     let reason = "pipeline_raced";
     assert_eq!(last, AuditEvent::StartedAmiss { run: 1001, reason });
