@@ -1,8 +1,8 @@
 //! Pipelines: what somebody wants of one, made exact; whether that is still so; and doing it.
 //!
 //! What is asked about, agreed to and put on record is a [`Target`]: the workflow's path, and beside it the
-//! ref, its commit and every input ([`Dispatch`]), or the number of a run. It is made exact before policy
-//! decides, so that a default which nobody wrote is decided about too, and held against GitHub again before
+//! ref, its commit and every input ([`Dispatch`]), or the number of a run and what it is of ([`RunOf`]). It
+//! is made exact before policy decides, so that a default which nobody wrote is decided about too, and held against GitHub again before
 //! anybody is asked and before anything is done.
 
 mod error;
@@ -22,7 +22,7 @@ use crate::broker::ports::pipelines::{
 };
 use crate::broker::{Beside, Broker, BrokerError, Outcome};
 use crate::domain::{
-    AuditEvent, Dispatch, Field, Permit, PipelineAction, RequestId, SecretPath, Target,
+    AuditEvent, Dispatch, Field, Permit, PipelineAction, RequestId, RunOf, SecretPath, Target,
 };
 
 /// Most runs of one answer.
@@ -171,6 +171,10 @@ impl ServedPipelines {
         if file.is_none() || file_of(&run) != file {
             return Err(PipelineError::NotFound("run").into());
         }
+        let asked = run_of(target).ok_or(RunError::OfElse)?;
+        if of(&run, asked.environment()) != Some(asked) {
+            return Err(RunError::OfElse);
+        }
         Ok((repository, run))
     }
 
@@ -181,7 +185,8 @@ impl ServedPipelines {
     ) -> Result<(Repository, Run, PendingDeployment), RunError> {
         let (repository, run) = self.run(target).await?;
         let pending = self.port.pending_deployments(&repository, run.id).await?;
-        let wanted = target.field.as_deref();
+        let wanted = run_of(target);
+        let wanted = wanted.as_ref().and_then(RunOf::environment);
         let names: Vec<String> = pending.iter().map(|it| it.environment.clone()).collect();
         let mut pending = pending.into_iter();
         match pending.find(|it| Some(it.environment.as_str()) == wanted) {
@@ -195,6 +200,17 @@ impl ServedPipelines {
 fn file_of(run: &Run) -> Option<WorkflowFile> {
     let path = run.path.split('@').next()?;
     WorkflowFile::new(path.strip_prefix(".github/workflows/")?).ok()
+}
+
+/// What `run` is of, for the environment that is meant.
+fn of(run: &Run, environment: Option<&str>) -> Option<RunOf> {
+    let at = run.branch.as_deref().unwrap_or(&run.sha);
+    RunOf::new(at, Some(&run.sha), &run.event, environment)
+}
+
+/// What the run that `target` names was of when it was made exact.
+fn run_of(target: &Target) -> Option<RunOf> {
+    target.field.as_deref()?.parse().ok()
 }
 
 impl Broker {

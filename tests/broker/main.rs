@@ -17,6 +17,7 @@ mod collecting;
 mod company;
 mod crowd;
 mod engines;
+mod forks;
 #[path = "../support/github/mod.rs"]
 mod github;
 mod keys;

@@ -308,9 +308,10 @@ async fn a_run_is_what_its_workflow_lets_be_done_with_it() {
     let broker = world.broker();
     let number = begin(&github, "deploy.yml");
     let cancel = wanted(&world, &broker, PipelineWish::Cancel(run(number))).await;
+    let sha = github.world().run(REPOSITORY, number).sha.clone();
     assert_eq!(
         cancel.target.to_string(),
-        format!("github/acme/shop/deploy.yml@{number}")
+        format!("github/acme/shop/deploy.yml#main:{sha}?event=push@{number}")
     );
     let by_another = world.request(
         Action::Pipeline(PipelineAction::Cancel),

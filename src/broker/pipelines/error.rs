@@ -69,6 +69,12 @@ pub enum RunError {
         /// GitHub took it that it is to stop.
         stopped: bool,
     },
+    /// What was decided about, or agreed to, is something else than this run.
+    #[error(
+        "nothing was done: GitHub says something else of this run than it did, or did not say before what \
+         it is of; ask anew"
+    )]
+    OfElse,
     /// There is no chat to tell it in.
     #[error("what is watched is told in the chat where /watch is sent; send it there")]
     NoChat,
@@ -116,6 +122,7 @@ impl RunError {
             Self::NotWatched => "not_watched",
             Self::TooManyWatches => "too_many_watches",
             Self::Changed => "pipeline_changed",
+            Self::OfElse => "run_of_else",
             Self::Moved { .. } => "pipeline_raced",
             Self::Unchecked { .. } => "pipeline_unchecked",
             Self::NothingWaits(_) => "nothing_waits",

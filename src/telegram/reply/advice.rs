@@ -93,7 +93,8 @@ fn next_about_run(error: &RunError) -> Option<&'static str> {
         | RunError::NoChat
         | RunError::NotWatched
         | RunError::TooManyWatches
-        | RunError::Changed => None,
+        | RunError::Changed
+        | RunError::OfElse => None,
     }
 }
 
