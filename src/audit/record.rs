@@ -212,6 +212,9 @@ enum Event<'a> {
     },
     Failed {
         reason: &'static str,
+        /// What was started all the same.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run: Option<u64>,
     },
     #[serde(untagged)]
     Approval(approval::Step<'a>),
@@ -307,7 +310,11 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::LeaseRenewed { seconds } => Self::LeaseRenewed { seconds: *seconds },
             AuditEvent::LeaseRevoked => Self::LeaseRevoked,
             AuditEvent::ProofRefused { reason } => Self::ProofRefused { reason },
-            AuditEvent::Failed { reason } => Self::Failed { reason },
+            AuditEvent::Failed { reason } => Self::Failed { reason, run: None },
+            AuditEvent::StartedAmiss { run, reason } => Self::Failed {
+                reason,
+                run: Some(*run),
+            },
         }
     }
 }

@@ -41,7 +41,15 @@ impl Broker {
             Ok((event, outcome)) => (event, Ok(outcome)),
             Err(error) => {
                 let reason = error.name();
-                (AuditEvent::Failed { reason }, Err(error))
+                let event = if let BrokerError::Run(error) = &error
+                    && let Some(run) = error.run()
+                {
+                    let run = run.get();
+                    AuditEvent::StartedAmiss { run, reason }
+                } else {
+                    AuditEvent::Failed { reason }
+                };
+                (event, Err(error))
             }
         };
         let lease = event.lease().map(str::to_owned);

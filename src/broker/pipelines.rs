@@ -1,14 +1,17 @@
 //! Pipelines: what somebody wants of one, made exact; whether that is still so; and doing it.
 //!
 //! What is asked about, agreed to and put on record is a [`Target`]: the workflow's path, and beside it the
-//! ref, its commit and every input ([`Dispatch`]), or the number of a run. It is made exact before policy
-//! decides, so that a default which nobody wrote is decided about too, and held against GitHub again before
+//! ref, its commit and every input ([`Dispatch`]), or the number of a run and what it is of ([`RunOf`]). It
+//! is made exact before policy decides, so that a default which nobody wrote is decided about too, and held against GitHub again before
 //! anybody is asked and before anything is done.
 
 mod error;
 mod wish;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
 
 pub use self::error::RunError;
 pub use self::wish::{PipelineWish, PlaceName, Planned, RunName, WorkflowName};
@@ -19,11 +22,17 @@ use crate::broker::ports::pipelines::{
 };
 use crate::broker::{Beside, Broker, BrokerError, Outcome};
 use crate::domain::{
-    AuditEvent, Dispatch, Field, Permit, PipelineAction, RequestId, SecretPath, Target,
+    AuditEvent, Dispatch, Field, Permit, PipelineAction, RequestId, RunOf, SecretPath, Target,
 };
 
 /// Most runs of one answer.
 const MAX_RUNS: usize = 15;
+/// How often a run is looked for that was begun just now.
+const LOOKS: u32 = 5;
+/// The first wait between two looks.
+const FIRST_LOOK: Duration = Duration::from_millis(200);
+/// How long all of them may take.
+const LOOKING: Duration = Duration::from_secs(15);
 
 /// Where pipelines run, and which of them are served.
 #[derive(Clone)]
@@ -162,6 +171,10 @@ impl ServedPipelines {
         if file.is_none() || file_of(&run) != file {
             return Err(PipelineError::NotFound("run").into());
         }
+        let asked = run_of(target).ok_or(RunError::OfElse)?;
+        if of(&run, asked.environment()) != Some(asked) {
+            return Err(RunError::OfElse);
+        }
         Ok((repository, run))
     }
 
@@ -172,7 +185,8 @@ impl ServedPipelines {
     ) -> Result<(Repository, Run, PendingDeployment), RunError> {
         let (repository, run) = self.run(target).await?;
         let pending = self.port.pending_deployments(&repository, run.id).await?;
-        let wanted = target.field.as_deref();
+        let wanted = run_of(target);
+        let wanted = wanted.as_ref().and_then(RunOf::environment);
         let names: Vec<String> = pending.iter().map(|it| it.environment.clone()).collect();
         let mut pending = pending.into_iter();
         match pending.find(|it| Some(it.environment.as_str()) == wanted) {
@@ -186,6 +200,17 @@ impl ServedPipelines {
 fn file_of(run: &Run) -> Option<WorkflowFile> {
     let path = run.path.split('@').next()?;
     WorkflowFile::new(path.strip_prefix(".github/workflows/")?).ok()
+}
+
+/// What `run` is of, for the environment that is meant.
+fn of(run: &Run, environment: Option<&str>) -> Option<RunOf> {
+    let at = run.branch.as_deref().unwrap_or(&run.sha);
+    RunOf::new(at, Some(&run.sha), &run.event, environment)
+}
+
+/// What the run that `target` names was of when it was made exact.
+fn run_of(target: &Target) -> Option<RunOf> {
+    target.field.as_deref()?.parse().ok()
 }
 
 impl Broker {
@@ -286,8 +311,8 @@ impl Broker {
         Ok((AuditEvent::Done, Outcome::Operated(RunLink { id, page })))
     }
 
-    /// GitHub starts what the ref is at that moment. Where that is another commit than was agreed to,
-    /// it is stopped again.
+    /// GitHub starts what the ref is at that moment. Where that is another commit than was agreed to, or
+    /// GitHub does not say which, it is stopped again.
     async fn held_to(
         &self,
         served: &ServedPipelines,
@@ -295,21 +320,43 @@ impl Broker {
         id: RunId,
     ) -> Result<(), RunError> {
         let (port, repository) = (&served.port, &start.repository);
-        // Where GitHub does not say, there is nothing to hold against it.
-        let Ok(run) = port.run(repository, id).await else {
-            return Ok(());
-        };
-        if run.sha == start.commit.sha {
+        let found = self.begun(served, repository, id).await;
+        if found.as_ref().is_some_and(|it| it.sha == start.commit.sha) {
             return Ok(());
         }
-        let stopped = port.cancel(repository, id).await;
+        let stopped = port.cancel(repository, id).await.is_ok();
         tracing::warn!(
             event = "broker.pipeline_raced",
             %repository,
             run = id.get(),
-            stopped = stopped.is_ok(),
+            known = found.is_some(),
+            stopped,
         );
-        Err(RunError::Moved(id))
+        Err(match found {
+            Some(_) => RunError::Moved { run: id, stopped },
+            None => RunError::Unchecked { run: id, stopped },
+        })
+    }
+
+    /// A run that was begun just now: it takes GitHub a moment to show it everywhere.
+    async fn begun(
+        &self,
+        served: &ServedPipelines,
+        repository: &Repository,
+        id: RunId,
+    ) -> Option<Run> {
+        let looking = async {
+            let mut wait = FIRST_LOOK;
+            for _ in 1..LOOKS {
+                if let Ok(run) = served.port.run(repository, id).await {
+                    return Some(run);
+                }
+                sleep(wait.mul_f64(0.5 + self.luck())).await;
+                wait *= 2;
+            }
+            served.port.run(repository, id).await.ok()
+        };
+        timeout(LOOKING, looking).await.ok().flatten()
     }
 
     /// Has the run told in the chat where somebody did something with it. That was done, whatever comes

@@ -150,6 +150,13 @@ pub enum AuditEvent {
         /// The number of its run.
         run: u64,
     },
+    /// A pipeline was started, and may not be what was agreed to.
+    StartedAmiss {
+        /// The number of its run.
+        run: u64,
+        /// The failure's name, such as `pipeline_raced`.
+        reason: &'static str,
+    },
     /// The deletion of a version was undone.
     Undeleted {
         /// Its number.
@@ -251,6 +258,7 @@ impl AuditEvent {
             | Self::Undeleted { .. }
             | Self::Destroyed { .. }
             | Self::Started { .. }
+            | Self::StartedAmiss { .. }
             | Self::Done
             | Self::KeyRegistered
             | Self::KeyForgotten

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::domain::need::Need;
 use crate::domain::policy::Denial;
-use crate::domain::{Action, Caller, PipelineAction, Request, SecretPath, Terms};
+use crate::domain::{Action, Caller, Request, SecretPath, Terms};
 
 /// The most answers that are remembered; one more, and it begins anew.
 const MAX_ANSWERS: usize = 4096;
@@ -18,8 +18,8 @@ pub(in crate::domain) struct Question {
     caller: Caller,
     action: Action,
     path: SecretPath,
-    /// With what a pipeline is started.
-    dispatch: Option<String>,
+    /// With what a pipeline is started, or what its run is of.
+    of: Option<String>,
     /// Where policies speak of time: the minute, which is all they see of it.
     minute: Option<i64>,
     /// Where policies speak of reasons.
@@ -45,12 +45,12 @@ impl Question {
             // No policy sees it, and each process has another.
             peer.pid = 0;
         }
-        let starts = request.action == Action::Pipeline(PipelineAction::Run);
+        let of_pipeline = matches!(request.action, Action::Pipeline(_));
         Self {
             caller,
             action: request.action,
             path: request.target.path.clone(),
-            dispatch: starts.then(|| request.target.field.clone()).flatten(),
+            of: of_pipeline.then(|| request.target.field.clone()).flatten(),
             minute: spoken.time.then(|| now.unix_timestamp().div_euclid(60)),
             reason: reason.filter(|_| spoken.reason).map(str::to_owned),
         }

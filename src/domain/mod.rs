@@ -45,7 +45,7 @@ pub use job::Job;
 pub use need::Need;
 pub use permit::Permit;
 pub use person::{People, Person};
-pub use pipeline::{Dispatch, PipelineAction};
+pub use pipeline::{Dispatch, PipelineAction, RunOf};
 pub use policy::{Decision, Denial, Policy};
 pub use quiet::QuietHours;
 pub use recipe::Recipe;

@@ -1,4 +1,4 @@
-//! What is done with pipelines, and with what exactly one is started.
+//! What is done with pipelines, with what exactly one is started, and what a run is of.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +20,10 @@ const ENCODED: &AsciiSet = &CONTROLS
     .add(b'?')
     .add(b'@');
 
+/// What a [`RunOf`] names.
+const EVENT: &str = "event";
+const ENVIRONMENT: &str = "environment";
+
 /// What is done with a pipeline; each is an action of its own in the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PipelineAction {
@@ -27,11 +31,11 @@ pub enum PipelineAction {
     Run,
     /// Tell its runs.
     Runs,
-    /// Run again what the target's version names.
+    /// Run again what the target's version names; here and below, the field is a [`RunOf`].
     Rerun,
     /// Stop it.
     Cancel,
-    /// Let go on what waits for the environment that the target's field names.
+    /// Let go on what waits for an environment.
     Approve,
     /// End it.
     Deny,
@@ -81,6 +85,15 @@ impl PipelineAction {
         self != Self::Runs
     }
 
+    /// Whether it is done with one run.
+    #[must_use]
+    pub fn is_of_run(self) -> bool {
+        match self {
+            Self::Rerun | Self::Cancel | Self::Approve | Self::Deny => true,
+            Self::Run | Self::Runs | Self::Watch | Self::Unwatch => false,
+        }
+    }
+
     /// Whether a target with or without a `field` and a `version` says what exactly is meant. One that
     /// says less means the most, which nobody can agree to.
     #[must_use]
@@ -88,7 +101,7 @@ impl PipelineAction {
         match self {
             Self::Run => field && !version,
             Self::Runs => !field && !version,
-            Self::Rerun | Self::Cancel => !field && version,
+            Self::Rerun | Self::Cancel => version,
             Self::Approve | Self::Deny => field && version,
             Self::Watch | Self::Unwatch => !version,
         }
@@ -211,6 +224,80 @@ impl FromStr for Dispatch {
     }
 }
 
+/// What a run is of, which never changes, and the environment that is meant. Its text is a [`Dispatch`]'s:
+/// `main:COMMIT?environment=production&event=push`. So policies know what they decide about, and whoever
+/// agrees does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunOf(Dispatch);
+
+impl RunOf {
+    /// Of the branch or tag `at`, begun by `event`. `None` where that is none, or too long.
+    #[must_use]
+    pub fn new(
+        at: &str,
+        commit: Option<&str>,
+        event: &str,
+        environment: Option<&str>,
+    ) -> Option<Self> {
+        let environment = environment.map(|it| (ENVIRONMENT.to_owned(), it.to_owned()));
+        let event = (EVENT.to_owned(), event.to_owned());
+        let inputs = environment.into_iter().chain([event]);
+        Dispatch::new(at, commit, inputs.collect()).map(Self)
+    }
+
+    /// The same, for `environment`.
+    #[must_use]
+    pub fn waiting_for(&self, environment: &str) -> Option<Self> {
+        Self::new(self.at(), self.commit(), self.event(), Some(environment))
+    }
+
+    /// The branch or tag; of a run that has none, the commit.
+    #[must_use]
+    pub fn at(&self) -> &str {
+        self.0.at()
+    }
+
+    /// The commit. Nothing is done with a run without one.
+    #[must_use]
+    pub fn commit(&self) -> Option<&str> {
+        self.0.commit()
+    }
+
+    /// What began it, as GitHub calls it: `push`.
+    #[must_use]
+    pub fn event(&self) -> &str {
+        self.named(EVENT).unwrap_or_default()
+    }
+
+    /// The environment that is meant.
+    #[must_use]
+    pub fn environment(&self) -> Option<&str> {
+        self.named(ENVIRONMENT)
+    }
+
+    fn named(&self, name: &str) -> Option<&str> {
+        let mut inputs = self.0.inputs().iter();
+        inputs.find_map(|(it, value)| (it == name).then_some(value.as_str()))
+    }
+}
+
+impl fmt::Display for RunOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RunOf {
+    type Err = NoDispatch;
+
+    fn from_str(text: &str) -> Result<Self, NoDispatch> {
+        let of = Self(text.parse()?);
+        let same = Self::new(of.at(), of.commit(), of.event(), of.environment());
+        // What says more, or does not say the event, is something else.
+        same.filter(|it| *it == of).ok_or(NoDispatch)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -270,6 +357,31 @@ mod tests {
         let typed = Dispatch::typed("%6dain?b=1&a=2").unwrap();
         assert_eq!(typed.to_string(), "main?a=2&b=1");
         assert_eq!(Dispatch::typed("main?a=1&a=2"), Err(NoDispatch));
+    }
+
+    #[test]
+    fn a_run_is_of_one_text_and_of_nothing_else() {
+        let of = RunOf::new("main", Some(COMMIT), "push", None).unwrap();
+        let waits = of.waiting_for("pro duction").unwrap();
+        assert_eq!(
+            waits.to_string(),
+            format!("main:{COMMIT}?environment=pro%20duction&event=push")
+        );
+        assert_eq!(
+            (waits.at(), waits.event(), waits.environment()),
+            ("main", "push", Some("pro duction"))
+        );
+        for of in [of, waits] {
+            assert_eq!(of.to_string().parse(), Ok(of));
+        }
+        for text in [
+            "production",
+            "main?environment=a",
+            "main?event=push&other=a",
+            "main?Event=push",
+        ] {
+            assert_eq!(text.parse::<RunOf>(), Err(NoDispatch), "{text}");
+        }
     }
 
     proptest! {

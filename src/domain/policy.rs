@@ -16,7 +16,7 @@ use crate::domain::need::{Met, Need};
 use crate::domain::policy_explain::About;
 use crate::domain::zone::day;
 use crate::domain::{
-    Action, Caller, Dispatch, Permit, PipelineAction, Request, SecretPath, Terms, Zone,
+    Action, Caller, Dispatch, Permit, PipelineAction, Request, RunOf, SecretPath, Terms, Zone,
 };
 
 /// The answer to one request.
@@ -275,6 +275,12 @@ impl Policy {
             let dispatch = request.target.field.as_deref()?.parse().ok()?;
             context.extend(with_what(&dispatch));
         }
+        if let Action::Pipeline(action) = request.action
+            && action.is_of_run()
+            && let Some(Ok(of)) = request.target.field.as_deref().map(str::parse)
+        {
+            context.extend(of_what(&of));
+        }
         match &request.caller {
             Caller::Telegram(user) => {
                 context.push(("chat".to_owned(), string(user.chat.name())));
@@ -411,6 +417,17 @@ fn with_what(dispatch: &Dispatch) -> Vec<(String, RestrictedExpression)> {
     let commit = dispatch.commit();
     context.extend(commit.map(|commit| ("commit".to_owned(), string(commit))));
     context
+}
+
+/// What policies see of a run.
+fn of_what(of: &RunOf) -> impl Iterator<Item = (String, RestrictedExpression)> {
+    let known = [
+        ("ref", Some(of.at())),
+        ("commit", of.commit()),
+        ("event", Some(of.event())),
+    ];
+    let known = known.into_iter();
+    known.filter_map(|(name, text)| Some((name.to_owned(), string(text?))))
 }
 
 fn string(text: &str) -> RestrictedExpression {

@@ -89,6 +89,31 @@ async fn many_at_once_get_one_token() {
 }
 
 #[tokio::test]
+async fn a_limit_is_that_of_the_installation() {
+    let setting = setting().await;
+    let other = Repository::new("acme/other").unwrap();
+    let elsewhere = Repository::new("example/site").unwrap();
+    setting.github.world().repo("acme/other");
+    setting.github.world().repo("example/site");
+    for repository in [&repository(), &other, &elsewhere] {
+        setting.ask(repository).await.unwrap();
+    }
+    setting
+        .github
+        .fault("/actions/runs", Fault::Secondary(Some(600)));
+    for repository in [&repository(), &other] {
+        let asked = setting.ask(repository).await;
+        assert!(
+            matches!(asked, Err(PipelineError::RateLimited(_))),
+            "{repository}: {asked:?}"
+        );
+    }
+    let asked = setting.github.calls("acme/other/actions/runs").len();
+    assert_eq!(asked, 1, "it is the same installation");
+    assert_eq!(setting.ask(&elsewhere).await, Ok(0), "it is another one");
+}
+
+#[tokio::test]
 async fn a_revoked_token_is_replaced_once() {
     let setting = setting().await;
     setting.ask(&repository()).await.unwrap();

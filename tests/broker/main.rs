@@ -17,6 +17,7 @@ mod collecting;
 mod company;
 mod crowd;
 mod engines;
+mod forks;
 #[path = "../support/github/mod.rs"]
 mod github;
 mod keys;
@@ -25,6 +26,7 @@ mod leases;
 mod lock;
 mod once;
 mod pipelines;
+mod raced;
 mod recording;
 mod replicas;
 mod unwrapping;

@@ -7,7 +7,7 @@ use vaultgram::broker::{Broker, Followed, Looker, Outcome, Place, RunError, RunS
 use vaultgram::domain::{Action, PipelineAction};
 
 use crate::github::{Fault, GitHub};
-use crate::pipelines::{REPOSITORY, begin, refused, world};
+use crate::pipelines::{REPOSITORY, begin, refused, start, wanted, world};
 use crate::world::{ALICE, World, user};
 
 const WATCH: Action = Action::Pipeline(PipelineAction::Watch);
@@ -160,6 +160,47 @@ async fn what_is_heard_is_looked_at_at_once_and_once() {
     look(&broker, &mut looker).await;
     assert_eq!(github.calls("").len(), before);
     assert!(!broker.serves_pipelines_of(&Repository::new("evil/shop").unwrap()));
+}
+
+#[tokio::test]
+async fn a_run_that_github_shows_late_is_told_and_one_that_it_never_shows_is_given_up() {
+    let (github, world) = world().await;
+    let (broker, mut looker) = (world.broker(), Looker::default());
+    let request = wanted(&world, &broker, start(&[("version", "v1")])).await;
+    assert!(matches!(
+        broker.handle(request).await,
+        Ok(Outcome::Operated(_))
+    ));
+    let asked = || github.calls("GET /repos/acme/shop/actions/runs/1001").len();
+    let hide = || github.fault("/actions/runs/1001", Fault::Status(404));
+    hide();
+    assert_eq!(texts(&look(&broker, &mut looker).await), [""]);
+    world.clock.pass(Duration::from_secs(20));
+    let followed = look(&broker, &mut looker).await;
+    assert_eq!(texts(&followed), ["1001 queued"]);
+    // What was shown once and is gone is over.
+    hide();
+    world.clock.pass(Duration::from_secs(20));
+    look(&broker, &mut looker).await;
+    let before = asked();
+    world.clock.pass(Duration::from_hours(1));
+    look(&broker, &mut looker).await;
+    assert_eq!(asked(), before);
+
+    let request = wanted(&world, &broker, start(&[("version", "v1")])).await;
+    assert!(matches!(
+        broker.handle(request).await,
+        Ok(Outcome::Operated(_))
+    ));
+    let asked = || github.calls("GET /repos/acme/shop/actions/runs/1002").len();
+    let shown = asked();
+    for _ in 0..30 {
+        github.fault("/actions/runs/1002", Fault::Status(404));
+        world.clock.pass(Duration::from_secs(20));
+        look(&broker, &mut looker).await;
+    }
+    let looked = asked() - shown;
+    assert!((5..10).contains(&looked), "{looked} times in ten minutes");
 }
 
 #[tokio::test]

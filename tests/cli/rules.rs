@@ -352,6 +352,22 @@ when { context.inputs.contains("environment=production") };
             format!("--approve-deployment {path}#staging@7"),
             "allowed: ",
         ),
+        (
+            format!("--approve-deployment {path}#staging@7 --ref main --event push"),
+            "ref main, event push, private chat",
+        ),
+        (
+            format!("--approve-deployment {path}#staging@7 --ref next --event push"),
+            "denied: ",
+        ),
+        (
+            format!("--rerun {path}@7 --ref main"),
+            "ref and event: say both",
+        ),
+        (
+            format!("--run {path} --ref main --event push"),
+            "event: is of what is done with a run",
+        ),
         ("--watch github/acme/shop".to_owned(), "by observe"),
         (format!("--run {path}"), "ref: say at which branch or tag"),
         (

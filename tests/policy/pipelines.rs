@@ -84,6 +84,34 @@ fn a_commit_can_be_asked_for() {
 }
 
 #[test]
+fn what_is_done_with_a_run_is_decided_by_what_it_is_of() {
+    let policy = load(
+        r#"permit(principal, action == Action::"rerun", resource)
+           when { context has event && context.event == "push" && context has ref && context.ref == "main" &&
+                  context has commit };"#,
+    )
+    .unwrap();
+    // Each is a question of its own: no answer is taken for another's.
+    for _ in 0..2 {
+        for (of, allowed) in [
+            (format!("#main:{COMMIT}?event=push"), true),
+            (format!("#main:{COMMIT}?event=pull_request"), false),
+            (format!("#next:{COMMIT}?event=push"), false),
+            ("#main?event=push".to_owned(), false),
+            (format!("#main:{COMMIT}"), false),
+            (String::new(), false),
+        ] {
+            let target = format!("github/acme/shop/deploy.yml{of}@7");
+            assert_eq!(
+                allows(&policy, PipelineAction::Rerun, &target),
+                allowed,
+                "{of}"
+            );
+        }
+    }
+}
+
+#[test]
 fn operating_is_not_writing_and_looking_is_neither() {
     let policy = |group: &str| {
         load(&format!(

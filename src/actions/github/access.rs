@@ -35,11 +35,12 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    /// What its limits and answers are kept under.
+    /// What an App's limits and answers are kept under: GitHub counts by installation, of which an owner
+    /// has one.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Ourselves => "ourselves".to_owned(),
-            Self::Of(repository) => repository.to_string(),
+            Self::Of(repository) => format!("installation of {}", repository.owner()),
         }
     }
 }

@@ -5,10 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::actions::github::wire::Answer;
 
-/// Most answers that are kept.
-const MAX: usize = 64;
-/// Largest answer that is kept, in bytes.
-const MAX_SIZE: usize = 256 << 10;
+/// Most answers that are kept: all that is watched and told of, which is asked for in turn, so that the
+/// answer that gave way would always be the next one wanted.
+const MAX: usize = 1024;
+/// Largest answer that is kept, in bytes: a watch's twenty runs are about 400 KiB.
+const MAX_SIZE: usize = 512 << 10;
+/// Most bytes of all of them.
+const MAX_TOTAL: usize = 32 << 20;
 
 /// The answers, the one used last in front.
 #[derive(Default)]
@@ -53,7 +56,13 @@ impl Etags {
         }
         let (etag, answer) = (etag.to_owned(), answer.clone());
         kept.push_front(Kept { key, etag, answer });
-        kept.truncate(MAX);
+        let mut total = 0;
+        let fitting = kept.iter().take(MAX).take_while(|it| {
+            total += it.answer.body.len();
+            total <= MAX_TOTAL
+        });
+        let fitting = fitting.count();
+        kept.truncate(fitting);
     }
 }
 
@@ -91,6 +100,30 @@ mod tests {
         assert!(etags.find(&key("0")).is_some());
         assert!(etags.find(&key("1")).is_none());
         assert_eq!(etags.kept.lock().unwrap().len(), MAX);
+    }
+
+    #[test]
+    fn all_that_is_watched_and_told_of_is_kept() {
+        let etags = Etags::default();
+        // 200 watches; 300 runs, and their jobs.
+        for number in 0..800 {
+            etags.keep(key(&number.to_string()), &answer(20_000));
+        }
+        for number in 0..800 {
+            assert!(etags.find(&key(&number.to_string())).is_some(), "{number}");
+        }
+    }
+
+    #[test]
+    fn all_of_them_together_are_bounded() {
+        let etags = Etags::default();
+        let most = MAX_TOTAL / MAX_SIZE;
+        for number in 0..=most {
+            etags.keep(key(&number.to_string()), &answer(MAX_SIZE));
+        }
+        assert!(etags.find(&key("0")).is_none());
+        assert!(etags.find(&key("1")).is_some());
+        assert_eq!(etags.kept.lock().unwrap().len(), most);
     }
 
     #[test]

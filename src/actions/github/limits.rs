@@ -12,7 +12,7 @@ use crate::actions::github::wire::Answer;
 const UNSAID: Duration = Duration::minutes(1);
 /// Longer is a mistake of somebody's: limits are counted by the hour.
 const LONGEST: Duration = Duration::hours(2);
-/// Most tokens that are remembered.
+/// Most of those who ask that are remembered.
 const MAX: usize = 256;
 
 /// Who waits for how long, by what they ask with.
@@ -22,7 +22,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Until when nothing may be asked with `whose` token, if anything keeps it.
+    /// Until when nothing may be asked under the name `whose`, if anything keeps it.
     pub(super) fn held(&self, whose: &str, now: OffsetDateTime) -> Option<OffsetDateTime> {
         let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         until.get(whose).copied().filter(|until| *until > now)
@@ -48,7 +48,9 @@ impl Limits {
             all.retain(|_, until| *until > now);
         }
         if all.len() < MAX || all.contains_key(whose) {
-            all.insert(whose.to_owned(), until);
+            // Answers come in any order, and of two limits the longer one holds.
+            let held = all.entry(whose.to_owned()).or_insert(until);
+            *held = until.max(*held);
         }
         limited
     }
@@ -148,6 +150,23 @@ mod tests {
         );
         let forever = ("retry-after", "4000000000");
         assert_eq!(noted(&answer(429, &[forever], "")), (true, Some(7200)));
+    }
+
+    #[test]
+    fn the_longer_of_two_limits_holds() {
+        let limits = Limits::default();
+        let limited = |seconds| answer(429, &[("retry-after", seconds)], "");
+        let long = Some(NOW + Duration::minutes(10));
+        for seconds in ["600", "60", "0"] {
+            limits.note("a", &limited(seconds), NOW);
+            assert_eq!(limits.held("a", NOW), long, "{seconds}");
+        }
+        limits.note("a", &limited("1200"), NOW);
+        assert_eq!(limits.held("a", NOW), Some(NOW + Duration::minutes(20)));
+        let later = NOW + Duration::hours(1);
+        limits.note("a", &limited("60"), later);
+        let minute = Some(later + Duration::minutes(1));
+        assert_eq!(limits.held("a", later), minute, "that one is over");
     }
 
     #[test]

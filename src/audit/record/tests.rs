@@ -185,6 +185,19 @@ fn a_lease_reads_as_documented() {
 }
 
 #[test]
+fn what_was_started_amiss_names_its_run() {
+    let caller = Caller::Unix(UnixPeer::known(1, 1, 1));
+    let reason = "pipeline_raced";
+    let line = sealed(&entry(
+        caller,
+        None,
+        AuditEvent::StartedAmiss { run: 1001, reason },
+    ));
+    let said = r#""event":"failed","reason":"pipeline_raced","run":1001,"#;
+    assert!(line.contains(said), "{line}");
+}
+
+#[test]
 fn a_refused_unwrapping_reads_as_documented() {
     let caller = Caller::Unix(UnixPeer::known(1, 1, 1));
     for (made_at, reason) in [

@@ -49,10 +49,32 @@ pub enum RunError {
     Changed,
     /// It was started, and is not what was asked for, or agreed to.
     #[error(
-        "the branch moved at the same moment, so what was started (run {0}) is not what was asked for; \
-         it is being stopped; look at it, then ask anew"
+        "the branch moved at the same moment, so what was started (run {run}) is not what was asked for; \
+         {}; look at it, then ask anew", stops(*.stopped)
     )]
-    Moved(RunId),
+    Moved {
+        /// What was started.
+        run: RunId,
+        /// GitHub took it that it is to stop.
+        stopped: bool,
+    },
+    /// It was started, and nobody knows whether it is what was asked for, or agreed to.
+    #[error(
+        "run {run} was started, and GitHub does not say of which commit, so it may not be what was asked \
+         for; {}; look at it, then ask anew", stops(*.stopped)
+    )]
+    Unchecked {
+        /// What was started.
+        run: RunId,
+        /// GitHub took it that it is to stop.
+        stopped: bool,
+    },
+    /// What was decided about, or agreed to, is something else than this run.
+    #[error(
+        "nothing was done: GitHub says something else of this run than it did, or did not say before what \
+         it is of; ask anew"
+    )]
+    OfElse,
     /// There is no chat to tell it in.
     #[error("what is watched is told in the chat where /watch is sent; send it there")]
     NoChat,
@@ -65,6 +87,14 @@ pub enum RunError {
     /// Nothing waits for this environment; those for which something does.
     #[error("nothing of this run waits for that environment{}", waits(.0))]
     NothingWaits(Vec<String>),
+}
+
+fn stops(stopped: bool) -> &'static str {
+    if stopped {
+        "it is being stopped"
+    } else {
+        "it could not be stopped and may go on: stop it yourself"
+    }
 }
 
 fn waits(names: &[String]) -> String {
@@ -92,7 +122,9 @@ impl RunError {
             Self::NotWatched => "not_watched",
             Self::TooManyWatches => "too_many_watches",
             Self::Changed => "pipeline_changed",
-            Self::Moved(_) => "pipeline_raced",
+            Self::OfElse => "run_of_else",
+            Self::Moved { .. } => "pipeline_raced",
+            Self::Unchecked { .. } => "pipeline_unchecked",
             Self::NothingWaits(_) => "nothing_waits",
         }
     }
@@ -109,7 +141,18 @@ impl RunError {
         use PipelineError as Server;
         matches!(
             self,
-            Self::Server(Server::Unclear | Server::RunUnknown | Server::Invalid) | Self::Moved(_)
+            Self::Server(Server::Unclear | Server::RunUnknown | Server::Invalid)
+                | Self::Moved { .. }
+                | Self::Unchecked { .. }
         )
+    }
+
+    /// What was started all the same.
+    #[must_use]
+    pub fn run(&self) -> Option<RunId> {
+        if let Self::Moved { run, .. } | Self::Unchecked { run, .. } = self {
+            return Some(*run);
+        }
+        None
     }
 }

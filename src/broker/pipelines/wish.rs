@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::broker::pipelines::{RunError, ServedPipelines, file_of};
+use crate::broker::pipelines::{RunError, ServedPipelines, file_of, of, run_of};
 use crate::broker::ports::pipelines::{GitRef, Repository, RunId, WorkflowFile};
 use crate::broker::{Broker, BrokerError};
 use crate::domain::{Action, Dispatch, PipelineAction, Request, Target};
@@ -98,10 +98,11 @@ impl Broker {
             }
             PipelineWish::Approve(name, environment) => {
                 let mut target = served.to_change(name).await?;
-                target.field = match environment {
+                let environment = match environment {
                     Some(environment) => Some(environment),
                     None => served.only_one(&target).await,
                 };
+                target.field = waiting_for(&target, environment);
                 planned(PipelineAction::Approve, target)
             }
             PipelineWish::Watch(on, name, branch) => {
@@ -125,7 +126,7 @@ impl Broker {
             PipelineWish::Deny(name, words) => {
                 let mut target = served.to_change(name).await?;
                 let (environment, reason) = served.first_word(&target, &words).await;
-                target.field = environment;
+                target.field = waiting_for(&target, environment);
                 Planned {
                     reason,
                     ..planned(PipelineAction::Deny, target)
@@ -136,13 +137,21 @@ impl Broker {
 }
 
 impl Broker {
-    /// `request`; where it is to start something and names no commit, made exact as by [`Broker::plan`].
+    /// `request`; where it is about a pipeline and names no commit, made exact as by [`Broker::plan`].
     pub(in crate::broker) async fn exact<'r>(&self, request: &'r Request) -> Cow<'r, Request> {
-        let start = request.action == Action::Pipeline(PipelineAction::Run);
-        let Some(served) = self.ports.pipelines.as_ref().filter(|_| start) else {
+        let (Action::Pipeline(action), Some(served)) = (request.action, &self.ports.pipelines)
+        else {
             return Cow::Borrowed(request);
         };
-        match served.to_start_typed(&request.target).await {
+        let target = match action {
+            PipelineAction::Run => served.to_start_typed(&request.target).await,
+            PipelineAction::Rerun
+            | PipelineAction::Cancel
+            | PipelineAction::Approve
+            | PipelineAction::Deny => served.to_change_typed(action, &request.target).await,
+            PipelineAction::Runs | PipelineAction::Watch | PipelineAction::Unwatch => None,
+        };
+        match target {
             Some(target) => Cow::Owned(Request {
                 target,
                 ..request.clone()
@@ -172,6 +181,27 @@ impl ServedPipelines {
         self.to_start(name, Some(at), inputs).await.ok()
     }
 
+    async fn to_change_typed(&self, action: PipelineAction, target: &Target) -> Option<Target> {
+        let names_environment = target.field.is_some();
+        let waits = matches!(action, PipelineAction::Approve | PipelineAction::Deny);
+        if run_of(target).is_some() || waits != names_environment {
+            return None;
+        }
+        let (repository, _) = self.place(&target.path).ok()?;
+        let name = RunName {
+            repository: Some(repository),
+            id: target.version.and_then(RunId::new)?,
+        };
+        let mut exact = self.to_change(name).await.ok()?;
+        if waits {
+            exact.field = waiting_for(&exact, target.field.clone());
+        }
+        Some(Target {
+            field: exact.field,
+            ..target.clone()
+        })
+    }
+
     fn meant(&self, repository: Option<Repository>) -> Result<Repository, RunError> {
         let first = || self.repositories.first().cloned();
         repository.or_else(first).ok_or(RunError::NoneServed)
@@ -197,16 +227,18 @@ impl ServedPipelines {
         })
     }
 
-    /// The run, below its workflow; below its repository, where that cannot be told.
+    /// The run and what it is of, below its workflow; below its repository, where that cannot be told.
     async fn to_change(&self, name: RunName) -> Result<Target, RunError> {
         let repository = self.meant(name.repository)?;
-        let file = match self.serves(&repository) {
+        let run = match self.serves(&repository) {
             Ok(()) => self.port.run(&repository, name.id).await.ok(),
             Err(_) => None,
         };
-        let file = file.as_ref().and_then(file_of);
+        let file = run.as_ref().and_then(file_of);
+        let of = run.as_ref().and_then(|run| of(run, None));
         Ok(Target {
             version: Some(name.id.get()),
+            field: of.map(|it| it.to_string()),
             ..whole(self.path(&repository, file.as_ref())?)
         })
     }
@@ -245,6 +277,13 @@ impl ServedPipelines {
         };
         (only, words.to_owned())
     }
+}
+
+/// The field of a `target` that is about a run, for `environment`, which is to be named.
+fn waiting_for(target: &Target, environment: Option<String>) -> Option<String> {
+    let environment = environment?;
+    let of = run_of(target).and_then(|it| it.waiting_for(&environment));
+    Some(of.map_or(environment, |it| it.to_string()))
 }
 
 fn whole(path: crate::domain::SecretPath) -> Target {

@@ -24,6 +24,8 @@ const LONGEST: i32 = 20;
 const BLIND: Duration = Duration::minutes(5);
 /// The first wait when GitHub is away, and the longest.
 const AWAY: (Duration, Duration) = (Duration::seconds(5), Duration::minutes(5));
+/// How long it takes GitHub at most until it shows a run that has begun.
+const SHOWN: Duration = Duration::minutes(2);
 /// How long a run that ended is known, so that another attempt is told in the same message.
 const KEEP: Duration = Duration::days(2);
 /// How long one that does not: GitHub ends them all after 35 days.
@@ -220,7 +222,7 @@ impl Broker {
             if !told && !due {
                 continue;
             }
-            let new = seen(served, &followed, (&repository, run), words).await;
+            let new = seen(served, (&followed, idle), (&repository, run), words).await;
             let new = new.map_err(RunError::from)?;
             let changed = new.text != followed.text;
             let new = Followed {
@@ -243,19 +245,20 @@ impl Broker {
     }
 }
 
-/// How `followed` is to be shown by now.
+/// How `followed`, of which nothing changed for so long, is to be shown by now.
 async fn seen(
     served: &ServedPipelines,
-    followed: &Followed,
+    (followed, idle): (&Followed, Duration),
     (repository, id): (&Repository, RunId),
     words: InWords<'_>,
 ) -> Result<Followed, PipelineError> {
     let run = match served.port.run(repository, id).await {
         Ok(run) => run,
-        // It was deleted, or is not for us any more: what stands there is the last of it.
+        // It was deleted, or is not for us any more: what stands there is the last of it. Or GitHub
+        // does not show it yet.
         Err(error) if is_about_this(&error) => {
             return Ok(Followed {
-                over: true,
+                over: followed.revision > 0 || idle > SHOWN,
                 ..followed.clone()
             });
         }

@@ -11,7 +11,7 @@ use crate::domain::caller::{ChatKind, TelegramUser, UnixPeer};
 use crate::domain::job::{self, CLAIMS, Job};
 use crate::domain::person::Account;
 use crate::domain::{
-    Action, Caller, Delivery, Dispatch, PipelineAction, Recipe, Request, RequestId, Target,
+    Action, Caller, Delivery, Dispatch, PipelineAction, Recipe, Request, RequestId, RunOf, Target,
 };
 
 /// Who asks for what, and how.
@@ -81,13 +81,16 @@ pub struct Asked {
     /// Have that end
     #[arg(long, group = "action", value_name = "PATH")]
     unwatch: Option<String>,
-    /// The branch or tag that a pipeline is started at
+    /// The branch or tag that a pipeline is started at, or a run is of
     #[arg(long = "ref", value_name = "NAME")]
     #[serde(rename = "ref")]
     at_ref: Option<String>,
     /// The commit that this is
     #[arg(long, value_name = "HASH")]
     commit: Option<String>,
+    /// What began the run, like push or pull_request
+    #[arg(long, value_name = "NAME")]
+    event: Option<String>,
     /// An input that it is started with, like environment=production; can be repeated
     #[arg(long = "input", value_name = "NAME=TEXT")]
     inputs: Vec<String>,
@@ -361,25 +364,35 @@ impl Asked {
             mounts.parse(path)
         };
         let mut target = target.map_err(|error| format!("{}: {error}", action.name()))?;
-        if let Some(dispatch) = self.dispatch(action)? {
-            target.field = Some(dispatch.to_string());
+        self.is_of(action)?;
+        if action == Action::Pipeline(PipelineAction::Run) {
+            target.field = Some(self.dispatch()?.to_string());
+        } else if let Some(of) = self.run_of(target.field.as_deref())? {
+            target.field = Some(of.to_string());
         }
         Ok((action, target))
     }
 
-    /// What a pipeline is started with, where one is.
-    fn dispatch(&self, action: Action) -> Result<Option<Dispatch>, String> {
+    /// Whether what is said of a pipeline is of `action`.
+    fn is_of(&self, action: Action) -> Result<(), String> {
+        let starts = action == Action::Pipeline(PipelineAction::Run);
+        let of_run = matches!(action, Action::Pipeline(action) if action.is_of_run());
         let given = [
-            ("ref", self.at_ref.is_some()),
-            ("commit", self.commit.is_some()),
-            ("inputs", !self.inputs.is_empty()),
+            ("ref", self.at_ref.is_some(), starts || of_run),
+            ("commit", self.commit.is_some(), starts || of_run),
+            ("inputs", !self.inputs.is_empty(), starts),
+            ("event", self.event.is_some(), of_run),
         ];
-        if action != Action::Pipeline(PipelineAction::Run) {
-            return match given.iter().find(|(_, given)| *given) {
-                Some((name, _)) => Err(format!("{name}: is of run")),
-                None => Ok(None),
-            };
+        let mut wrong = given.iter().filter(|(_, given, fits)| *given && !fits);
+        match wrong.next() {
+            Some(("event", ..)) => Err("event: is of what is done with a run".to_owned()),
+            Some((name, ..)) => Err(format!("{name}: is of run")),
+            None => Ok(()),
         }
+    }
+
+    /// What a pipeline is started with.
+    fn dispatch(&self) -> Result<Dispatch, String> {
         let at = self.at_ref.as_deref();
         let at = at.ok_or("ref: say at which branch or tag it is started, like main")?;
         let inputs = self.inputs.iter().map(|input| {
@@ -390,6 +403,18 @@ impl Asked {
         let dispatch = Dispatch::new(at, self.commit.as_deref(), inputs);
         let wrong = "ref, commit or inputs: a ref is like main, without refs/; a commit's hash is whole; \
                      an input is given once";
-        Ok(Some(dispatch.ok_or(wrong)?))
+        Ok(dispatch.ok_or(wrong)?)
+    }
+
+    /// What a run is of, where that is said.
+    fn run_of(&self, environment: Option<&str>) -> Result<Option<RunOf>, String> {
+        let (Some(at), Some(event)) = (&self.at_ref, &self.event) else {
+            let some = self.at_ref.is_some() || self.event.is_some() || self.commit.is_some();
+            let both = "ref and event: say both of them, like main and push";
+            return if some { Err(both.to_owned()) } else { Ok(None) };
+        };
+        let of = RunOf::new(at, self.commit.as_deref(), event, environment);
+        let wrong = "ref or commit: a ref is like main, without refs/; a commit's hash is whole";
+        Ok(Some(of.ok_or(wrong)?))
     }
 }

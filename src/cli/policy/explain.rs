@@ -13,7 +13,7 @@ use crate::domain::approval::Ask;
 use crate::domain::policy_explain::Change;
 use crate::domain::{
     Action, Caller, Decision, Delivery, Dispatch, Need, Permit, PipelineAction, Policy, Request,
-    span,
+    RunOf, span,
 };
 
 /// Asks and prints.
@@ -140,8 +140,11 @@ fn circumstances(policy: &Policy, question: &Question) -> String {
     )
 }
 
-/// With what a pipeline is started, where one is.
+/// With what a pipeline is started, where one is, or what its run is of.
 fn started(request: &Request) -> Option<String> {
+    if let Some(of) = run_of(request) {
+        return Some(format!(", ref {}, event {}", of.at(), of.event()));
+    }
     if request.action != Action::Pipeline(PipelineAction::Run) {
         return None;
     }
@@ -153,6 +156,14 @@ fn started(request: &Request) -> Option<String> {
         dispatch.at(),
         inputs.collect::<String>()
     ))
+}
+
+fn run_of(request: &Request) -> Option<RunOf> {
+    let Action::Pipeline(action) = request.action else {
+        return None;
+    };
+    let field = request.target.field.as_deref();
+    field.filter(|_| action.is_of_run())?.parse().ok()
 }
 
 /// `monday 2026-11-30 09:00 (Europe/Berlin)`.

@@ -78,7 +78,8 @@ fn next_about_run(error: &RunError) -> Option<&'static str> {
         RunError::Server(
             PipelineError::NotFound("run") | PipelineError::Unclear | PipelineError::RunUnknown,
         )
-        | RunError::Moved(_)
+        | RunError::Moved { .. }
+        | RunError::Unchecked { .. }
         | RunError::NothingWaits(_) => Some("/runs shows how they stand"),
         RunError::Server(_)
         | RunError::Inputs(_)
@@ -92,7 +93,8 @@ fn next_about_run(error: &RunError) -> Option<&'static str> {
         | RunError::NoChat
         | RunError::NotWatched
         | RunError::TooManyWatches
-        | RunError::Changed => None,
+        | RunError::Changed
+        | RunError::OfElse => None,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::broker::ports::pipelines::{Commit, Outcome, Run, State};
 use crate::broker::{Preview, RunLink, Watch};
 use crate::domain::signs::one_line;
 use crate::domain::span::spoken;
-use crate::domain::{Action, Dispatch, PipelineAction, Target};
+use crate::domain::{Action, Dispatch, PipelineAction, RunOf, Target};
 
 /// Signs of a commit's hash that tell it from others.
 pub(super) const SHORT: usize = 12;
@@ -34,10 +34,11 @@ pub(in crate::telegram) fn question(
             let branch = run.branch.as_deref().unwrap_or("no branch");
             let short = run.sha.get(..SHORT).unwrap_or(&run.sha);
             format!(
-                "{what}\nWorkflow: {}\nTitle: {}\nRef: {} at {short}, {}\n{}",
+                "{what}\nWorkflow: {}\nTitle: {}\nRef: {} at {short}, by {}, {}\n{}",
                 place(target),
                 one_line(&run.title),
                 one_line(branch),
+                one_line(&run.event),
                 state(run.state),
                 run.url
             )
@@ -172,14 +173,25 @@ pub(super) fn facts(action: PipelineAction, target: &Target) -> Vec<String> {
             .map(|it| with_what(&it))
             .unwrap_or_default(),
         PipelineAction::Approve | PipelineAction::Deny => {
-            vec![format!("Environment: {}", environment(target))]
+            let environment = format!("Environment: {}", environment(target));
+            std::iter::once(environment)
+                .chain(of_what(target))
+                .collect()
         }
-        PipelineAction::Runs
-        | PipelineAction::Rerun
-        | PipelineAction::Cancel
-        | PipelineAction::Watch
-        | PipelineAction::Unwatch => vec![],
+        PipelineAction::Rerun | PipelineAction::Cancel => of_what(target).into_iter().collect(),
+        PipelineAction::Runs | PipelineAction::Watch | PipelineAction::Unwatch => vec![],
     }
+}
+
+/// What a run is of.
+fn of_what(target: &Target) -> Option<String> {
+    let of = run_of(target)?;
+    Some(format!(
+        "Ref: {}, commit {}, by {}",
+        one_line(of.at()),
+        of.commit().unwrap_or("unknown"),
+        one_line(of.event())
+    ))
 }
 
 fn with_what(dispatch: &Dispatch) -> Vec<String> {
@@ -247,7 +259,16 @@ fn named(target: &Target, run: u64) -> String {
 }
 
 fn environment(target: &Target) -> String {
-    shown::name(target.field.as_deref().unwrap_or("any environment"))
+    let of = run_of(target);
+    let named = match &of {
+        Some(of) => of.environment(),
+        None => target.field.as_deref(),
+    };
+    shown::name(named.unwrap_or("any environment"))
+}
+
+fn run_of(target: &Target) -> Option<RunOf> {
+    target.field.as_deref()?.parse().ok()
 }
 
 fn dispatch(target: &Target) -> Option<Dispatch> {
