@@ -60,6 +60,21 @@ async fn of_many_at_the_same_moment_one_is_taken() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_began_to_take_is_used_up() {
+    let signer = Signer::p256("k");
+    let world = World::new(&[&signer]).await;
+    let token = signer.sign(&world.claims());
+    assert_eq!(world.name(&token).await, "ok");
+    // Who took it hung before it could say so, and went on after it was taken for ended.
+    for (_, done) in world.memory.claims.lock().unwrap().values_mut() {
+        *done = false;
+    }
+    world.memory.bereaved.store(true, Ordering::SeqCst);
+    assert_eq!(world.name(&token).await, "replayed");
+    assert!(world.memory.claim_made().2, "nobody else need find that out");
+}
+
+#[tokio::test]
 async fn what_is_refused_for_another_reason_is_not_used_up() {
     let signer = Signer::p256("k");
     let world = World::new(&[&signer]).await;
