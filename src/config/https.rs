@@ -149,6 +149,16 @@ pub(super) fn typed(
         .into_iter()
         .filter_map(|(name, raw)| issuer(name, raw, directory, problems));
     let issuers: Vec<_> = issuers.collect();
+    let mut known = BTreeMap::new();
+    for issuer in &issuers {
+        if let Some(other) = known.insert((&issuer.issuer, &issuer.audience), &issuer.name) {
+            problems.push(format!(
+                "[issuers.{}]: takes the same tokens as [issuers.{other}], as issuer and audience are \
+                 the same; leave it out, or give it an audience of its own",
+                issuer.name
+            ));
+        }
+    }
     let Some(raw) = https else {
         if !issuers.is_empty() {
             problems.push("[issuers]: their tokens are for HTTPS; add an [https] section");

@@ -57,6 +57,14 @@ fn mistakes_about_https_are_told() {
             "[issuers.github] audience: missing; name what",
         ),
         (
+            with(&format!(
+                "{GITHUB}[issuers.again]\naudience = \"https://vaultgram.test\"\n\
+                 issuer = \"https://token.actions.githubusercontent.com\"\n"
+            )),
+            "[issuers.github]: takes the same tokens as [issuers.again], as issuer and audience are the \
+             same; leave it out, or give it an audience of its own",
+        ),
+        (
             with("[issuers.gitlab]\naudience = \"a\"\n"),
             "[issuers.gitlab] issuer: missing; it is what its tokens say in `iss`",
         ),

@@ -95,7 +95,7 @@ fn a_job_of_gitlab_has_its_token_in_a_variable() {
         .lines()
         .map(|line| line.trim().trim_start_matches("- "))
         .collect();
-    let jwt = elsewhere.issuer.token(&value("aud"));
+    let jwt = elsewhere.gitlab.token(&value("aud"));
     let (socket, role) = (value("VAULTGRAM_SOCKET"), value("VAULTGRAM_ROLE"));
     let variables = [
         ("VAULTGRAM_JWT", &*jwt),
@@ -115,7 +115,7 @@ fn a_shell_needs_curl_and_openssl() {
     let elsewhere = Elsewhere::shared();
     secrets(elsewhere);
     let expected = format!("{}\n", block("output: shell"));
-    let jwt = elsewhere.issuer.token(&elsewhere.address);
+    let jwt = elsewhere.gitlab.token(&elsewhere.address);
     let ran = script(elsewhere, block("run: session"), &[("JWT", &jwt)]);
     assert_eq!(
         (ran.code, ran.out.as_str()),

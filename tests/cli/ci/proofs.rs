@@ -147,7 +147,7 @@ fn a_session_that_is_over_is_opened_anew() {
 fn a_token_in_a_file_or_a_variable_counts_once() {
     let elsewhere = Elsewhere::shared();
     let get = ["get", "app/db#user", "--role", "gitlab"];
-    let token = elsewhere.issuer.token(&elsewhere.address);
+    let token = elsewhere.gitlab.token(&elsewhere.address);
     let file = elsewhere.secret("jwt", &format!("{token}\n"));
     let file = file.to_str().unwrap();
     let run = |arguments: &[&str], variables: &[(&str, &str)]| {
@@ -160,10 +160,10 @@ fn a_token_in_a_file_or_a_variable_counts_once() {
     assert_eq!((ran.code, ran.out.as_str()), (0, "annette"), "{ran:?}");
     let ran = run(&with_file, &[]);
     ends(&ran, 77, "cannot sign in: this was used before");
-    let other = elsewhere.issuer.token(&elsewhere.address);
+    let other = elsewhere.gitlab.token(&elsewhere.address);
     let ran = run(&get, &[("VAULTGRAM_JWT", &other)]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "annette"), "{ran:?}");
-    let wrong = elsewhere.issuer.token("https://somebody.else");
+    let wrong = elsewhere.gitlab.token("https://somebody.else");
     let ran = run(&get, &[("VAULTGRAM_JWT", &wrong)]);
     ends(&ran, 77, "the token is for another audience");
     assert!(!ran.err.contains(&wrong));
