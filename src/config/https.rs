@@ -179,6 +179,13 @@ pub(super) fn typed(
     if !matches!(listen, Some(Ok(_))) {
         problems.push("[https] listen: an address and a port, such as \"0.0.0.0:8443\"");
     }
+    if webhooks && raw.client_ca_file.is_some() {
+        problems.push(
+            "[https] client_ca_file: GitHub has no certificate to show, so none of its webhooks would \
+             come in; leave it out, or have no [github] webhook_secret_path (or \
+             VAULTGRAM_GITHUB_WEBHOOK_SECRET)",
+        );
+    }
     let mut file = |name: &str, path: Option<PathBuf>| {
         if path.is_none() {
             problems.push(format!("[https] {name}: missing; name a file in PEM"));
