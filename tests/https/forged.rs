@@ -5,7 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::{Value, json};
 
+use crate::client::request;
 use crate::issuer::{KEY, Signer, now};
+use crate::openbao::wait_until;
 use crate::served::Served;
 
 fn part(json: &Value) -> String {
@@ -207,6 +209,50 @@ async fn without_the_issuers_keys_nobody_signs_in() {
         // Those who sign are not concerned, and probes are answered.
         assert_eq!(served.ask("GET /readyz", &[], "").await.status, 200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_come_as_a_whole_is_on_record() {
+    let served = Served::start().await;
+    let login = "POST /v1/auth/jwt/login";
+    let signed = "PUT /v1/secret/data/web/database";
+    let signature = "webhook-signature: v1,AAAA";
+    let huge = "x".repeat((1 << 20) + 1);
+    for (what, headers) in [(login, &[][..]), (signed, &[signature])] {
+        let mut client = served.connect().await;
+        // It is refused before all is sent.
+        client
+            .send(request(what, headers, &huge).as_bytes())
+            .await
+            .ok();
+        assert_eq!(client.answer().await.unwrap().status, 413, "{what}");
+        // It is cut off, and who sent it is gone.
+        let half = format!("{what} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n");
+        let half = headers.iter().fold(half, |half, line| half + line + "\r\n") + "\r\n{";
+        let mut client = served.connect().await;
+        client.send(half.as_bytes()).await.unwrap();
+        drop(client);
+    }
+    let answer = served.ask(login, &[], "no JSON").await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    let refused = |proof: &str, reason: &str| (proof.to_owned(), reason.to_owned());
+    let wanted = [
+        refused("token", "too_large"),
+        refused("token", "malformed"),
+        refused("signature", "too_large"),
+        refused("signature", "malformed"),
+        refused("token", "malformed"),
+    ];
+    let mut wanted = wanted.to_vec();
+    wanted.sort();
+    let all = || {
+        let mut all = served.refused();
+        all.sort();
+        all
+    };
+    tokio::task::block_in_place(|| wait_until("all are on record", || all().len() >= 5));
+    assert_eq!(all(), wanted);
+    served.verify_audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,7 +96,10 @@ impl Proofs {
         }
         let id = RequestId::Connection(rand::random());
         if let Some(mount) = login::mount(&head.method, head.uri.path()) {
-            let login = login::read(mount, &mut body).await?;
+            let login = match login::read(mount, &mut body).await {
+                Ok(login) => login,
+                Err(refusal) => return Err(self.unread(&id, "token", refusal, from).await),
+            };
             let signing_in = self.sign_in(&id, &login);
             return match signing_in.await {
                 Ok(reply) => Ok(reply),
@@ -109,7 +112,10 @@ impl Proofs {
             .as_ref()
             .filter(|_| webhook::is_one(&head))
         {
-            let body = body::whole(&mut body).await?;
+            let body = match body::whole(&mut body).await {
+                Ok(body) => body,
+                Err(refusal) => return Err(self.unread(&id, "webhook", refusal, from).await),
+            };
             return match webhook::take(&self.broker, webhooks, &head, &body).await {
                 Ok(()) => Ok(reply::done()),
                 Err(error) => {
@@ -122,7 +128,10 @@ impl Proofs {
             };
         }
         if head.headers.contains_key("webhook-signature") {
-            let body = body::whole(&mut body).await?;
+            let body = match body::whole(&mut body).await {
+                Ok(body) => body,
+                Err(refusal) => return Err(self.unread(&id, "signature", refusal, from).await),
+            };
             let job = match self.signer(&head, &body).await {
                 Ok(job) => job,
                 Err(refused) => return Err(self.refuse(&id, refused, from).await),
@@ -203,6 +212,24 @@ impl Proofs {
         self.record(id, kind, error.name(), &error.to_string(), from)
             .await;
         unproved(&error)
+    }
+
+    /// Puts on record what did not come as a whole, or in its form, so that it proves nothing.
+    async fn unread(
+        &self,
+        id: &RequestId,
+        kind: &'static str,
+        refusal: Refusal,
+        from: IpAddr,
+    ) -> Refusal {
+        let reason = if refusal.status == StatusCode::PAYLOAD_TOO_LARGE {
+            "too_large"
+        } else {
+            "malformed"
+        };
+        let error = refusal.message.as_deref().unwrap_or_default();
+        self.record(id, kind, reason, error, from).await;
+        refusal
     }
 
     /// Puts a proof on record that is none.
