@@ -279,8 +279,24 @@ async fn sessions_that_are_none_are_refused_and_on_record() {
     ] {
         assert_eq!(served.ask(&what, &[], "").await.status, 403);
     }
-    let root = served.bao.root().to_owned();
-    assert_eq!(served.ask_as(&root, read, "").await.status, 403);
+    assert_eq!(served.refused().len(), 3, "nothing was brought");
+    // What proves something elsewhere, or nothing anywhere.
+    let jwt = served.issuer.token(&json!({}));
+    for header in [
+        format!("x-vault-token: {}", served.bao.root()),
+        format!("x-vault-token: {jwt}"),
+        format!("authorization: Bearer {jwt}"),
+        "authorization: Basic YTpi".to_owned(),
+        "x-vault-token: é".to_owned(),
+        "x-vault-token:".to_owned(),
+    ] {
+        let answer = served.ask(read, &[&header], "").await;
+        assert_eq!(answer.status, 403, "{header}: {answer:?}");
+        assert!(answer.error().contains("sign in again"), "{answer:?}");
+    }
+    let refused = ("session".to_owned(), "no_session".to_owned());
+    assert_eq!(served.refused(), vec![refused; 9]);
+    assert!(!served.log().contains(&jwt));
     assert_eq!(served.ask_as(&session, read, "").await.status, 200);
     served.verify_audit();
 }

@@ -22,7 +22,6 @@ use crate::http::limits::Who;
 use crate::http::reply::{self, Reply};
 use crate::http::system::SessionEnd;
 use crate::http::vault_api::VaultApi;
-use crate::identity::sessions::PREFIX;
 use crate::identity::{IdentityError, Oidc, Proven, Sessions, Signatures, Signed};
 
 /// Where a session is ended.
@@ -140,7 +139,7 @@ impl Proofs {
             let request = Request::from_parts(head, body);
             return Ok(api.answer(request, &Caller::Job(job)).await);
         }
-        let token = session_token(&head.headers)?;
+        let token = bearer(&head.headers)?;
         let found = self.identity.sessions.find(&token).await;
         let Proven { job, until } = match found.map_err(of("session")) {
             Ok(proven) => proven,
@@ -269,21 +268,23 @@ fn unproved(error: &IdentityError) -> Refusal {
     Refusal::new(status, error.to_string())
 }
 
-/// The session that a request names.
-fn session_token(headers: &HeaderMap) -> Result<Zeroizing<String>, Refusal> {
+/// What a request brings for the token of a session.
+///
+/// # Errors
+/// When it brings nothing at all.
+fn bearer(headers: &HeaderMap) -> Result<Zeroizing<String>, Refusal> {
     let given = headers
         .get("x-vault-token")
         .or_else(|| headers.get(AUTHORIZATION));
-    let text = given
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let given = given.ok_or_else(|| {
+        Refusal::new(
+            StatusCode::FORBIDDEN,
+            "say who you are: sign in at /v1/auth/jwt/login and send the token, or sign the request \
+             (docs/https.md)",
+        )
+    })?;
+    // What is no text is no token either.
+    let text = given.to_str().unwrap_or_default();
     let text = text.strip_prefix("Bearer ").unwrap_or(text);
-    if text.starts_with(PREFIX) {
-        return Ok(Zeroizing::new(text.to_owned()));
-    }
-    Err(Refusal::new(
-        StatusCode::FORBIDDEN,
-        "say who you are: sign in at /v1/auth/jwt/login and send the token, or sign the request \
-         (docs/https.md)",
-    ))
+    Ok(Zeroizing::new(text.to_owned()))
 }
