@@ -301,6 +301,35 @@ async fn sessions_that_are_none_are_refused_and_on_record() {
     served.verify_audit();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_told_and_hides_nothing_else() {
+    const FLOOD: usize = 200;
+    let served = Served::start().await;
+    let read = "GET /v1/secret/data/web/database";
+    let flood = request(read, &["x-vault-token: vgs.x"], "").repeat(FLOOD);
+    let mut client = served.connect().await;
+    client.send(flood.as_bytes()).await.unwrap();
+    for _ in 0..FLOOD {
+        assert_eq!(client.answer().await.unwrap().status, 403);
+    }
+    let signed_in = served.connect().await.sign_in("github", "eyJ").await;
+    assert_eq!(signed_in.status, 400);
+    let last = served.refused().pop().unwrap();
+    assert_eq!(last, ("token".to_owned(), "malformed".to_owned()));
+    // There is room for another one soon.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(served.ask_as("vgs.x", read, "").await.status, 403);
+    let audit = served.audit();
+    let sessions = audit.iter().filter(|entry| entry["proof"] == "session");
+    let omitted = |entry: &Value| entry["omitted"].as_u64().unwrap_or(0);
+    let (recorded, left_out) = sessions.fold((0, 0), |(recorded, left_out), entry| {
+        (recorded + 1, left_out + omitted(entry))
+    });
+    assert!(left_out > 0, "the flood went on record as a whole");
+    assert_eq!(recorded + left_out, FLOOD as u64 + 1);
+    served.verify_audit();
+}
+
 /// Whoever can open a pull request from a fork has a job run, whose token says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forks_pull_request_does_not_have_production() {
