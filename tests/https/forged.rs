@@ -198,6 +198,7 @@ async fn without_the_issuers_keys_nobody_signs_in() {
         let answer = served.connect().await.sign_in("github", &token).await;
         assert_eq!(answer.status, 503, "{answer:?}");
         assert!(answer.error().contains("ask again"), "{answer:?}");
+        assert!(answer.head.contains("retry-after: 5"), "{answer:?}");
         let refused = ("token".to_owned(), "jwks_down".to_owned());
         assert_eq!(served.refused(), [refused]);
         // Whoever comes again and again has it asked once.

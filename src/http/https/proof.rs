@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use zeroize::Zeroizing;
@@ -73,7 +73,7 @@ impl Proofs {
         let with_body = !request.body().is_end_stream();
         let mut reply = match self.try_answer(api, request, from).await {
             Ok(reply) => reply,
-            Err(refusal) => reply::refusal(&refusal),
+            Err(refusal) => refused(&refusal),
         };
         if with_body {
             // What was read stays in the connection's buffer until it ends.
@@ -255,6 +255,16 @@ impl Proofs {
             Err(error) => tracing::warn!(event = "https.sessions_not_pruned", %error),
         }
     }
+}
+
+/// The answer to who proved nothing; where that may pass, with when to ask again.
+fn refused(refusal: &Refusal) -> Reply {
+    let mut reply = reply::refusal(refusal);
+    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+        let headers = reply.headers_mut();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    reply
 }
 
 fn unproved(error: &IdentityError) -> Refusal {
