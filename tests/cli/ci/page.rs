@@ -3,10 +3,14 @@
 use std::process::Command;
 
 use serde_json::json;
+use vaultgram::age::NewIdentity;
+use vaultgram::domain::{Delivery, Mounts};
+use vaultgram::telegram::command::{JobCommand, parse_signed};
 
 use super::action::{Repository, path};
 use super::{Elsewhere, KEY};
 use crate::Ran;
+use crate::config::{VARIABLES, check};
 
 const PAGE: &str = include_str!("../../../docs/ci.md");
 /// The address on the page.
@@ -64,6 +68,41 @@ fn the_action_is_used_as_the_page_says() {
 fn a_workflow_without_it_works_too() {
     let said = workflow("run: bare");
     assert_eq!(said, "a password of 12 signs\none of 12 signs\n");
+}
+
+#[test]
+fn the_configuration_is_taken_as_it_stands() {
+    let ran = check(block("config: https"), block("policy"), VARIABLES);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for line in [
+        "https     0.0.0.0:8443 for jobs\n",
+        "with tokens of github (https://token.actions.githubusercontent.com)\n",
+        "with tokens of gitlab (https://gitlab.example.com)\n",
+        "with signatures by the keys in secret/vaultgram/signing\n",
+    ] {
+        assert!(ran.out.contains(line), "{line}: {}", ran.out);
+    }
+    let key = NewIdentity::generate().public;
+    let chat = block("config: chat").replace("age1…", &key);
+    let ran = check(&chat, block("policy"), VARIABLES);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let line = "to what shell signed, from 7001\n";
+    assert!(ran.out.contains(line), "{}", ran.out);
+}
+
+#[test]
+fn the_command_in_chat_is_read_as_it_stands() {
+    let signed = parse_signed(block("command"), None).unwrap().unwrap();
+    assert_eq!(signed.key, "shell/2026");
+    assert_eq!(signed.name(), signed.id);
+    assert!(signed.timestamp.parse::<u32>().is_ok());
+    assert!(signed.signature.starts_with("v1,"));
+    let mounts = Mounts::new(vec!["secret".to_owned()]).unwrap();
+    let target = mounts.parse("secret/django/database").unwrap();
+    assert_eq!(
+        JobCommand::read(signed.content, &mounts).unwrap(),
+        JobCommand::Read(target, Delivery::Sealed)
+    );
 }
 
 /// Runs a script of the page, or as GitLab runs one.
