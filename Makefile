@@ -83,6 +83,7 @@ lint: ## format, clippy, documentation
 
 bench: tools ## speed beside peers, in one run
 	cargo bench --locked
+	cargo test --locked --release --test https -- --ignored --nocapture
 
 clean: ## remove what was built and installed
 	cargo clean

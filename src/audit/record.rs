@@ -209,6 +209,8 @@ enum Event<'a> {
     LeaseRevoked,
     ProofRefused {
         reason: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        omitted: Option<u64>,
     },
     Failed {
         reason: &'static str,
@@ -309,7 +311,10 @@ impl<'a> From<&'a AuditEvent> for Event<'a> {
             AuditEvent::LeaseKept { seconds } => Self::LeaseKept { seconds: *seconds },
             AuditEvent::LeaseRenewed { seconds } => Self::LeaseRenewed { seconds: *seconds },
             AuditEvent::LeaseRevoked => Self::LeaseRevoked,
-            AuditEvent::ProofRefused { reason } => Self::ProofRefused { reason },
+            AuditEvent::ProofRefused { reason, omitted } => Self::ProofRefused {
+                reason,
+                omitted: (*omitted > 0).then_some(*omitted),
+            },
             AuditEvent::Failed { reason } => Self::Failed { reason, run: None },
             AuditEvent::StartedAmiss { run, reason } => Self::Failed {
                 reason,

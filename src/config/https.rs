@@ -149,6 +149,16 @@ pub(super) fn typed(
         .into_iter()
         .filter_map(|(name, raw)| issuer(name, raw, directory, problems));
     let issuers: Vec<_> = issuers.collect();
+    let mut known = BTreeMap::new();
+    for issuer in &issuers {
+        if let Some(other) = known.insert((&issuer.issuer, &issuer.audience), &issuer.name) {
+            problems.push(format!(
+                "[issuers.{}]: takes the same tokens as [issuers.{other}], as issuer and audience are \
+                 the same; leave it out, or give it an audience of its own",
+                issuer.name
+            ));
+        }
+    }
     let Some(raw) = https else {
         if !issuers.is_empty() {
             problems.push("[issuers]: their tokens are for HTTPS; add an [https] section");
@@ -168,6 +178,13 @@ pub(super) fn typed(
     let listen = raw.listen.as_deref().map(str::parse::<SocketAddr>);
     if !matches!(listen, Some(Ok(_))) {
         problems.push("[https] listen: an address and a port, such as \"0.0.0.0:8443\"");
+    }
+    if webhooks && raw.client_ca_file.is_some() {
+        problems.push(
+            "[https] client_ca_file: GitHub has no certificate to show, so none of its webhooks would \
+             come in; leave it out, or have no [github] webhook_secret_path (or \
+             VAULTGRAM_GITHUB_WEBHOOK_SECRET)",
+        );
     }
     let mut file = |name: &str, path: Option<PathBuf>| {
         if path.is_none() {

@@ -42,7 +42,7 @@ pub enum Subject {
     Key(String),
     /// A proof of who somebody is, brought over the network.
     Proof {
-        /// What kind: `token`, `session` or `signature`.
+        /// What kind: `token`, `session`, `signature`, `webhook` or `chat`.
         kind: &'static str,
         /// The address it came from.
         from: String,
@@ -207,6 +207,8 @@ pub enum AuditEvent {
     ProofRefused {
         /// Why, such as `expired`.
         reason: &'static str,
+        /// How many of its kind were refused since the last on record, and are not.
+        omitted: u64,
     },
     /// Nothing was handed over; a change may or may not have been made when the store did not
     /// answer.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::broker::ports::{Clock, Coordination};
@@ -48,13 +49,20 @@ impl Oidc {
         clock: Arc<dyn Clock>,
         coordination: Arc<dyn Coordination>,
     ) -> Result<Self, SettingsError> {
-        let mut trusted = BTreeMap::new();
+        let mut trusted: BTreeMap<String, Trusted> = BTreeMap::new();
         for settings in issuers {
-            let (name, keys) = (settings.name.clone(), Jwks::new(&settings)?);
-            let one = Trusted { settings, keys };
-            if trusted.insert(name.clone(), one).is_some() {
+            let name = settings.name.clone();
+            if trusted.contains_key(&name) {
                 return Err(SettingsError::Twice(name));
             }
+            let tokens = (&settings.issuer, &settings.audience);
+            let mut others = trusted.values().map(|it| &it.settings);
+            if let Some(other) = others.find(|it| (&it.issuer, &it.audience) == tokens) {
+                let other = other.name.clone();
+                return Err(SettingsError::SameTokens { name, other });
+            }
+            let keys = Jwks::new(&settings)?;
+            trusted.insert(name, Trusted { settings, keys });
         }
         Ok(Self {
             issuers: trusted,
@@ -88,8 +96,10 @@ impl Oidc {
         let ends = claims.check(&issuer.settings, now)? + LEEWAY;
         let job = claims.job(&issuer.settings)?;
         // Last, so that only what would be taken is used up; and remembered for longer than any
-        // replica takes it, whose clock may be behind.
-        let name = format!("identity/tokens/{}/{}", job.issuer, claims.id());
+        // replica takes it, whose clock may be behind. By what it calls its issuer: under two names
+        // here it is one token.
+        let iss = hex::encode(Sha256::digest(&issuer.settings.issuer));
+        let name = format!("identity/tokens/{iss}/{}", claims.id());
         once(&*self.coordination, &name, ends + LEEWAY).await?;
         Ok(Proven {
             job,

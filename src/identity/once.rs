@@ -15,8 +15,12 @@ pub(super) async fn once(
     until: OffsetDateTime,
 ) -> Result<(), IdentityError> {
     match coordination.claim(name, until).await? {
-        // Who had it and ended has answered nobody.
-        Claim::Ours | Claim::Abandoned => Ok(coordination.finish(name).await?),
+        Claim::Ours => Ok(coordination.finish(name).await?),
+        // Whoever is taken for ended may only have hung, and go on as if it were theirs.
+        Claim::Abandoned => {
+            coordination.finish(name).await?;
+            Err(IdentityError::Replayed)
+        }
         Claim::Taken | Claim::Done => Err(IdentityError::Replayed),
     }
 }

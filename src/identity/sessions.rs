@@ -17,7 +17,7 @@ use crate::domain::job::{CLAIMS, Job};
 use crate::identity::{IdentityError, Proven, count, result};
 
 /// What a token begins with, so that people and scanners for secrets know one.
-pub const PREFIX: &str = "vgs.";
+const PREFIX: &str = "vgs.";
 /// Random bytes in a token, and the length of the text that they become.
 const RANDOM: usize = 32;
 const TEXT: usize = 43;

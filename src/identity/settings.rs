@@ -42,6 +42,17 @@ pub enum SettingsError {
     /// Used before.
     #[error("there are two issuers called {0}")]
     Twice(String),
+    /// Nothing says which of the two a token is for.
+    #[error(
+        "{name} takes the same tokens as {other}, as issuer and audience are the same; leave it out, \
+         or give it an audience of its own"
+    )]
+    SameTokens {
+        /// The issuer's name.
+        name: String,
+        /// The one before.
+        other: String,
+    },
     /// Not an address to fetch anything from.
     #[error("the {what} of {name} cannot be used: {cause}")]
     Address {

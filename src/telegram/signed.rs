@@ -227,9 +227,7 @@ impl Handler {
         let from = format!("telegram:{}", from.unwrap_or_default());
         let reason = error.name();
         warn!(event = "telegram.signed_refused", request = %id, from, reason, %error);
-        let recorded = self
-            .broker
-            .record_refused_proof(id, "signature", from, reason);
+        let recorded = self.broker.record_refused_proof(id, "chat", from, reason);
         if let Err(error) = recorded.await {
             error!(event = "telegram.refusal_unrecorded", request = %id, %error);
         }

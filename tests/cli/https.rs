@@ -49,12 +49,28 @@ fn mistakes_about_https_are_told() {
             "[https] max_connections: must be at least 1",
         ),
         (
+            format!(
+                "{HTTPS}client_ca_file = \"clients.pem\"\n[github]\nrepositories = [\"acme/shop\"]\n\
+                 token_path = \"secret/github#token\"\nwebhook_secret_path = \"secret/github#webhook\"\n"
+            ),
+            "[https] client_ca_file: GitHub has no certificate to show, so none of its webhooks would come \
+             in; leave it out, or have no [github] webhook_secret_path",
+        ),
+        (
             format!("[socket]\n{GITHUB}"),
             "[issuers]: their tokens are for HTTPS; add an [https] section",
         ),
         (
             with("[issuers.github]\n"),
             "[issuers.github] audience: missing; name what",
+        ),
+        (
+            with(&format!(
+                "{GITHUB}[issuers.again]\naudience = \"https://vaultgram.test\"\n\
+                 issuer = \"https://token.actions.githubusercontent.com\"\n"
+            )),
+            "[issuers.github]: takes the same tokens as [issuers.again], as issuer and audience are the \
+             same; leave it out, or give it an audience of its own",
         ),
         (
             with("[issuers.gitlab]\naudience = \"a\"\n"),

@@ -5,7 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::{Value, json};
 
+use crate::client::request;
 use crate::issuer::{KEY, Signer, now};
+use crate::openbao::wait_until;
 use crate::served::Served;
 
 fn part(json: &Value) -> String {
@@ -196,6 +198,7 @@ async fn without_the_issuers_keys_nobody_signs_in() {
         let answer = served.connect().await.sign_in("github", &token).await;
         assert_eq!(answer.status, 503, "{answer:?}");
         assert!(answer.error().contains("ask again"), "{answer:?}");
+        assert!(answer.head.contains("retry-after: 5"), "{answer:?}");
         let refused = ("token".to_owned(), "jwks_down".to_owned());
         assert_eq!(served.refused(), [refused]);
         // Whoever comes again and again has it asked once.
@@ -207,6 +210,50 @@ async fn without_the_issuers_keys_nobody_signs_in() {
         // Those who sign are not concerned, and probes are answered.
         assert_eq!(served.ask("GET /readyz", &[], "").await.status, 200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_come_as_a_whole_is_on_record() {
+    let served = Served::start().await;
+    let login = "POST /v1/auth/jwt/login";
+    let signed = "PUT /v1/secret/data/web/database";
+    let signature = "webhook-signature: v1,AAAA";
+    let huge = "x".repeat((1 << 20) + 1);
+    for (what, headers) in [(login, &[][..]), (signed, &[signature])] {
+        let mut client = served.connect().await;
+        // It is refused before all is sent.
+        client
+            .send(request(what, headers, &huge).as_bytes())
+            .await
+            .ok();
+        assert_eq!(client.answer().await.unwrap().status, 413, "{what}");
+        // It is cut off, and who sent it is gone.
+        let half = format!("{what} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n");
+        let half = headers.iter().fold(half, |half, line| half + line + "\r\n") + "\r\n{";
+        let mut client = served.connect().await;
+        client.send(half.as_bytes()).await.unwrap();
+        drop(client);
+    }
+    let answer = served.ask(login, &[], "no JSON").await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    let refused = |proof: &str, reason: &str| (proof.to_owned(), reason.to_owned());
+    let wanted = [
+        refused("token", "too_large"),
+        refused("token", "malformed"),
+        refused("signature", "too_large"),
+        refused("signature", "malformed"),
+        refused("token", "malformed"),
+    ];
+    let mut wanted = wanted.to_vec();
+    wanted.sort();
+    let all = || {
+        let mut all = served.refused();
+        all.sort();
+        all
+    };
+    tokio::task::block_in_place(|| wait_until("all are on record", || all().len() >= 5));
+    assert_eq!(all(), wanted);
+    served.verify_audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,9 +280,54 @@ async fn sessions_that_are_none_are_refused_and_on_record() {
     ] {
         assert_eq!(served.ask(&what, &[], "").await.status, 403);
     }
-    let root = served.bao.root().to_owned();
-    assert_eq!(served.ask_as(&root, read, "").await.status, 403);
+    assert_eq!(served.refused().len(), 3, "nothing was brought");
+    // What proves something elsewhere, or nothing anywhere.
+    let jwt = served.issuer.token(&json!({}));
+    for header in [
+        format!("x-vault-token: {}", served.bao.root()),
+        format!("x-vault-token: {jwt}"),
+        format!("authorization: Bearer {jwt}"),
+        "authorization: Basic YTpi".to_owned(),
+        "x-vault-token: é".to_owned(),
+        "x-vault-token:".to_owned(),
+    ] {
+        let answer = served.ask(read, &[&header], "").await;
+        assert_eq!(answer.status, 403, "{header}: {answer:?}");
+        assert!(answer.error().contains("sign in again"), "{answer:?}");
+    }
+    let refused = ("session".to_owned(), "no_session".to_owned());
+    assert_eq!(served.refused(), vec![refused; 9]);
+    assert!(!served.log().contains(&jwt));
     assert_eq!(served.ask_as(&session, read, "").await.status, 200);
+    served.verify_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_told_and_hides_nothing_else() {
+    const FLOOD: usize = 200;
+    let served = Served::start().await;
+    let read = "GET /v1/secret/data/web/database";
+    let flood = request(read, &["x-vault-token: vgs.x"], "").repeat(FLOOD);
+    let mut client = served.connect().await;
+    client.send(flood.as_bytes()).await.unwrap();
+    for _ in 0..FLOOD {
+        assert_eq!(client.answer().await.unwrap().status, 403);
+    }
+    let signed_in = served.connect().await.sign_in("github", "eyJ").await;
+    assert_eq!(signed_in.status, 400);
+    let last = served.refused().pop().unwrap();
+    assert_eq!(last, ("token".to_owned(), "malformed".to_owned()));
+    // There is room for another one soon.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(served.ask_as("vgs.x", read, "").await.status, 403);
+    let audit = served.audit();
+    let sessions = audit.iter().filter(|entry| entry["proof"] == "session");
+    let omitted = |entry: &Value| entry["omitted"].as_u64().unwrap_or(0);
+    let (recorded, left_out) = sessions.fold((0, 0), |(recorded, left_out), entry| {
+        (recorded + 1, left_out + omitted(entry))
+    });
+    assert!(left_out > 0, "the flood went on record as a whole");
+    assert_eq!(recorded + left_out, FLOOD as u64 + 1);
     served.verify_audit();
 }
 

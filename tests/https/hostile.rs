@@ -159,6 +159,8 @@ async fn whoever_is_slow_is_ended_and_others_are_served() {
         assert_eq!(body.answer().await.unwrap().status, 408);
         assert!(body.answer().await.is_none());
     }
+    let refused = ("token".to_owned(), "malformed".to_owned());
+    assert_eq!(served.refused(), vec![refused; 10]);
     for mut head in heads {
         if let Some(answer) = head.answer().await {
             assert_eq!(answer.status, 408, "{answer:?}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::openbao::bao;
-use crate::served::{PASSWORD, PRODUCTION, Served, ran};
+use crate::served::{PASSWORD, PRODUCTION, SHORT, Served, ran};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_signs_in_and_has_what_policy_says_of_its_claims() {
@@ -162,7 +162,7 @@ async fn a_session_ends_in_time_and_when_it_says_so() {
     assert_eq!(ended.status, 403);
     assert!(ended.error().contains("sign in again"), "{ended:?}");
 
-    let short = served.session_of("short", &json!({})).await;
+    let short = served.session_of("short", &json!({"aud": SHORT})).await;
     let other = served.session(&json!({})).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(served.ask_as(&short, read, "").await.status, 403);

@@ -20,6 +20,9 @@ pub(crate) const PRODUCTION: &str = "prod-5b1e0c77";
 pub(crate) const SIGNING: [u8; 32] = [7; 32];
 pub(crate) const SIGNING_NEXT: [u8; 32] = [8; 32];
 
+/// For whom tokens are whose sessions last two seconds.
+pub(crate) const SHORT: &str = "https://short.test";
+
 /// The servers; they end with this value.
 pub(crate) struct Served {
     pub(crate) bao: OpenBao,
@@ -82,7 +85,7 @@ impl Served {
              [socket]\npath = \"vaultgram.sock\"\n\
              [groups]\nleads = [\"uid:{uid}\"]\n\
              [issuers.github]\nissuer = \"{issuer}\"\naudience = \"{AUDIENCE}\"\n\
-             [issuers.short]\nissuer = \"{issuer}\"\naudience = \"{AUDIENCE}\"\nsession_ttl = \"2s\"\n\
+             [issuers.short]\nissuer = \"{issuer}\"\naudience = \"{SHORT}\"\nsession_ttl = \"2s\"\n\
              [signing]\npath = \"secret/vaultgram/signing\"\n\
              [https]\nlisten = \"127.0.0.1:{}\"\ncert_file = \"server.pem\"\nkey_file = \"server-key.pem\"\n\
              {more}",

@@ -178,6 +178,7 @@ async fn what_is_forged_or_not_for_us_is_refused_and_on_record() {
         "no_delivery_id",
         "malformed",
         "elsewhere",
+        "too_large",
     ];
     assert_eq!(told.refused(), expected);
 }

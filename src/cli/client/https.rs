@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use crate::cli::client::patience::Unanswered;
 use crate::cli::client::{Answer, Asked, exchange};
 use crate::cli::exit::{Exit, Failure};
 
@@ -82,12 +83,13 @@ impl Address {
     }
 
     /// Sends `asked` there.
-    pub(super) async fn ask(&self, trust: &Trust, asked: &Asked<'_>) -> Result<Answer, Failure> {
+    pub(super) async fn ask(&self, trust: &Trust, asked: &Asked<'_>) -> Result<Answer, Unanswered> {
         let unavailable = |what: String| Failure::new(Exit::Unavailable, format!("{self}: {what}"));
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
-        let stream = stream.map_err(|error| {
-            unavailable(format!("cannot connect: {error}"))
-                .hint("is it right, and may this machine connect there?")
+        let stream = stream.map_err(|error| Unanswered {
+            failure: unavailable(format!("cannot connect: {error}"))
+                .hint("is it right, and may this machine connect there?"),
+            again: true,
         })?;
         let exchanged = if self.encrypted {
             let name = ServerName::try_from(self.host.clone());
@@ -95,20 +97,24 @@ impl Address {
             let stream = TlsConnector::from(Arc::clone(trust)).connect(name, stream);
             let stream = stream.await.map_err(|error| {
                 let failure = unavailable(format!("no TLS: {error}"));
-                if is_of_trust(&error) {
-                    return Failure {
-                        exit: Exit::Config,
-                        ..failure
-                    }
-                    .hint(BELIEVE);
-                }
-                failure.hint(NO_HTTPS)
+                // What is at the other end and says something is no vaultgram a little later either.
+                let again = error.kind() != io::ErrorKind::InvalidData;
+                let failure = if is_of_trust(&error) {
+                    let exit = Exit::Config;
+                    Failure { exit, ..failure }.hint(BELIEVE)
+                } else {
+                    failure.hint(NO_HTTPS)
+                };
+                Unanswered { failure, again }
             })?;
             exchange(stream, &self.authority, asked).await
         } else {
             exchange(stream, &self.authority, asked).await
         };
-        exchanged.map_err(|error| unavailable(format!("no proper answer: {error}")).hint(NO_HTTPS))
+        exchanged.map_err(|error| {
+            let failure = unavailable(format!("no proper answer: {error}"));
+            failure.hint(NO_HTTPS).into()
+        })
     }
 }
 

@@ -14,8 +14,9 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::cli::client::https::{Address, Trust, trust};
+use crate::cli::client::patience::{Unanswered, patiently};
 use crate::cli::client::proof::{Evidence, Headers, Proof, ProofArgs, Secret};
-use crate::cli::client::{Answer, Asked, RETRIES};
+use crate::cli::client::{Answer, Asked};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::secret::not_understood;
 
@@ -23,8 +24,6 @@ use crate::cli::secret::not_understood;
 const TOKEN: &str = "x-vault-token";
 /// How long ending a session may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// The pause before another try, which doubles.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// The way to a vaultgram elsewhere.
 pub(in crate::cli) struct Remote {
@@ -83,8 +82,8 @@ impl Remote {
         })
     }
 
-    /// Asks, with what proves who asks.
-    pub(super) async fn ask(&self, asked: &Asked<'_>) -> Result<Answer, Failure> {
+    /// Asks, with what proves who asks: made anew each time, as it counts once.
+    pub(super) async fn ask(&self, asked: &Asked<'_>) -> Result<Answer, Unanswered> {
         let proof = match &self.proof {
             Proof::Session(token) => named(token.read()?.text()),
             Proof::Issuer { role, token } => named(&self.session(role, token).await?),
@@ -109,7 +108,7 @@ impl Remote {
         drop(tokio::time::timeout(FAREWELL, ended).await);
     }
 
-    async fn send(&self, asked: &Asked<'_>, proof: &Headers) -> Result<Answer, Failure> {
+    async fn send(&self, asked: &Asked<'_>, proof: &Headers) -> Result<Answer, Unanswered> {
         let proof = proof.iter().map(|(name, value)| (*name, value.as_str()));
         let headers: Vec<_> = asked.headers.iter().copied().chain(proof).collect();
         let asked = Asked {
@@ -128,15 +127,7 @@ impl Remote {
             Some(session) if Instant::now() < session.stale => return Ok(session.token.clone()),
             Some(_) | None => {}
         }
-        let jwt = match evidence {
-            Evidence::Token(source) => source.read()?,
-            Evidence::Github {
-                url,
-                token,
-                audience,
-            } => github(url, token, audience).await?,
-        };
-        let answer = patiently(async || self.log_in(role, &jwt).await).await?;
+        let answer = patiently(failed, async || self.log_in(role, evidence).await).await?;
         if answer.status != StatusCode::OK {
             let failure = answer.failure();
             let what = format!("{}: cannot sign in: {}", self.address, failure.what);
@@ -153,7 +144,15 @@ impl Remote {
         Ok(token)
     }
 
-    async fn log_in(&self, role: &str, jwt: &Secret) -> Result<Answer, Failure> {
+    async fn log_in(&self, role: &str, evidence: &Evidence) -> Result<Answer, Unanswered> {
+        let jwt = match evidence {
+            Evidence::Token(source) => source.read()?,
+            Evidence::Github {
+                url,
+                token,
+                audience,
+            } => github(url, token, audience).await?,
+        };
         let body = json!({"role": role, "jwt": jwt.text()}).to_string();
         let asked = Asked {
             method: Method::POST,
@@ -191,7 +190,15 @@ async fn github(url: &str, token: &Secret, audience: &str) -> Result<Secret, Fai
         body: Bytes::new(),
     };
     let trust = trust(None, None)?;
-    let answer = patiently(async || address.ask(&trust, &asked).await).await?;
+    let answer = patiently(failed, async || {
+        let asked = address.ask(&trust, &asked).await;
+        // Another token does no harm, whatever became of the first.
+        asked.map_err(|unanswered| Unanswered {
+            again: unanswered.failure.exit == Exit::Unavailable,
+            ..unanswered
+        })
+    });
+    let answer = answer.await?;
     if answer.status != StatusCode::OK {
         let status = answer.status.as_u16();
         return Err(wrong(format!("GitHub makes no token: status {status}"))
@@ -202,23 +209,8 @@ async fn github(url: &str, token: &Secret, audience: &str) -> Result<Secret, Fai
     Ok(Secret::new(made.value))
 }
 
-/// What `ask` is answered, which is asked again where that may help.
-async fn patiently(ask: impl AsyncFn() -> Result<Answer, Failure>) -> Result<Answer, Failure> {
-    let mut pause = PAUSE;
-    for _ in 0..RETRIES {
-        let answer = ask().await;
-        let may_help = match &answer {
-            Ok(answer) => {
-                answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS
-            }
-            Err(failure) => failure.exit == Exit::Unavailable,
-        };
-        if !may_help {
-            return answer;
-        }
-        let jitter = Duration::from_millis(rand::random_range(0..=250));
-        tokio::time::sleep(pause + jitter).await;
-        pause *= 2;
-    }
-    ask().await
+/// Whether asking again may help, of what is nothing but a proof.
+fn failed(answer: &Answer) -> Option<Duration> {
+    let busy = answer.status == StatusCode::TOO_MANY_REQUESTS;
+    (busy || answer.status.is_server_error()).then(|| answer.wants_patience().unwrap_or_default())
 }

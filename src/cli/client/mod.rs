@@ -3,6 +3,7 @@
 
 mod https;
 mod login;
+mod patience;
 pub mod proof;
 mod signature;
 mod unix;
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::api::Errors;
 use crate::cli::approvals;
 pub(in crate::cli) use crate::cli::client::login::Remote;
+use crate::cli::client::patience::{Unanswered, patiently};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::progress;
 use crate::domain::signs::one_line;
@@ -30,8 +32,6 @@ use crate::domain::signs::one_line;
 const MAX_ANSWER: usize = 64 << 20;
 /// How long one request may take, in all: longer than the server allows itself.
 const TIME_LIMIT: Duration = Duration::from_secs(40);
-/// How often a request is sent again that the server had no time for.
-const RETRIES: u32 = 3;
 /// Who has to wait for longer than this is told so.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What Vault says when a secret is not at the version it should be at.
@@ -78,6 +78,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// When the server wants to be asked again, if that is soon.
+    fn wants_patience(&self) -> Option<Duration> {
+        self.retry_after.filter(|pause| *pause <= LONGEST_PAUSE)
+    }
+
     /// The failure this answer stands for.
     pub(super) fn failure(&self) -> Failure {
         let said: Errors = serde_json::from_slice(&self.body).unwrap_or_default();
@@ -167,7 +172,8 @@ impl Socket {
         self.send(Method::POST, target, &[], json).await
     }
 
-    /// Sends any request. One that the server had no time for is sent again.
+    /// Sends any request. One that the server had no time for is sent again; elsewhere than on this host
+    /// also one that could not be sent.
     ///
     /// # Errors
     /// When nobody answers there in time, or not in HTTP.
@@ -185,7 +191,8 @@ impl Socket {
             headers,
             body,
         };
-        let answer = progress::shown(self.watched, self.try_often(&asked));
+        let answer = patiently(Answer::wants_patience, async || self.try_once(&asked).await);
+        let answer = progress::shown(self.watched, answer);
         let answer = tokio::time::timeout(TIME_LIMIT, answer).await;
         answer.unwrap_or_else(|_| {
             Err(Failure::new(
@@ -196,23 +203,10 @@ impl Socket {
         })
     }
 
-    async fn try_often(&self, asked: &Asked<'_>) -> Result<Answer, Failure> {
-        for _ in 0..RETRIES {
-            let answer = self.try_once(asked).await?;
-            match answer.retry_after {
-                Some(pause) if pause <= LONGEST_PAUSE => {
-                    let jitter = rand::random_range(0..=250);
-                    tokio::time::sleep(pause + Duration::from_millis(jitter)).await;
-                }
-                Some(_) | None => return Ok(answer),
-            }
-        }
-        self.try_once(asked).await
-    }
-
-    async fn try_once(&self, asked: &Asked<'_>) -> Result<Answer, Failure> {
+    async fn try_once(&self, asked: &Asked<'_>) -> Result<Answer, Unanswered> {
         match &self.place {
-            Place::Unix(path) => unix::ask(path, asked).await,
+            // Who is not there now was not started.
+            Place::Unix(path) => Ok(unix::ask(path, asked).await?),
             Place::Https(remote) => Box::pin(remote.ask(asked)).await,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use zeroize::Zeroizing;
@@ -22,7 +22,6 @@ use crate::http::limits::Who;
 use crate::http::reply::{self, Reply};
 use crate::http::system::SessionEnd;
 use crate::http::vault_api::VaultApi;
-use crate::identity::sessions::PREFIX;
 use crate::identity::{IdentityError, Oidc, Proven, Sessions, Signatures, Signed};
 
 /// Where a session is ended.
@@ -74,7 +73,7 @@ impl Proofs {
         let with_body = !request.body().is_end_stream();
         let mut reply = match self.try_answer(api, request, from).await {
             Ok(reply) => reply,
-            Err(refusal) => reply::refusal(&refusal),
+            Err(refusal) => refused(&refusal),
         };
         if with_body {
             // What was read stays in the connection's buffer until it ends.
@@ -96,7 +95,10 @@ impl Proofs {
         }
         let id = RequestId::Connection(rand::random());
         if let Some(mount) = login::mount(&head.method, head.uri.path()) {
-            let login = login::read(mount, &mut body).await?;
+            let login = match login::read(mount, &mut body).await {
+                Ok(login) => login,
+                Err(refusal) => return Err(self.unread(&id, "token", refusal, from).await),
+            };
             let signing_in = self.sign_in(&id, &login);
             return match signing_in.await {
                 Ok(reply) => Ok(reply),
@@ -109,7 +111,10 @@ impl Proofs {
             .as_ref()
             .filter(|_| webhook::is_one(&head))
         {
-            let body = body::whole(&mut body).await?;
+            let body = match body::whole(&mut body).await {
+                Ok(body) => body,
+                Err(refusal) => return Err(self.unread(&id, "webhook", refusal, from).await),
+            };
             return match webhook::take(&self.broker, webhooks, &head, &body).await {
                 Ok(()) => Ok(reply::done()),
                 Err(error) => {
@@ -122,7 +127,10 @@ impl Proofs {
             };
         }
         if head.headers.contains_key("webhook-signature") {
-            let body = body::whole(&mut body).await?;
+            let body = match body::whole(&mut body).await {
+                Ok(body) => body,
+                Err(refusal) => return Err(self.unread(&id, "signature", refusal, from).await),
+            };
             let job = match self.signer(&head, &body).await {
                 Ok(job) => job,
                 Err(refused) => return Err(self.refuse(&id, refused, from).await),
@@ -131,7 +139,7 @@ impl Proofs {
             let request = Request::from_parts(head, body);
             return Ok(api.answer(request, &Caller::Job(job)).await);
         }
-        let token = session_token(&head.headers)?;
+        let token = bearer(&head.headers)?;
         let found = self.identity.sessions.find(&token).await;
         let Proven { job, until } = match found.map_err(of("session")) {
             Ok(proven) => proven,
@@ -205,6 +213,24 @@ impl Proofs {
         unproved(&error)
     }
 
+    /// Puts on record what did not come as a whole, or in its form, so that it proves nothing.
+    async fn unread(
+        &self,
+        id: &RequestId,
+        kind: &'static str,
+        refusal: Refusal,
+        from: IpAddr,
+    ) -> Refusal {
+        let reason = if refusal.status == StatusCode::PAYLOAD_TOO_LARGE {
+            "too_large"
+        } else {
+            "malformed"
+        };
+        let error = refusal.message.as_deref().unwrap_or_default();
+        self.record(id, kind, reason, error, from).await;
+        refusal
+    }
+
     /// Puts a proof on record that is none.
     async fn record(
         &self,
@@ -231,6 +257,16 @@ impl Proofs {
     }
 }
 
+/// The answer to who proved nothing; where that may pass, with when to ask again.
+fn refused(refusal: &Refusal) -> Reply {
+    let mut reply = reply::refusal(refusal);
+    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+        let headers = reply.headers_mut();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    reply
+}
+
 fn unproved(error: &IdentityError) -> Refusal {
     let status = if let IdentityError::Malformed(_) = error {
         StatusCode::BAD_REQUEST
@@ -242,21 +278,23 @@ fn unproved(error: &IdentityError) -> Refusal {
     Refusal::new(status, error.to_string())
 }
 
-/// The session that a request names.
-fn session_token(headers: &HeaderMap) -> Result<Zeroizing<String>, Refusal> {
+/// What a request brings for the token of a session.
+///
+/// # Errors
+/// When it brings nothing at all.
+fn bearer(headers: &HeaderMap) -> Result<Zeroizing<String>, Refusal> {
     let given = headers
         .get("x-vault-token")
         .or_else(|| headers.get(AUTHORIZATION));
-    let text = given
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let given = given.ok_or_else(|| {
+        Refusal::new(
+            StatusCode::FORBIDDEN,
+            "say who you are: sign in at /v1/auth/jwt/login and send the token, or sign the request \
+             (docs/https.md)",
+        )
+    })?;
+    // What is no text is no token either.
+    let text = given.to_str().unwrap_or_default();
     let text = text.strip_prefix("Bearer ").unwrap_or(text);
-    if text.starts_with(PREFIX) {
-        return Ok(Zeroizing::new(text.to_owned()));
-    }
-    Err(Refusal::new(
-        StatusCode::FORBIDDEN,
-        "say who you are: sign in at /v1/auth/jwt/login and send the token, or sign the request \
-         (docs/https.md)",
-    ))
+    Ok(Zeroizing::new(text.to_owned()))
 }

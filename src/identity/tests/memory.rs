@@ -13,6 +13,8 @@ use crate::broker::ports::{Claim, Clock, Coordination, CoordinationError};
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) broken: AtomicBool,
+    /// Whoever has a claim that is not done is taken for ended.
+    pub(super) bereaved: AtomicBool,
     /// Until when, and whether it is done.
     pub(super) claims: Mutex<BTreeMap<String, (OffsetDateTime, bool)>>,
     pub(super) values: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -42,11 +44,16 @@ impl Coordination for Memory {
         tokio::task::yield_now().await;
         self.works()?;
         let mut claims = self.claims.lock().unwrap();
-        if claims.contains_key(key) {
-            return Ok(Claim::Taken);
+        let claim = match claims.get(key) {
+            None => Claim::Ours,
+            Some((_, true)) => Claim::Done,
+            Some((_, false)) if self.bereaved.load(Ordering::SeqCst) => Claim::Abandoned,
+            Some((_, false)) => Claim::Taken,
+        };
+        if matches!(claim, Claim::Ours | Claim::Abandoned) {
+            claims.insert(key.to_owned(), (until, false));
         }
-        claims.insert(key.to_owned(), (until, false));
-        Ok(Claim::Ours)
+        Ok(claim)
     }
 
     async fn finish(&self, key: &str) -> Result<(), CoordinationError> {

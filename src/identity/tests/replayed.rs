@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::issuer::Signer;
 use super::world::{NOW, World, settings};
-use crate::identity::{IdentityError, Oidc};
+use crate::identity::{IdentityError, Issuer, Oidc};
 
 #[tokio::test]
 async fn a_token_counts_once_for_all_replicas() {
@@ -27,7 +27,7 @@ async fn a_token_counts_once_for_all_replicas() {
     assert_eq!(world.name(&again).await, "replayed");
     let (name, until, done) = world.memory.claim_made();
     assert!(
-        name.starts_with("identity/tokens/forge/") && name.len() < 200,
+        name.starts_with("identity/tokens/") && name.len() < 200,
         "{name}"
     );
     assert!(
@@ -35,6 +35,22 @@ async fn a_token_counts_once_for_all_replicas() {
         "longer than it is taken"
     );
     assert!(done, "a restart does not forget it");
+}
+
+#[tokio::test]
+async fn an_issuer_under_two_names_has_each_token_counted_once() {
+    let signer = Signer::p256("k");
+    let world = World::new(&[&signer]).await;
+    let second = Issuer {
+        name: "again".to_owned(),
+        audience: "other".to_owned(),
+        ..settings(&world.site.address)
+    };
+    let second = Oidc::new(vec![second], world.clock.clone(), world.memory.clone()).unwrap();
+    let token = signer.sign(&world.claims_but(&json!({"aud": ["vaultgram", "other"]})));
+    assert_eq!(world.name(&token).await, "ok");
+    let again = second.verify("again", &token).await;
+    assert_eq!(again.unwrap_err(), IdentityError::Replayed);
 }
 
 #[tokio::test]
@@ -57,6 +73,24 @@ async fn of_many_at_the_same_moment_one_is_taken() {
         }
     }
     assert_eq!(taken, 1);
+}
+
+#[tokio::test]
+async fn what_somebody_else_began_to_take_is_used_up() {
+    let signer = Signer::p256("k");
+    let world = World::new(&[&signer]).await;
+    let token = signer.sign(&world.claims());
+    assert_eq!(world.name(&token).await, "ok");
+    // Who took it hung before it could say so, and went on after it was taken for ended.
+    for (_, done) in world.memory.claims.lock().unwrap().values_mut() {
+        *done = false;
+    }
+    world.memory.bereaved.store(true, Ordering::SeqCst);
+    assert_eq!(world.name(&token).await, "replayed");
+    assert!(
+        world.memory.claim_made().2,
+        "nobody else need find that out"
+    );
 }
 
 #[tokio::test]

@@ -69,6 +69,18 @@ fn settings_that_cannot_work_are_refused() {
     assert_eq!(new(vec![right()]), None);
     let twice = new(vec![right(), right()]);
     assert_eq!(twice, Some(SettingsError::Twice("forge".to_owned())));
+    // Under another name, for the same tokens; with another audience they are others.
+    let named = |audience: &str| Issuer {
+        name: "again".to_owned(),
+        audience: audience.to_owned(),
+        ..right()
+    };
+    let same = new(vec![right(), named("vaultgram")]).unwrap().to_string();
+    assert!(
+        same.starts_with("again takes the same tokens as forge"),
+        "{same}"
+    );
+    assert_eq!(new(vec![right(), named("other")]), None);
     for local in [
         "http://localhost:1",
         "http://127.0.0.9",

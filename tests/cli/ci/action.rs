@@ -158,7 +158,7 @@ jobs:
           env -0 >>"$COPY"
         shell: bash
       - uses: ./action/cleanup
-      - run: test ! -e "$A_FILE" && echo "the file is gone"
+      - run: test ! -e "$A_FILE" && test -z "$(ls "$RUNNER_TEMP" | grep vaultgram)" && echo "the file is gone"
 "#;
 
 #[test]
@@ -307,4 +307,20 @@ fn what_is_downloaded_is_what_was_looked_at() {
         ran.out, "ran github --secrets a b --no-variables\n",
         "{ran:?}"
     );
+    // At the end nothing of it is left, and what others have there is.
+    let cleanup = include_str!("../../../action/cleanup/action.yml");
+    let (_, script) = cleanup.split_once("run: ").unwrap();
+    let there = || {
+        let there = std::fs::read_dir(folder.path()).unwrap();
+        let names = there.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(there().len(), 3, "curl and two downloads: {:?}", there());
+    for _ in 0..2 {
+        let mut command = Command::new("bash");
+        command.args(["-e", "-o", "pipefail", "-c", script]);
+        let ran = command.env("RUNNER_TEMP", folder.path()).status();
+        assert!(ran.unwrap().success());
+        assert_eq!(there(), ["curl".to_owned()].into());
+    }
 }

@@ -39,6 +39,8 @@ when { principal.issuer == "github" };
 pub(crate) struct Elsewhere {
     pub(crate) served: Served,
     pub(crate) issuer: Issuer,
+    /// Of jobs elsewhere than at GitHub.
+    pub(crate) gitlab: Issuer,
     pub(crate) address: String,
     _certificates: TempDir,
 }
@@ -51,7 +53,8 @@ impl Elsewhere {
     }
 
     fn start() -> Self {
-        let (bao, issuer, port) = (OpenBao::start(), Issuer::start(), free_port());
+        let (bao, port) = (OpenBao::start(), free_port());
+        let (issuer, gitlab) = (Issuer::start(), Issuer::start());
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new(folder.path().to_owned(), "vaultgram's authority");
         let certificate = authority.issue(
@@ -68,12 +71,13 @@ impl Elsewhere {
         let more = format!(
             "[https]\nlisten = \"127.0.0.1:{port}\"\ncert_file = \"{}\"\nkey_file = \"{}\"\n\
              [issuers.github]\nissuer = \"{issuer}\"\naudience = \"{address}\"\n\
-             [issuers.gitlab]\nissuer = \"{issuer}\"\naudience = \"{address}\"\n\
+             [issuers.gitlab]\nissuer = \"{gitlab}\"\naudience = \"{address}\"\n\
              [signing]\npath = \"secret/vaultgram/signing\"\n\
              [groups]\nleads = [\"uid:{uid}\"]\n",
             certificate.certificate.display(),
             certificate.key.display(),
             issuer = issuer.address(),
+            gitlab = gitlab.address(),
         );
         bao.put("vaultgram/signing", &json!({"shell/2026": KEY}));
         bao.put(
@@ -90,6 +94,7 @@ impl Elsewhere {
             served,
             _certificates: folder,
             issuer,
+            gitlab,
             address,
         }
     }

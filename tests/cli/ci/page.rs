@@ -3,10 +3,14 @@
 use std::process::Command;
 
 use serde_json::json;
+use vaultgram::age::NewIdentity;
+use vaultgram::domain::{Delivery, Mounts};
+use vaultgram::telegram::command::{JobCommand, parse_signed};
 
 use super::action::{Repository, path};
 use super::{Elsewhere, KEY};
 use crate::Ran;
+use crate::config::{VARIABLES, check};
 
 const PAGE: &str = include_str!("../../../docs/ci.md");
 /// The address on the page.
@@ -66,6 +70,41 @@ fn a_workflow_without_it_works_too() {
     assert_eq!(said, "a password of 12 signs\none of 12 signs\n");
 }
 
+#[test]
+fn the_configuration_is_taken_as_it_stands() {
+    let ran = check(block("config: https"), block("policy"), VARIABLES);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for line in [
+        "https     0.0.0.0:8443 for jobs\n",
+        "with tokens of github (https://token.actions.githubusercontent.com)\n",
+        "with tokens of gitlab (https://gitlab.example.com)\n",
+        "with signatures by the keys in secret/vaultgram/signing\n",
+    ] {
+        assert!(ran.out.contains(line), "{line}: {}", ran.out);
+    }
+    let key = NewIdentity::generate().public;
+    let chat = block("config: chat").replace("age1…", &key);
+    let ran = check(&chat, block("policy"), VARIABLES);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let line = "to what shell signed, from 7001\n";
+    assert!(ran.out.contains(line), "{}", ran.out);
+}
+
+#[test]
+fn the_command_in_chat_is_read_as_it_stands() {
+    let signed = parse_signed(block("command"), None).unwrap().unwrap();
+    assert_eq!(signed.key, "shell/2026");
+    assert_eq!(signed.name(), signed.id);
+    assert!(signed.timestamp.parse::<u32>().is_ok());
+    assert!(signed.signature.starts_with("v1,"));
+    let mounts = Mounts::new(vec!["secret".to_owned()]).unwrap();
+    let target = mounts.parse("secret/django/database").unwrap();
+    assert_eq!(
+        JobCommand::read(signed.content, &mounts).unwrap(),
+        JobCommand::Read(target, Delivery::Sealed)
+    );
+}
+
 /// Runs a script of the page, or as GitLab runs one.
 fn script(elsewhere: &Elsewhere, text: &str, variables: &[(&str, &str)]) -> Ran {
     let mut command = Command::new("sh");
@@ -95,7 +134,7 @@ fn a_job_of_gitlab_has_its_token_in_a_variable() {
         .lines()
         .map(|line| line.trim().trim_start_matches("- "))
         .collect();
-    let jwt = elsewhere.issuer.token(&value("aud"));
+    let jwt = elsewhere.gitlab.token(&value("aud"));
     let (socket, role) = (value("VAULTGRAM_SOCKET"), value("VAULTGRAM_ROLE"));
     let variables = [
         ("VAULTGRAM_JWT", &*jwt),
@@ -115,7 +154,7 @@ fn a_shell_needs_curl_and_openssl() {
     let elsewhere = Elsewhere::shared();
     secrets(elsewhere);
     let expected = format!("{}\n", block("output: shell"));
-    let jwt = elsewhere.issuer.token(&elsewhere.address);
+    let jwt = elsewhere.gitlab.token(&elsewhere.address);
     let ran = script(elsewhere, block("run: session"), &[("JWT", &jwt)]);
     assert_eq!(
         (ran.code, ran.out.as_str()),

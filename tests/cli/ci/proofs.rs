@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +12,7 @@ use ring::hmac;
 
 use super::{Elsewhere, KEY, ends};
 use crate::Ran;
+use crate::openbao::free_port;
 use crate::runner::JOB_TOKEN;
 
 #[test]
@@ -52,7 +54,16 @@ fn a_job_signs_in_once_by_what_github_says_of_it() {
 fn made_up(answers: Vec<(&'static str, &'static str)>) -> (String, JoinHandle<Vec<String>>) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", server.local_addr().unwrap());
-    let serving = std::thread::spawn(move || {
+    (address, serve(move || server, answers))
+}
+
+/// A server that is there once `bind` has ended.
+fn serve(
+    bind: impl FnOnce() -> TcpListener + Send + 'static,
+    answers: Vec<(&'static str, &'static str)>,
+) -> JoinHandle<Vec<String>> {
+    std::thread::spawn(move || {
+        let server = bind();
         let answer = |(status, answer): (&str, &str)| {
             let (stream, _) = server.accept().unwrap();
             let mut reader = BufReader::new(stream);
@@ -70,8 +81,7 @@ fn made_up(answers: Vec<(&'static str, &'static str)>) -> (String, JoinHandle<Ve
             format!("{head}{}", String::from_utf8(body).unwrap())
         };
         answers.into_iter().map(answer).collect()
-    });
-    (address, serving)
+    })
 }
 
 const REFUSED: (&str, &str) = ("403 Forbidden", r#"{"errors":["no"]}"#);
@@ -124,6 +134,34 @@ fn a_session_is_opened_once_and_ended() {
     }
 }
 
+/// As when it is started anew: for a moment nobody is there, and then nobody has time.
+#[test]
+fn who_is_not_there_yet_is_waited_for_and_asked_with_another_proof() {
+    let port = free_port();
+    let later = move || {
+        std::thread::sleep(Duration::from_secs(1));
+        TcpListener::bind(("127.0.0.1", port)).unwrap()
+    };
+    let busy = ("503 Service Unavailable\r\nretry-after: 1", "{}");
+    let serving = serve(later, vec![busy, REFUSED]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), KEY).unwrap();
+    let address = format!("http://127.0.0.1:{port}");
+    let variables = [
+        ("VAULTGRAM_SIGNING_KEY_FILE", "shell/2026=key"),
+        ("VAULTGRAM_SOCKET", &*address),
+    ];
+    let ran = crate::vaultgram(folder.path(), &variables, &["get", "secret/x"]);
+    ends(&ran, 77, "no");
+    let asked = serving.join().unwrap();
+    let id = |asked: &str| {
+        let mut lines = asked.lines();
+        let id = lines.find_map(|line| line.strip_prefix("webhook-id: "));
+        id.unwrap().to_owned()
+    };
+    assert_ne!(id(&asked[0]), id(&asked[1]), "an id counts once");
+}
+
 #[test]
 fn a_session_that_is_over_is_opened_anew() {
     let over = r#"{"auth":{"client_token":"vgs.over","lease_duration":0}}"#;
@@ -147,7 +185,7 @@ fn a_session_that_is_over_is_opened_anew() {
 fn a_token_in_a_file_or_a_variable_counts_once() {
     let elsewhere = Elsewhere::shared();
     let get = ["get", "app/db#user", "--role", "gitlab"];
-    let token = elsewhere.issuer.token(&elsewhere.address);
+    let token = elsewhere.gitlab.token(&elsewhere.address);
     let file = elsewhere.secret("jwt", &format!("{token}\n"));
     let file = file.to_str().unwrap();
     let run = |arguments: &[&str], variables: &[(&str, &str)]| {
@@ -160,10 +198,10 @@ fn a_token_in_a_file_or_a_variable_counts_once() {
     assert_eq!((ran.code, ran.out.as_str()), (0, "annette"), "{ran:?}");
     let ran = run(&with_file, &[]);
     ends(&ran, 77, "cannot sign in: this was used before");
-    let other = elsewhere.issuer.token(&elsewhere.address);
+    let other = elsewhere.gitlab.token(&elsewhere.address);
     let ran = run(&get, &[("VAULTGRAM_JWT", &other)]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "annette"), "{ran:?}");
-    let wrong = elsewhere.issuer.token("https://somebody.else");
+    let wrong = elsewhere.gitlab.token("https://somebody.else");
     let ran = run(&get, &[("VAULTGRAM_JWT", &wrong)]);
     ends(&ran, 77, "the token is for another audience");
     assert!(!ran.err.contains(&wrong));

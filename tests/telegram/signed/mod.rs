@@ -150,13 +150,13 @@ impl World {
     fn refused(&self) -> Vec<(String, &'static str)> {
         let all = self.audit.all.lock().unwrap();
         let refused = all.iter().filter_map(|entry| {
-            let AuditEvent::ProofRefused { reason } = entry.event else {
+            let AuditEvent::ProofRefused { reason, .. } = entry.event else {
                 return None;
             };
             let Subject::Proof { kind, from } = &entry.subject else {
                 panic!("{entry:?}")
             };
-            assert_eq!(*kind, "signature");
+            assert_eq!(*kind, "chat");
             Some((from.clone(), reason))
         });
         refused.collect()
