@@ -22,13 +22,13 @@ test: tools lint ## every test, with the real servers
 	cargo test --locked --workspace
 	cargo test --locked --release --test memory
 
-test-k8s: tools build ## manifests, network policies, pods, image, Debian package, compose, workflows
+test-k8s: tools image ## manifests, network policies, pods, image, Debian package, compose, workflows, every script
 	@tests/k8s/tools
+	cargo build --locked --bins --example demo
 	tests/k8s/run package
-	$(MAKE) image
 	BINARY=target/image/vaultgram tests/k8s/run manifests network generated image pods sbom lint
 
-image: ## the static binary that the image is made of, target/image/vaultgram
+image: ## the static binary that the image is made of, target/image/vaultgram (it takes the place of target/release/vaultgram)
 	cargo rustc --release --locked --bin vaultgram -- -C target-feature=+crt-static
 	mkdir -p target/image
 	cp target/release/vaultgram target/image/vaultgram
