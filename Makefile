@@ -1,8 +1,6 @@
 # `make` lists the targets. Everything that is installed goes into target/.
 CARGO_FUZZ = 0.13.2
 TOOLS = $(abspath $(or $(VAULTGRAM_TOOLS),target/tools))
-SHELL_SCRIPTS = .ci/run tests/install-tools.sh tests/support/machine.sh tests/ansible/ask-on tests/ansible/flavours \
-    ansible/roles/etcd/files/etcd-backup ansible/roles/vaultgram/files/vaultgram-as-service
 
 .PHONY: help tools build demo test test-monitoring test-k8s image deb test-ansible lint-ansible soak load scaling fuzz lint \
     bench clean
@@ -24,13 +22,13 @@ test: tools lint ## every test, with the real servers
 	cargo test --locked --workspace
 	cargo test --locked --release --test memory
 
-test-k8s: tools build ## manifests, network policies, pods, image, Debian package, compose, workflows
+test-k8s: tools image ## manifests, network policies, pods, image, Debian package, compose, workflows, every script
 	@tests/k8s/tools
+	cargo build --locked --bins --example demo
 	tests/k8s/run package
-	$(MAKE) image
 	BINARY=target/image/vaultgram tests/k8s/run manifests network generated image pods sbom lint
 
-image: ## the static binary that the image is made of, target/image/vaultgram
+image: ## the static binary that the image is made of, target/image/vaultgram (it takes the place of target/release/vaultgram)
 	cargo rustc --release --locked --bin vaultgram -- -C target-feature=+crt-static
 	mkdir -p target/image
 	cp target/release/vaultgram target/image/vaultgram
@@ -48,7 +46,7 @@ test-ansible: tools ## ansible/ on three hosts of this machine, from nothing to 
 lint-ansible: tools ## what ansible/ and shell scripts look like, and both flavours of Vault
 	cd ansible && PATH=$(TOOLS)/venv/bin:$$PATH ANSIBLE_COLLECTIONS_PATH=$(TOOLS)/collections \
 	    ansible-lint --offline --nocolor
-	$(TOOLS)/venv/bin/shellcheck $(SHELL_SCRIPTS)
+	tests/support/scripts | xargs $(TOOLS)/venv/bin/shellcheck
 	tests/ansible/flavours
 
 soak: tools ## 20,000 commands while everything goes wrong, 5,000 to replicas, 10,000 simulated histories; short forms are among the tests

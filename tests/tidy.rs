@@ -368,3 +368,31 @@ fn every_file_is_part_of_the_program() {
         assert!(named || by_path, "{}: nothing names it", file.display());
     }
 }
+
+/// Output is pasted into documents by hand; until then something stands in its place.
+#[test]
+fn no_document_holds_a_placeholder() {
+    let mut files = vec![root().join("README.md")];
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        files.push(entry.unwrap().path());
+    }
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "md"));
+    assert!(files.len() > 10, "the walk finds the documents");
+    let mut found = vec![];
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let between = line
+                .trim()
+                .strip_prefix('@')
+                .and_then(|it| it.strip_suffix('@'));
+            let marked = between
+                .is_some_and(|it| !it.is_empty() && it.chars().all(|c| c.is_ascii_uppercase()));
+            let mut words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            if marked || words.any(|word| word.ends_with("_OUTPUT")) {
+                found.push(format!("{}:{}: {line}", file.display(), number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

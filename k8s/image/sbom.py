@@ -3,8 +3,8 @@
 version, licence, checksum and what it depends on. The same sources make the same bytes."""
 
 import json
+import re
 import subprocess
-import tomllib
 
 TARGET = "x86_64-unknown-linux-gnu"
 
@@ -13,12 +13,18 @@ def purl(package):
     return f"pkg:cargo/{package['name']}@{package['version']}"
 
 
+def locked():
+    """The packages of Cargo.lock. Python reads TOML from 3.11 on, and a release is made with 3.10; cargo
+    writes each package as lines of `name = "value"`."""
+    with open("Cargo.lock") as file:
+        packages = file.read().split("[[package]]\n")[1:]
+    return [dict(re.findall(r'^(\w+) = "(.*)"$', package, re.MULTILINE)) for package in packages]
+
+
 def main():
     command = ["cargo", "metadata", "--format-version=1", "--locked", f"--filter-platform={TARGET}"]
     metadata = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    with open("Cargo.lock", "rb") as file:
-        locked = tomllib.load(file)["package"]
-    checksums = {(it["name"], it["version"]): it.get("checksum") for it in locked}
+    checksums = {(it["name"], it["version"]): it.get("checksum") for it in locked()}
     packages = {package["id"]: package for package in metadata["packages"]}
     # What is needed at run time: neither by tests nor by build scripts alone.
     needs = {

@@ -81,7 +81,9 @@ fn page(command: &clap::Command) -> Result<Vec<u8>, Failure> {
         .manual("vaultgram")
         .render(&mut page)
         .map_err(|error| Failure::new(Exit::Software, error))?;
-    Ok(page)
+    // With spaces between what excludes each other, or troff has nowhere to end the line.
+    let page = String::from_utf8_lossy(&page).replace(r"\fR|\fB", r"\fR | \fB");
+    Ok(page.into_bytes())
 }
 
 /// Writes a page for `command` and one for each below it.
