@@ -20,6 +20,7 @@ const BURST: i64 = 2000;
 #[derive(Default)]
 pub(super) struct Recorded(Mutex<BTreeMap<&'static str, Kind>>);
 
+/// What went on record of one.
 #[derive(Default)]
 struct Kind {
     /// When those on record are paid off, in milliseconds since 1970.
@@ -47,9 +48,8 @@ impl Recorded {
 
 impl Broker {
     /// Puts on record that a proof of the kind `kind` was brought from `from` in the request `id`, and
-    /// was refused for `reason`; as far as there is room for such. Those left out are counted in the next. As
-    /// it is nobody's, the caller on
-    /// record is vaultgram itself.
+    /// was refused for `reason`; as far as there is room for such: those left out are counted in the
+    /// next. As it is nobody's, the caller on record is vaultgram itself.
     ///
     /// # Errors
     /// When the audit cannot record it.
