@@ -199,8 +199,8 @@ async fn a_run_that_github_shows_late_is_told_and_one_that_it_never_shows_is_giv
         world.clock.pass(Duration::from_secs(20));
         look(&broker, &mut looker).await;
     }
-    let looked = asked() - shown;
-    assert!((5..10).contains(&looked), "{looked} times in ten minutes");
+    let times = asked() - shown;
+    assert!((5..10).contains(&times), "{times} times in ten minutes");
 }
 
 #[tokio::test]

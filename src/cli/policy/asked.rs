@@ -88,7 +88,7 @@ pub struct Asked {
     /// The commit that this is
     #[arg(long, value_name = "HASH")]
     commit: Option<String>,
-    /// What began the run, like push or pull_request
+    /// What began the run, like push or `pull_request`
     #[arg(long, value_name = "NAME")]
     event: Option<String>,
     /// An input that it is started with, like environment=production; can be repeated
