@@ -63,8 +63,8 @@ class Telegram:
             while time.monotonic() < end:
                 for position in range(start, len(self.lines)):
                     if re.match(pattern, self.lines[position], re.DOTALL):
-                        # The rest of it may be on its way.
-                        while self.news.wait(0.2):
+                        # The rest of it may be on its way, until another message follows.
+                        while position == len(self.lines) - 1 and self.news.wait(0.2):
                             pass
                         return re.match(pattern, self.lines[position], re.DOTALL).group(1)
                 self.news.wait(0.5)
