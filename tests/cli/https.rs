@@ -49,14 +49,6 @@ fn mistakes_about_https_are_told() {
             "[https] max_connections: must be at least 1",
         ),
         (
-            format!(
-                "{HTTPS}client_ca_file = \"clients.pem\"\n[github]\nrepositories = [\"acme/shop\"]\n\
-                 token_path = \"secret/github#token\"\nwebhook_secret_path = \"secret/github#webhook\"\n"
-            ),
-            "[https] client_ca_file: GitHub has no certificate to show, so none of its webhooks would come \
-             in; leave it out, or have no [github] webhook_secret_path",
-        ),
-        (
             format!("[socket]\n{GITHUB}"),
             "[issuers]: their tokens are for HTTPS; add an [https] section",
         ),
@@ -118,6 +110,17 @@ fn mistakes_about_https_are_told() {
     for (config, expected) in &mistakes {
         told(&[(config, expected)]);
     }
+}
+
+#[test]
+fn webhooks_and_certificates_of_clients_exclude_each_other() {
+    let config = format!(
+        "{HTTPS}client_ca_file = \"clients.pem\"\n[github]\nrepositories = [\"acme/shop\"]\n\
+         token_path = \"secret/github#token\"\nwebhook_secret_path = \"secret/github#webhook\"\n"
+    );
+    let expected = "[https] client_ca_file: GitHub has no certificate to show, so none of its webhooks \
+                    would come in; leave it out, or have no [github] webhook_secret_path";
+    told(&[(&config, expected)]);
 }
 
 #[test]
