@@ -386,10 +386,16 @@ pub(crate) fn bao() -> PathBuf {
     bao
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, as was the next one, where OpenBao's nodes would talk. Below those
+/// that the system gives to whoever connects somewhere, so that no connection takes it meanwhile.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    loop {
+        let port = rand::random_range(10_000..32_000);
+        if free(port) && free(port + 1) {
+            return port;
+        }
+    }
 }
 
 /// Runs `program` so that it is killed when our end of its shell's standard input closes:
