@@ -141,6 +141,9 @@ impl World {
             .split_once("equest ")
             .unwrap_or_else(|| panic!("{answer}"));
         let id: String = id.chars().take(6).collect();
+        // What he is shown is no answer to his vote.
+        let shown = || self.stage.chat(BOB).iter().any(|it| it.text.contains(&id));
+        self.stage.wait("Bob is asked", shown).await;
         let voted = self.stage.ask(BOB, &format!("/approve {id}")).await;
         assert!(voted.contains("granted"), "{voted}");
     }
