@@ -2,7 +2,7 @@
 CARGO_FUZZ = 0.13.2
 TOOLS = $(abspath $(or $(VAULTGRAM_TOOLS),target/tools))
 
-.PHONY: help tools build demo test test-monitoring test-k8s image deb test-ansible lint-ansible soak load scaling fuzz lint \
+.PHONY: help tools build demo test test-monitoring test-k8s lint-k8s image deb test-ansible lint-ansible soak load scaling fuzz lint \
     bench clean
 
 help: ## this list
@@ -27,6 +27,11 @@ test-k8s: tools image ## manifests, network policies, pods, image, Debian packag
 	cargo build --locked --bins --example demo
 	tests/k8s/run package
 	BINARY=target/image/vaultgram tests/k8s/run manifests network generated image pods sbom lint
+
+lint-k8s: tools ## of test-k8s what needs neither root nor a release: manifests, network policies, what is generated, SBOM, scripts
+	@tests/k8s/tools
+	cargo build --locked --bins --example demo
+	tests/k8s/run manifests network generated sbom lint
 
 image: ## the static binary that the image is made of, target/image/vaultgram (it takes the place of target/release/vaultgram)
 	cargo rustc --release --locked --bin vaultgram -- -C target-feature=+crt-static
