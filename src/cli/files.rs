@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
@@ -18,12 +17,10 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::fetch::{Fetched, fetch};
 use crate::cli::render::write::Target;
 use crate::cli::show;
-use crate::cli::signals::Signals;
+use crate::cli::signals::until_told;
 use crate::cli::watch::{self, Watch};
 use crate::domain::span;
 
-/// What ends us between two files: in the middle of one, a draft with a secret would be left behind.
-const ENDING: &[Signal] = &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 /// Longest name of a file, in bytes.
 const LONGEST: usize = 255;
 /// The pause before another try; it doubles, up to the second.
@@ -82,16 +79,7 @@ pub async fn run(arguments: &FilesArgs, out: &mut dyn Write) -> Result<(), Failu
     if arguments.check {
         return check(arguments, out);
     }
-    let mut signals = Signals::listen(ENDING)?;
-    tokio::select! {
-        biased;
-        result = work(arguments, out) => result,
-        // Who watches ends in no other way.
-        _ = signals.next() => match arguments.watch {
-            Some(_) => Ok(()),
-            None => Err(Failure::new(Exit::Cancelled, "cancelled")),
-        },
-    }
+    until_told(work(arguments, out), arguments.watch.is_some()).await
 }
 
 /// Whether a file in a folder of ours may be called so, and why not.

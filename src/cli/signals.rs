@@ -8,6 +8,33 @@ use tokio::signal::unix::{self, SignalKind, signal};
 
 use crate::cli::exit::{Exit, Failure};
 
+/// What ends a command that writes files between two of them: in the middle of one, a draft with a secret
+/// would be left behind.
+const ENDING: &[Signal] = &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
+/// Does `work`, which leaves nothing behind where it is dropped, until it is done or told to end. Who
+/// `watches` ends in no other way, and so ends well.
+///
+/// # Errors
+/// Those of `work`; that it was told to end.
+pub(super) async fn until_told(
+    work: impl Future<Output = Result<(), Failure>>,
+    watches: bool,
+) -> Result<(), Failure> {
+    let mut signals = Signals::listen(ENDING)?;
+    tokio::select! {
+        biased;
+        result = work => result,
+        _ = signals.next() => {
+            if watches {
+                Ok(())
+            } else {
+                Err(Failure::new(Exit::Cancelled, "cancelled"))
+            }
+        }
+    }
+}
+
 /// Some signals, as they arrive.
 pub(super) struct Signals(Vec<(Signal, unix::Signal)>);
 

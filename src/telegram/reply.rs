@@ -439,6 +439,17 @@ impl Builder {
             self.entities.push(entity(offset, length));
         }
     }
+
+    /// What hands something secret over that is copied to be of use.
+    fn to_copy(self) -> Reply {
+        Reply {
+            text: self.text,
+            entities: self.entities,
+            secret: true,
+            to_copy: true,
+            ..Reply::default()
+        }
+    }
 }
 
 /// Which of the messages about a request this is.

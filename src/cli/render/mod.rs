@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use clap::Args;
 use minijinja::Value;
-use rustix::process::Signal;
 use serde_json::value::RawValue;
 use tokio::process::Command;
 use zeroize::Zeroizing;
@@ -28,7 +27,7 @@ use crate::cli::render::template::{Known, Stop};
 use crate::cli::render::write::Target;
 use crate::cli::secret::not_understood;
 use crate::cli::show;
-use crate::cli::signals::Signals;
+use crate::cli::signals::until_told;
 use crate::cli::watch::{self, Watch};
 use crate::domain::signs::one_line;
 
@@ -38,9 +37,6 @@ const MAX_TEMPLATE: u64 = 1 << 20;
 const MAX_SECRETS: usize = 256;
 /// How long the program that is run after a change may take.
 const HOOK_TIME: Duration = Duration::from_secs(30);
-
-/// What ends us between two writes: in the middle of one, a draft with secrets would be left behind.
-const ENDING: &[Signal] = &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 
 /// Arguments of `render`.
 #[derive(Debug, Args)]
@@ -100,16 +96,7 @@ struct Made {
 /// # Errors
 /// With the exit codes that `vaultgram render --help` lists.
 pub async fn run(arguments: &RenderArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let mut signals = Signals::listen(ENDING)?;
-    tokio::select! {
-        biased;
-        result = work(arguments, out) => result,
-        // Who watches ends in no other way.
-        _ = signals.next() => match arguments.watch {
-            Some(_) => Ok(()),
-            None => Err(Failure::new(Exit::Cancelled, "cancelled")),
-        },
-    }
+    until_told(work(arguments, out), arguments.watch.is_some()).await
 }
 
 async fn work(arguments: &RenderArgs, out: &mut dyn Write) -> Result<(), Failure> {

@@ -39,12 +39,8 @@ impl Reply {
         let lasts = terms.delete_after.min(wrapped.facts.ttl);
         message.plain(&format!("Deleted in {}.", spoken(lasts)));
         Self {
-            text: message.text,
-            entities: message.entities,
-            secret: true,
-            to_copy: true,
             lasts: Some(lasts),
-            ..Self::default()
+            ..message.to_copy()
         }
     }
 
@@ -78,13 +74,9 @@ impl Reply {
             });
         }
         Self {
-            text: message.text,
-            entities: message.entities,
-            secret: true,
-            to_copy: true,
             lease: sealed.origin.lease().and_then(|lease| lease.code.clone()),
             document,
-            ..Self::default()
+            ..message.to_copy()
         }
     }
 

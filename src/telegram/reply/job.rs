@@ -82,13 +82,9 @@ fn job_wrapped(id: &str, wrapped: &Wrapped, target: &Target, terms: &Terms<'_>) 
         spoken(lasts)
     ));
     Reply {
-        text: message.text,
-        entities: message.entities,
-        secret: true,
         guarded: true,
-        to_copy: true,
         lasts: Some(lasts),
-        ..Reply::default()
+        ..message.to_copy()
     }
 }
 
@@ -112,14 +108,10 @@ fn job_sealed(id: &str, sealed: &Sealed, target: &Target, terms: &Terms<'_>) -> 
         });
     }
     Reply {
-        text: message.text,
-        entities: message.entities,
-        secret: true,
         guarded: true,
-        to_copy: true,
         lease: sealed.origin.lease().and_then(|lease| lease.code.clone()),
         document,
-        ..Reply::default()
+        ..message.to_copy()
     }
 }
 
