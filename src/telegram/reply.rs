@@ -441,7 +441,7 @@ impl Builder {
     }
 
     /// What hands something secret over that is copied to be of use.
-    fn to_copy(self) -> Reply {
+    fn into_copied(self) -> Reply {
         Reply {
             text: self.text,
             entities: self.entities,

@@ -40,7 +40,7 @@ impl Reply {
         message.plain(&format!("Deleted in {}.", spoken(lasts)));
         Self {
             lasts: Some(lasts),
-            ..message.to_copy()
+            ..message.into_copied()
         }
     }
 
@@ -76,7 +76,7 @@ impl Reply {
         Self {
             lease: sealed.origin.lease().and_then(|lease| lease.code.clone()),
             document,
-            ..message.to_copy()
+            ..message.into_copied()
         }
     }
 

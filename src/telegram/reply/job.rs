@@ -84,7 +84,7 @@ fn job_wrapped(id: &str, wrapped: &Wrapped, target: &Target, terms: &Terms<'_>) 
     Reply {
         guarded: true,
         lasts: Some(lasts),
-        ..message.to_copy()
+        ..message.into_copied()
     }
 }
 
@@ -111,7 +111,7 @@ fn job_sealed(id: &str, sealed: &Sealed, target: &Target, terms: &Terms<'_>) -> 
         guarded: true,
         lease: sealed.origin.lease().and_then(|lease| lease.code.clone()),
         document,
-        ..message.to_copy()
+        ..message.into_copied()
     }
 }
 
