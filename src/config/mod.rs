@@ -245,7 +245,7 @@ impl Parts {
             .and_then(|raw| https::signing(raw, used, mounts.as_ref(), &mut problems));
         let provers = (raw.issuers, signs, webhooks);
         let https = https::typed(raw.https, provers, &directory, &mut problems);
-        let tracing = tracing::typed(raw.tracing, &mut problems);
+        let tracing = tracing::typed(raw.tracing, environment, &mut problems);
         let vault = vault::typed(raw.vault, mounts, &directory, environment, &mut problems);
         if let Err(problem) = raw.approvals.check() {
             problems.push(problem);

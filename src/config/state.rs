@@ -243,7 +243,7 @@ fn url(endpoint: &str) -> Option<Url> {
 }
 
 /// Whether it is on this machine.
-fn is_here(url: &Url) -> bool {
+pub(super) fn is_here(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"

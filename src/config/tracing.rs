@@ -3,7 +3,14 @@
 use serde::Deserialize;
 use url::Url;
 
-use crate::config::Problems;
+use crate::config::state::is_here;
+use crate::config::{Environment, Problems};
+
+/// What the exporter would send to the collector: a secret in the environment, and on the network.
+const HEADERS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+];
 
 /// Where traces are sent, and of which share of requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +27,8 @@ pub struct TracingConfig {
 pub(super) struct Tracing {
     otlp_endpoint: Option<String>,
     share: f64,
+    /// Whether a collector elsewhere may be told without TLS.
+    plaintext: bool,
 }
 
 impl Default for Tracing {
@@ -27,12 +36,17 @@ impl Default for Tracing {
         Self {
             otlp_endpoint: None,
             share: 1.0,
+            plaintext: false,
         }
     }
 }
 
 /// `None` where it is not configured, or something is wrong, which is among the problems.
-pub(super) fn typed(raw: Option<Tracing>, problems: &mut Problems) -> Option<TracingConfig> {
+pub(super) fn typed(
+    raw: Option<Tracing>,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<TracingConfig> {
     let raw = raw?;
     let url = raw
         .otlp_endpoint
@@ -49,6 +63,25 @@ pub(super) fn typed(raw: Option<Tracing>, problems: &mut Problems) -> Option<Tra
             "[tracing] otlp_endpoint: where OTLP is taken over HTTP, such as \
              \"http://127.0.0.1:4318\"; without a user and a query",
         );
+    }
+    if let Some(url) = &endpoint
+        && url.scheme() == "http"
+        && !is_here(url)
+        && !raw.plaintext
+    {
+        problems.push(format!(
+            "[tracing] otlp_endpoint: {} would be told without TLS, so that others on the network could \
+             read along; use https://, or say plaintext = true",
+            url.host_str().unwrap_or_default()
+        ));
+    }
+    for name in HEADERS {
+        if environment.told(name).is_some_and(|it| !it.is_empty()) {
+            problems.push(format!(
+                "[tracing]: {name} is set, and vaultgram sends no such headers, for they hold secrets; \
+                 unset it, and have a collector of your own add what another wants"
+            ));
+        }
     }
     let shares = (0.0..=1.0).contains(&raw.share);
     if !shares {

@@ -70,13 +70,48 @@ fn traces_go_where_they_can() {
             &format!("{}share = 1.5\n", endpoint("http://a")),
             "[tracing] share: from 0 to 1",
         ),
+        (
+            &endpoint("http://otel.example.org:4318"),
+            "[tracing] otlp_endpoint: otel.example.org would be told without TLS, so that others",
+        ),
+        (
+            &endpoint("http://10.0.0.1:4318"),
+            "10.0.0.1 would be told without TLS",
+        ),
     ]);
     let policy = "permit(principal, action, resource);";
-    let ran = check(
-        &endpoint("https://otel.example.org:4318"),
-        policy,
-        VARIABLES,
-    );
-    let line = "traces    to https://otel.example.org:4318/\n";
-    assert!(ran.out.contains(line), "{ran:?}");
+    let far = "http://otel.example.org:4318";
+    for (section, url) in [
+        (
+            endpoint("https://otel.example.org:4318"),
+            "https://otel.example.org:4318",
+        ),
+        (endpoint("http://127.0.0.1:4318"), "http://127.0.0.1:4318"),
+        (endpoint("http://[::1]:4318"), "http://[::1]:4318"),
+        (format!("{}plaintext = true\n", endpoint(far)), far),
+    ] {
+        let ran = check(&section, policy, VARIABLES);
+        let line = format!("traces    to {url}/\n");
+        assert!(ran.out.contains(&line), "{ran:?}");
+    }
+}
+
+#[test]
+fn no_secret_for_a_collector_is_in_the_environment() {
+    let policy = "permit(principal, action, resource);";
+    let section = "[socket]\n[tracing]\notlp_endpoint = \"http://127.0.0.1:4318\"\n";
+    for name in [
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    ] {
+        let header = (name, "authorization=Bearer%20hunter2");
+        let variables = [VARIABLES, &[header]].concat();
+        let ran = check(section, policy, &variables);
+        assert_eq!(ran.code, 78, "{ran:?}");
+        let said = format!("[tracing]: {name} is set, and vaultgram sends no such headers");
+        assert!(ran.err.contains(&said), "{ran:?}");
+        assert!(!ran.err.contains("hunter2"), "{ran:?}");
+        let ran = check("[socket]\n", policy, &variables);
+        assert_eq!(ran.code, 0, "nobody is told anything: {ran:?}");
+    }
 }
