@@ -7,6 +7,7 @@ use telegram_dc::Chat;
 
 use crate::crud::code_in;
 use crate::github::{AppKey, Fault, GitHub, commit, pending};
+use crate::metrics::metrics;
 use crate::setting;
 use crate::stage::{ALICE, BOB, BROKER, PATIENCE, Setting, Stage};
 
@@ -258,6 +259,15 @@ async fn a_github_that_is_away_is_said_to_be() {
             &["GitHub cannot be reached", "the question still stands"],
         )
         .await;
+    // Which is nobody's mistake, and nothing was done.
+    let counted = metrics(&stage);
+    for (outcome, times) in [("failed", 2), ("mistaken", 0), ("operated", 0)] {
+        let line = format!(
+            "\nvaultgram_requests_total{{front_end=\"telegram\",decision=\"allow\",\
+             outcome=\"{outcome}\"}} {times}\n"
+        );
+        assert!(counted.contains(&line), "{line}{counted}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

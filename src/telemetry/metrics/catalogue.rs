@@ -209,18 +209,23 @@ const HISTOGRAMS: &[(&str, &str)] = &[
 ];
 
 /// What may become of a request: what was decided, and what came of it.
-const ENDS: [(&str, &str); 16] = [
+const ENDS: [(&str, &str); 21] = [
     ("allow", "released"),
     ("allow", "wrapped"),
     ("allow", "sealed"),
     ("allow", "offered"),
     ("allow", "listed"),
     ("allow", "changed"),
+    ("allow", "operated"),
     ("allow", "asked"),
+    ("allow", "interrupted"),
     ("allow", "mistaken"),
     ("allow", "failed"),
     ("deny", "denied"),
+    ("deny", "failed"),
     ("approval", "waiting"),
+    ("approval", "denied"),
+    ("approval", "interrupted"),
     ("approval", "mistaken"),
     ("approval", "failed"),
     ("none", "interrupted"),
@@ -318,7 +323,8 @@ pub(super) fn describe() {
     }
 }
 
-/// Has every counter begin at 0, and what is only set when it changes: of one that begins at 1, nobody sees the first.
+/// Has counters begin at 0, and what is only set when it changes: of one that begins at 1, nobody sees
+/// the first. Of two there is only one of many: why proofs are none, and commands.
 pub(super) fn begin_at_zero() {
     for name in PLAIN {
         counter!(*name).increment(0);
@@ -344,7 +350,7 @@ pub(super) fn begin_at_zero() {
     for name in [CACHE_ENTRIES, POLICY_OUTDATED] {
         gauge!(name).set(0.0);
     }
-    // Of commands, which are many, one that everybody may give.
+    // One that everybody may give.
     counter!(COMMANDS, "command" => "help", "answer" => "private").increment(0);
 }
 
@@ -352,4 +358,44 @@ pub(super) fn begin_at_zero() {
 pub(super) fn help(name: &str) -> &'static str {
     let found = HISTOGRAMS.iter().find(|(of, _)| *of == name);
     found.map_or("", |(_, help)| *help)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn page() -> String {
+        let root = env!("CARGO_MANIFEST_DIR");
+        std::fs::read_to_string(format!("{root}/docs/metrics.md")).unwrap()
+    }
+
+    /// What stands in backticks.
+    fn quoted(text: &str) -> BTreeSet<&str> {
+        text.split('`').skip(1).step_by(2).collect()
+    }
+
+    #[test]
+    fn the_values_of_labels_are_those_on_the_page() {
+        let page = page();
+        for (name, label, values) in VALUES {
+            let row = format!("| `{name}` | counter | `{label}` |");
+            let row = page.lines().find_map(|line| line.strip_prefix(&*row));
+            let told = row.unwrap_or_else(|| panic!("no row of {name}, by {label}"));
+            assert_eq!(quoted(told), values.iter().copied().collect(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_requests_are_those_on_the_page() {
+        let page = page();
+        let point = |label: &str| {
+            let (_, rest) = page.split_once(&format!("\n- `{label}`: ")).unwrap();
+            quoted(rest.split("\n- ").next().unwrap().split("\n\n").next().unwrap())
+        };
+        assert_eq!(point("decision"), ENDS.iter().map(|end| end.0).collect());
+        assert_eq!(point("outcome"), ENDS.iter().map(|end| end.1).collect());
+        assert_eq!(point("front_end"), FRONT_ENDS.into_iter().collect());
+    }
 }
