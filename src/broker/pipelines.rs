@@ -2,8 +2,8 @@
 //!
 //! What is asked about, agreed to and put on record is a [`Target`]: the workflow's path, and beside it the
 //! ref, its commit and every input ([`Dispatch`]), or the number of a run and what it is of ([`RunOf`]). It
-//! is made exact before policy decides, so that a default which nobody wrote is decided about too, and held against GitHub again before
-//! anybody is asked and before anything is done.
+//! is made exact before policy decides, so that a default which nobody wrote is decided about too, and held
+//! against GitHub again before anybody is asked and before anything is done.
 
 mod error;
 mod wish;

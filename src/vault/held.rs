@@ -1,8 +1,9 @@
-//! The sessions beside the current one (replaced ones, those of token roles): alive while somebody holds them, ended when nobody does.
+//! The sessions beside the current one (replaced ones, those of token roles): alive while somebody holds
+//! them, ended when nobody does.
 //!
-//! Vault ends leases and child tokens along with the token they were made with. A session in
-//! whose place another one came is therefore renewed as long as anybody else holds its `Arc` (a lease, a session
-//! made from it, a request under way) and its maximum age allows, and revoked after that.
+//! Vault ends leases and child tokens along with the token they were made with. A session in whose place
+//! another one came is therefore renewed as long as anybody else holds its `Arc` (a lease, a session made
+//! from it, a request under way) and its maximum age allows, and revoked after that.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

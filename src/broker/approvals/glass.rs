@@ -16,7 +16,8 @@ impl Broker {
     /// request itself is then to be made. Everybody it concerns is to hear of it. Not claimed here.
     ///
     /// # Errors
-    /// When policy does not let it, or it is a job that asks; when the reason is none, or too much broken glass lies about.
+    /// When policy does not let it, or it is a job that asks; when the reason is none, or too much broken
+    /// glass lies about.
     pub async fn break_glass(
         &self,
         request: &Request,
