@@ -32,8 +32,8 @@ use crate::domain::signs::one_line;
 const MAX_ANSWER: usize = 64 << 20;
 /// How long one request may take, in all: longer than the server allows itself.
 const TIME_LIMIT: Duration = Duration::from_secs(40);
-/// Who has to wait for longer than this is told so.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A server that wants to be asked again later than after this is not waited for.
+const SOON: Duration = Duration::from_secs(5);
 /// What Vault says when a secret is not at the version it should be at.
 const OVERTAKEN: &str = "check-and-set parameter did not match";
 /// What else may be at the other end.
@@ -80,7 +80,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// When the server wants to be asked again, if that is soon.
     fn wants_patience(&self) -> Option<Duration> {
-        self.retry_after.filter(|pause| *pause <= LONGEST_PAUSE)
+        self.retry_after.filter(|pause| *pause <= SOON)
     }
 
     /// The failure this answer stands for.
