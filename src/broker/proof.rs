@@ -1,7 +1,7 @@
 //! Proofs that prove nothing: whoever brings one is nobody, and on record all the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
@@ -47,22 +47,18 @@ impl Recorded {
 }
 
 impl Broker {
-    /// Puts on record that a proof of the kind `kind` was brought from `from` in the request `id`, and
-    /// was refused for `reason`; as far as there is room for such: those left out are counted in the
-    /// next. As it is nobody's, the caller on record is vaultgram itself.
-    ///
-    /// # Errors
-    /// When the audit cannot record it.
-    pub async fn record_refused_proof(
+    /// What puts on record that a proof of the kind `kind` was brought from `from` in the request `id`,
+    /// and was refused for `reason`, once it is awaited; an error when the audit cannot record it. `None`
+    /// where there is no room for more of these: those left out are counted in the next. As it is
+    /// nobody's, the caller on record is vaultgram itself.
+    pub fn record_refused_proof(
         &self,
         id: &RequestId,
         kind: &'static str,
         from: String,
         reason: &'static str,
-    ) -> Result<(), AuditError> {
-        let Some(omitted) = self.refused_proofs.one_more(kind, self.now()) else {
-            return Ok(());
-        };
+    ) -> Option<impl Future<Output = Result<(), AuditError>> + Send + use<>> {
+        let omitted = self.refused_proofs.one_more(kind, self.now())?;
         let entry = AuditEntry {
             at: self.now(),
             id: id.clone(),
@@ -70,7 +66,8 @@ impl Broker {
             subject: Subject::Proof { kind, from },
             event: AuditEvent::ProofRefused { reason, omitted },
         };
-        self.ports.audit.record(entry).await
+        let audit = Arc::clone(&self.ports.audit);
+        Some(async move { audit.record(entry).await })
     }
 }
 

@@ -36,39 +36,48 @@ pub struct Signer {
 pub type Signers = BTreeMap<String, Signer>;
 
 impl Handler {
-    /// Whether it is a command that is signed, where such are taken.
+    /// Whether it is a command that is signed, where anybody's are taken.
     pub(super) fn is_signed(&self, text: &str) -> bool {
-        let username = self.username();
-        self.signatures.is_some() && parse_signed(text, username.as_deref()).is_some()
+        let taken = self.signatures.is_some() && !self.settings.signers.is_empty();
+        taken && parse_signed(text, self.username().as_deref()).is_some()
     }
 
-    /// Takes a signed command; returns at once.
+    /// Takes a signed command; returns at once. Whether the sender may send it is judged before anything
+    /// is waited for, as anybody can send some.
     pub(super) fn accept_signed(
         self: &Arc<Self>,
         message: Incoming,
         text: Zeroizing<String>,
         batch: &Batch,
     ) {
-        let handler = Arc::clone(self);
-        self.spawn(batch, async move {
-            handler.work_signed(message, &text).await;
-        });
+        let username = self.username().clone();
+        let (Some(parsed), Some(id)) = (
+            parse_signed(&text, username.as_deref()),
+            message.request_id(),
+        ) else {
+            return;
+        };
+        match self.signer(&message, parsed.ok().map(|signed| signed.key)) {
+            Ok(user) => {
+                let handler = Arc::clone(self);
+                self.spawn(batch, async move {
+                    handler.work_signed(id, user, message, &text).await;
+                });
+            }
+            // Whoever sent it hears nothing, so every replica may say that of it.
+            Err(error) => {
+                if let Some(recorded) = self.refuse_signed(&id, &message, &error) {
+                    self.spawn(batch, recorded);
+                }
+            }
+        }
     }
 
-    async fn work_signed(&self, message: Incoming, text: &str) {
+    async fn work_signed(&self, id: RequestId, user: TelegramUser, message: Incoming, text: &str) {
         let username = self.username().clone();
         let parsed = parse_signed(text, username.as_deref());
         let (Some(parsed), Some(signatures)) = (parsed, self.signatures.as_deref()) else {
             return;
-        };
-        let Some(id) = message.request_id() else {
-            return;
-        };
-        let key = parsed.as_ref().map(|signed| signed.key);
-        let user = match self.signer(&message, key.ok()) {
-            Ok(user) => user,
-            // Whoever sent it hears nothing, so every replica may say that of it.
-            Err(error) => return self.refuse_signed(&id, &message, &error).await,
         };
         let taken = self.take(&id, self.settings.command_age + OUTAGE, false);
         let hold = match taken.await {
@@ -132,7 +141,9 @@ impl Handler {
         match self.prove(job, parsed, signatures).await {
             Ok((signed, caller)) => self.ask_as(job, hold, &signed, caller).await,
             Err(error) => {
-                self.refuse_signed(&job.id, &job.message, &error).await;
+                if let Some(recorded) = self.refuse_signed(&job.id, &job.message, &error) {
+                    recorded.await;
+                }
                 Reply::plain(error.to_string()).tagged(name, "refused")
             }
         }
@@ -220,17 +231,25 @@ impl Handler {
         }
     }
 
-    /// Logs that a proof is none, and puts it on record.
-    async fn refuse_signed(&self, id: &RequestId, message: &Incoming, error: &IdentityError) {
+    /// Logs that a proof is none, and returns what puts it on record; as far as there is room there.
+    fn refuse_signed(
+        &self,
+        id: &RequestId,
+        message: &Incoming,
+        error: &IdentityError,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
         let sender = message.envelope.sender;
         let from = sender.or_else(|| message.chat.bot_api_dialog_id());
         let from = format!("telegram:{}", from.unwrap_or_default());
-        let reason = error.name();
+        let (id, reason) = (id.clone(), error.name());
+        let broker = &self.broker;
+        let recorded = broker.record_refused_proof(&id, "chat", from.clone(), reason)?;
         warn!(event = "telegram.signed_refused", request = %id, from, reason, %error);
-        let recorded = self.broker.record_refused_proof(id, "chat", from, reason);
-        if let Err(error) = recorded.await {
-            error!(event = "telegram.refusal_unrecorded", request = %id, %error);
-        }
+        Some(async move {
+            if let Err(error) = recorded.await {
+                error!(event = "telegram.refusal_unrecorded", request = %id, %error);
+            }
+        })
     }
 }
 

@@ -9,10 +9,12 @@ use telegram_dc::{Chat, User};
 use vaultgram::age::NewIdentity;
 
 use crate::setting;
-use crate::stage::{ALICE, BROKER, PASSWORD, PATIENCE, Stage};
+use crate::stage::{ALICE, BROKER, MALLORY, PASSWORD, PATIENCE, Stage};
 
 const PAGE: &str = include_str!("../../docs/ci.md");
 const CI: i64 = 7001;
+/// How much is sent at once by who may send nothing.
+const FLOOD: usize = 600;
 const GROUP: i64 = 78;
 const TOKEN: &str = "7001:of-the-bot";
 const KEY: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -248,4 +250,27 @@ async fn a_token_is_unwrapped_in_vault_and_a_command_counts_once_across_a_restar
     );
     let told = ci.sends(request.trim_end()).await;
     assert!(told.contains(" failed\n"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_a_stranger_fills_no_log_and_keeps_nobody_waiting() {
+    let ci = Ci::start().await;
+    let message = ci.sign(&["django/database"]);
+    let message = message.trim_end();
+    for _ in 0..FLOOD {
+        let dc = &ci.stage.dc;
+        dc.send(MALLORY, Chat::User(BROKER), message).unwrap();
+    }
+    // Which its sender may send, whoever else did.
+    let told = ci.sends(message).await;
+    assert!(told.contains(" wrapped\n"), "{told}");
+    let logged = ci.stage.log().matches("telegram.signed_refused").count();
+    assert!((1..FLOOD / 2).contains(&logged), "{logged}");
+    let all = || {
+        let audit = std::fs::read_to_string(ci.stage.path("audit.jsonl")).unwrap();
+        audit.matches("\"event\":\"proof_refused\"").count() == logged
+    };
+    ci.stage.wait("what is logged is on record", all).await;
+    let said = ci.stage.chat(MALLORY);
+    assert!(said.iter().all(|it| it.text == message), "{said:?}");
 }

@@ -243,7 +243,9 @@ impl Proofs {
         let from = Who::from(from).to_string();
         tracing::warn!(event = "https.refused", request = %id, from, kind, reason, error);
         let recorded = self.broker.record_refused_proof(id, kind, from, reason);
-        if let Err(error) = recorded.await {
+        if let Some(recorded) = recorded
+            && let Err(error) = recorded.await
+        {
             tracing::error!(event = "https.refusal_unrecorded", %error);
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use telegram_dc::{Chat, Draft};
+use vaultgram::telegram::StrangerReply;
 
 use super::{CI, GROUP, KEY, OTHER, OTHER_KEY, READ, Signed, ci};
 use crate::support::{ALICE, MALLORY, TOKEN, World};
@@ -169,4 +170,20 @@ async fn it_counts_once_and_only_from_its_own_account() {
         assert!(world.answers(user).is_empty(), "{user}");
     }
     world.is_kept_secret();
+}
+
+#[tokio::test]
+async fn where_nobody_signs_it_is_a_strangers_message_as_any_other() {
+    let mut world = ci().await;
+    world.settings.signers.clear();
+    let sentence = "This account does not talk to you.";
+    world.settings.stranger_reply = StrangerReply::Sentence(sentence.to_owned());
+    let _process = world.start().await;
+    for _ in 0..3 {
+        world.send(MALLORY, Signed::new(READ).text());
+    }
+    world.answer(MALLORY, |m| m.text == sentence).await;
+    world.settles().await;
+    assert_eq!(world.answers(MALLORY).len(), 1);
+    assert!(world.refused().is_empty());
 }
