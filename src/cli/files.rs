@@ -51,7 +51,8 @@ pub struct FilesArgs {
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true,
         default_missing_value = watch::INTERVAL, value_parser = watch::interval)]
     pub watch: Option<Duration>,
-    /// Try again for so long while vaultgram or Vault is not available, in the beginning
+    /// Try again for so long while vaultgram or Vault is not available, or the token in its file was used
+    /// before, in the beginning
     #[arg(long, value_name = "TIME", value_parser = wait)]
     pub wait: Option<Duration>,
     /// Ask nobody and write nothing: only say whether all the files are there
@@ -127,7 +128,9 @@ async fn patiently(
             Ok(fetched) => return Ok(fetched),
             Err(failure) => failure,
         };
-        let passing = matches!(failure.exit, Exit::Unavailable | Exit::TryAgain);
+        let away = matches!(failure.exit, Exit::Unavailable | Exit::TryAgain);
+        // Whoever writes a token's file writes another one there in time.
+        let passing = away || socket.lacks_token().await;
         if !passing || Instant::now() + pause > end {
             return Err(failure);
         }

@@ -15,13 +15,15 @@ use zeroize::Zeroizing;
 
 use crate::cli::client::https::{Address, Trust, trust};
 use crate::cli::client::patience::{Unanswered, patiently};
-use crate::cli::client::proof::{Evidence, Headers, Proof, ProofArgs, Secret};
+use crate::cli::client::proof::{Evidence, Headers, Proof, ProofArgs, Secret, Source};
 use crate::cli::client::{Answer, Asked};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::secret::not_understood;
 
 /// The header that names a session.
 const TOKEN: &str = "x-vault-token";
+/// What is answered to a token that counted already.
+const USED: &str = "used before";
 /// How long ending a session may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -31,6 +33,8 @@ pub(in crate::cli) struct Remote {
     trust: Trust,
     proof: Proof,
     session: Mutex<Option<Session>>,
+    /// The token in a file, where that was used before: it is not shown again.
+    used: Mutex<Option<Secret>>,
 }
 
 /// A session that was opened here.
@@ -79,6 +83,7 @@ impl Remote {
             trust: trust(arguments.ca_file(), arguments.own_certificate()?)?,
             proof,
             session: Mutex::new(None),
+            used: Mutex::new(None),
         })
     }
 
@@ -106,6 +111,11 @@ impl Remote {
         let proof = named(&session.token);
         let ended = self.send(&end, &proof);
         drop(tokio::time::timeout(FAREWELL, ended).await);
+    }
+
+    /// Whether no session can be opened before another token is in its file.
+    pub(super) async fn lacks_token(&self) -> bool {
+        self.used.lock().await.is_some()
     }
 
     async fn send(&self, asked: &Asked<'_>, proof: &Headers) -> Result<Answer, Unanswered> {
@@ -146,7 +156,8 @@ impl Remote {
 
     async fn log_in(&self, role: &str, evidence: &Evidence) -> Result<Answer, Unanswered> {
         let jwt = match evidence {
-            Evidence::Token(source) => source.read()?,
+            Evidence::Token(Source::Given(secret)) => secret.clone(),
+            Evidence::Token(Source::File(file)) => self.unused(Secret::in_file(file)?).await?,
             Evidence::Github {
                 url,
                 token,
@@ -160,7 +171,28 @@ impl Remote {
             headers: &[],
             body: Bytes::from_owner(Zeroizing::new(body.into_bytes())),
         };
-        self.address.ask(&self.trust, &asked).await
+        let answer = self.address.ask(&self.trust, &asked).await?;
+        if answer.status == StatusCode::FORBIDDEN
+            && let Evidence::Token(Source::File(_)) = evidence
+            && answer.failure().what.contains(USED)
+        {
+            *self.used.lock().await = Some(jwt);
+        }
+        Ok(answer)
+    }
+
+    /// The token that is in its file now, unless it is still the one that was used before.
+    async fn unused(&self, jwt: Secret) -> Result<Secret, Failure> {
+        let mut used = self.used.lock().await;
+        if used.as_ref().is_some_and(|used| used.text() == jwt.text()) {
+            let what = format!(
+                "{}: cannot sign in: the token in its file was {USED}, and counts once",
+                self.address
+            );
+            return Err(Failure::new(Exit::Denied, what).hint("have a new one written there"));
+        }
+        *used = None;
+        Ok(jwt)
     }
 }
 

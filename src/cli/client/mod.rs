@@ -152,6 +152,15 @@ impl Socket {
         Self { watched, ..self }
     }
 
+    /// Whether nobody can tell who asks before another token is in its file, as the one there was used
+    /// before.
+    pub(super) async fn lacks_token(&self) -> bool {
+        match &self.place {
+            Place::Unix(_) => false,
+            Place::Https(remote) => remote.lacks_token().await,
+        }
+    }
+
     /// Sends `GET target`.
     ///
     /// # Errors

@@ -392,7 +392,14 @@ mod tests {
         let page = page();
         let point = |label: &str| {
             let (_, rest) = page.split_once(&format!("\n- `{label}`: ")).unwrap();
-            quoted(rest.split("\n- ").next().unwrap().split("\n\n").next().unwrap())
+            quoted(
+                rest.split("\n- ")
+                    .next()
+                    .unwrap()
+                    .split("\n\n")
+                    .next()
+                    .unwrap(),
+            )
         };
         assert_eq!(point("decision"), ENDS.iter().map(|end| end.0).collect());
         assert_eq!(point("outcome"), ENDS.iter().map(|end| end.1).collect());

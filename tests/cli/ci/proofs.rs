@@ -3,12 +3,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
+use tokio::time::Instant;
 
 use super::{Elsewhere, KEY, ends};
 use crate::Ran;
@@ -50,8 +51,8 @@ fn a_job_signs_in_once_by_what_github_says_of_it() {
     assert!(!log.contains(JOB_TOKEN) && !log.contains("hunter2-elsewhere"));
 }
 
-/// A server that gives these answers, in turn; and what it was asked, once it has given them.
-fn made_up(answers: Vec<(&'static str, &'static str)>) -> (String, JoinHandle<Vec<String>>) {
+/// A server that gives these answers, in turn; and what it was asked, each time that it has given one.
+fn made_up(answers: Vec<(&'static str, &'static str)>) -> (String, Receiver<String>) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", server.local_addr().unwrap());
     (address, serve(move || server, answers))
@@ -61,7 +62,8 @@ fn made_up(answers: Vec<(&'static str, &'static str)>) -> (String, JoinHandle<Ve
 fn serve(
     bind: impl FnOnce() -> TcpListener + Send + 'static,
     answers: Vec<(&'static str, &'static str)>,
-) -> JoinHandle<Vec<String>> {
+) -> Receiver<String> {
+    let (tell, told) = channel();
     std::thread::spawn(move || {
         let server = bind();
         let answer = |(status, answer): (&str, &str)| {
@@ -80,8 +82,12 @@ fn serve(
             reader.get_mut().write_all(said.as_bytes()).unwrap();
             format!("{head}{}", String::from_utf8(body).unwrap())
         };
-        answers.into_iter().map(answer).collect()
-    })
+        for asked in answers.into_iter().map(answer) {
+            // A test may have heard enough.
+            tell.send(asked).ok();
+        }
+    });
+    told
 }
 
 const REFUSED: (&str, &str) = ("403 Forbidden", r#"{"errors":["no"]}"#);
@@ -111,7 +117,7 @@ fn a_session_is_opened_once_and_ended() {
         ("204 No Content", ""),
     ]);
     ends(&as_gitlab(&address, &["get", "secret/x"]), 77, "no");
-    let asked = serving.join().unwrap();
+    let asked: Vec<_> = serving.iter().collect();
     for login in &asked[..2] {
         let target = "POST /v1/auth/jwt/login HTTP/1.1\r\n";
         assert!(login.starts_with(target), "{login}");
@@ -153,7 +159,7 @@ fn who_is_not_there_yet_is_waited_for_and_asked_with_another_proof() {
     ];
     let ran = crate::vaultgram(folder.path(), &variables, &["get", "secret/x"]);
     ends(&ran, 77, "no");
-    let asked = serving.join().unwrap();
+    let asked: Vec<_> = serving.iter().collect();
     let id = |asked: &str| {
         let mut lines = asked.lines();
         let id = lines.find_map(|line| line.strip_prefix("webhook-id: "));
@@ -176,7 +182,7 @@ fn a_session_that_is_over_is_opened_anew() {
         ("204 No Content", ""),
     ]);
     ends(&as_gitlab(&address, &["get", "secret/x"]), 77, "no");
-    let asked = serving.join().unwrap();
+    let asked: Vec<_> = serving.iter().collect();
     assert!(asked[1].contains("vgs.over"), "{}", asked[1]);
     assert!(asked[3].contains("vgs.new") && asked[4].contains("vgs.new"));
 }
@@ -208,6 +214,67 @@ fn a_token_in_a_file_or_a_variable_counts_once() {
     let ran = run(&get, &[("VAULTGRAM_JWT", "hunter2")]);
     assert_eq!(ran.code, 64, "{ran:?}");
     assert!(!ran.err.contains("hunter2"), "{ran:?}");
+}
+
+/// As of a container that ends, and starts again within the life of its token.
+#[test]
+fn files_wait_for_another_token_and_show_the_used_one_once() {
+    let used = r#"{"errors":["this was used before, and counts once; get a new token"]}"#;
+    let opened = r#"{"auth":{"client_token":"vgs.new","lease_duration":600}}"#;
+    let mount = r#"{"request_id":"","lease_id":"","renewable":false,"lease_duration":0,"data":{
+        "path":"secret/","type":"kv","options":{"version":"1"}}}"#;
+    let secret = r#"{"request_id":"","lease_id":"","renewable":false,"lease_duration":0,"data":{
+        "user":"ann"}}"#;
+    let (address, serving) = made_up(vec![
+        ("403 Forbidden", used),
+        ("403 Forbidden", used),
+        ("200 OK", opened),
+        ("200 OK", mount),
+        ("200 OK", secret),
+        ("204 No Content", ""),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("jwt");
+    let write = |text: &str| {
+        std::fs::write(folder.path().join("new"), text).unwrap();
+        std::fs::rename(folder.path().join("new"), &token).unwrap();
+    };
+    write("a.b.used");
+    std::fs::create_dir(folder.path().join("secrets")).unwrap();
+    let variables = [
+        ("VAULTGRAM_JWT_FILE", "jwt"),
+        ("VAULTGRAM_SOCKET", address.as_str()),
+    ];
+    let files = |wait: &str| {
+        let wait = format!("--wait={wait}");
+        let arguments = ["files", "--dir=secrets", &wait, "user=secret/x#user"];
+        crate::vaultgram(folder.path(), &variables, &arguments)
+    };
+    let start = Instant::now();
+    let ran = files("2s");
+    ends(
+        &ran,
+        77,
+        "cannot sign in: the token in its file was used before",
+    );
+    assert!(start.elapsed() > Duration::from_millis(700), "it waits");
+    let jwt = || {
+        let asked = serving.recv().unwrap();
+        asked.rsplit('"').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(jwt(), "a.b.used");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| files("1m"));
+        assert_eq!(jwt(), "a.b.used");
+        // Long enough for another try.
+        std::thread::sleep(Duration::from_millis(1500));
+        write("a.b.new");
+        let ran = waiting.join().unwrap();
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    });
+    assert_eq!(jwt(), "a.b.new");
+    let written = std::fs::read_to_string(folder.path().join("secrets/user"));
+    assert_eq!(written.unwrap(), "ann");
 }
 
 #[test]
@@ -368,6 +435,6 @@ fn the_session_in_a_variable_is_used_as_it_is() {
     ];
     let ran = crate::vaultgram(folder.path(), &variables, &["get", "secret/x"]);
     ends(&ran, 77, "no");
-    let asked = serving.join().unwrap();
+    let asked: Vec<_> = serving.iter().collect();
     assert!(asked[0].contains("vgs.from-outside"), "{asked:?}");
 }
