@@ -33,7 +33,8 @@ pub enum BindError {
     /// Longer than the kernel takes.
     #[error("path: {} has {} bytes, and a Unix socket's path at most {MAX_PATH}; choose a shorter one", .0.display(), .0.as_os_str().len())]
     TooLong(PathBuf),
-    /// Neither the folder exists, nor the one that it would be made in.
+    /// The folder does not exist, and cannot be made: the one that it would be in does not exist either,
+    /// or is not ours to write to.
     #[error("path: the folder {} does not exist; make it (systemd: RuntimeDirectory=vaultgram)", .0.display())]
     NoFolder(PathBuf),
     /// Others could put a socket of their own in place of ours.
@@ -300,9 +301,10 @@ fn open_folder(folder: &Path, path: &Path) -> Result<OwnedFd, BindError> {
         action: "open its folder",
         cause: cause.into(),
     };
-    match rustix::fs::mkdirat(CWD, folder, FOLDER_MODE) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(Errno::NOENT | Errno::NOTDIR) => return Err(BindError::NoFolder(folder.to_owned())),
+    let made = match rustix::fs::mkdirat(CWD, folder, FOLDER_MODE) {
+        Ok(()) => true,
+        // Where it may not be made, it may be there.
+        Err(Errno::EXIST | Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::ROFS) => false,
         Err(cause) => {
             return Err(BindError::System {
                 path: path.to_owned(),
@@ -310,17 +312,26 @@ fn open_folder(folder: &Path, path: &Path) -> Result<OwnedFd, BindError> {
                 cause: cause.into(),
             });
         }
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    };
+    let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // What we made is no link.
+    flags.set(OFlags::NOFOLLOW, made);
     let opened = match rustix::fs::openat(CWD, folder, flags, Mode::empty()) {
-        Err(Errno::NOTDIR) => return Err(BindError::NoFolder(folder.to_owned())),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Err(BindError::NoFolder(folder.to_owned())),
         result => result.map_err(system)?,
     };
-    let status = rustix::fs::fstat(&opened).map_err(system)?;
+    let us = rustix::process::geteuid().as_raw();
+    let mut status = rustix::fs::fstat(&opened).map_err(system)?;
+    if made && status.st_uid == us {
+        // Whatever the umask is; what is made in it has its group where Kubernetes wants that.
+        let group = Mode::from_raw_mode(status.st_mode) & Mode::SGID;
+        rustix::fs::fchmod(&opened, FOLDER_MODE | group).map_err(system)?;
+        status = rustix::fs::fstat(&opened).map_err(system)?;
+    }
     if status.st_mode & 0o022 != 0 {
         return Err(BindError::OpenFolder(folder.to_owned()));
     }
-    if status.st_uid != 0 && status.st_uid != rustix::process::geteuid().as_raw() {
+    if status.st_uid != 0 && status.st_uid != us {
         return Err(BindError::ForeignFolder {
             folder: folder.to_owned(),
             owner: status.st_uid,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::thread::{Uid, set_thread_res_uid};
 use vaultgram::http::{BindError, adopt, bind};
 
 use crate::support::{ordinary, own_uid, settings, skipped};
@@ -260,14 +261,51 @@ fn a_folder_of_somebody_else_is_refused() {
 
 #[test]
 fn a_missing_folder_is_made_for_the_socket_alone() {
+    // What Kubernetes shares between the containers of a pod: anybody may write to it, and what is made
+    // in it may be its group's.
+    for (parent, expected) in [(0o777, 0o755), (0o2777, 0o2755)] {
+        let (folder, _) = folder();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(parent)).unwrap();
+        let path = folder.path().join("socket/vaultgram.sock");
+        let _listener = bind(&settings(path.clone())).unwrap_or_else(|error| panic!("{error}"));
+        UnixStream::connect(&path).unwrap();
+        let mode = fs::metadata(path.parent().unwrap()).unwrap().mode();
+        assert_eq!(mode & 0o7777, expected, "{mode:o}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_made_has_its_mode_whatever_the_umask_is() {
+    // Of a process, and not of a thread.
+    let ran = std::process::Command::new("sh")
+        .args(["-c", "umask 077; exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "binding::a_missing_folder_is_made_for_the_socket_alone",
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn where_no_folder_can_be_made_it_is_told() {
     let (folder, _) = folder();
-    // What Kubernetes shares between the containers of a pod: anybody may write to it.
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let path = folder.path().join("socket/vaultgram.sock");
-    let _listener = bind(&settings(path.clone())).unwrap_or_else(|error| panic!("{error}"));
-    UnixStream::connect(&path).unwrap();
-    let mode = fs::metadata(path.parent().unwrap()).unwrap().mode();
-    assert_eq!(mode & 0o022, 0, "{mode:o}");
+    let error = std::thread::spawn(move || {
+        if own_uid() == 0 {
+            // Nothing is refused to root.
+            let nobody = Uid::from_raw(65534);
+            set_thread_res_uid(nobody, nobody, nobody).unwrap();
+        }
+        refusal(&path)
+    });
+    let error = error.join().unwrap();
+    assert!(matches!(error, BindError::NoFolder(_)), "{error}");
+    assert!(error.to_string().contains("make it (systemd: "), "{error}");
 }
 
 #[test]
