@@ -57,6 +57,7 @@ pub(super) async fn patiently(
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::collections::BTreeSet;
 
     use hyper::StatusCode;
 
@@ -77,34 +78,43 @@ mod tests {
         Err(Unanswered { failure, again })
     }
 
-    /// How often is asked, and how many seconds that takes.
-    async fn asked(ask: impl Fn() -> Result<Answer, Unanswered>) -> (u32, u64) {
+    /// How often is asked, and how long that takes.
+    async fn asked(ask: impl Fn() -> Result<Answer, Unanswered>) -> (u32, Duration) {
         let (start, times) = (Instant::now(), Cell::new(0));
         let asking = patiently(Answer::wants_patience, async || {
             times.set(times.get() + 1);
             ask()
         });
         drop(asking.await);
-        (times.get(), start.elapsed().as_secs())
+        (times.get(), start.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_is_away_is_asked_again_for_a_while_with_more_time_between() {
-        let (times, seconds) = asked(|| away(true)).await;
-        assert!((5..=7).contains(&times), "{times}");
-        assert!((7..=15).contains(&seconds), "{seconds}");
-        let (times, seconds) = asked(|| Ok(busy())).await;
-        assert_eq!(times, 3);
-        assert!((10..=11).contains(&seconds), "{seconds}");
+        // After 0.5, 1, 2, 4 and 5 seconds; then there is no time for 5 more.
+        let (times, took) = asked(|| away(true)).await;
+        assert_eq!(times, 6);
+        assert!((12..14).contains(&took.as_secs()), "{took:?}");
+        let (times, took) = asked(|| Ok(busy())).await;
+        assert_eq!((times, took.as_secs()), (3, 10), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn not_all_ask_again_at_the_same_moment() {
+        let mut all = BTreeSet::new();
+        for _ in 0..10 {
+            all.insert(asked(|| away(true)).await.1);
+        }
+        assert!(all.len() > 1, "{all:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_sent_is_not_sent_again() {
-        assert_eq!(asked(|| away(false)).await, (1, 0));
+        assert_eq!(asked(|| away(false)).await, (1, Duration::ZERO));
         let longer = || Answer {
             retry_after: Some(Duration::from_secs(6)),
             ..busy()
         };
-        assert_eq!(asked(|| Ok(longer())).await, (1, 0));
+        assert_eq!(asked(|| Ok(longer())).await, (1, Duration::ZERO));
     }
 }
