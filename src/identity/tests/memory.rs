@@ -57,6 +57,7 @@ impl Coordination for Memory {
     }
 
     async fn finish(&self, key: &str) -> Result<(), CoordinationError> {
+        tokio::task::yield_now().await;
         self.works()?;
         self.claims.lock().unwrap().get_mut(key).unwrap().1 = true;
         Ok(())
