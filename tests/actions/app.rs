@@ -12,9 +12,10 @@ use crate::setting::{Ahead, REPOSITORY, client_with, file, github, id, inputs, m
 
 const TOKENS: &str = "POST /app/installations/4711/access_tokens";
 
-struct Setting {
-    github: GitHub,
-    client: Client,
+/// A GitHub that knows an App, and a client that is it.
+pub(crate) struct Setting {
+    pub(crate) github: GitHub,
+    pub(crate) client: Client,
     clock: Arc<Ahead>,
 }
 
@@ -26,7 +27,7 @@ fn client_of(github: &GitHub, clock: &Arc<Ahead>, key: Vec<u8>) -> Client {
     client_with(github.url(), app, clock.clone())
 }
 
-async fn setting() -> Setting {
+pub(crate) async fn setting() -> Setting {
     let github = github().await;
     let key = AppKey::new();
     let clock = Arc::new(Ahead::default());

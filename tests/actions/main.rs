@@ -17,6 +17,7 @@ mod github;
 mod app;
 mod faults;
 mod limits;
+mod published;
 mod reading;
 mod runs;
 mod secrecy;

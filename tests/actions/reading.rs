@@ -1,5 +1,6 @@
 //! Workflows and commits.
 
+use serde_json::json;
 use vaultgram::broker::ports::Pipelines;
 use vaultgram::broker::ports::pipelines::{
     GitRef, InputKind, PipelineError, Repository, WorkflowFile,
@@ -115,4 +116,22 @@ async fn a_commit_is_told_in_short() {
         error.to_string().contains("no such branch, tag or commit"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_commit_of_nobody_github_knows_can_be_read() {
+    let github = github().await;
+    let client = client(&github);
+    for (nobody, name) in [(json!(null), json!({})), (json!({}), json!(null))] {
+        let mut change = commit("main", "Fix the till", "Monalisa");
+        change["author"] = nobody;
+        change["commit"]["author"] = name;
+        github
+            .world()
+            .repo(REPOSITORY)
+            .commits
+            .insert("main".to_owned(), change);
+        let commit = client.commit(&repository(), &main()).await.unwrap();
+        assert_eq!((commit.login, commit.author.as_str()), (None, ""));
+    }
 }

@@ -66,12 +66,7 @@ async fn told() -> Told {
 impl Told {
     /// What GitHub tells of a run as it is now.
     fn about(&self, id: u64) -> String {
-        let world = self.github.world();
-        let mut run = world.repos[REPOSITORY].runs.iter();
-        let run = run.find(|run| run.id == id).unwrap();
-        let run = world.run_json(REPOSITORY, run);
-        let place = json!({"full_name": REPOSITORY});
-        json!({"action": "in_progress", "workflow_run": run, "repository": place}).to_string()
+        self.github.world().told_of_run(REPOSITORY, id).to_string()
     }
 
     /// Why deliveries were refused, by the audit.

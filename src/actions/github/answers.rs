@@ -94,9 +94,10 @@ struct Environment {
 
 #[derive(Deserialize)]
 struct Reviewer {
-    reviewer: Named,
+    reviewer: Option<Named>,
 }
 
+/// Somebody, or a team; GitHub may say `{}`.
 #[derive(Deserialize)]
 struct Named {
     login: Option<String>,
@@ -107,7 +108,7 @@ struct Named {
 pub(super) struct CommitAnswer {
     sha: String,
     commit: GitCommit,
-    author: Option<Account>,
+    author: Option<Named>,
 }
 
 #[derive(Deserialize)]
@@ -118,7 +119,7 @@ struct GitCommit {
 
 #[derive(Deserialize)]
 struct Author {
-    name: String,
+    name: Option<String>,
 }
 
 impl TryFrom<RunAnswer> for Run {
@@ -180,6 +181,7 @@ impl TryFrom<JobAnswer> for RunJob {
 impl From<Pending> for PendingDeployment {
     fn from(pending: Pending) -> Self {
         let name = |Reviewer { reviewer }: Reviewer| {
+            let reviewer = reviewer?;
             let team = reviewer.slug.map(|slug| format!("@{slug}"));
             reviewer.login.or(team).map(|name| text(&name))
         };
@@ -197,12 +199,13 @@ impl TryFrom<CommitAnswer> for Commit {
     type Error = PipelineError;
 
     fn try_from(answer: CommitAnswer) -> Result<Self, PipelineError> {
-        let author = answer.commit.author.map(|author| author.name);
+        let author = answer.commit.author.and_then(|author| author.name);
+        let login = answer.author.and_then(|author| author.login);
         Ok(Self {
             sha: hash(answer.sha)?,
             subject: text(answer.commit.message.lines().next().unwrap_or_default()),
             author: text(&author.unwrap_or_default()),
-            login: answer.author.map(|author| text(&author.login)),
+            login: login.as_deref().map(text),
         })
     }
 }

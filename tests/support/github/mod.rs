@@ -1,6 +1,6 @@
 //! A simulated GitHub: its Actions API over plain HTTP on loopback, with GitHub's answers, limits
 //! and faults, under the test's control. Shapes and statuses follow GitHub's published description
-//! of its API (version 2022-11-28).
+//! of its API (version 2022-11-28), of which `published/` has an excerpt that they are held against.
 #![allow(
     dead_code,
     unused_imports,
@@ -12,6 +12,7 @@
 )]
 
 mod app;
+mod places;
 mod routes;
 mod shapes;
 mod world;
@@ -31,7 +32,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 pub(crate) use self::app::AppKey;
-pub(crate) use self::shapes::{commit, job, pending};
+pub(crate) use self::shapes::{commit, job, pending, told_of_job};
 pub(crate) use self::world::{Details, World};
 
 /// One request that came, and the status it was answered with.
@@ -45,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) body: Value,
     /// 0: it got none.
     pub(crate) status: u16,
+    /// What was said.
+    pub(crate) answer: Vec<u8>,
 }
 
 /// What goes wrong with a request.
@@ -174,13 +177,17 @@ async fn serve(
         headers,
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         status: 0,
+        answer: vec![],
     };
     let (answer, wait) = {
         let mut world = world.lock().unwrap();
         let position = world.faults.iter().position(|(which, _)| call.is(which));
         let fault = position.map(|position| world.faults.remove(position).1);
         let (answer, wait) = world.answer(&call, fault);
-        call.status = answer.as_ref().map_or(0, |answer| answer.status);
+        if let Some(answer) = &answer {
+            call.status = answer.status;
+            call.answer.clone_from(&answer.body);
+        }
         world.calls.push(call);
         (answer, wait)
     };

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::shapes::{account, at};
+use super::places::{app, installation, permissions, whole_account};
+use super::shapes::{at, deployment};
 use super::world::{Details, Run, World};
 use super::{Answer, Call};
 
@@ -42,19 +43,15 @@ impl World {
             return Answer::says(400, "a header is missing");
         }
         let answer = match (call.method.as_str(), &path[..], &who) {
-            ("GET", ["user"], Who::Account(login)) => Answer::json(200, &account(login)),
+            ("GET", ["user"], Who::Account(login)) => Answer::json(200, &whole_account(login)),
             ("GET", ["user"], _) => Answer::says(403, "Resource not accessible by integration"),
-            ("GET", ["app"], Who::App(slug)) => {
-                Answer::json(200, &json!({"id": 7, "slug": slug, "name": slug}))
-            }
+            ("GET", ["app"], Who::App(slug)) => Answer::json(200, &app(slug)),
             ("GET", ["repos", owner, name, "installation"], Who::App(slug)) => {
                 let repository = format!("{owner}/{name}");
                 match self.repos.get(&repository) {
-                    Some(repo) if !repo.not_installed => Answer::json(
-                        200,
-                        &json!({"id": 4711, "account": account(owner), "app_slug": slug,
-                            "repository_selection": "selected", "target_type": "Organization"}),
-                    ),
+                    Some(repo) if !repo.not_installed => {
+                        Answer::json(200, &installation(4711, owner, slug))
+                    }
                     _ => Answer::says(404, "Not Found"),
                 }
             }
@@ -109,7 +106,7 @@ impl World {
         Answer::json(
             201,
             &json!({"token": token, "expires_at": at(until), "repository_selection": "selected",
-                "permissions": {"actions": "write", "contents": "read"}}),
+                "permissions": permissions()}),
         )
     }
 
@@ -316,10 +313,14 @@ impl World {
                         "No pending deployment requests to approve or reject",
                     );
                 }
-                run.pending
-                    .retain(|it| !ids.contains(&it["environment"]["id"]));
+                let (decided, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut run.pending)
+                    .into_iter()
+                    .partition(|it| ids.contains(&it["environment"]["id"]));
+                run.pending = waiting;
                 run.reviews.push(body.clone());
-                Answer::json(200, &json!([{"id": 1, "environment": "production"}]))
+                let decided = decided.iter();
+                let decided = decided.map(|it| deployment(repository, run, &it["environment"]));
+                Answer::json(200, &Value::Array(decided.collect()))
             }
             _ => Answer::says(404, "Not Found"),
         }

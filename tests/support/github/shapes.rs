@@ -6,6 +6,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use super::Answer;
+use super::places::{account, repository, whole_repository, workflow};
 use super::world::{Run, World};
 
 /// A commit's hash, of a branch.
@@ -24,20 +25,12 @@ pub(crate) fn at(time: OffsetDateTime) -> String {
         .unwrap()
 }
 
-/// An account, as it stands in everything.
-pub(crate) fn account(login: &str) -> Value {
-    json!({
-        "login": login, "id": 1, "node_id": "MDQ6VXNlcjE=", "type": "User", "site_admin": false,
-        "avatar_url": "https://github.com/images/error/octocat_happy.gif", "gravatar_id": "",
-        "url": format!("https://api.github.com/users/{login}"),
-        "html_url": format!("https://github.com/{login}"),
-    })
-}
-
 impl World {
     /// A run.
-    pub(crate) fn run_json(&self, repository: &str, run: &Run) -> Value {
-        let api = format!("{}/repos/{repository}/actions/runs/{}", self.url, run.id);
+    pub(crate) fn run_json(&self, of: &str, run: &Run) -> Value {
+        let actions = format!("{}/repos/{of}/actions", self.url);
+        let api = format!("{actions}/runs/{}", run.id);
+        let person = json!({"name": "Octo Cat", "email": "support@github.com"});
         json!({
             "id": run.id, "name": "Deploy", "node_id": "MDEyOldvcmtmbG93UnVuMjY5Mjg5",
             "check_suite_id": 42, "check_suite_node_id": "MDEwOkNoZWNrU3VpdGU0Mg==",
@@ -46,17 +39,56 @@ impl World {
             "run_number": run.id - 900, "run_attempt": run.attempt, "event": run.event,
             "display_title": format!("Deploy of {}", run.branch),
             "status": run.status, "conclusion": run.conclusion, "workflow_id": 159_038,
-            "url": api, "html_url": format!("https://github.com/{repository}/actions/runs/{}", run.id),
+            "url": api, "html_url": format!("https://github.com/{of}/actions/runs/{}", run.id),
             "pull_requests": [], "created_at": at(run.created), "updated_at": at(run.updated),
             "run_started_at": at(run.created), "actor": account(&run.actor),
             "triggering_actor": account(&run.actor), "jobs_url": format!("{api}/jobs"),
             "logs_url": format!("{api}/logs"), "artifacts_url": format!("{api}/artifacts"),
             "cancel_url": format!("{api}/cancel"), "rerun_url": format!("{api}/rerun"),
-            "previous_attempt_url": null, "head_commit": null, "referenced_workflows": [],
-            "repository": {"id": 1_296_269, "full_name": repository, "private": true},
-            "head_repository": {"id": 1_296_269, "full_name": repository, "private": true},
+            "check_suite_url": format!("{}/repos/{of}/check-suites/42", self.url),
+            "workflow_url": format!("{actions}/workflows/159038"),
+            "previous_attempt_url": null, "referenced_workflows": [],
+            "head_commit": {"id": run.sha, "tree_id": hash("t"), "message": "Fix the till",
+                "timestamp": at(run.created), "author": person, "committer": person},
+            "repository": repository(of), "head_repository": repository(of),
         })
     }
+
+    /// What a webhook tells of a run.
+    pub(crate) fn told_of_run(&self, of: &str, id: u64) -> Value {
+        let run = self.repos[of].runs.iter().find(|run| run.id == id).unwrap();
+        let action = match run.status.as_str() {
+            "queued" => "requested",
+            "completed" => "completed",
+            _ => "in_progress",
+        };
+        let mut told = self.run_json(of, run);
+        if action == "in_progress" {
+            told.as_object_mut().unwrap().remove("display_title");
+        }
+        json!({"action": action, "workflow_run": told, "workflow": workflow(of, &run.file),
+            "repository": whole_repository(of), "sender": account(&run.actor)})
+    }
+}
+
+/// What a webhook tells of a [`job`] of a run.
+pub(crate) fn told_of_job(of: &str, id: u64, job: &Value) -> Value {
+    let mut told = job.clone();
+    told["run_id"] = id.into();
+    json!({"action": job["status"], "workflow_job": told, "repository": whole_repository(of),
+        "sender": account("octocat")})
+}
+
+/// What was said of a deployment.
+pub(super) fn deployment(of: &str, run: &Run, environment: &Value) -> Value {
+    let url = format!("https://api.github.com/repos/{of}/deployments/1");
+    json!({
+        "url": url, "id": 1, "node_id": "MDEwOkRlcGxveW1lbnQx", "sha": run.sha,
+        "ref": run.branch, "task": "deploy", "payload": {}, "environment": environment["name"],
+        "description": null, "creator": account(&run.actor), "created_at": at(run.created),
+        "updated_at": at(run.updated), "statuses_url": format!("{url}/statuses"),
+        "repository_url": format!("https://api.github.com/repos/{of}"),
+    })
 }
 
 /// A job with steps: name, status and conclusion of each.
@@ -102,8 +134,13 @@ pub(crate) fn pending(id: u64, environment: &str, may: bool) -> Value {
         "current_user_can_approve": may,
         "reviewers": [
             {"type": "User", "reviewer": account("octocat")},
-            {"type": "Team", "reviewer": {"id": 1, "name": "Justice League",
-                "slug": "justice-league", "privacy": "closed", "permission": "admin"}},
+            {"type": "Team", "reviewer": {"id": 1, "node_id": "MDQ6VGVhbTE=", "parent": null,
+                "name": "Justice League", "slug": "justice-league", "description": null,
+                "privacy": "closed", "permission": "admin", "type": "organization",
+                "url": "https://api.github.com/teams/1",
+                "html_url": "https://github.com/orgs/acme/teams/justice-league",
+                "members_url": "https://api.github.com/teams/1/members{/member}",
+                "repositories_url": "https://api.github.com/teams/1/repos"}},
         ],
     })
 }
