@@ -193,6 +193,7 @@ impl BrokerError {
                 | Self::InvokeOnHost
                 | Self::PlainInChat
                 | Self::NoVersionNamed
+                | Self::Approval(ApprovalError::Busy)
         )
     }
 

@@ -264,6 +264,10 @@ impl Broker {
             PipelineAction::Watch => return self.watch(permit).await,
             PipelineAction::Unwatch => return self.unwatch(permit).await,
             PipelineAction::Run => {
+                // Where GitHub does not say which run it is, two that begin at once would look alike. Within
+                // a process the port sees to that.
+                let turn = self.turn(&format!("starts/{}", target.path)).await?;
+                self.usable(permit)?;
                 let start = served.start(target).await?;
                 let Start {
                     repository,
@@ -273,6 +277,7 @@ impl Broker {
                     ..
                 } = &start;
                 let started = port.dispatch(repository, file, at, inputs).await;
+                drop(turn);
                 let id = started.map_err(RunError::from)?;
                 self.held_to(served, &start, id).await?;
                 self.tell_of(permit, repository, id).await;

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::broker::ports::{Claim, Coordination};
 use crate::broker::{ApprovalError, Broker, BrokerError};
 
-/// The longest that a turn is kept, should it not be given back.
-const LONGEST: time::Duration = time::Duration::minutes(1);
+/// The longest that a turn is kept, should it not be given back: longer than starting a pipeline takes.
+const LONGEST: time::Duration = time::Duration::minutes(2);
 /// How long one is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked for one that this very process still gives back.
@@ -34,7 +34,11 @@ impl Broker {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let until = self.now() + LONGEST;
-            match self.ports.coordination.claim(&key, until).await? {
+            let claiming = self.ports.coordination.claim(&key, until);
+            match timeout_at(deadline, claiming)
+                .await
+                .unwrap_or(Ok(Claim::Taken))?
+            {
                 Claim::Ours | Claim::Abandoned => {
                     let coordination = Arc::clone(&self.ports.coordination);
                     return Ok(Some(Turn { coordination, key }));

@@ -29,21 +29,26 @@ pub(crate) async fn world() -> (GitHub, World) {
     let github = GitHub::start().await;
     let files = ["deploy.yml", "other.yml"];
     github.world().furnish(TOKEN, REPOSITORY, &files);
+    let mut world = World::new();
+    world.pipelines = Some(served(&github));
+    (github, world)
+}
+
+/// Its pipelines, as one process knows them.
+pub(crate) fn served(github: &GitHub) -> ServedPipelines {
     let settings = Settings {
         address: github.url(),
         credentials: Credentials::Token(SecretValue::new(TOKEN.as_bytes().to_vec())),
         request_timeout: Duration::from_secs(2),
         patience: Duration::from_secs(5),
     };
-    let mut world = World::new();
-    world.pipelines = Some(ServedPipelines {
+    ServedPipelines {
         port: Arc::new(Client::new(settings, Arc::new(SystemClock)).unwrap()),
         mount: "github".to_owned(),
         repositories: vec![Repository::new(REPOSITORY).unwrap()],
         at: GitRef::new("main").unwrap(),
         poll: time::Duration::seconds(20),
-    });
-    (github, world)
+    }
 }
 
 pub(crate) fn named(file: &str) -> WorkflowName {

@@ -84,6 +84,11 @@ impl Company {
         *self.patience.lock().unwrap() = patience;
     }
 
+    /// How many wait for what another has claimed.
+    pub(crate) fn waiting(&self) -> usize {
+        self.changed.receiver_count()
+    }
+
     /// Nobody reaches the state, or everybody does again.
     pub(crate) fn set_broken(&self, broken: bool) {
         self.state.lock().unwrap().broken = broken;
@@ -151,13 +156,18 @@ impl Member {
 
     /// Changes the state, which takes a membership.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, CoordinationError> {
+        let changed = self.try_to(change)?;
+        self.company.note_change();
+        Ok(changed)
+    }
+
+    /// As [`Member::change`], where perhaps nothing changes.
+    fn try_to<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, CoordinationError> {
         let changed = self.look(|state| {
             let term = state.members[self.number].term;
             term.map(|_| change(state))
         })?;
-        let changed = changed.ok_or_else(|| CoordinationError("no member".into()))?;
-        self.company.note_change();
-        Ok(changed)
+        changed.ok_or_else(|| CoordinationError("no member".into()))
     }
 
     fn entry(&self, kind: Kind, value: &[u8]) -> Entry {
@@ -182,7 +192,7 @@ impl Coordination for Member {
         let claiming = async {
             loop {
                 changes.mark_unchanged();
-                let claim = self.change(|state| {
+                let claim = self.try_to(|state| {
                     let Some(found) = state.entries.get(key) else {
                         let entry = self.entry(Kind::Claimed, b"");
                         state.entries.insert(key.to_owned(), entry);
@@ -201,7 +211,10 @@ impl Coordination for Member {
                     Some(Claim::Abandoned)
                 })?;
                 match claim {
-                    Some(claim) => return Ok(claim),
+                    Some(claim) => {
+                        self.company.note_change();
+                        return Ok(claim);
+                    }
                     None => drop(changes.changed().await),
                 }
             }

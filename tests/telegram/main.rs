@@ -13,6 +13,7 @@ mod answers;
 mod approvals;
 mod bot;
 mod changes;
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../support/company.rs"]
 mod company;
 mod connection;
