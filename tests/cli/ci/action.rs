@@ -20,8 +20,13 @@ pub(super) struct Repository {
 }
 
 impl Repository {
-    /// `{ACTION}` in `workflow` is where the action is.
+    /// The action is in the folder `action`.
     pub(super) fn new(workflow: &str) -> Self {
+        Self::with(&[("w.yml", workflow)])
+    }
+
+    /// With several workflows, by the names of their files.
+    pub(super) fn with(workflows: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let action = Path::new(env!("CARGO_MANIFEST_DIR")).join("action");
         let run = |program: &str, arguments: &[&str]| {
@@ -33,8 +38,11 @@ impl Repository {
             assert!(ran.status.success(), "{program} {arguments:?}: {ran:?}");
         };
         run("cp", &["-r", action.to_str().unwrap(), "action"]);
-        std::fs::create_dir_all(folder.path().join(".github/workflows")).unwrap();
-        std::fs::write(folder.path().join(".github/workflows/w.yml"), workflow).unwrap();
+        let place = folder.path().join(".github/workflows");
+        std::fs::create_dir_all(&place).unwrap();
+        for (name, workflow) in workflows {
+            std::fs::write(place.join(name), workflow).unwrap();
+        }
         run("git", &["init", "--quiet"]);
         run("git", &["add", "--all"]);
         let who = ["-c", "user.name=a", "-c", "user.email=a@example.com"];

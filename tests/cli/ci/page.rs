@@ -13,6 +13,8 @@ use crate::Ran;
 use crate::config::{VARIABLES, check};
 
 const PAGE: &str = include_str!("../../../docs/ci.md");
+/// The workflow that others call.
+const EXAMPLE: &str = include_str!("../../../action/example.yml");
 /// The address on the page.
 const ADDRESS: &str = "https://vaultgram.example.com:8443";
 
@@ -42,15 +44,21 @@ fn printed(log: &str) -> String {
     printed
 }
 
-fn workflow(mark: &str) -> String {
+/// What the steps of a workflow of the page print; `called` is one that it calls.
+fn workflow(mark: &str, called: Option<&str>) -> String {
     let elsewhere = Elsewhere::shared();
     secrets(elsewhere);
     let pinned = "@0000000000000000000000000000000000000000";
-    let text = block(mark)
-        .replace(ADDRESS, &elsewhere.address)
-        .replace("example/vaultgram/action", "./action")
-        .replace(pinned, "");
-    let (well, log) = Repository::new(&text).act(elsewhere);
+    let here = |text: &str| {
+        text.replace(ADDRESS, &elsewhere.address)
+            .replace("example/vaultgram/action", "./action")
+            .replace("acme/workflows/.github", "./.github")
+            .replace(pinned, "")
+    };
+    let (ours, called) = (here(block(mark)), called.map(here));
+    let mut workflows = vec![("w.yml", ours.as_str())];
+    workflows.extend(called.as_deref().map(|text| ("deploy.yml", text)));
+    let (well, log) = Repository::with(&workflows).act(elsewhere);
     assert!(well, "{log}");
     assert!(
         !log.contains("Quo:vadis") && !log.contains("MC4CAQ"),
@@ -61,13 +69,22 @@ fn workflow(mark: &str) -> String {
 
 #[test]
 fn the_action_is_used_as_the_page_says() {
-    assert_eq!(workflow("run: action").trim_end(), block("output: action"));
+    assert_eq!(
+        workflow("run: action", None).trim_end(),
+        block("output: action")
+    );
 }
 
 #[test]
 fn a_workflow_without_it_works_too() {
-    let said = workflow("run: bare");
+    let said = workflow("run: bare", None);
     assert_eq!(said, "a password of 12 signs\none of 12 signs\n");
+}
+
+#[test]
+fn a_workflow_for_many_is_called_as_the_page_says() {
+    let said = workflow("run: caller", Some(EXAMPLE));
+    assert_eq!(said.trim_end(), block("output: caller"));
 }
 
 #[test]
