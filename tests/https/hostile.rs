@@ -10,6 +10,8 @@ use crate::client::{Client, request};
 use crate::served::Served;
 
 const READ: &str = "GET /v1/secret/data/web/database";
+/// More than are slow at once, and not twice as many.
+const PLACES: usize = 55;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_or_means_two_things_is_refused_at_once() {
@@ -119,11 +121,12 @@ async fn what_is_too_large_or_means_two_things_is_refused_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_slow_is_ended_and_others_are_served() {
-    let served = Served::start().await;
+    let limit = format!("[limits]\nconnections_per_user = {PLACES}\n");
+    let served = Served::with(&limit, "").await;
     let session = served.session(&json!({})).await;
     let header = format!("x-vault-token: {session}");
     let start = Instant::now();
-    // No TLS at all, half of its beginning, half a head, half a body; of each a few.
+    // No TLS at all, half of its beginning, nothing after it, half a head, half a body; of each a few.
     let mut plain = vec![];
     for _ in 0..10 {
         let address = ("127.0.0.1", served.port);
@@ -132,8 +135,9 @@ async fn whoever_is_slow_is_ended_and_others_are_served() {
         half.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
         plain.push(half);
     }
-    let (mut heads, mut bodies) = (vec![], vec![]);
+    let (mut silent, mut heads, mut bodies) = (vec![], vec![], vec![]);
     for _ in 0..10 {
+        silent.push(served.connect().await);
         let mut head = served.connect().await;
         head.send(b"GET /v1/secret/data/w").await.unwrap();
         heads.push(head);
@@ -166,12 +170,27 @@ async fn whoever_is_slow_is_ended_and_others_are_served() {
             assert_eq!(answer.status, 408, "{answer:?}");
         }
     }
+    for mut silent in silent {
+        assert!(silent.answer().await.is_none(), "nothing was asked");
+    }
     assert!(
         start.elapsed() < Duration::from_secs(50),
         "{:?}",
         start.elapsed()
     );
-    assert_eq!(served.ask(READ, &[&header], "").await.status, 200);
+    // Every place is free again: none of these has to make room for another.
+    let mut whole = vec![];
+    for _ in 0..PLACES {
+        whole.push(served.connect().await);
+    }
+    for client in &mut whole {
+        assert_eq!(client.ask(READ, &[&header], "").await.status, 200);
+    }
+    let counted = tokio::task::block_in_place(|| served.metrics());
+    let shed = |line: &str| line.starts_with("vaultgram_socket_shed_total ");
+    let shed = counted.lines().find(|line| shed(line));
+    assert!(counted.contains("# TYPE"), "{counted}");
+    assert!(shed.is_none_or(|line| line.ends_with(" 0")), "{shed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -221,6 +221,15 @@ impl Served {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// What it has counted.
+    pub(crate) fn metrics(&self) -> String {
+        let socket = self.path("vaultgram.sock");
+        let address = "http://localhost/v1/sys/metrics?format=prometheus";
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--unix-socket"]).arg(socket);
+        String::from_utf8(curl.arg(address).output().unwrap().stdout).unwrap()
+    }
+
     /// What is on record.
     pub(crate) fn audit(&self) -> Vec<Value> {
         let audit = std::fs::read_to_string(self.path("audit.jsonl")).unwrap();
