@@ -11,6 +11,7 @@ mod certificates;
 mod client;
 mod contract;
 mod crash;
+mod deliveries;
 #[path = "../support/etcd.rs"]
 mod etcd;
 mod local;

@@ -21,8 +21,8 @@ use crate::etcd::Etcd;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A replica, as one process is it.
-struct Replica {
-    store: Arc<EtcdStore>,
+pub(crate) struct Replica {
+    pub(crate) store: Arc<EtcdStore>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -60,7 +60,7 @@ impl Replica {
         Self { store, stop, tasks }
     }
 
-    async fn join(etcd: &Etcd) -> Self {
+    pub(crate) async fn join(etcd: &Etcd) -> Self {
         let replica = Self::begin(plain(etcd), keys(1), None);
         replica.joined().await;
         replica
@@ -73,7 +73,7 @@ impl Replica {
             .unwrap();
     }
 
-    fn port(&self) -> Arc<dyn Coordination> {
+    pub(crate) fn port(&self) -> Arc<dyn Coordination> {
         Arc::clone(&self.store) as _
     }
 
@@ -83,7 +83,7 @@ impl Replica {
         self.tasks.wait().await;
     }
 
-    async fn leave(self) {
+    pub(crate) async fn leave(self) {
         self.stop.cancel();
         self.tasks.wait().await;
         self.store.close().await.unwrap();
@@ -94,7 +94,7 @@ fn in_an_hour() -> OffsetDateTime {
     SystemClock.now() + Duration::from_hours(1)
 }
 
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
