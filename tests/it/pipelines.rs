@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use telegram_dc::Chat;
 
 use crate::crud::code_in;
@@ -168,6 +168,19 @@ async fn a_pipeline_is_started_looked_at_stopped_and_run_again() {
     let audit = std::fs::read_to_string(stage.path("audit.jsonl")).unwrap();
     assert!(audit.contains(r#""event":"started","run":1001"#), "{audit}");
     assert!(audit.contains(r#"?event=workflow_dispatch","version":1001"#));
+    let entries = audit.lines().map(serde_json::from_str::<Value>);
+    let entries: Vec<_> = entries.map(Result::unwrap).collect();
+    for action in [
+        "cancel_run",
+        "rerun",
+        "approve_deployment",
+        "deny_deployment",
+    ] {
+        let done = |it: &&Value| it["event"] == "done" && it["action"] == action;
+        let done: Vec<_> = entries.iter().filter(done).collect();
+        let runs: Vec<_> = done.iter().map(|it| &it["version"]).collect();
+        assert_eq!(runs, [1001], "{action}: {audit}");
+    }
     assert!(!audit.contains("hunter2") && !stage.log().contains("hunter2"));
 }
 

@@ -1,6 +1,6 @@
 //! Staying logged in: renewal, maximum age, revocation, stopping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -83,7 +83,7 @@ async fn lives_while_reading(
     duration: Duration,
 ) -> Vec<Life> {
     let start = Instant::now();
-    let mut lives = BTreeMap::new();
+    let (mut lives, mut dead) = (BTreeMap::new(), BTreeSet::new());
     while start.elapsed() < duration {
         // Seldom: OpenBao ends a token that is looked at while a login makes it, which is
         // then shown to end as it begins.
@@ -94,10 +94,14 @@ async fn lives_while_reading(
                 let life = Life::of(&facts);
                 if life.ends - life.issued > 0.5 {
                     lives.insert(accessor, life);
+                } else {
+                    dead.insert(accessor);
                 }
             }
         }
     }
+    // By chance one, perhaps; more are short for another reason.
+    assert!(dead.len() <= 1, "{role}: {dead:?} ended as they began");
     let mut lives: Vec<Life> = lives.into_values().collect();
     lives.sort_by(|one, other| one.partial_cmp(other).unwrap());
     lives
