@@ -27,6 +27,7 @@ mod monitoring;
 mod open;
 #[path = "../support/openbao.rs"]
 mod openbao;
+mod pipelines;
 mod render;
 mod rules;
 #[path = "../support/runner.rs"]

@@ -195,7 +195,7 @@ fn policies_are_validated_without_anything_else() {
     );
 }
 
-fn explain(folder: &Path, line: &str) -> Ran {
+pub(crate) fn explain(folder: &Path, line: &str) -> Ran {
     let words = ["policy", "explain"].into_iter().chain(line.split(' '));
     let arguments: Vec<&str> = words.collect();
     vaultgram(folder, &[], &arguments)
@@ -315,99 +315,6 @@ fn questions_that_mean_nothing_are_refused() {
             ran.err
         );
     }
-}
-
-#[test]
-fn what_is_done_with_pipelines_is_explained_and_tested_too() {
-    let directory = folder(
-        "[telegram]\nallowed_users = [1001]\n[groups]\nleads = [\"telegram:1002\"]\n\
-         [github]\nrepositories = [\"acme/shop\"]\n[socket]\n",
-        r#"
-@id("operate")
-permit(principal == TelegramUser::"1001", action in Action::"operate", resource in Path::"github/acme/shop")
-unless { context has ref && context.ref != "main" };
-
-@id("observe")
-permit(principal, action in Action::"observe", resource in Path::"github");
-
-@id("production") @approvals("1") @approvers("leads")
-forbid(principal, action == Action::"run", resource)
-when { context.inputs.contains("environment=production") };
-"#,
-    );
-    let run = |line: &str| explain(directory.path(), &format!("--as telegram:1001 {line}"));
-    let path = "github/acme/shop/deploy.yml";
-    for (line, said) in [
-        (
-            format!("--run {path} --ref main --input colour=blue"),
-            "allowed: telegram:1001 may run github/acme/shop/deploy.yml, ref main, colour=blue, private chat",
-        ),
-        (
-            format!("--run {path} --ref main --input environment=production"),
-            "needs approval: telegram:1001 may run",
-        ),
-        (format!("--run {path} --ref patch"), "with ref main"),
-        (format!("--cancel-run {path}@7"), "allowed: "),
-        (
-            format!("--approve-deployment {path}#staging@7"),
-            "allowed: ",
-        ),
-        (
-            format!("--approve-deployment {path}#staging@7 --ref main --event push"),
-            "ref main, event push, private chat",
-        ),
-        (
-            format!("--approve-deployment {path}#staging@7 --ref next --event push"),
-            "denied: ",
-        ),
-        (
-            format!("--rerun {path}@7 --ref main"),
-            "ref and event: say both",
-        ),
-        (
-            format!("--run {path} --ref main --event push"),
-            "event: is of what is done with a run",
-        ),
-        ("--watch github/acme/shop".to_owned(), "by observe"),
-        (format!("--run {path}"), "ref: say at which branch or tag"),
-        (
-            format!("--run {path} --ref main --input colour"),
-            "inputs: write NAME=TEXT",
-        ),
-        (
-            format!("--run {path} --ref refs/heads/main"),
-            "a ref is like main",
-        ),
-        (format!("--runs {path} --ref main"), "ref: is of run"),
-    ] {
-        let ran = run(&line);
-        assert!(
-            ran.out.contains(said) || ran.err.contains(said),
-            "{line}: {} {}",
-            ran.out,
-            ran.err
-        );
-    }
-    let cases = r#"
-[[case]]
-name = "production is agreed to"
-as = "telegram:1001"
-run = "github/acme/shop/deploy.yml"
-ref = "main"
-inputs = ["environment=production"]
-expect = "approval"
-by = ["operate", "production"]
-
-[[case]]
-name = "nobody else"
-as = "telegram:1002"
-rerun = "github/acme/shop/deploy.yml@7"
-expect = "deny"
-by = []
-"#;
-    std::fs::write(directory.path().join("t.toml"), cases).unwrap();
-    let ran = vaultgram(directory.path(), &[], &["policy", "test", "t.toml"]);
-    assert_eq!(ran.out, "2 cases, all as expected\n", "{}", ran.err);
 }
 
 #[test]
