@@ -3,9 +3,10 @@
 use vaultgram::broker::{Opened, Outcome, PipelineWish, RunError};
 use vaultgram::domain::{Action, PipelineAction, Request, Target};
 
+use crate::approvals::groups;
 use crate::github::{Fault, GitHub, pending};
 use crate::pipelines::{REPOSITORY, refused, run, wanted, world};
-use crate::world::World;
+use crate::world::{BOB, World};
 
 const DOCUMENTED: &str = include_str!("../../docs/pipelines.md");
 
@@ -15,6 +16,7 @@ async fn documented() -> (GitHub, World) {
     let (_, policy) = DOCUMENTED.split_once("@id(\"merged\")").unwrap();
     let (policy, _) = policy.split_once("```").unwrap();
     world.policy += policy;
+    world.groups = groups(&[BOB.0], &[]);
     (github, world)
 }
 
