@@ -55,7 +55,7 @@ async fn a_given_token_is_renewed_too() {
     read_for(&world, Duration::from_secs(9)).await;
 }
 
-/// When a token began, was last renewed and will end, in seconds of OpenBao's clock.
+/// When a token began and will end, in seconds of OpenBao's clock.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 struct Life {
     issued: f64,
@@ -93,7 +93,9 @@ async fn lives_while_reading(
                 let accessor = facts["accessor"].as_str().unwrap().to_owned();
                 let life = Life::of(&facts);
                 if life.ends - life.issued > 0.5 {
-                    lives.insert(accessor, life);
+                    // One that is being revoked is shown to end now, whatever it was granted.
+                    let granted = lives.entry(accessor).or_insert(life);
+                    granted.ends = granted.ends.max(life.ends);
                 } else {
                     dead.insert(accessor);
                 }
